@@ -1,0 +1,1 @@
+"""Backbones: an image becomes a feature vector."""

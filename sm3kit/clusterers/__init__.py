@@ -1,0 +1,1 @@
+"""Clusterers: embeddings become pseudo-labels."""

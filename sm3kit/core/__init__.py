@@ -1,0 +1,1 @@
+"""Errors, names, options and the variant: the standard library only."""

@@ -1,0 +1,1 @@
+"""The engine: a variant becomes objects, a run, and numbers."""

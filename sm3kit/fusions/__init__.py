@@ -1,0 +1,1 @@
+"""Fusions: features of several modalities meet in shared streams."""

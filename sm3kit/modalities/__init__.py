@@ -1,0 +1,1 @@
+"""Modalities: how one kind of image is read, normalised and viewed."""

@@ -1,0 +1,1 @@
+"""Objectives: features become named loss terms."""

@@ -1,0 +1,1 @@
+"""Relations: a feature becomes one embedding per label."""

@@ -1,0 +1,1 @@
+"""Drawing of synthetic lesions and writing of data sets in known layouts."""
