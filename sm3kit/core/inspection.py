@@ -1,0 +1,103 @@
+"""Finds out why a declared plugin would not load, without importing anything of it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from sm3kit.core.registry import Declaration
+
+
+def why_broken(declaration: Declaration) -> str:
+    """The reason why a declaration cannot work, or nothing.
+
+    Reads the source as text: a missing module, a syntax error, a missing name, a `raise` at
+    import and an import of a library that is not installed are seen; what only running the
+    module would show is not.
+    """
+    module, _, attribute = declaration.target.partition(":")
+    spec = _find(module)
+    if spec is None:
+        return f"there is no module {module!r}"
+    if not spec.origin or not spec.origin.endswith(".py"):
+        return ""  # Compiled: only an import would tell.
+    try:
+        tree = ast.parse(Path(spec.origin).read_bytes(), filename=spec.origin)
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"{Path(spec.origin).name}: {error}"
+    return _fault(tree, module, attribute.partition(".")[0])
+
+
+def _find(module: str) -> ModuleSpec | None:
+    """The spec of a dotted module; its parents are located, never run."""
+    path: list[str] | None = None
+    spec: ModuleSpec | None = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        name = ".".join(parts[:depth])
+        if name in sys.modules and sys.modules[name].__spec__ is not None:
+            spec = sys.modules[name].__spec__
+        else:
+            spec = _locate(name, path)
+        if spec is None:
+            return None
+        locations = spec.submodule_search_locations
+        path = list(locations) if locations is not None else []
+    return spec
+
+
+def _locate(name: str, path: list[str] | None) -> ModuleSpec | None:
+    if path is not None:
+        return PathFinder.find_spec(name, path)
+    # Top level: editable installs have finders of their own.
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, None) if hasattr(finder, "find_spec") else None
+        if spec is not None:
+            return spec
+    return None
+
+
+def _fault(tree: ast.Module, module: str, attribute: str) -> str:
+    defined: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Raise):
+            return f"{module} raises at import: {ast.unparse(node)[6:]}"
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            missing = _missing_library(node)
+            if missing:
+                return f"{module} needs {missing!r}, which is not installed"
+        defined |= _names(node)
+    if attribute in defined or "*" in defined or "__getattr__" in defined:
+        return ""
+    return f"{module} has no {attribute!r}"
+
+
+def _missing_library(node: ast.Import | ast.ImportFrom) -> str:
+    if isinstance(node, ast.ImportFrom):
+        roots = [] if node.level or node.module is None else [node.module.partition(".")[0]]
+    else:
+        roots = [alias.name.partition(".")[0] for alias in node.names]
+    for root in roots:
+        if root not in sys.modules and _locate(root, None) is None:
+            return root
+    return ""
+
+
+def _names(node: ast.stmt) -> set[str]:
+    """The names that a top-level statement may bind; branches count as taken."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    return {
+        inner.id
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
+    } | {
+        name
+        for inner in ast.iter_child_nodes(node)
+        if isinstance(inner, ast.stmt)
+        for name in _names(inner)
+    }

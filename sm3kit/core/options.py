@@ -1,0 +1,161 @@
+"""Options are the keyword-only arguments of a component: read, checked and bound here."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Union
+
+from sm3kit.core.errors import OptionError
+from sm3kit.core.names import unknown
+
+TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword-only argument: its name, type and default."""
+
+    name: str
+    type: Any
+    default: Any
+
+    @property
+    def type_text(self) -> str:
+        """The type as people write it: `int`, `aligned|crossed`, `float...`."""
+        return _type_text(self.type)
+
+
+def options_of(component: Callable[..., Any]) -> dict[str, Option]:
+    """The options of a component, in the order of its signature."""
+    maker = component.__init__ if inspect.isclass(component) else component
+    hints = typing.get_type_hints(maker)
+    return {
+        name: Option(name, hints.get(name, str), parameter.default)
+        for name, parameter in inspect.signature(maker).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def bind(component: Callable[..., Any], owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given options, converted to the types that the component declares.
+
+    Args:
+        owner: how messages call the component, for example "objective 'simclr'".
+        given: option names and values; text is converted.
+
+    Raises:
+        OptionError: an option that does not exist, or a value of another type.
+    """
+    known = options_of(component)
+    bound = {}
+    for name, value in given.items():
+        if name not in known:
+            raise OptionError(f"The {owner}: {unknown('option', name, known)}")
+        bound[name] = convert(known[name], value, owner)
+    return bound
+
+
+def convert(option: Option, value: Any, owner: str) -> Any:
+    """A value, or its text, as the type of an option.
+
+    Raises:
+        OptionError: the value does not fit.
+    """
+    try:
+        return _as(option.type, value)
+    except (ValueError, TypeError):
+        raise OptionError(
+            f"The {owner}: option {option.name!r} wants {option.type_text}, not {value!r}. "
+            f"Its default is {option.default!r}."
+        ) from None
+
+
+def _as(kind: Any, value: Any) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _as_union(arguments, value)
+    if origin is Literal:
+        return _as_literal(arguments, value)
+    if origin in (tuple, list):
+        return _as_sequence(arguments, value)
+    if kind is Any:
+        return value
+    if kind is bool:
+        return _as_bool(value)
+    if kind is int:
+        return _as_int(value)
+    if kind is float:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    if kind is str:
+        if not isinstance(value, str | int | float):
+            raise ValueError
+        return str(value)
+    return kind(value)
+
+
+def _as_union(arguments: tuple[Any, ...], value: Any) -> Any:
+    if type(None) in arguments and (value is None or str(value).lower() == "none"):
+        return None
+    for argument in arguments:
+        if argument is type(None):
+            continue
+        try:
+            return _as(argument, value)
+        except (ValueError, TypeError):
+            continue
+    raise ValueError
+
+
+def _as_literal(choices: tuple[Any, ...], value: Any) -> Any:
+    for choice in choices:
+        if value == choice or str(value) == str(choice):
+            return choice
+    raise ValueError
+
+
+def _as_sequence(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        text = value.strip().strip("()[]")
+        value = [part.strip() for part in text.split(",")] if text else []
+    elif isinstance(value, int | float):
+        value = [value]
+    if not arguments or arguments[-1] is Ellipsis or len(arguments) == 1:
+        inner = arguments[0] if arguments else str
+        return tuple(_as(inner, part) for part in value)
+    if len(value) != len(arguments):
+        raise ValueError
+    return tuple(_as(inner, part) for inner, part in zip(arguments, value, strict=True))
+
+
+def _as_bool(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in TRUE | FALSE:
+        raise ValueError
+    return text in TRUE
+
+
+def _as_int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError
+    return int(value)
+
+
+def _type_text(kind: Any) -> str:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is type(None):
+        return "none"
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type_text(argument) for argument in arguments)
+    if origin is Literal:
+        return "|".join(str(choice) for choice in arguments)
+    if origin in (tuple, list):
+        if not arguments or arguments[-1] is Ellipsis or len(arguments) == 1:
+            return f"{_type_text(arguments[0] if arguments else str)},..."
+        return ",".join(_type_text(argument) for argument in arguments)
+    return getattr(kind, "__name__", str(kind))

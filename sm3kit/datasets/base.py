@@ -1,0 +1,70 @@
+"""The contract of data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SPLITS = ("train", "val", "test")
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Study:
+    """One case.
+
+    Attributes:
+        id: unique within its data set.
+        images: {modality: path}; a modality that is missing is not in it.
+        labels: {label: class index}; a label that is unknown is not in it, or -1.
+        group: what must stay in one split: patient, else lesion, else the id.
+        split: "train", "val" or "test".
+    """
+
+    id: str
+    images: Mapping[str, str]
+    labels: Mapping[str, int]
+    group: str
+    split: str
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """One label: its name, its classes in index order, and the class that results report."""
+
+    name: str
+    classes: tuple[str, ...]
+    reported: str
+
+
+@dataclass(frozen=True)
+class ModalitySpec:
+    """Which modality plugin reads the images of one name, and with which options."""
+
+    plugin: str = "photo"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Dataset:
+    """Lists studies; never loads an image itself. Built as `Dataset(argument, **options)`.
+
+    Attributes:
+        argument: what follows the colon of `name:argument`.
+        modalities: {modality: how it is read}.
+        labels: the labels, in the order of results.
+        notes: what a user should know of how the data were taken, a line each.
+    """
+
+    argument: str
+    modalities: Mapping[str, ModalitySpec]
+    labels: Sequence[LabelSpec]
+    notes: Sequence[str] = ()
+
+    def studies(self, split: str | None = None) -> list[Study]:
+        """The studies of one split ("train", "val", "test"), or all, in a stable order.
+
+        Raises:
+            DataError: a folder, table, column or value is missing or wrong; the message names it.
+        """
+        raise NotImplementedError

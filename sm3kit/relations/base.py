@@ -1,0 +1,29 @@
+"""The contract of label relations."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Relation(nn.Module):
+    """Turns a joint feature into one embedding per label, and lets these know of each other.
+
+    Built as `Relation(width, labels, **options)`.
+
+    Attributes:
+        width: length D of the joint feature.
+        labels: number K of labels.
+        embedding: length P of a label embedding.
+    """
+
+    width: int
+    labels: int
+    embedding: int
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Label embeddings (B, K, P) of joint features (B, D)."""
+        raise NotImplementedError
+
+    def attention(self, feature: Tensor) -> Tensor | None:
+        """Attention (B, heads, K, K) from label to label, rows sum to one; None without attention."""
+        return None
