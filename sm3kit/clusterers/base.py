@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from sm3kit.core.errors import DataError
+
 
 @dataclass(frozen=True)
 class Clustering:
@@ -32,3 +34,21 @@ class Clusterer:
             DataError: fewer embeddings than clusters, or values that are not finite.
         """
         raise NotImplementedError
+
+
+def checked(embeddings: Tensor, k: int) -> Tensor:
+    """The embeddings (N, D) as float32 on the CPU, if they can be clustered into k parts.
+
+    Raises:
+        DataError: fewer embeddings than clusters, or values that are not finite.
+    """
+    rows = embeddings.detach().float().cpu()
+    if len(rows) < k:
+        raise DataError(f"{k} clusters want at least {k} embeddings, not {len(rows)}. Lower k.")
+    bad = int((~rows.isfinite().all(dim=1)).sum())
+    if bad:
+        raise DataError(
+            f"{bad} of {len(rows)} embeddings hold values that are not finite. "
+            "Lower the learning rate of the training that made them."
+        )
+    return rows

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sm3kit.core.errors import SM3Error
@@ -34,30 +33,17 @@ def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
     Raises:
         SM3Error: the disk is full or the folder cannot be written; nothing is left behind.
     """
-    temporary: Path | None = None
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
+        temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        temporary = None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
-            raise
-        raise SM3Error(
-            f"Cannot write {path}: {error.strerror}. {remedy or 'Free some space or choose another folder.'}"
-        ) from error
+        advice = remedy or "Free some space or choose another folder."
+        raise SM3Error(f"Cannot write {path}: {error.strerror or error}. {advice}") from error
     finally:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

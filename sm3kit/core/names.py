@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The sentence "Did you mean 'x'?" with a trailing blank, or nothing."""
-    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
-    return f"Did you mean {near[0]!r}? " if near else ""
+    lowered = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return f"Did you mean {lowered[near[0]]!r}? " if near else ""
 
 
 def unknown(noun: str, name: str, known: Iterable[str]) -> str:

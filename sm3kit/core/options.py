@@ -82,21 +82,14 @@ def _as(kind: Any, value: Any) -> Any:
         return _as_literal(arguments, value)
     if origin in (tuple, list):
         return _as_sequence(arguments, value)
-    if kind is Any:
-        return value
-    if kind is bool:
-        return _as_bool(value)
-    if kind is int:
-        return _as_int(value)
-    if kind is float:
-        if isinstance(value, bool):
-            raise ValueError
-        return float(value)
-    if kind is str:
-        if not isinstance(value, str | int | float):
-            raise ValueError
-        return str(value)
-    return kind(value)
+    scalars: dict[Any, Callable[[Any], Any]] = {
+        Any: lambda anything: anything,
+        bool: _as_bool,
+        int: _as_int,
+        float: _as_float,
+        str: _as_text,
+    }
+    return scalars.get(kind, kind)(value)
 
 
 def _as_union(arguments: tuple[Any, ...], value: Any) -> Any:
@@ -121,7 +114,9 @@ def _as_literal(choices: tuple[Any, ...], value: Any) -> Any:
 
 def _as_sequence(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     if isinstance(value, str):
-        text = value.strip().strip("()[]")
+        text = value.strip()
+        if text[:1] + text[-1:] in ("()", "[]"):
+            text = text[1:-1]
         value = [part.strip() for part in text.split(",")] if text else []
     elif isinstance(value, int | float):
         value = [value]
@@ -144,6 +139,18 @@ def _as_int(value: Any) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError
     return int(value)
+
+
+def _as_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError
+    return float(value)
+
+
+def _as_text(value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        raise ValueError
+    return str(value)
 
 
 def _type_text(kind: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ class Modality:
         channels: number C of channels.
         image_size: height and width S of every view, in pixels.
         reading: all that influences `read`, as text; images are cached under it.
+        notes: what a user should know of the choices that were made, a line each.
     """
 
     channels: int
     image_size: int
     reading: str
+    notes: Sequence[str] = ()
 
     def read(self, path: str) -> Image:
         """The image of a file, (C, H, W), uint8 or float32.

@@ -48,3 +48,9 @@ class Objective(nn.Module):
 
     def update_target(self, encoder: nn.Module, target: nn.Module, progress: float) -> None:
         """Moves the EMA copy of an encoder towards it, if `wants_target`."""
+
+
+def as_views(features: Features) -> list[Tensor]:
+    """The views [(B, D)] * V of one modality; streams are a mistake of the caller."""
+    assert not isinstance(features, Mapping)
+    return list(features)

@@ -1,0 +1,112 @@
+"""Any model of timm as a backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from timm.models import load_state_dict
+from torch import Tensor
+
+from sm3kit.backbones.base import Backbone
+from sm3kit.core.errors import CheckpointError, OptionError, UnknownName
+from sm3kit.core.names import unknown
+
+
+class Timm(Backbone):
+    """A model of timm (https://github.com/huggingface/pytorch-image-models) without classifier.
+
+    Source: Wang et al. 2025, section 4.2: ResNet-50 with ImageNet weights in every branch.
+    Differs from the paper: timm's ResNet-50 in place of torchvision's; layers and names are equal.
+
+    Args:
+        model: the name in timm, such as "resnet50".
+        channels: C of the views; weights for three channels are adapted.
+        weights: "imagenet" for timm's own weights (the network is needed once), "none", or a
+            weight file (.safetensors, .pth), which never needs the network.
+        drop_path: rate of stochastic depth, for the models that have it; 0 leaves it out.
+        grad_checkpointing: trades time for memory in training.
+
+    Raises:
+        UnknownName: timm has no such model.
+        CheckpointError: the weight file is missing, damaged, or of another network.
+        OptionError: the model has no such option.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        channels: int,
+        *,
+        weights: str = "none",
+        drop_path: float = 0.0,
+        grad_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if not timm.is_model(model.partition(".")[0]):
+            near = [name for name in timm.list_models() if name[:4] == model[:4].lower()]
+            raise UnknownName(unknown("timm model", model, near[:12] or ["resnet18", "resnet50"]))
+        extra: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
+        if weights not in ("imagenet", "none"):
+            extra["pretrained_cfg_overlay"] = {"state_dict": _read_weights(weights)}
+        try:
+            self.model = timm.create_model(
+                model, pretrained=weights != "none", in_chans=channels, num_classes=0, **extra
+            )
+        except TypeError as error:
+            raise OptionError(
+                f"The timm model {model!r} does not take an option: {error}."
+            ) from error
+        except (RuntimeError, OSError, KeyError) as error:
+            raise CheckpointError(_explained(model, weights, error)) from error
+        # Some models have a wider head than their last feature map.
+        self.width = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
+        if grad_checkpointing:
+            self.model.set_grad_checkpointing()
+
+    def forward(self, view: Tensor) -> Tensor:
+        """Pooled features (B, D) of views (B, C, H, W)."""
+        features: Tensor = self.model(view)
+        return features
+
+
+def _read_weights(weights: str) -> dict[str, Tensor]:
+    path = Path(weights)
+    if not path.is_file():
+        raise CheckpointError(
+            f"No weight file {weights!r}. Give --weights imagenet, none, or a .safetensors or .pth file."
+        )
+    try:
+        state: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"The weight file {path} cannot be read: {_first_line(error)}"
+        ) from error
+    except Exception as error:  # pickle.UnpicklingError and what a hostile file may raise
+        raise CheckpointError(
+            f"The weight file {path} holds more than tensors and is not loaded: {_first_line(error)} "
+            "Save its state_dict as .safetensors."
+        ) from error
+    if not isinstance(state, dict) or not all(
+        isinstance(value, torch.Tensor) for value in state.values()
+    ):
+        raise CheckpointError(f"The weight file {path} holds no plain state_dict of tensors.")
+    return state
+
+
+def _explained(model: str, weights: str, error: Exception) -> str:
+    if weights == "imagenet":
+        return (
+            f"The ImageNet weights of timm model {model!r} cannot be had: {_first_line(error)} "
+            "Without the network give a file: --weights FILE."
+        )
+    if weights == "none":
+        return f"The timm model {model!r} cannot be built: {_first_line(error)}"
+    return f"The weight file {weights} is not of timm model {model!r}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

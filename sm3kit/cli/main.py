@@ -1,0 +1,67 @@
+"""The `sm3kit` command: a table of commands, each imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from sm3kit import __version__
+from sm3kit.core.errors import SM3Error
+from sm3kit.core.names import suggestion
+
+# name -> (module:attribute, help line); the lines stand here so that --help imports nothing.
+COMMANDS = {
+    "pretrain": ("sm3kit.cli.pretrain:pretrain", "Pre-train on images without labels."),
+    "data": ("sm3kit.cli.data:data", "Check your data, or write synthetic ones."),
+    "plugins": ("sm3kit.cli.plugins:plugins", "List and show plugins."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports them on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command behind a name, imported now."""
+        if cmd_name not in COMMANDS:
+            near = suggestion(cmd_name, COMMANDS)
+            ctx.fail(f"No command named {cmd_name!r}. {near}Known: {', '.join(COMMANDS)}.")
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command table of --help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; a user's mistake becomes one line and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except SM3Error as error:
+            if ctx.params.get("debug"):
+                raise
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sm3kit")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Self-supervised learning on paired medical images.
+
+    Start with: sm3kit pretrain
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point of the console script."""
+    sys.exit(cli.main(args=arguments, prog_name="sm3kit"))

@@ -1,0 +1,107 @@
+"""`sm3kit pretrain`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sm3kit.cli.settings import (
+    data_option,
+    image_cache,
+    map_option,
+    parsed_map,
+    parsed_options,
+    plugin_options,
+)
+from sm3kit.core.errors import VariantError
+
+
+@click.command()
+@data_option
+@map_option
+@click.option("--recipe", multiple=True, metavar="NAME|FILE", help="Settings of a row of the paper, or your own file. Several are laid over each other.")
+@click.option("--objective", multiple=True, metavar="NAME", help="What to learn within each modality: simclr, byol, swav, or a plugin.")
+@click.option("--fusion", metavar="NAME", help="How modalities meet: concat, sep_shared, sep_sep, sum, none, or a plugin.")
+@click.option("--backbone", metavar="NAME", help="Any timm model, as timm/resnet50 or resnet50.")
+@click.option("--weights", metavar="imagenet|none|FILE", help="Weights to start from; a file never needs the network.")
+@click.option("--modality", multiple=True, metavar="NAME", help="Use only this modality; may be repeated.")
+@click.option("--stage", type=click.Choice(["mmssl"]), help="mmssl: stage 1, multi-modality pre-training.")
+@click.option("--epochs", type=click.IntRange(0), help="Passes over the studies; 0 keeps the initial weights.")
+@click.option("--batch-size", type=int, help="Studies per step and device.")
+@click.option("--image-size", type=click.IntRange(8), help="Height and width of the views, in pixels.")
+@click.option("--lr", type=float, help="Learning rate.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of weights, order and views.")
+@click.option("--precision", type=click.Choice(["auto", "32", "bf16-mixed", "16-mixed", "64"]), help="auto: bf16 where the machine computes in it.")
+@click.option("--devices", type=click.IntRange(1), help="GPUs, or processes on a CPU.")
+@click.option("--num-nodes", type=click.IntRange(1), help="Machines.")
+@click.option("--workers", type=click.IntRange(0), help="Processes that prepare views; chosen by itself.")
+@plugin_options
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder; a new one under runs/ by itself.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--no-cache", is_flag=True, help="Decode images anew every time.")
+def pretrain(
+    rename: tuple[str, ...],
+    options: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    no_cache: bool,
+    **flags: Any,
+) -> None:
+    """Pre-train on images without labels.
+
+    Without options: SimCLR within each modality and a cross-modal contrast, on the built-in
+    synthetic studies, in about a minute.
+
+    \b
+      sm3kit pretrain --objective simclr --fusion sep_sep --data manifest:my.csv
+      sm3kit pretrain --recipe byol --data derm7pt:release_v0 --seed 1
+      sm3kit pretrain --resume --out runs/simclr-sep_sep-seed0
+    """
+    from rich.console import Console
+
+    from sm3kit import __version__
+    from sm3kit.engine import recipes
+    from sm3kit.engine.pretrain import pretrain as run_pretraining
+    from sm3kit.engine.progress import Reporter
+    from sm3kit.engine.run import Run, free_folder, resumable
+
+    # A value that was not given is None or (); 0 is a value.
+    asked = {n: v for n, v in flags.items() if v is not None and v != ()}
+    plugins = parsed_options(options)
+    asked |= plugins.pop("training", {})
+    asked |= {"options": plugins} if plugins else {}
+    asked |= {"map": parsed_map(rename)} if rename else {}
+    recipe = tuple(asked.pop("recipe", ()))
+    variant, why = recipes.resolve(recipe, asked)
+    if resume:
+        folder = _existing(out)
+        variant = resumable(Run(folder), asked | ({"recipe": recipe} if recipe else {}), variant)
+        why = f"the run in {folder}"
+    else:
+        folder = out or Path(os.environ.get("SM3KIT_RUN") or free_folder(variant))
+    reporter = Reporter(Console(soft_wrap=True))
+    reporter.say(f"sm3kit {__version__}, {why}")
+    reporter.say(f"run      {folder}")
+    outcome = run_pretraining(variant, folder, reporter, image_cache(no_cache), resume)
+    for split, spaces in outcome.ranks.items():
+        for space, ranks in spaces.items():
+            for direction, (rank, pairs) in ranks.items():
+                reporter.say(
+                    f"matched  {split:5} {direction:14} mean rank {rank:6.1f} of {pairs} pairs "
+                    f"(chance {(pairs + 1) / 2:.0f}), {space}"
+                )
+    reporter.say(f"done     {outcome.run.model}")
+
+
+def _existing(out: Path | None) -> Path:
+    if out is None:
+        raise VariantError("--resume needs to know which run: add --out RUN.")
+    if not (out / "variant.yaml").is_file():
+        raise VariantError(
+            f"--out {out} holds no run to resume: there is no variant.yaml in it. "
+            "Check the folder, or leave --resume out to train anew."
+        )
+    return out

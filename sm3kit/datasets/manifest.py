@@ -1,0 +1,298 @@
+"""Any data: one CSV file with a row per study."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sm3kit.core.errors import DataError, OptionError
+from sm3kit.core.names import unknown
+from sm3kit.core.splits import rarest, split_groups
+from sm3kit.core.tables import Row, Table, class_name, read_table
+from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
+
+RESERVED = ("id", "split", "group")
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+}
+IMAGE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".webp",
+    ".gif",
+    ".dcm",
+    ".nii",
+    ".nii.gz",
+    ".mha",
+    ".mhd",
+    ".nrrd",
+    ".npy",
+)
+MOST_CLASSES = 30  # More distinct values look like a measurement, not a label.
+
+
+class Manifest(Dataset):
+    """The studies of a CSV file, `manifest:FILE.csv`, a row each.
+
+    The column `id` names a study. `split` holds train, val or test; without it the groups are
+    split here by a seed, stratified on the first label. `group` (for example the patient)
+    holds what must stay in one split; where it is blank, a study is alone. A column whose
+    values end in an image suffix is a modality; its paths are absolute or start at the folder
+    of the file; a blank is a missing image. The other columns are labels if a class has two
+    rows on average and there are at most 30 classes. A blank, -1, nan or unknown is an
+    unknown label. Classes are in natural order.
+
+    Args:
+        argument: the CSV file.
+        labels: the label columns, where the choice above is not right.
+        modalities: the modality columns, likewise; their values may have any form.
+        classes: classes in index order, for example `DIAG:BCC|NEV|MEL`.
+        reported: the classes that results report, for example `DIAG:MEL`. The default is the
+            last of two classes, else the rarest class of the training split.
+        val: share of the groups for validation, where there is no column `split`.
+        test: share of the groups for testing, likewise.
+        split_seed: another seed gives another split, likewise.
+        plugins: modality plugins other than photo, for example `ct:window`.
+
+    Raises:
+        DataError: the file, a column or a value is missing or wrong.
+        OptionError: an option names a column or class that is not there.
+    """
+
+    def __init__(
+        self,
+        argument: str,
+        *,
+        labels: tuple[str, ...] = (),
+        modalities: tuple[str, ...] = (),
+        classes: tuple[str, ...] = (),
+        reported: tuple[str, ...] = (),
+        val: float = 0.15,
+        test: float = 0.2,
+        split_seed: int = 0,
+        plugins: tuple[str, ...] = (),
+    ) -> None:
+        self.argument = argument
+        table = read_table(Path(argument).expanduser(), "a row per study with id, images, labels")
+        table.require(["id"], "Add one: a unique name per study.")
+        _check_ids(table)
+        images = _image_columns(table, modalities)
+        others = [name for name in _free(table) if name not in images]
+        declared = {
+            label: _declared(label, text)
+            for label, text in _pairs("classes", classes, labels or others).items()
+        }
+        chosen, left_out = _label_columns(table, others, labels, declared)
+        known = {label: declared.get(label) or _classes(table, label) for label in chosen}
+        splits, self.notes = _splits(table, chosen, val, test, split_seed)
+        self._studies = [
+            Study(row["id"], _paths(table, row, images), _labels(table, row, known), group, split)
+            for row, (group, split) in zip(table.rows, splits, strict=True)
+        ]
+        plugin_of = _pairs("plugins", plugins, images)
+        self.modalities = {name: ModalitySpec(plugin_of.get(name, "photo")) for name in images}
+        asked = _pairs("reported", reported, chosen)
+        training = self.studies("train")
+        self.labels = [
+            LabelSpec(label, names, _reported(label, names, asked.get(label), training))
+            for label, names in known.items()
+        ]
+        self.notes += left_out
+
+    def studies(self, split: str | None = None) -> list[Study]:
+        """The studies of one split, or all, in the order of the rows."""
+        return [study for study in self._studies if split in (None, study.split)]
+
+
+def _free(table: Table) -> list[str]:
+    """The columns that may be modalities or labels."""
+    return [name for name in table.columns if name.lower() not in RESERVED]
+
+
+def _check_ids(table: Table) -> None:
+    seen: dict[str, Row] = {}
+    for row in table.rows:
+        study = row["id"]
+        if not study:
+            raise DataError(f"{table.place(row, 'id')}: blank. Each study needs a unique id.")
+        if study in seen:
+            raise DataError(
+                f"{table.place(row, 'id')}: {study!r} is also in row {seen[study].number}. "
+                "Each study needs a unique id; what studies share goes into a column 'group'."
+            )
+        seen[study] = row
+
+
+def _named(option: str, names: Iterable[str], known: Sequence[str]) -> list[str]:
+    for name in names:
+        if name not in known:
+            raise OptionError(
+                f"The dataset 'manifest': option {option!r}: {unknown('column', name, known)}"
+            )
+    return list(names)
+
+
+def _pairs(option: str, entries: Iterable[str], known: Sequence[str]) -> dict[str, str]:
+    """{column: text} of entries such as `column:text`."""
+    pairs = {}
+    for entry in entries:
+        column, colon, text = (part.strip() for part in entry.partition(":"))
+        if not (column and colon and text):
+            raise OptionError(
+                f"The dataset 'manifest': option {option!r} wants COLUMN:VALUE, not {entry!r}."
+            )
+        _named(option, [column], known)
+        pairs[column] = text
+    return pairs
+
+
+def _is_image(cell: str) -> bool:
+    return cell.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
+    if names:
+        return _named("modalities", names, _free(table))
+    images = []
+    for column in _free(table):
+        filled = [row for row in table.rows if row[column]]
+        other = [row for row in filled if not _is_image(row[column])]
+        if 2 * len(other) >= max(len(filled), 1):
+            continue
+        if other:
+            raise DataError(
+                f"{table.place(other[0], column)}: {other[0][column]!r} does not end as an image "
+                "file, as others of this column do. Mend it, leave it blank, or name the "
+                "modalities with -o manifest.modalities=NAME,..."
+            )
+        images.append(column)
+    if not images:
+        raise DataError(
+            f"{table.path} has no column with image paths ({', '.join(IMAGE_SUFFIXES[:4])} ...). "
+            f"Its columns: {', '.join(table.columns)}. Name them with -o manifest.modalities=NAME,..."
+        )
+    return images
+
+
+def _paths(table: Table, row: Row, images: list[str]) -> dict[str, str]:
+    # A table made on Windows writes folder\file.
+    given = {name: row[name].replace("\\", "/") for name in images if row[name]}
+    return {name: str(table.path.parent / path) for name, path in given.items()}
+
+
+def _natural(name: str) -> tuple[object, ...]:
+    """Sorts numbers by value, before words; words with their numbers by value."""
+    try:
+        return (0, float(name), name)
+    except ValueError:
+        parts = re.split(r"(\d+)", name.lower())
+        return (
+            1,
+            [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts],
+            name,
+        )
+
+
+def _classes(table: Table, label: str) -> tuple[str, ...]:
+    found = {class_name(row[label]) for row in table.rows} - {""}
+    if len(found) < 2:
+        raise DataError(
+            f"{table.path}, column {label!r} has {len(found)} known classes; a label needs two. "
+            f"Declare them with -o manifest.classes='{label}:A|B', or leave the label out."
+        )
+    return tuple(sorted(found, key=_natural))
+
+
+def _declared(label: str, text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split("|"))
+    if len(names) < 2 or len(set(names)) < len(names) or not all(names):
+        raise OptionError(
+            f"The dataset 'manifest': option 'classes' wants {label}:A|B with two or more "
+            f"different classes, not {text!r}."
+        )
+    return names
+
+
+def _label_columns(
+    table: Table, others: list[str], names: tuple[str, ...], declared: Mapping[str, object]
+) -> tuple[list[str], list[str]]:
+    """The label columns, and a note on those that are left out."""
+    if names:
+        return _named("labels", names, others), []
+    chosen, left_out = [], []
+    for column in others:
+        cells = [cell for row in table.rows if (cell := class_name(row[column]))]
+        count = len(set(cells))
+        if column in declared or 2 <= count <= min(MOST_CLASSES, len(cells) // 2):
+            chosen.append(column)
+        elif not any(map(_is_image, cells)):
+            left_out.append(f"{column} ({count} different values in {len(cells)} rows)")
+    notes = []
+    if left_out:
+        notes.append(
+            f"Not taken as labels: {', '.join(left_out)}. "
+            "Name the labels with -o manifest.labels=NAME,... to choose others."
+        )
+    if not chosen:
+        notes.append("There is no label: pre-training works, evaluation by labels does not.")
+    return chosen, notes
+
+
+def _labels(table: Table, row: Row, known: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    found = {}
+    for label, classes in known.items():
+        name = class_name(row[label])
+        if name and name not in classes:
+            raise table.wrong(row, label, classes)
+        if name:
+            found[label] = classes.index(name)
+    return found
+
+
+def _splits(
+    table: Table, labels: list[str], val: float, test: float, seed: int
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Group and split of each row, and a note where the split is made here."""
+    grouped = "group" in table
+    groups = [(row["group"] if grouped else "") or row["id"] for row in table.rows]
+    if "split" in table:
+        splits = []
+        for row in table.rows:
+            if row["split"].lower() not in SPLIT_WORDS:
+                raise table.wrong(row, "split", SPLIT_WORDS)
+            splits.append(SPLIT_WORDS[row["split"].lower()])
+        return list(zip(groups, splits, strict=True)), []
+    cells = [class_name(row[labels[0]]) if labels else "" for row in table.rows]
+    of_group = split_groups(rarest(groups, cells), val=val, test=test, seed=seed)
+    by = f"{'group' if grouped else 'row'}" + (f", stratified on {labels[0]}" if labels else "")
+    note = f"There is no column 'split': split by {by}, seed {seed}."
+    return [(group, of_group[group]) for group in groups], [note]
+
+
+def _reported(
+    label: str, classes: tuple[str, ...], asked: str | None, training: list[Study]
+) -> str:
+    if asked is not None:
+        if asked not in classes:
+            raise OptionError(
+                "The dataset 'manifest': option 'reported': "
+                f"{unknown(f'class of {label!r}', asked, classes)}"
+            )
+        return asked
+    if len(classes) == 2:
+        return classes[1]
+    counts = Counter(study.labels[label] for study in training if label in study.labels)
+    known = [index for index in range(len(classes)) if counts[index]]
+    return classes[min(known, key=lambda index: counts[index], default=-1)]

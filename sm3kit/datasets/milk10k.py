@@ -1,0 +1,262 @@
+"""MILK10k: lesions with a clinical and a dermoscopic photo and eleven diagnoses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sm3kit.core.errors import DataError, OptionError
+from sm3kit.core.names import unknown
+from sm3kit.core.splits import split_groups
+from sm3kit.core.tables import Row, Table, class_name, read_table
+from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
+
+IMAGE_TYPES = {"dermoscopic": "derm", "clinical: close-up": "clinic"}
+DIAGNOSIS = LabelSpec(
+    "DIAG",
+    ("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV", "SCCKA", "VASC"),
+    "MEL",
+)
+SITES = ("foot", "genital", "hand", "head_neck_face", "lower_extremity", "trunk", "upper_extremity")
+# The name of each of these is its column.
+CATEGORIES = (
+    LabelSpec("diagnosis_1", ("Benign", "Indeterminate", "Malignant"), "Malignant"),
+    LabelSpec("skin_tone_class", ("0", "1", "2", "3", "4", "5"), "4"),
+    LabelSpec("site", SITES, "head_neck_face"),
+    LabelSpec("sex", ("female", "male"), "male"),
+)
+CONCEPTS = {
+    "MONET_ulceration": "MONET_ulceration_crust",
+    "MONET_hair": "MONET_hair",
+    "MONET_vessels": "MONET_vasculature_vessels",
+    "MONET_erythema": "MONET_erythema",
+    "MONET_pigmented": "MONET_pigmented",
+    "MONET_gel": "MONET_gel_water_drop_fluid_dermoscopy_liquid",
+    "MONET_pen": "MONET_skin_markings_pen_ink_purple_pen",
+}
+PREFIX = "MILK10k_Training_"
+BY_LESION, FLAT = f"{PREFIX}Input", "images_train"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one copy of the data keeps its tables and images.
+
+    Attributes:
+        by_image: tables with a row per image; the last has lesion and type of image.
+        truth: a row per lesion, its diagnosis one-hot; it may be absent.
+        images: the folder of the images, flat or with a folder per lesion.
+    """
+
+    by_image: tuple[Path, ...]
+    truth: Path
+    images: Path
+
+    def image(self, lesion: str, image: str) -> str:
+        """The path of an image."""
+        folder = self.images / lesion if self.images.name == BY_LESION else self.images
+        return str(folder / f"{image}.jpg")
+
+
+class Milk10k(Dataset):
+    """The lesions of a MILK10k folder, `milk10k:DIR`, split here by lesion and diagnosis.
+
+    Source: MILK study team, "MILK10k: A Hierarchical Multimodal Imaging-Learning Toolkit for
+    Diagnosing Pigmented and Nonpigmented Skin Cancer and its Simulators", ISIC Archive,
+    https://doi.org/10.34970/648456.
+
+    Labels: DIAG (11 classes); diagnosis_1 where the table of the archive has it; skin tone,
+    site and sex; and seven MONET concepts, cut at a threshold. The concept scores are machine
+    made and differ between the two photos of a lesion; those of the dermoscopic one are taken.
+    Reported are MEL, Malignant, a concept that is present, and elsewhere a frequent class.
+
+    Args:
+        argument: a folder as the challenge or the ISIC Archive gives it, or a flat copy:
+            `images_train/` beside or below the tables of the challenge.
+        labels: the labels to take; () takes all that the tables have.
+        monet_threshold: the score from which on a concept is present, 0 to 1; ours.
+        val: share of the lesions for validation; there is no official split.
+        test: share of the lesions for testing.
+        split_seed: another seed gives another split.
+
+    Raises:
+        DataError: a folder, table, column or value is missing or wrong.
+        OptionError: a label that is not there, or shares that leave nothing to train on.
+    """
+
+    def __init__(
+        self,
+        argument: str,
+        *,
+        labels: tuple[str, ...] = (),
+        monet_threshold: float = 0.5,
+        val: float = 0.15,
+        test: float = 0.2,
+        split_seed: int = 0,
+    ) -> None:
+        self.argument = argument
+        self.modalities = {name: ModalitySpec("photo") for name in IMAGE_TYPES.values()}
+        layout = _layout(Path(argument).expanduser())
+        tables = [read_table(path, "a row per image") for path in layout.by_image]
+        lesions = _lesions(tables[-1])
+        diagnoses = _diagnoses(layout.truth)
+        known = _label_specs(tables)
+        self.labels = _chosen(known, labels)
+        values = {"DIAG": diagnoses}
+        for spec in known[1:]:
+            of_image = _values(tables, spec, monet_threshold)
+            values[spec.name] = _by_lesion(spec, of_image, lesions)
+        strata = {lesion: str(diagnoses.get(lesion)) for lesion in lesions}
+        splits = split_groups(strata, val=val, test=test, seed=split_seed)
+        self._studies = []
+        for lesion, images in sorted(lesions.items()):
+            paths = {name: layout.image(lesion, image) for name, image in images.items()}
+            names = [spec.name for spec in self.labels if lesion in values[spec.name]]
+            classes = {name: values[name][lesion] for name in names}
+            self._studies.append(Study(lesion, paths, classes, lesion, splits[lesion]))
+        undiagnosed = len(lesions.keys() - diagnoses.keys())
+        self.notes = _notes(known, undiagnosed, monet_threshold)
+
+    def studies(self, split: str | None = None) -> list[Study]:
+        """The studies of one split, or all, in the order of their lesion ids."""
+        return [study for study in self._studies if split in (None, study.split)]
+
+
+def _layout(folder: Path) -> Layout:
+    supplements = folder / "supplements"
+    if (folder / "metadata.csv").is_file():
+        more = supplements / "training_input.csv"
+        tables = [more] if more.is_file() else []
+        truth = supplements / "training_gt.csv"
+        return Layout((*tables, folder / "metadata.csv"), truth, folder / "images")
+    # The folder may be that of the images, the tables one level up.
+    above = [folder.parent] if folder.name in (BY_LESION, FLAT) else []
+    for place in (folder, *above):
+        metadata = place / f"{PREFIX}Metadata.csv"
+        if metadata.is_file():
+            known = [place / BY_LESION, place / FLAT]
+            images = next((images for images in known if images.is_dir()), place)
+            return Layout((metadata,), place / f"{PREFIX}GroundTruth.csv", images)
+    raise DataError(
+        f"{folder} has no layout of MILK10k. milk10k:DIR wants {PREFIX}Metadata.csv and "
+        f"{PREFIX}GroundTruth.csv with {BY_LESION}/ or {FLAT}/ (challenge), or metadata.csv with "
+        "images/ and supplements/ (ISIC Archive)."
+    )
+
+
+def _lesions(metadata: Table) -> dict[str, dict[str, str]]:
+    """{lesion: {modality: image id}}."""
+    metadata.require(["lesion_id", "image_type", "isic_id"])
+    lesions: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in metadata.rows:
+        for column in ("lesion_id", "isic_id"):
+            if not row[column]:
+                raise DataError(f"{metadata.place(row, column)}: no id. Each image needs one.")
+        if row["image_type"] not in IMAGE_TYPES:
+            raise metadata.wrong(row, "image_type", IMAGE_TYPES)
+        images = lesions[row["lesion_id"]]
+        modality = IMAGE_TYPES[row["image_type"]]
+        if modality in images:
+            raise DataError(
+                f"{metadata.place(row, 'isic_id')}: {row['isic_id']!r} is a second "
+                f"{row['image_type']!r} image of lesion {row['lesion_id']}, after "
+                f"{images[modality]!r}. Keep one of them."
+            )
+        images[modality] = row["isic_id"]
+    return dict(lesions)
+
+
+def _diagnoses(truth: Path) -> dict[str, int]:
+    """{lesion: class index}; lesions without any 1 are left out."""
+    if not truth.is_file():
+        return {}
+    table = read_table(truth, "a row per lesion, its diagnosis one-hot")
+    table.require(["lesion_id", *DIAGNOSIS.classes])
+    diagnoses = {}
+    for row in table.rows:
+        hot = [name for name in DIAGNOSIS.classes if _number(table, row, name) == 1]
+        if len(hot) > 1:
+            raise DataError(
+                f"{table.place(row, 'lesion_id')}: {row['lesion_id']!r} has several diagnoses, "
+                f"{' and '.join(hot)}. Leave a 1 in one column only."
+            )
+        if hot:
+            diagnoses[row["lesion_id"]] = DIAGNOSIS.classes.index(hot[0])
+    return diagnoses
+
+
+def _label_specs(tables: Sequence[Table]) -> list[LabelSpec]:
+    """The labels whose column is in one of the tables, DIAG first."""
+    concepts = [LabelSpec(name, ("absent", "present"), "present") for name in CONCEPTS]
+    by_column = [(CONCEPTS.get(spec.name, spec.name), spec) for spec in (*CATEGORIES, *concepts)]
+    return [
+        DIAGNOSIS,
+        *(spec for column, spec in by_column if any(column in table for table in tables)),
+    ]
+
+
+def _chosen(known: list[LabelSpec], names: tuple[str, ...]) -> list[LabelSpec]:
+    for name in names:
+        if name not in {spec.name for spec in known}:
+            message = unknown("label", name, [spec.name for spec in known])
+            raise OptionError(f"The dataset 'milk10k': option 'labels': {message}")
+    return [spec for spec in known if not names or spec.name in names]
+
+
+def _values(tables: Sequence[Table], spec: LabelSpec, threshold: float) -> dict[str, int]:
+    """{image id: class index} of one label, from the first table that has its column."""
+    column = CONCEPTS.get(spec.name, spec.name)
+    table = next(table for table in tables if column in table)
+    table.require(["isic_id"])
+    values = {}
+    for row in table.rows:
+        value = class_name(row[column])
+        if not value:
+            continue
+        if spec.name in CONCEPTS:
+            values[row["isic_id"]] = int(_number(table, row, column) >= threshold)
+        elif value in spec.classes:
+            values[row["isic_id"]] = spec.classes.index(value)
+        else:
+            raise table.wrong(row, column, spec.classes)
+    return values
+
+
+def _number(table: Table, row: Row, column: str) -> float:
+    try:
+        return float(row[column])
+    except ValueError:
+        raise DataError(
+            f"{table.place(row, column)}: {row[column]!r} is not a number. Write one, as 0.5."
+        ) from None
+
+
+def _by_lesion(
+    spec: LabelSpec, of_image: dict[str, int], lesions: dict[str, dict[str, str]]
+) -> dict[str, int]:
+    """{lesion: class index}, of the dermoscopic image; the clinical one answers for no concept."""
+    modalities = ("derm",) if spec.name in CONCEPTS else ("derm", "clinic")
+    found = {}
+    for lesion, images in lesions.items():
+        known = [of_image[images[name]] for name in modalities if images.get(name) in of_image]
+        if known:
+            found[lesion] = known[0]
+    return found
+
+
+def _notes(known: Sequence[LabelSpec], undiagnosed: int, threshold: float) -> list[str]:
+    notes = ["There is no official split and no patient id: the split is by lesion and diagnosis."]
+    if any(spec.name in CONCEPTS for spec in known):
+        notes.append(
+            "The MONET labels are machine-made scores of the dermoscopic image, present from "
+            f"{threshold:g} on; the clinical image has others."
+        )
+    here = {spec.name for spec in known}
+    absent = [name for name in ("skin_tone_class", "site", "sex", *CONCEPTS) if name not in here]
+    if absent:
+        notes.append(f"These labels have no column and are left out: {', '.join(absent)}.")
+    if undiagnosed:
+        notes.append(f"{undiagnosed} lesions have no ground truth: their DIAG is unknown.")
+    return notes

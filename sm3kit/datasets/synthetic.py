@@ -1,0 +1,80 @@
+"""Synthetic paired studies: drawn lesions with the eight Derm7pt labels, for trials and tests."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+from sm3kit.core.errors import DataError
+from sm3kit.core.files import cache_root
+from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.synthesis.layouts import write
+from sm3kit.synthesis.lesion import LABELS
+
+# Raised by whoever changes what is drawn, so that old pictures are not taken for new ones.
+GENERATION = 2
+
+
+class Synthetic(Dataset):
+    """Drawn lesions: a dermoscopic and a clinical picture each, and eight labels.
+
+    The pictures are rendered once and kept under `cache_root()`. Lesion i of a seed has the same
+    pictures, labels and split however many there are. Labels are as frequent as in Derm7pt.
+
+    Args:
+        argument: number of pairs, in place of `pairs`: `synthetic:1000`.
+        pairs: number of lesions, 1 or more.
+        size: side of the pictures in pixels, 32 or more.
+        seed: 0 or more; another seed gives other lesions.
+        missing: share of lesions without the clinical picture, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        argument: str = "",
+        *,
+        pairs: int = 600,
+        size: int = 128,
+        seed: int = 0,
+        missing: float = 0.0,
+    ) -> None:
+        if argument and not argument.isdecimal():
+            raise DataError(
+                f"The data set 'synthetic' wants a number of pairs, not {argument!r}. "
+                "Write for example synthetic:1000."
+            )
+        self.argument = argument
+        self.pairs = int(argument) if argument else pairs
+        self.size, self.seed, self.missing = size, seed, missing
+        self.modalities = {"derm": ModalitySpec("photo"), "clinic": ModalitySpec("photo")}
+        self.labels = [LabelSpec(name, classes, reported) for name, classes, reported in LABELS]
+        self.notes = ["Drawn by sm3kit, not photographed: use it to try things, not for results."]
+
+    def studies(self, split: str | None = None) -> list[Study]:
+        """The studies of one split, or all, in the order of the lesions; renders them if needed."""
+        folder = self._rendered()
+        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+            found = [self._study(folder, row) for row in csv.DictReader(file)]
+        return [study for study in found if split in (None, study.split)]
+
+    def _rendered(self) -> Path:
+        """The folder of the pictures, written now if it is not there."""
+        key = f"{GENERATION} {self.pairs} {self.size} {self.seed} {self.missing}"
+        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        folder = cache_root() / "synthetic" / name
+        table = folder / "manifest.csv"
+        if table.exists():
+            return folder
+        try:
+            write("manifest", folder, self.pairs, self.size, self.seed, self.missing)
+        except DataError:
+            # Another process may have finished first; its folder has the same bytes.
+            if not table.exists():
+                raise
+        return folder
+
+    def _study(self, folder: Path, row: dict[str, str]) -> Study:
+        images = {name: str(folder / row[name]) for name in self.modalities if row[name]}
+        labels = {label.name: label.classes.index(row[label.name]) for label in self.labels}
+        return Study(row["id"], images, labels, row["group"], row["split"])

@@ -1,0 +1,140 @@
+"""A variant becomes objects: the only place where plugins are looked up for a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from sm3kit.backbones.base import Backbone
+from sm3kit.core.errors import OptionError, VariantError
+from sm3kit.core.names import unknown
+from sm3kit.core.options import bind
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
+from sm3kit.engine.pool import Pool, open_pool
+from sm3kit.fusions.base import Fusion
+from sm3kit.modalities.base import Modality
+from sm3kit.objectives.base import Objective
+
+
+@dataclass(frozen=True)
+class Stage1:
+    """The parts of a multi-modality pre-training.
+
+    Attributes:
+        backbones: {modality: backbone}.
+        objectives: {objective: {modality: objective}}, for those that work within a modality.
+        fusion: the fusion.
+        crossings: {objective: objective}, for those that work on the fusion's streams.
+    """
+
+    backbones: Mapping[str, Backbone]
+    objectives: Mapping[str, Mapping[str, Objective]]
+    fusion: Fusion
+    crossings: Mapping[str, Objective]
+
+
+def build_pool(variant: Variant) -> Pool:
+    """The pool of studies that a variant names."""
+    _options_have_owners(variant)
+    return open_pool(
+        variant.data,
+        image_size=variant.image_size,
+        only=variant.modality,
+        rename=variant.map,
+        options=variant.options,
+    )
+
+
+def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
+    """The backbone of one modality; a bare model name means timm."""
+    provider, _, model = variant.backbone.rpartition("/")
+    known = registry("backbones").names()
+    if provider and provider not in known:
+        # A model name of timm's hub form, or a mistyped provider.
+        raise VariantError(
+            f"--backbone {variant.backbone}: {unknown('backbone provider', provider, known)}"
+        )
+    provider = provider or "timm"
+    component = registry("backbones").get(provider)
+    options = bind(component, f"backbone {provider!r}", variant.options.get(provider, {}))
+    backbone: Backbone = component(model, channels, **{"weights": variant.weights, **options})
+    return backbone
+
+
+def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1:
+    """The networks and losses of stage 1.
+
+    Where the fusion gives streams and no objective works on them, `crossmodal` does.
+
+    Raises:
+        SM3Error: unknown names or options, or choices that do not go together.
+    """
+    backbones = {
+        name: build_backbone(variant, name, modality.channels)
+        for name, modality in modalities.items()
+    }
+    widths = {name: backbone.width for name, backbone in backbones.items()}
+    fusion: Fusion = _build(variant, "fusions", variant.fusion, widths)
+    components = {name: registry("objectives").get(name) for name in variant.objective}
+    within = [name for name, component in components.items() if component.on == "modality"]
+    across = [name for name, component in components.items() if component.on == "streams"]
+    if variant.fusion == "none" and across:
+        raise VariantError(
+            f"Objective {across[0]!r} works on the streams of a fusion, and --fusion none gives "
+            "none. Take --fusion sep_sep, or another."
+        )
+    if variant.fusion != "none" and not across:
+        across = ["crossmodal"]
+    if not within and not across:
+        raise VariantError("There is nothing to learn from: give an --objective or a --fusion.")
+    return Stage1(
+        backbones,
+        {
+            name: {
+                modality: _build(variant, "objectives", name, width)
+                for modality, width in widths.items()
+            }
+            for name in within
+        },
+        fusion,
+        {name: _build(variant, "objectives", name, 0) for name in across},
+    )
+
+
+def modules(parts: Stage1) -> nn.ModuleDict:
+    """All networks of stage 1 under the names that checkpoints use."""
+    return nn.ModuleDict(
+        {
+            "backbones": nn.ModuleDict(parts.backbones),
+            "objectives": nn.ModuleDict(
+                {name: nn.ModuleDict(each) for name, each in parts.objectives.items()}
+            ),
+            "fusion": parts.fusion,
+            "crossings": nn.ModuleDict(parts.crossings),
+        }
+    )
+
+
+def _build(variant: Variant, family: str, name: str, *arguments: Any) -> Any:
+    component = registry(family).get(name)
+    owner = f"{registry(family).kind.noun} {name!r}"
+    return component(*arguments, **bind(component, owner, variant.options.get(name, {})))
+
+
+def _options_have_owners(variant: Variant) -> None:
+    """Options of plugins that do not exist are mistakes; those of unused plugins are not."""
+    families = ("backbones", "objectives", "fusions", "modalities", "datasets")
+    plugins = {name for family in families for name in registry(family).names()}
+    for owner in variant.options:
+        if owner not in plugins and not _names_a_modality(variant, owner):
+            known = sorted(plugins | {"training"})
+            raise OptionError(f"Option -o {owner}.…: {unknown('plugin', owner, known)}")
+
+
+def _names_a_modality(variant: Variant, owner: str) -> bool:
+    pool = open_pool(variant.data, image_size=variant.image_size, rename=variant.map)
+    return owner in pool.modalities

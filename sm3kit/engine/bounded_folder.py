@@ -1,0 +1,54 @@
+"""A folder of files that can be made again, kept within a limit."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from pathlib import Path
+
+STALE = 3600  # Seconds after which a half-written file has lost its writer.
+
+
+class BoundedFolder:
+    """Keeps a folder within a limit: the files that were used longest ago go first.
+
+    Other processes write there too, so the folder is counted anew after every fiftieth of
+    the limit. Threads may overshoot by an image each.
+    """
+
+    def __init__(self, root: Path, limit: int) -> None:
+        self.root = root
+        self.limit = limit
+        self.held = 0.0
+        self.next_count = 0.0
+
+    def take(self, size: int) -> None:
+        """Makes room for a file of so many bytes."""
+        self.held += size
+        if self.held < self.next_count:
+            return
+        self.next_count = math.inf  # Other threads need not count as well.
+        files = self._files()
+        held = sum(file[1] for file in files) + size
+        if held > self.limit:
+            for _, length, path in sorted(files):
+                if held <= 0.9 * self.limit:
+                    break
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    held -= length
+        self.held = held
+        self.next_count = min(held + self.limit / 50, self.limit)
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        """Time of last use, length and path of every file; what a crash left is removed."""
+        found = []
+        for path in self.root.glob("*/*"):
+            with contextlib.suppress(OSError):  # Another process may have removed it.
+                one = path.stat()
+                if path.suffix != ".part":
+                    found.append((one.st_mtime, one.st_size, path))
+                elif one.st_mtime < time.time() - STALE:
+                    path.unlink()
+        return found

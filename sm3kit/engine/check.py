@@ -1,0 +1,306 @@
+"""A look at a data set before anything is trained on it: counts, files, sizes, leaks."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from sm3kit.core.duplicates import same_content
+from sm3kit.core.errors import DataError
+from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study
+
+if TYPE_CHECKING:
+    from sm3kit.modalities.base import Image
+
+THREADS = 4
+
+
+@dataclass(frozen=True)
+class Use:
+    """One image of one study."""
+
+    study: str
+    split: str
+    modality: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An image that is missing or cannot be read, and why."""
+
+    use: Use
+    reason: str
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One file, or files of the same content, used more than once."""
+
+    uses: tuple[Use, ...]
+
+    @property
+    def across_splits(self) -> bool:
+        """Whether its uses are in several splits."""
+        return len({use.split for use in self.uses}) > 1
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """How often each class of a label occurs: {split: studies per class}, {split: unknown}."""
+
+    label: LabelSpec
+    known: Mapping[str, tuple[int, ...]]
+    unknown: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The heights and widths of the images of a modality, in pixels, as they are read."""
+
+    images: int
+    smallest: tuple[int, int]
+    median: tuple[int, int]
+    largest: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found.
+
+    Attributes:
+        studies: {split: studies}.
+        complete: {split: studies with all modalities}.
+        modalities: {modality: {split: studies that have it}}.
+        labels: the counts of each label.
+        sizes: {modality: sizes}; empty if nothing was read.
+        missing: images whose file is not there.
+        unreadable: images that cannot be read.
+        shared: files used more than once, those across splits first.
+        leaking: {group: splits} of groups in several splits.
+        notes: what the data set says of itself.
+        problems: what must be mended, a line each, most serious first.
+        warnings: what should be looked at, likewise.
+    """
+
+    studies: Mapping[str, int]
+    complete: Mapping[str, int]
+    modalities: Mapping[str, Mapping[str, int]]
+    labels: tuple[LabelCounts, ...]
+    sizes: Mapping[str, Sizes]
+    missing: tuple[Fault, ...]
+    unreadable: tuple[Fault, ...]
+    shared: tuple[Shared, ...]
+    leaking: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no problem; warnings may be there."""
+        return not self.problems
+
+
+def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> Report:
+    """What can be said of a data set: counts, missing and broken files, shared files, leaks.
+
+    Args:
+        dataset: the data set; all its studies are looked at.
+        read: `read(modality, path)` gives the image (C, H, W) or raises; None opens no image.
+    """
+    studies = dataset.studies()
+    uses = [
+        Use(study.id, study.split, modality, path)
+        for study in studies
+        for modality, path in study.images.items()
+    ]
+    bytes_of, missing = _stat(uses)
+    there = [use for use in uses if use.path in bytes_of]
+    empty = [Fault(use, "The file is empty.") for use in there if not bytes_of[use.path]]
+    filled = [use for use in there if bytes_of[use.path]]
+    sizes, unreadable = _read(filled, read) if read else ({}, [])
+    unreadable = empty + unreadable
+    same = same_content({path: size for path, size in bytes_of.items() if size})
+    shared = _shared(uses, same)
+    leaking = _leaking(studies)
+    labels = tuple(_label_counts(label, studies) for label in dataset.labels)
+    return Report(
+        studies=_per_split(studies),
+        complete=_per_split(
+            study for study in studies if study.images.keys() >= dataset.modalities.keys()
+        ),
+        modalities={
+            name: _per_split(study for study in studies if name in study.images)
+            for name in dataset.modalities
+        },
+        labels=labels,
+        sizes=sizes,
+        missing=tuple(missing),
+        unreadable=tuple(unreadable),
+        shared=tuple(shared),
+        leaking=leaking,
+        notes=tuple(dataset.notes),
+        problems=tuple(_problems(studies, missing, unreadable, leaking, shared)),
+        warnings=tuple(_warnings(studies, shared, labels)),
+    )
+
+
+def _per_split(studies: Iterable[Study]) -> dict[str, int]:
+    counts = Counter(study.split for study in studies)
+    return {split: counts[split] for split in SPLITS}
+
+
+def _label_counts(label: LabelSpec, studies: list[Study]) -> LabelCounts:
+    counts = Counter((study.split, study.labels.get(label.name, UNKNOWN)) for study in studies)
+    indices = range(len(label.classes))
+    return LabelCounts(
+        label,
+        {split: tuple(counts[split, index] for index in indices) for split in SPLITS},
+        {split: counts[split, UNKNOWN] for split in SPLITS},
+    )
+
+
+def _stat(uses: list[Use]) -> tuple[dict[str, int], list[Fault]]:
+    """{path: bytes} of the files that are there, and the uses of those that are not."""
+    bytes_of, missing = {}, []
+    for use in uses:
+        try:
+            bytes_of[use.path] = Path(use.path).stat().st_size
+        except OSError as error:
+            missing.append(Fault(use, error.strerror or type(error).__name__))
+    return bytes_of, missing
+
+
+def _read(
+    uses: list[Use], read: Callable[[str, str], Image]
+) -> tuple[dict[str, Sizes], list[Fault]]:
+    """The sizes per modality, and the images that cannot be read."""
+
+    def shape_or_reason(use: Use) -> tuple[int, int] | str:
+        try:
+            height, width = read(use.modality, use.path).shape[-2:]
+        except DataError as error:
+            return str(error)
+        # A plugin may fail in its own way; the check goes on and says how.
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return int(height), int(width)
+
+    executor = ThreadPoolExecutor(THREADS)
+    try:
+        answers = list(executor.map(shape_or_reason, uses))
+    finally:
+        executor.shutdown(cancel_futures=True)
+    shapes: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    faults = []
+    for use, answer in zip(uses, answers, strict=True):
+        if isinstance(answer, str):
+            faults.append(Fault(use, answer))
+        else:
+            shapes[use.modality].append(answer)
+    return {name: _sizes(found) for name, found in shapes.items()}, faults
+
+
+def _sizes(shapes: list[tuple[int, int]]) -> Sizes:
+    heights, widths = zip(*shapes, strict=True)
+    return Sizes(
+        images=len(shapes),
+        smallest=(min(heights), min(widths)),
+        median=(int(median(heights)), int(median(widths))),
+        largest=(max(heights), max(widths)),
+    )
+
+
+def _shared(uses: list[Use], same: Mapping[str, str]) -> list[Shared]:
+    by_file = defaultdict(list)
+    for use in uses:
+        by_file[os.path.normpath(same.get(use.path, use.path))].append(use)
+    shared = [Shared(tuple(found)) for found in by_file.values() if len(found) > 1]
+    return sorted(shared, key=lambda one: not one.across_splits)
+
+
+def _leaking(studies: list[Study]) -> dict[str, tuple[str, ...]]:
+    splits = defaultdict(set)
+    for study in studies:
+        splits[study.group].add(study.split)
+    return {
+        group: tuple(split for split in SPLITS if split in found)
+        for group, found in splits.items()
+        if len(found) > 1
+    }
+
+
+def _problems(
+    studies: list[Study],
+    missing: list[Fault],
+    unreadable: list[Fault],
+    leaking: Mapping[str, tuple[str, ...]],
+    shared: list[Shared],
+) -> list[str]:
+    problems = []
+    if not studies:
+        problems.append("There is no study.")
+    elif not any(study.split == "train" for study in studies):
+        problems.append("No study is in train: there is nothing to train on.")
+    for what, faults in (("missing", missing), ("unreadable", unreadable)):
+        if faults:
+            first = faults[0]
+            problems.append(
+                f"{_count(len(faults), 'image')} {what}, first {first.use.path} "
+                f"(study {first.use.study}, {first.use.modality}): {first.reason}"
+            )
+    if leaking:
+        group, splits = next(iter(leaking.items()))
+        problems.append(
+            f"{_count(len(leaking), 'group')} in several splits, first {group!r} "
+            f"in {' and '.join(splits)}: results would look better than they are."
+        )
+    across = [one for one in shared if one.across_splits]
+    if across:
+        problems.append(f"{_told(across, 'in several splits')}: results would look too good.")
+    bare = [study.id for study in studies if not study.images]
+    if bare:
+        problems.append(
+            f"{_count(len(bare), 'study', 'studies')} without any image, first {bare[0]}."
+        )
+    return problems
+
+
+def _warnings(
+    studies: list[Study], shared: list[Shared], labels: tuple[LabelCounts, ...]
+) -> list[str]:
+    warnings = []
+    within = [one for one in shared if not one.across_splits]
+    if within:
+        warnings.append(f"{_told(within, 'more than once in one split')}.")
+    counts = _per_split(studies)
+    warnings += [f"No study is in {split}." for split in ("val", "test") if not counts[split]]
+    for one in labels:
+        reported = one.label.classes.index(one.label.reported)
+        empty = [split for split in SPLITS if counts[split] and not one.known[split][reported]]
+        if empty:
+            warnings.append(
+                f"Label {one.label.name}: no study of {' or '.join(empty)} is of the reported "
+                f"class {one.label.reported}."
+            )
+    return warnings
+
+
+def _told(found: list[Shared], where: str) -> str:
+    first, second = found[0].uses[:2]
+    return (
+        f"{_count(len(found), 'file')} used {where}, first {first.path} "
+        f"({first.study}, {first.modality}, {first.split}; "
+        f"{second.study}, {second.modality}, {second.split})"
+    )
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

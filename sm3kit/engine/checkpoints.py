@@ -1,0 +1,167 @@
+"""Checkpoints: the last whole epoch to go on from, and the weights that downstream needs."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sm3kit.core.errors import CheckpointError
+from sm3kit.core.files import whole_file
+from sm3kit.core.variant import Variant
+from sm3kit.engine.mmssl import MultiModalSSL
+from sm3kit.engine.run import REMEDY, Run
+
+FORMAT = 1
+
+
+class KeepLast(pl.Callback):
+    """Writes `last.ckpt` after an epoch, as often as costs at most a twentieth of the time.
+
+    The first and the last epoch are always kept.
+    """
+
+    def __init__(self, run: Run, data_hash: str, share: float = 0.05) -> None:
+        self.run, self.data_hash, self.share = run, data_hash, share
+        self.last_written = -float("inf")
+        self.cost = 0.0
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the checkpoint if it is due."""
+        assert isinstance(pl_module, MultiModalSSL)
+        start = time.monotonic()
+        final = pl_module.epoch + 1 >= pl_module.variant.epochs
+        due = (start - self.last_written) * self.share >= self.cost
+        if not (final or due) or not trainer.is_global_zero:
+            return
+        write_checkpoint(self.run.last, checkpoint(trainer, pl_module, self.data_hash))
+        self.last_written = time.monotonic()
+        self.cost = self.last_written - start
+
+
+def checkpoint(trainer: pl.Trainer, module: MultiModalSSL, data_hash: str) -> dict[str, Any]:
+    """Everything to go on with: tensors and plain values only."""
+    return {
+        "format": FORMAT,
+        "stage": "mmssl",
+        "epochs_done": module.epoch + 1,
+        "variant": module.variant.as_dict(),
+        "data_hash": data_hash,
+        "model": module.state_dict(),
+        "optimiser": trainer.optimizers[0].state_dict(),
+        "precision": trainer.precision_plugin.state_dict(),
+    }
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Writes a checkpoint that is whole or not there."""
+    with whole_file(path, REMEDY) as part, part.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # torch hides the reason of a failed write; a plain write brings it out.
+            file.write(b"\0" * 1_048_576)
+            file.flush()
+            raise CheckpointError(f"Cannot write {path}: {error}") from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint.
+
+    Raises:
+        CheckpointError: it is damaged, or no checkpoint of sm3kit.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be read: {reason} Delete it to train anew from the start."
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is no checkpoint that this version of sm3kit wrote.")
+    return content
+
+
+def read_last(run: Run, variant: Variant, data_hash: str) -> dict[str, Any] | None:
+    """The last checkpoint of a run if it has one and fits the variant and the data.
+
+    Raises:
+        CheckpointError: it is damaged, of another variant or of other data.
+    """
+    if not run.last.is_file():
+        return None
+    content = read_checkpoint(run.last)
+    stored = Variant().changed(content["variant"], str(run.last))
+    differences = stored.differences(variant)
+    if differences:
+        said = "; ".join(f"{n} is {old!r}, not {new!r}" for n, (old, new) in differences.items())
+        raise CheckpointError(
+            f"The checkpoint {run.last} is of another variant: its {said}. "
+            "Delete it to train anew, or use its own run folder."
+        )
+    if content["data_hash"] != data_hash:
+        raise CheckpointError(
+            f"The data of {run.folder} have changed since its training began (listing "
+            f"{content['data_hash']}, now {data_hash}). Bring them back, or train anew with "
+            "another --out."
+        )
+    return content
+
+
+def load_weights(module: MultiModalSSL, state: dict[str, Tensor], path: Path) -> None:
+    """Puts the weights of a checkpoint into a module.
+
+    Raises:
+        CheckpointError: they are of another network.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"The checkpoint {path} is of another network: {reason}") from error
+
+
+def write_model(run: Run, module: MultiModalSSL, data_hash: str) -> None:
+    """Writes what stage 2 and downstream need: `mmssl.ckpt`, then `model.safetensors`."""
+    networks = {name: value.cpu() for name, value in module.networks.state_dict().items()}
+    record = {
+        "format": FORMAT,
+        "stage": "mmssl",
+        "epochs_done": module.variant.epochs,
+        "variant": module.variant.as_dict(),
+        "data_hash": data_hash,
+        "model": networks,
+    }
+    write_checkpoint(run.mmssl, record)
+    kept = {
+        name: value.contiguous()
+        for name, value in networks.items()
+        if name.startswith(("backbones.", "fusion."))
+    }
+    facts = {"format": "pt", "sm3kit": json.dumps({k: v for k, v in record.items() if k != "model"})}
+    with whole_file(run.model, REMEDY) as part:
+        save_file(kept, part, metadata=facts)
+
+
+def read_model(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights of `model.safetensors` and the facts beside them.
+
+    Raises:
+        CheckpointError: the run is not finished.
+    """
+    if not run.finished:
+        raise CheckpointError(
+            f"{run.folder} has no model yet: its training was not finished. "
+            f"Go on with: sm3kit pretrain --resume --out {run.folder}"
+        )
+    with safe_open(run.model, framework="pt") as file:
+        facts = json.loads(file.metadata()["sm3kit"])
+    return load_file(run.model), facts

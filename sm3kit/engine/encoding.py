@@ -1,0 +1,94 @@
+"""Features of studies under the evaluation view, and how well pairs find each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import permutations
+
+import torch
+from torch import Tensor
+
+from sm3kit.engine.batches import Batch
+from sm3kit.engine.mmssl import MultiModalSSL
+from sm3kit.nn.monitors import partner_ranks
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of N studies.
+
+    Attributes:
+        features: {modality: (N, D)}, zeros where absent.
+        streams: {stream: (N, P)} of the fusion.
+        present: {modality: (N,) bool}.
+        index: (N,) position in the list of cases.
+    """
+
+    features: dict[str, Tensor]
+    streams: dict[str, Tensor]
+    present: dict[str, Tensor]
+    index: Tensor
+
+
+@torch.no_grad()
+def encoded(module: MultiModalSSL, batches: Iterable[Batch]) -> Encoded:
+    """Encodes batches of evaluation views; the networks are in eval mode meanwhile."""
+    training = module.training
+    module.eval()
+    parts: list[Encoded] = []
+    try:
+        for batch in batches:
+            parts.append(_encoded(module, batch))
+    finally:
+        module.train(training)
+    return Encoded(
+        _joined([part.features for part in parts]),
+        _joined([part.streams for part in parts]),
+        _joined([part.present for part in parts]),
+        torch.cat([part.index for part in parts]),
+    )
+
+
+def _encoded(module: MultiModalSSL, batch: Batch) -> Encoded:
+    device = module.device
+    fusion = module.parts.fusion
+    present = {name: mask.to(device) for name, mask in batch.present.items()}
+    features = {}
+    for name, mask in present.items():
+        features[name] = torch.zeros(len(mask), fusion.widths[name], device=device)
+        if mask.any():
+            views = {name: [batch.views[name][0].to(device)[mask]]}
+            features[name][mask] = module.encode(views, module.networks["backbones"])[name][0]
+    streams = fusion({name: [rows] for name, rows in features.items()}, present)
+    return Encoded(
+        {name: rows.cpu() for name, rows in features.items()},
+        {name: views[0].float().cpu() for name, views in streams.items()},
+        batch.present,
+        batch.index,
+    )
+
+
+def _joined(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([table[name] for table in tables]) for name in tables[0]}
+
+
+def mean_ranks(found: Encoded, space: str) -> dict[str, tuple[float, int]]:
+    """The mean rank of the true partner, and the number of pairs, for each direction "a->b".
+
+    Source: Wang et al. 2025, section 5.2.3 and table 6; chance is (N + 1) / 2.
+
+    Args:
+        found: encoded studies.
+        space: "backbone" compares features of equal width, "projection" the streams.
+    """
+    vectors = found.features if space == "backbone" else found.streams
+    ranks = {}
+    for one, other in permutations(vectors, 2):
+        if vectors[one].shape[1] != vectors[other].shape[1] or one not in found.present:
+            continue
+        both = found.present[one] & found.present[other]
+        if int(both.sum()) > 1:
+            rank = partner_ranks(vectors[one][both], vectors[other][both]).mean()
+            ranks[f"{one}->{other}"] = (float(rank), int(both.sum()))
+    return ranks

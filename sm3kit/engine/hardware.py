@@ -1,0 +1,84 @@
+"""What the machine can do, and how to make the best of it."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+import torch
+from torch import nn
+
+from sm3kit.core.errors import VariantError
+
+
+def resolved_precision(wanted: str, network: nn.Module) -> str:
+    """The precision that "auto" means here, as Lightning names it.
+
+    bf16 autocast on a GPU or CPU that computes in bf16, else fp32 on a CPU and fp16 on a GPU.
+    Depthwise convolutions in bf16 are many times slower on a CPU, so networks with them stay fp32.
+    """
+    if wanted != "auto":
+        return "32-true" if wanted == "32" else "64-true" if wanted == "64" else wanted
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    return "bf16-mixed" if cpu_has_bf16() and not _depthwise(network) else "32-true"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies in bf16; others only emulate it, twenty times slower."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, bool)() for check in checks)
+
+
+def _depthwise(network: nn.Module) -> bool:
+    return any(
+        isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
+        for layer in network.modules()
+    )
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep freed memory for the next step instead of giving it back.
+
+    Activations are large and come again in every step; mapping and clearing their pages anew
+    costs up to a third of a training step on a CPU. Does nothing elsewhere.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return
+    trim_threshold, mmap_threshold, largest = -1, -3, 2**31 - 1
+    libc = ctypes.CDLL(None)
+    libc.mallopt(trim_threshold, largest)
+    libc.mallopt(mmap_threshold, largest)
+
+
+def check_devices(devices: int, accelerator: str) -> None:
+    """Says so if more GPUs are asked for than there are.
+
+    Raises:
+        VariantError: the machine has fewer GPUs.
+    """
+    if accelerator == "gpu" and devices > torch.cuda.device_count():
+        raise VariantError(
+            f"--devices {devices} wants {devices} GPUs, but this machine has "
+            f"{torch.cuda.device_count()}. Lower it."
+        )
+
+
+def chosen_workers(wanted: int, studies: int) -> int:
+    """How many processes prepare views.
+
+    Raises:
+        VariantError: more workers than studies.
+    """
+    if wanted > studies:
+        raise VariantError(
+            f"--workers {wanted} is more than the {studies} studies to train on. "
+            f"Give at most {studies}, or leave it out."
+        )
+    if wanted >= 0:
+        return wanted
+    cores = torch.get_num_threads()
+    if torch.cuda.is_available():
+        return min(cores, 16, studies)
+    # On a CPU the network wants the cores itself; one worker hides the waiting.
+    return min(1, studies)

@@ -1,0 +1,258 @@
+"""Every image is decoded once: a bounded folder of pixels, keyed by the content of the file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import math
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.lib.format as npy
+
+from sm3kit.core.errors import DataError, SM3Error
+from sm3kit.core.files import whole_file
+from sm3kit.engine.bounded_folder import BoundedFolder
+from sm3kit.imaging.layout import to_chw, to_hwc
+from sm3kit.modalities.base import Image, Modality
+
+GIB = 2**30
+DEFAULT_GIB = 20
+CHECKSUM = 4  # Bytes of CRC-32 behind the array; numpy.load does not mind them.
+LISTED = 5
+
+State = tuple[int, int]  # Size and time of change of an image file.
+
+
+class Filled(NamedTuple):
+    """What `fill` did: images asked for, how many of them it decoded, bytes of all pixels."""
+
+    images: int
+    decoded: int
+    bytes: int
+
+
+class ImageCache:
+    """Gives images from their pixels on disk, written when an image is first asked for.
+
+    Pixels are .npy files (H, W, C) under the hash of the image file's bytes and of
+    `Modality.reading`: copies of a file share them, and a changed file never meets old ones.
+    They appear whole, are checked against their sum when a process first uses them, and when
+    the folder is full the least recently used go. Several processes may share the folder. No
+    file stays open or mapped, and the object can be pickled.
+
+    Args:
+        root: the folder; None decodes each time.
+        limit: most bytes in the folder; None takes SM3KIT_CACHE_LIMIT, in GiB, else 20 GiB.
+
+    Raises:
+        SM3Error: SM3KIT_CACHE_LIMIT is not a number.
+    """
+
+    def __init__(self, root: Path | None, limit: int | None = None) -> None:
+        self.root = root
+        self.limit = _chosen_limit() if limit is None else limit
+        self._folder = None if root is None else BoundedFolder(root, self.limit)
+        self._digests: dict[str, tuple[State, str]] = {}
+        self._entries: dict[tuple[str, str], _Entry] = {}
+
+    def get(self, path: str, modality: Modality) -> Image:
+        """The image (C, H, W) of a file as `modality.read` gives it, in channels-last memory.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        image = self._kept(path, modality)
+        if image is None:
+            state = _state(path)
+            image = modality.read(path)
+            # A full disk stops `fill`. A training on its way goes on without the copy.
+            with contextlib.suppress(SM3Error):
+                self._keep(path, state, modality, image)
+        return image
+
+    def fill(
+        self,
+        items: Iterable[tuple[str, Modality]],
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Filled:
+        """Decodes all images now, so that nothing starts on files that cannot be read.
+
+        Args:
+            threads: how many decode at once; None takes a few more than there are cores.
+            progress: is called with the number of images done and of all.
+
+        Raises:
+            DataError: some files cannot be read; all are counted, the first few listed.
+            SM3Error: the cache folder is full or closed.
+        """
+        todo = list(items)
+        errors: list[DataError] = []
+        decoded = size = 0
+        pool = ThreadPoolExecutor(threads)
+        try:
+            for done, result in enumerate(pool.map(self._fill_one, todo), start=1):
+                if isinstance(result, DataError):
+                    errors.append(result)
+                else:
+                    decoded, size = decoded + result[0], size + result[1]
+                if progress is not None:
+                    progress(done, len(todo))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        if errors:
+            raise DataError(_listed(errors, len(todo)))
+        return Filled(len(todo), decoded, size)
+
+    def _fill_one(self, item: tuple[str, Modality]) -> tuple[int, int] | DataError:
+        path, modality = item
+        image = self._kept(path, modality)
+        if image is not None:
+            return 0, image.nbytes
+        state = _state(path)
+        try:
+            image = modality.read(path)
+        except DataError as error:
+            return error
+        self._keep(path, state, modality, image)
+        return 1, image.nbytes
+
+    def _kept(self, path: str, modality: Modality) -> Image | None:
+        state = _state(path)
+        if self.root is None or state is None:
+            return None
+        entry = self._entries.get((path, modality.reading))
+        if entry is None or entry.state != state:
+            file = self._file(path, state, modality)
+            entry = None if file is None else _checked(file, state)
+            if entry is None:
+                return None
+            self._entries[path, modality.reading] = entry
+        return entry.load()
+
+    def _keep(self, path: str, state: State | None, modality: Modality, image: Image) -> None:
+        if self._folder is None or state is None or image.nbytes > self.limit:
+            return
+        file = self._file(path, state, modality)
+        if file is None or _state(path) != state:
+            return  # It changed while it was decoded.
+        self._folder.take(image.nbytes)
+        try:
+            entry = _written(file, state, to_hwc(image), self._remedy())
+        except OSError as error:
+            raise SM3Error(
+                f"Cannot write {file}: {error.strerror or error}. {self._remedy()}"
+            ) from error
+        self._entries[path, modality.reading] = entry
+
+    def _file(self, path: str, state: State, modality: Modality) -> Path | None:
+        known = self._digests.get(path)
+        if known is None or known[0] != state:
+            try:
+                content = Path(path).read_bytes()
+            except OSError:
+                return None  # `modality.read` says why.
+            known = state, hashlib.blake2b(content, digest_size=20).hexdigest()
+            self._digests[path] = known
+        key = hashlib.blake2b(f"{known[1]} {modality.reading}".encode(), digest_size=20).hexdigest()
+        assert self.root is not None
+        return self.root / key[:2] / f"{key[2:]}.npy"
+
+    def _remedy(self) -> str:
+        return (
+            f"The image cache is in {self.root}: free some space there, set SM3KIT_CACHE to a "
+            "folder on another disk, or go without it (--no-cache)."
+        )
+
+
+class _Entry(NamedTuple):
+    """Where the pixels of an image lie, and the state of the image file that they show."""
+
+    state: State
+    file: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    start: int
+
+    def load(self) -> Image | None:
+        """The image, or None if the file has gone or has another length."""
+        # Read, not mapped: as fast for one image, and nothing to fault on or to run out of.
+        pixels = np.empty(self.shape, self.dtype)
+        try:
+            with Path(self.file).open("rb", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size != self.start + pixels.nbytes + CHECKSUM:
+                    return None
+                file.seek(self.start)
+                if file.readinto(pixels.data.cast("B")) != pixels.nbytes:
+                    return None
+        except OSError:
+            return None
+        return to_chw(pixels)
+
+
+def _state(path: str) -> State | None:
+    """None for what has no content to hash: a missing file, or a folder of slices."""
+    try:
+        one = os.stat(path)  # noqa: PTH116  a str, and called for every view
+    except OSError:
+        return None
+    return (one.st_size, one.st_mtime_ns) if stat.S_ISREG(one.st_mode) else None
+
+
+def _checked(file: Path, state: State) -> _Entry | None:
+    """The entry in a cache file whose checksum holds; it counts as used now."""
+    try:
+        content = file.read_bytes()
+        if int.from_bytes(content[-CHECKSUM:], "little") != zlib.crc32(content[:-CHECKSUM]):
+            return None
+        header = io.BytesIO(content)
+        npy.read_magic(header)
+        shape, _, dtype = npy.read_array_header_1_0(header)
+    except (OSError, ValueError):
+        return None
+    with contextlib.suppress(OSError):  # A folder of somebody else.
+        os.utime(file)
+    return _Entry(state, str(file), shape, dtype, header.tell())
+
+
+def _written(file: Path, state: State, pixels: Image, remedy: str) -> _Entry:
+    header = io.BytesIO()
+    npy.write_array_header_1_0(header, npy.header_data_from_array_1_0(pixels))
+    start = header.getvalue()
+    checksum = zlib.crc32(pixels.data.cast("B"), zlib.crc32(start))
+    with whole_file(file, remedy) as temporary, temporary.open("wb") as out:
+        out.write(start)
+        out.write(pixels.data.cast("B"))
+        out.write(checksum.to_bytes(CHECKSUM, "little"))
+        out.flush()
+    return _Entry(state, str(file), pixels.shape, pixels.dtype, len(start))
+
+
+def _listed(errors: list[DataError], count: int) -> str:
+    lines = [f"{len(errors):,} of {count:,} images cannot be read:"]
+    lines += [f"  {error}" for error in errors[:LISTED]]
+    if len(errors) > LISTED:
+        lines.append(f"  and {len(errors) - LISTED:,} more.")
+    return "\n".join(lines)
+
+
+def _chosen_limit() -> int:
+    text = os.environ.get("SM3KIT_CACHE_LIMIT", "") or str(DEFAULT_GIB)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not 0 <= limit < math.inf:
+        raise SM3Error(
+            f"SM3KIT_CACHE_LIMIT wants a number of GiB, not {text!r}. Without it, it is "
+            f"{DEFAULT_GIB}."
+        )
+    return int(limit * GIB)

@@ -1,0 +1,53 @@
+"""Ctrl-C and SIGTERM end a training between two steps."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from sm3kit.core.errors import TrainingError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(TrainingError):
+    """The user, or the machine, asked the training to stop."""
+
+
+class StopBetweenSteps(pl.Callback):
+    """Waits for the step under way, then raises Interrupted; a second signal acts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopBetweenSteps:
+        for number in SIGNALS:
+            self.before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        signal.signal(number, self.before[number])
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *rest: Any) -> None:
+        """Stops here if it was asked for."""
+        if self.asked:
+            raise Interrupted("Stopped.")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stops here if it was asked for while monitors ran."""
+        if self.asked:
+            raise Interrupted("Stopped.")

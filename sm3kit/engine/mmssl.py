@@ -1,0 +1,217 @@
+"""Stage 1, multi-modality self-supervised learning: one LightningModule for every row."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from sm3kit.core.errors import TrainingError
+from sm3kit.core.variant import Variant
+from sm3kit.engine.assemble import Stage1, modules
+from sm3kit.engine.batches import Batch
+from sm3kit.modalities.base import Modality
+
+
+class MultiModalSSL(pl.LightningModule):
+    """Encodes each modality, asks each objective, and adds the terms.
+
+    Source: Wang et al. 2025, section 3.2, equation 5.
+
+    Args:
+        parts: networks and losses.
+        variant: optimiser settings and seed.
+        modalities: {modality: how raw views are normalised}.
+        steps_per_epoch: optimiser steps in an epoch.
+        first_epoch: the epoch that a resumed training begins with.
+        optimiser_state: what the optimiser remembers of the epochs before.
+    """
+
+    def __init__(
+        self,
+        parts: Stage1,
+        variant: Variant,
+        modalities: Mapping[str, Modality],
+        steps_per_epoch: int,
+        first_epoch: int = 0,
+        optimiser_state: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.parts, self.variant, self.modalities = parts, variant, modalities
+        self.steps_per_epoch, self.first_epoch = steps_per_epoch, first_epoch
+        self.optimiser_state = optimiser_state
+        self.networks = modules(parts)
+        self.targets = nn.ModuleDict(
+            {
+                name: nn.ModuleDict({m: _frozen_copy(parts.backbones[m]) for m in each})
+                for name, each in parts.objectives.items()
+                if next(iter(each.values())).wants_target
+            }
+        )
+        # What the monitors look at, (modality or stream) -> views of the last steps.
+        self.seen: dict[str, list[list[Tensor]]] = {}
+        self.last_terms: dict[str, Tensor] = {}
+
+    @property
+    def epoch(self) -> int:
+        """The epoch since the very beginning, from 0."""
+        return self.first_epoch + self.current_epoch
+
+    def encode(self, views: dict[str, list[Tensor]], networks: Mapping[str, Any]) -> dict[str, Any]:
+        """Features {modality: [(B, D)] * V} in float32; the views share one batch of V * B rows."""
+        features = {}
+        for name, each in views.items():
+            raw = self.modalities[name].normalise(torch.cat(each))
+            if self.variant.channels_last:
+                raw = raw.contiguous(memory_format=torch.channels_last)
+            features[name] = list(networks[name](raw).float().chunk(len(each)))
+        return features
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The weighted sum of all terms.
+
+        Raises:
+            TrainingError: a term is not finite; it is named.
+        """
+        progress = self._progress(batch_idx)
+        self._before_step(progress)
+        # A modality that fewer than two studies have cannot be contrasted in this batch.
+        present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
+        views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
+        features = self.encode(views, self.networks["backbones"])
+        with torch.autocast(self.device.type, enabled=False):
+            terms = self._terms_within(views, features)
+            terms |= self._terms_across(features, present, batch)
+        self._check_finite(terms, batch)
+        self.last_terms = {name: term.detach() for name, term in terms.items()}
+        total = torch.stack(list(terms.values())).sum()
+        return total if total.requires_grad else total + 0 * self._anything()
+
+    def _terms_within(
+        self, views: dict[str, list[Tensor]], features: Mapping[str, list[Tensor]]
+    ) -> dict[str, Tensor]:
+        terms = {}
+        for name, each in self.parts.objectives.items():
+            slow: Mapping[str, Any] = {}
+            if name in self.targets:
+                with torch.no_grad():
+                    slow = self.encode(views, self.targets[name])
+            for modality, objective in each.items():
+                if modality not in features:
+                    continue
+                found = objective(features[modality], slow.get(modality))
+                terms |= {_term(name, modality, t): value for t, value in found.items()}
+        for modality, each_view in features.items():
+            self._remember(modality, each_view)
+        return terms
+
+    def _terms_across(
+        self,
+        features: Mapping[str, list[Tensor]],
+        present: Mapping[str, Tensor],
+        batch: Batch,
+    ) -> dict[str, Tensor]:
+        if not self.parts.crossings or not features:
+            return {}
+        count = len(next(iter(features.values())))
+        whole = {
+            name: _scattered(features[name], present[name])
+            if name in features
+            else self._absent(name, present[name], count)
+            for name in present
+        }
+        streams = self.parts.fusion(whole, present)
+        real = self.parts.fusion.stream_present(present)
+        everywhere = torch.stack(list(real.values())).all(dim=0)
+        for name, views in streams.items():
+            self._remember(f"{name}*", [view[everywhere] for view in views])
+        terms = {}
+        for name, objective in self.parts.crossings.items():
+            found = objective(streams, present=real, group=batch.group)
+            terms |= {_term(name, t, "loss"): value for t, value in found.items()}
+        return terms
+
+    def _absent(self, modality: str, present: Tensor, views: int) -> list[Tensor]:
+        width = self.parts.fusion.widths[modality]
+        return [torch.zeros(len(present), width, device=self.device) for _ in range(views)]
+
+    def _anything(self) -> Tensor:
+        """A number with gradient, for a batch in which nothing could be compared."""
+        return next(p for p in self.networks.parameters() if p.requires_grad).sum()
+
+    def _check_finite(self, terms: Mapping[str, Tensor], batch: Batch) -> None:
+        if not terms:
+            raise TrainingError(
+                f"In epoch {self.epoch + 1} a batch of {len(batch.index)} studies has no modality "
+                "that two of them share. Use a larger --batch-size."
+            )
+        values = torch.stack([term.detach() for term in terms.values()])
+        if bool(values.isfinite().all()):
+            return
+        bad = [n for n, fine in zip(terms, values.isfinite().tolist(), strict=True) if not fine]
+        raise TrainingError(
+            f"The loss term {', '.join(bad)} is not finite in epoch {self.epoch + 1} (studies at "
+            f"{batch.index[:8].tolist()}…). Lower --lr, or try --precision 32; the last whole "
+            "checkpoint is kept."
+        )
+
+    def _before_step(self, progress: float) -> None:
+        for name, each in self.parts.objectives.items():
+            for modality, objective in each.items():
+                objective.before_step(progress)
+                if name in self.targets and progress > 0:
+                    online = self.parts.backbones[modality]
+                    objective.update_target(online, self.targets[name][modality], progress)
+        for objective in self.parts.crossings.values():
+            objective.before_step(progress)
+
+    def _progress(self, batch_idx: int) -> float:
+        total = max(self.variant.epochs * self.steps_per_epoch - 1, 1)
+        return min((self.epoch * self.steps_per_epoch + batch_idx) / total, 1.0)
+
+    def _remember(self, name: str, views: list[Tensor], limit: int = 512) -> None:
+        """Keeps the newest rows for the monitors, at most about `limit`."""
+        kept = self.seen.setdefault(name, [])
+        kept.append([view.detach() for view in views[:2]])
+        while len(kept) > 1 and sum(len(views[0]) for views in kept[1:]) >= limit:
+            kept.pop(0)
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds this epoch by its number, so that a resumed one sees the same random numbers."""
+        seed = self.variant.seed * 1_000_003 + self.epoch
+        torch.manual_seed(seed + 500_000_003 * self.global_rank)
+        self.seen = {}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW at a constant rate over everything that learns."""
+        learning = [p for p in self.parameters() if p.requires_grad]
+        v = self.variant
+        optimiser = torch.optim.AdamW(
+            learning, v.lr, betas=v.betas, eps=v.eps, weight_decay=v.weight_decay
+        )
+        if self.optimiser_state is not None:
+            optimiser.load_state_dict(self.optimiser_state)
+            for group in optimiser.param_groups:
+                group["lr"] = v.lr
+            self.optimiser_state = None
+        return optimiser
+
+
+def _frozen_copy(network: nn.Module) -> nn.Module:
+    return copy.deepcopy(network).requires_grad_(False)
+
+
+def _scattered(views: list[Tensor], present: Tensor) -> list[Tensor]:
+    """Rows of the present studies put back among zeros, (B, D) each."""
+    if bool(present.all()):
+        return views
+    rows = present.nonzero(as_tuple=True)
+    return [view.new_zeros(len(present), view.shape[1]).index_put(rows, view) for view in views]
+
+
+def _term(objective: str, owner: str, term: str) -> str:
+    return f"{objective}/{owner}" if term == "loss" else f"{objective}/{owner}/{term}"

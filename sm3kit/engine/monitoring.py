@@ -1,0 +1,165 @@
+"""Looks at every epoch: loss terms, collapse monitors, and how pairs are matched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import combinations
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from sm3kit.engine.batches import Batch
+from sm3kit.engine.encoding import encoded, mean_ranks
+from sm3kit.engine.mmssl import MultiModalSSL
+from sm3kit.engine.run import Run
+from sm3kit.nn.monitors import alignment, normalised_std, rankme, uniformity
+
+Row = dict[str, Any]
+COLLAPSED = 0.1
+
+
+class Monitor(pl.Callback):
+    """Writes one row of metrics.csv per epoch and tells it to whoever shows progress.
+
+    Args:
+        run: where metrics.csv lies.
+        rows: the rows of the epochs before a resumption.
+        validation: the validation studies as batches of evaluation views, or None.
+        tell: called with each row, on the first process.
+        warn: called with a sentence, at most once per modality.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        rows: list[Row],
+        validation: Any | None,
+        tell: Callable[[Row], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.run, self.rows, self.validation = run, rows, validation
+        self.tell, self.warn = tell, warn
+        self.warned: set[str] = set()
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.images, self.started = 0, 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock and the sums."""
+        self.sums, self.counts, self.images = {}, {}, 0
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Adds up the terms, on the device."""
+        assert isinstance(pl_module, MultiModalSSL)
+        for name, value in pl_module.last_terms.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+        views = [view for each in batch.views.values() for view in each]
+        self.images += sum(len(view) for view in views) * trainer.world_size
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Completes the row of this epoch."""
+        assert isinstance(pl_module, MultiModalSSL)
+        if not trainer.is_global_zero:
+            return
+        terms = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        seconds = time.perf_counter() - self.started
+        epoch = pl_module.epoch + 1
+        row: Row = {"stage": "mmssl", "epoch": epoch, "loss": sum(terms.values()), **terms}
+        # Small matrices: threads would only wait for each other, and for the workers.
+        with one_thread():
+            row |= collapse(pl_module.seen)
+        row |= {"lr": pl_module.variant.lr, "images_per_second": round(self.images / seconds, 1)}
+        every = pl_module.variant.monitor_every
+        due = every and (epoch % every == 0 or epoch == pl_module.variant.epochs)
+        if due and self.validation is not None:
+            row |= validation_ranks(pl_module, self.validation)
+        self.rows.append(row)
+        self.run.write_metrics(self.rows)
+        self.tell(row)
+        self._warn_of_collapse(row)
+
+    def _warn_of_collapse(self, row: Row) -> None:
+        for name, value in row.items():
+            if name.startswith("std/") and value < COLLAPSED and name not in self.warned:
+                self.warned.add(name)
+                self.warn(
+                    f"The features of {name[4:]} are collapsing (std {value:.2f}, healthy is near 1)."
+                    " Lower --lr, or raise --batch-size."
+                )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Runs a block on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@torch.no_grad()
+def collapse(seen: dict[str, list[list[Tensor]]]) -> Row:
+    """The collapse monitors of the newest rows that a module has seen in training.
+
+    Args:
+        seen: {modality, or stream with a trailing *: batches of views (B, D)}.
+
+    Returns:
+        std, RankMe and uniformity per modality and stream, alignment of the views of each, and
+        alignment between streams of two modalities.
+    """
+    row: Row = {}
+    joined = {}
+    for name, batches in seen.items():
+        views = [torch.cat(view).float().cpu() for view in zip(*batches, strict=True)]
+        if not views or len(views[0]) < 2:
+            continue
+        joined[name] = views
+        row[f"std/{name}"] = normalised_std(views[0])
+        row[f"rankme/{name}"] = rankme(views[0])
+        row[f"uniformity/{name}"] = uniformity(views[0])
+        if len(views) > 1:
+            row[f"alignment/{name}"] = alignment(views[0], views[1])
+    streams = [name for name in joined if name.endswith("*")]
+    for one, other in combinations(streams, 2):
+        row[f"alignment/{one[:-1]}-{other[:-1]}"] = alignment(joined[one][0], joined[other][0])
+    return row
+
+
+def validation_ranks(module: MultiModalSSL, batches: Any) -> Row:
+    """Mean rank of the true partner among the validation pairs, per direction and space."""
+    found = encoded(module, batches)
+    row: Row = {}
+    for space, mark in (("projection", "*"), ("backbone", "")):
+        for direction, (rank, count) in mean_ranks(found, space).items():
+            row[f"rank/{direction}{mark}"] = rank
+            row["rank/of"] = count
+    return row
+
+
+def shown_rank(row: Row) -> float | None:
+    """The one rank to show: in projection space if there is one, the mean of all directions."""
+    for mark in ("*", ""):
+        ranks = [
+            value
+            for name, value in row.items()
+            if name.startswith("rank/") and "->" in name and name.endswith("*") == bool(mark)
+        ]
+        if ranks:
+            return sum(ranks) / len(ranks)
+    return None

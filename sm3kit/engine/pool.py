@@ -1,0 +1,237 @@
+"""Several data sets become one pool of studies, by modality name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sm3kit.core.errors import DataError, VariantError
+from sm3kit.core.names import unknown
+from sm3kit.core.options import bind
+from sm3kit.core.registry import registry
+from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.modalities.base import Modality
+
+Options = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set of a pool, with the name that the pool gives to each of its modalities."""
+
+    spec: str
+    dataset: Dataset
+    names: Mapping[str, str]
+
+    def images(self, study: Study) -> dict[str, str]:
+        """The images of a study by pool name."""
+        return {self.names[name]: path for name, path in study.images.items() if name in self.names}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One study in a pool.
+
+    Attributes:
+        study: the study as its data set lists it.
+        source: index of its data set.
+        images: {modality: path} by the pool's names.
+        labels: (K,) class per label of the pool, -1 where unknown.
+        group: code of the patient or lesion, unique over data sets.
+    """
+
+    study: Study
+    source: int
+    images: Mapping[str, str]
+    labels: tuple[int, ...]
+    group: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All studies of a run.
+
+    Attributes:
+        sources: the data sets.
+        modalities: {modality: how it is normalised and viewed}, from the first data set with it.
+        readers: {modality: how it is read} for each data set.
+        labels: the labels of all data sets; with several, named `dataset/label`.
+        cases: {split: cases}.
+    """
+
+    sources: Sequence[Source]
+    modalities: Mapping[str, Modality]
+    readers: Sequence[Mapping[str, Modality]]
+    labels: Sequence[LabelSpec]
+    cases: Mapping[str, Sequence[Case]]
+
+    def of(self, splits: Sequence[str]) -> list[Case]:
+        """The cases of some splits, in order."""
+        return [case for split in SPLITS if split in splits for case in self.cases[split]]
+
+    def listing_hash(self) -> str:
+        """A hash of everything that the data sets list: ids, file names, labels, groups, splits."""
+        rows = [
+            [
+                self.sources[case.source].spec.partition(":")[0],
+                case.study.id,
+                {name: Path(path).name for name, path in sorted(case.images.items())},
+                list(case.labels),
+                case.study.group,
+                split,
+            ]
+            for split in SPLITS
+            for case in self.cases[split]
+        ]
+        return hashlib.blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest()
+
+
+def open_dataset(spec: str, options: Options | None = None) -> Dataset:
+    """The data set behind `name` or `name:argument`.
+
+    Raises:
+        SM3Error: no such data set, unknown options, or data that cannot be listed.
+    """
+    name, _, argument = spec.partition(":")
+    component = registry("datasets").get(name)
+    given = bind(component, f"dataset {name!r}", (options or {}).get(name, {}))
+    dataset: Dataset = component(argument, **given)
+    return dataset
+
+
+def open_pool(
+    specs: Sequence[str],
+    *,
+    image_size: int,
+    only: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    options: Options | None = None,
+) -> Pool:
+    """Pools data sets.
+
+    Args:
+        specs: data sets, each `name` or `name:argument`.
+        image_size: S of the views, in pixels.
+        only: modalities to use; empty takes all.
+        rename: {name in the pool: name in the data}; see `renamed`.
+        options: {plugin or modality: {option: value}}.
+
+    Raises:
+        SM3Error: unknown names or options, no studies, or modalities that do not fit together.
+    """
+    options = options or {}
+    datasets = [open_dataset(spec, options) for spec in specs]
+    names = renamed([list(dataset.modalities) for dataset in datasets], rename or {})
+    known = list(dict.fromkeys(name for table in names for name in table.values()))
+    for name in only:
+        if name not in known:
+            raise VariantError(unknown("modality", name, known))
+    chosen = [name for name in known if not only or name in only]
+    sources = [
+        Source(spec, dataset, {old: new for old, new in table.items() if new in chosen})
+        for spec, dataset, table in zip(specs, datasets, names, strict=True)
+    ]
+    readers = [_readers(source, image_size, options) for source in sources]
+    modalities = {
+        name: next(table[name] for table in readers if name in table) for name in chosen
+    }
+    _same_channels(modalities, sources, readers)
+    labels, offsets = _labels(sources)
+    cases = {split: _cases(sources, labels, offsets, split) for split in SPLITS}
+    if not any(cases.values()):
+        raise DataError(f"No study in {', '.join(specs)} has an image of {', '.join(chosen)}.")
+    return Pool(sources, modalities, readers, labels, cases)
+
+
+def renamed(modalities: Sequence[Sequence[str]], rename: Mapping[str, str]) -> list[dict[str, str]]:
+    """{name in the data: name in the pool} for each data set.
+
+    `clinic=close-up` calls clinic what the data call close-up. Where no data set has a close-up,
+    it calls their clinic close-up.
+
+    Raises:
+        VariantError: neither side is a modality of the data, or two would share a name.
+    """
+    known = {name for names in modalities for name in names}
+    table: dict[str, str] = {}
+    for left, right in rename.items():
+        if right in known:
+            table[right] = left
+        elif left in known:
+            table[left] = right
+        else:
+            raise VariantError(f"Option --map {left}={right}: {unknown('modality', right, known)}")
+    renamed_sets = []
+    for names in modalities:
+        new = {name: table.get(name, name) for name in names}
+        if len(set(new.values())) < len(new):
+            raise VariantError(f"Option --map gives two of {', '.join(names)} the same name.")
+        renamed_sets.append(new)
+    return renamed_sets
+
+
+def build_modality(name: str, spec: ModalitySpec, image_size: int, options: Options) -> Modality:
+    """The modality object for a name: what the data set says, then the user's options.
+
+    Options may be given for the plugin or, stronger, for the modality by its name.
+    """
+    component = registry("modalities").get(spec.plugin)
+    owner = f"modality {spec.plugin!r}"
+    given = {**spec.options, **options.get(spec.plugin, {}), **options.get(name, {})}
+    modality: Modality = component(image_size, **bind(component, owner, given))
+    return modality
+
+
+def _readers(source: Source, image_size: int, options: Options) -> dict[str, Modality]:
+    return {
+        new: build_modality(new, source.dataset.modalities[old], image_size, options)
+        for old, new in source.names.items()
+    }
+
+
+def _same_channels(
+    modalities: Mapping[str, Modality],
+    sources: Sequence[Source],
+    readers: Sequence[Mapping[str, Modality]],
+) -> None:
+    for source, table in zip(sources, readers, strict=True):
+        for name, reader in table.items():
+            if reader.channels != modalities[name].channels:
+                raise DataError(
+                    f"Modality {name!r} has {reader.channels} channels in {source.spec} but "
+                    f"{modalities[name].channels} elsewhere. Rename one with --map."
+                )
+
+
+def _labels(sources: Sequence[Source]) -> tuple[list[LabelSpec], list[int]]:
+    labels: list[LabelSpec] = []
+    offsets: list[int] = []
+    for source in sources:
+        offsets.append(len(labels))
+        prefix = f"{source.spec.partition(':')[0]}/" if len(sources) > 1 else ""
+        labels += [
+            LabelSpec(prefix + label.name, label.classes, label.reported)
+            for label in source.dataset.labels
+        ]
+    return labels, offsets
+
+
+def _cases(
+    sources: Sequence[Source], labels: Sequence[LabelSpec], offsets: Sequence[int], split: str
+) -> list[Case]:
+    cases: list[Case] = []
+    for index, source in enumerate(sources):
+        for study in source.dataset.studies(split):
+            images = source.images(study)
+            if not images:
+                continue
+            values = [UNKNOWN] * len(labels)
+            for position, label in enumerate(source.dataset.labels):
+                values[offsets[index] + position] = study.labels.get(label.name, UNKNOWN)
+            code = hashlib.blake2b(f"{index}/{study.group}".encode(), digest_size=7).digest()
+            cases.append(Case(study, index, images, tuple(values), int.from_bytes(code, "big")))
+    return cases

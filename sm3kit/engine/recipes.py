@@ -1,0 +1,94 @@
+"""Recipes are variants kept as YAML; here they become one resolved variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sm3kit.core.errors import VariantError
+from sm3kit.core.names import unknown
+from sm3kit.core.variant import Variant
+
+BUILT_IN = resources.files("sm3kit") / "recipes"
+
+
+def names() -> list[str]:
+    """The built-in recipes, sorted."""
+    return sorted(entry.name[:-5] for entry in BUILT_IN.iterdir() if entry.name.endswith(".yaml"))
+
+
+def headline(name: str) -> str:
+    """The first line of a built-in recipe: table, row, published number."""
+    text = (BUILT_IN / f"{name}.yaml").read_text(encoding="utf-8")
+    return text.partition("\n")[0].lstrip("# ")
+
+
+def load(name: str) -> dict[str, Any]:
+    """The settings of a built-in recipe or a YAML file.
+
+    Raises:
+        VariantError: no such recipe or file, or no table of settings in it.
+    """
+    path = Path(name)
+    if name.endswith((".yaml", ".yml")) or path.is_file():
+        if not path.is_file():
+            raise VariantError(f"No recipe file {name!r}. Built-in recipes: {', '.join(names())}.")
+        text = path.read_text(encoding="utf-8")
+    elif name in names():
+        text = (BUILT_IN / f"{name}.yaml").read_text(encoding="utf-8")
+    else:
+        raise VariantError(unknown("recipe", name, names()) + " Or give a .yaml file.")
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise VariantError(f"Recipe {name!r} is no valid YAML: {where}") from error
+    if not isinstance(settings, dict):
+        raise VariantError(f"Recipe {name!r} wants a table of settings, such as 'fusion: concat'.")
+    return settings
+
+
+def resolve(recipes: Sequence[str], flags: Mapping[str, Any]) -> tuple[Variant, str]:
+    """The variant of recipes and flags, and a sentence on which base was taken and why.
+
+    Flags beat recipes, later recipes beat earlier ones, recipes beat the base. The base is the
+    recipe that a recipe names with `base:`; else `quick` if all data are built-in, else `sm3`.
+
+    Args:
+        recipes: names or files, in order.
+        flags: settings from the command line.
+
+    Raises:
+        VariantError: an unknown recipe or setting.
+        OptionError: a value of another type.
+    """
+    loaded = [(name, load(name)) for name in recipes]
+    data = flags.get("data") or next((s["data"] for _, s in reversed(loaded) if "data" in s), None)
+    bases = [settings.pop("base") for _, settings in loaded if "base" in settings]
+    complete = [name for name, settings in loaded if settings.pop("complete", False)]
+    if complete or bases:
+        base = bases[-1] if bases else ""
+        said = f"recipe {', '.join(recipes)}"
+    else:
+        built_in = all(str(spec).partition(":")[0] == "synthetic" for spec in data or ["synthetic"])
+        base = "quick" if built_in else "sm3"
+        why = (
+            "the built-in studies are small"
+            if built_in
+            else "the released settings on one device are the default for own data"
+        )
+        said = f"recipe {base}, because {why}"
+        if recipes:
+            said = f"recipe {', '.join(recipes)} on {base}, because {why}"
+    chain = ([(base, load(base))] if base else []) + loaded
+    variant = Variant()
+    for name, settings in chain:
+        settings.pop("complete", None)
+        settings.pop("base", None)
+        variant = variant.changed(settings, f"recipe {name!r}")
+    variant = variant.changed({**flags, "recipe": [name for name, _ in chain]}, "command line")
+    return variant, said

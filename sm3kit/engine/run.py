@@ -1,0 +1,127 @@
+"""A run is a folder that holds everything about one variant that was trained."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sm3kit import __version__
+from sm3kit.core.errors import CheckpointError, VariantError
+from sm3kit.core.files import whole_file
+from sm3kit.core.variant import Variant
+
+REMEDY = "Free some space, then go on with --resume, or choose another folder with --out."
+
+
+class Run:
+    """The files of one run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.variant_file = folder / "variant.yaml"
+        self.metrics_file = folder / "metrics.csv"
+        self.last = folder / "checkpoints" / "last.ckpt"
+        self.mmssl = folder / "checkpoints" / "mmssl.ckpt"
+        self.model = folder / "model.safetensors"
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder holds a run, finished or not."""
+        return self.variant_file.is_file()
+
+    @property
+    def finished(self) -> bool:
+        """Whether stage 1 ran to its end; the model is written last."""
+        return self.model.is_file()
+
+    def write_variant(self, variant: Variant, data_hash: str) -> None:
+        """Writes every choice, resolved, with versions and the hash of the data listing."""
+        record = {**variant.as_dict(), "data_hash": data_hash, "versions": versions()}
+        with whole_file(self.variant_file, REMEDY) as part:
+            part.write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True), "utf-8")
+
+    def read_variant(self) -> tuple[Variant, str]:
+        """The variant of this run, and the hash of the data that it was trained on.
+
+        Raises:
+            CheckpointError: there is no run here, or its record is damaged.
+        """
+        if not self.exists:
+            raise CheckpointError(f"{self.folder} holds no run: there is no variant.yaml in it.")
+        try:
+            record = yaml.safe_load(self.variant_file.read_text("utf-8"))
+            data_hash = str(record.pop("data_hash"))
+            record.pop("versions")
+            return Variant().changed(record, str(self.variant_file)), data_hash
+        except (yaml.YAMLError, KeyError, AttributeError, VariantError) as error:
+            raise CheckpointError(f"{self.variant_file} is no record of a run: {error}") from error
+
+    def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
+        """The rows of the first epochs; later ones belong to an epoch that was not kept."""
+        if not self.metrics_file.is_file():
+            return []
+        with self.metrics_file.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [row for row in rows if int(row["epoch"]) <= epochs]
+
+    def write_metrics(self, rows: list[Mapping[str, Any]]) -> None:
+        """Writes all rows; columns are in the order of their first appearance."""
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        with (
+            whole_file(self.metrics_file, REMEDY) as part,
+            part.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def versions() -> dict[str, str]:
+    """Versions of sm3kit and of what its numbers depend on."""
+    names = ("torch", "torchvision", "lightly", "timm", "pytorch_lightning", "numpy")
+    return {"sm3kit": __version__, **{name: metadata.version(name) for name in names}}
+
+
+def free_folder(variant: Variant) -> Path:
+    """A folder under runs/ that does not exist yet, named after the variant."""
+    objectives = "+".join(variant.objective)
+    parts = [objectives, variant.fusion, *variant.modality, f"seed{variant.seed}"]
+    name = "-".join(part for part in parts if part)
+    folder, number = Path("runs") / name, 1
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{name}-{number}"
+    return folder
+
+
+def resumable(run: Run, asked: Mapping[str, Any], resolved: Variant) -> Variant:
+    """The variant to go on with: the run's own, with what may differ taken from the command.
+
+    Args:
+        run: an existing run.
+        asked: the settings that the command line named.
+        resolved: the whole variant that the command line alone would give.
+
+    Raises:
+        VariantError: the command line asks for another variant than the run's.
+    """
+    stored, _ = run.read_variant()
+    wanted = stored.changed({k: v for k, v in asked.items() if k != "options"}, "command line")
+    if asked.get("options"):
+        wanted = wanted.changed({"options": asked["options"]}, "command line")
+    if asked.get("recipe"):
+        wanted = dataclasses.replace(resolved, epochs=wanted.epochs)
+    differences = stored.differences(wanted)
+    if differences:
+        said = "; ".join(f"{n} is {old!r}, not {new!r}" for n, (old, new) in differences.items())
+        raise VariantError(
+            f"{run.folder} is a run of another variant: its {said}. Leave these options out to go "
+            "on with it, or train anew with another --out."
+        )
+    return wanted

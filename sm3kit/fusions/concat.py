@@ -1,0 +1,42 @@
+"""One joint stream of concatenated features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from sm3kit.fusions.base import Fusion
+from sm3kit.nn.mlp import Projector
+
+
+class Concat(Fusion):
+    """Concatenates the features of all modalities, view by view, and projects the whole.
+
+    Source: Wang et al. 2025, section 3.2 and table 5, row concat. As in the released code: one
+    projector, as wide as the concatenation. Studies that lack a modality take no part.
+
+    Args:
+        widths: {modality: D}.
+        projection: P; the paper's 128.
+        hidden: width of the hidden layers; 0 takes the concatenated width, as the release does.
+    """
+
+    def __init__(
+        self, widths: Mapping[str, int], *, projection: int = 128, hidden: int = 0
+    ) -> None:
+        super().__init__(widths)
+        self.projector = Projector(sum(widths.values()), projection, hidden)
+
+    def forward(
+        self, features: Mapping[str, Sequence[Tensor]], present: Mapping[str, Tensor]
+    ) -> dict[str, list[Tensor]]:
+        """The stream "joint"."""
+        real = self.stream_present(present)["joint"]
+        views = zip(*(features[name] for name in self.widths), strict=True)
+        return {"joint": [self.projector(torch.cat(view, dim=1), real) for view in views]}
+
+    def stream_present(self, present: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rows where every modality is present."""
+        return {"joint": torch.stack([present[name] for name in self.widths]).all(dim=0)}

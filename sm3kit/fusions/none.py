@@ -1,0 +1,26 @@
+"""No fusion: the modalities never meet in pre-training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from sm3kit.fusions.base import Fusion
+
+
+class NoFusion(Fusion):
+    """Gives no stream, so there is no cross-modal term.
+
+    Source: Wang et al. 2025, table 5, rows SimCLR, SwAV and BYOL. As in the paper.
+    """
+
+    def forward(
+        self, features: Mapping[str, Sequence[Tensor]], present: Mapping[str, Tensor]
+    ) -> dict[str, list[Tensor]]:
+        """No streams."""
+        return {}
+
+    def stream_present(self, present: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """No streams."""
+        return {}

@@ -1,0 +1,40 @@
+"""One stream per modality, each with its own projector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from sm3kit.fusions.base import Fusion
+from sm3kit.nn.mlp import Projector
+
+
+class SepSep(Fusion):
+    """Projects each modality by a projector of its own into the shared space.
+
+    Source: Wang et al. 2025, section 3.2 and table 5, row sep_sep. As in the released code: the
+    projector sees each view as a batch of its own.
+
+    Args:
+        widths: {modality: D}.
+        projection: P; the paper's 128.
+        hidden: width of the hidden layers; 0 takes D, as the release does.
+    """
+
+    def __init__(
+        self, widths: Mapping[str, int], *, projection: int = 128, hidden: int = 0
+    ) -> None:
+        super().__init__(widths)
+        self.projectors = nn.ModuleDict(
+            {name: Projector(width, projection, hidden) for name, width in widths.items()}
+        )
+
+    def forward(
+        self, features: Mapping[str, Sequence[Tensor]], present: Mapping[str, Tensor]
+    ) -> dict[str, list[Tensor]]:
+        """One stream per modality."""
+        return {
+            name: [self.projectors[name](view, present[name]) for view in views]
+            for name, views in features.items()
+        }

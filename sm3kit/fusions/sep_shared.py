@@ -1,0 +1,48 @@
+"""One stream per modality through one shared projector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from sm3kit.core.errors import VariantError
+from sm3kit.fusions.base import Fusion
+from sm3kit.nn.mlp import Projector
+
+
+class SepShared(Fusion):
+    """Projects every modality by the same projector into the shared space.
+
+    Source: Wang et al. 2025, section 3.2 and table 5, row sep_shared. As in the released code:
+    each modality and view is a batch of its own, so that batch statistics belong to one modality
+    in training, while the running statistics mix all.
+
+    Args:
+        widths: {modality: D}; all equal.
+        projection: P; the paper's 128.
+        hidden: width of the hidden layers; 0 takes D, as the release does.
+
+    Raises:
+        VariantError: the backbones have different widths.
+    """
+
+    def __init__(
+        self, widths: Mapping[str, int], *, projection: int = 128, hidden: int = 0
+    ) -> None:
+        super().__init__(widths)
+        if len(set(widths.values())) != 1:
+            raise VariantError(
+                f"Fusion 'sep_shared' needs features of one width, not {dict(widths)}. "
+                "Take the same backbone for all modalities, or --fusion sep_sep."
+            )
+        self.projector = Projector(next(iter(widths.values())), projection, hidden)
+
+    def forward(
+        self, features: Mapping[str, Sequence[Tensor]], present: Mapping[str, Tensor]
+    ) -> dict[str, list[Tensor]]:
+        """One stream per modality."""
+        return {
+            name: [self.projector(view, present[name]) for view in views]
+            for name, views in features.items()
+        }

@@ -1,0 +1,59 @@
+"""One joint stream of summed features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from sm3kit.core.errors import VariantError
+from sm3kit.fusions.base import Fusion
+from sm3kit.nn.mlp import Projector
+
+
+class Sum(Fusion):
+    """Adds the features of all modalities, view by view, and projects the sum.
+
+    Source: Wang et al. 2025, table 5, row F4M-FS; the fusion of FusionM4Net (Tang et al. 2022,
+    doi:10.1016/j.media.2021.102307). As in the released code. Where a modality is missing, the
+    others are scaled up to the sum of all.
+
+    Args:
+        widths: {modality: D}; all equal.
+        projection: P; the paper's 128.
+        hidden: width of the hidden layers; 0 takes D, as the release does.
+
+    Raises:
+        VariantError: the backbones have different widths.
+    """
+
+    def __init__(
+        self, widths: Mapping[str, int], *, projection: int = 128, hidden: int = 0
+    ) -> None:
+        super().__init__(widths)
+        if len(set(widths.values())) != 1:
+            raise VariantError(
+                f"Fusion 'sum' needs features of one width, not {dict(widths)}. "
+                "Take the same backbone for all modalities, or --fusion concat."
+            )
+        self.projector = Projector(next(iter(widths.values())), projection, hidden)
+
+    def forward(
+        self, features: Mapping[str, Sequence[Tensor]], present: Mapping[str, Tensor]
+    ) -> dict[str, list[Tensor]]:
+        """The stream "joint"."""
+        masks = torch.stack([present[name] for name in self.widths]).unsqueeze(2)
+        scale = len(self.widths) / masks.sum(dim=0).clamp(min=1)
+        real = self.stream_present(present)["joint"]
+        views = zip(*(features[name] for name in self.widths), strict=True)
+        return {
+            "joint": [
+                self.projector((torch.stack(view) * masks).sum(dim=0) * scale, real)
+                for view in views
+            ]
+        }
+
+    def stream_present(self, present: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rows where any modality is present."""
+        return {"joint": torch.stack([present[name] for name in self.widths]).any(dim=0)}

@@ -1,0 +1,116 @@
+"""Where pixels go: crop, resize, flip, turn."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from sm3kit.imaging.layout import Pixels, by_fours
+
+
+class Box(NamedTuple):
+    """A rectangle of whole pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def draw_crop(
+    height: int,
+    width: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    rng: np.random.Generator,
+) -> Box:
+    """A random box inside an image, by the rule of torchvision's `RandomResizedCrop`.
+
+    Ten draws of a share of the area and a log-uniform aspect ratio; if none fits, the largest
+    centred box of an allowed ratio.
+
+    Args:
+        height, width: of the image, in pixels.
+        scale: least and largest share of the area.
+        ratio: least and largest width / height.
+    """
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    for _ in range(10):
+        area = height * width * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(low, high))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+            return Box(int(top), int(left), h, w)
+    w, h = width, height
+    if width / height < ratio[0]:
+        h = max(1, round(width / ratio[0]))
+    elif width / height > ratio[1]:
+        w = max(1, round(height * ratio[1]))
+    return Box((height - h) // 2, (width - w) // 2, h, w)
+
+
+def crop(pixels: Pixels, box: Box) -> Pixels:
+    """The pixels inside a box, a view."""
+    return pixels[box.top : box.top + box.height, box.left : box.left + box.width]
+
+
+def cut_border(pixels: Pixels, border: int) -> Pixels:
+    """The pixels without `border` of them on each side, a view."""
+    height, width = pixels.shape[:2]
+    return crop(pixels, Box(border, border, height - 2 * border, width - 2 * border))
+
+
+def resize(pixels: Pixels, height: int, width: int, linear_to: float = 1.0) -> Pixels:
+    """New pixels of another size: mean over the area where it shrinks, else bilinear.
+
+    Args:
+        linear_to: up to this shrinkage of an axis bilinear will do. It is five times as fast
+            as the area mean, and below 2 it still looks at every pixel.
+    """
+    area_height = height if pixels.shape[0] > linear_to * height else pixels.shape[0]
+    area_width = width if pixels.shape[1] > linear_to * width else pixels.shape[1]
+    if (area_height, area_width) != pixels.shape[:2]:
+        # OpenCV takes the mean only if no axis grows, so a growing axis waits for the next step.
+        pixels = _resized(pixels, area_height, area_width, cv2.INTER_AREA)
+        if (area_height, area_width) == (height, width):
+            return pixels
+    return _resized(pixels, height, width, cv2.INTER_LINEAR)
+
+
+def shrink(pixels: Pixels, shorter_side: int) -> Pixels:
+    """The pixels scaled down to a shorter side; those that are not larger stay as they are."""
+    height, width = pixels.shape[:2]
+    factor = shorter_side / min(height, width)
+    if factor >= 1:
+        return pixels
+    return resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
+
+
+def flip_horizontal(pixels: Pixels) -> Pixels:
+    """Left becomes right."""
+    return by_fours(lambda four: cv2.flip(four, 1), pixels)
+
+
+def flip_vertical(pixels: Pixels) -> Pixels:
+    """Top becomes bottom."""
+    return by_fours(lambda four: cv2.flip(four, 0), pixels)
+
+
+def rotate(pixels: Pixels, degrees: float) -> Pixels:
+    """Turned anticlockwise about the centre, same size; corners are filled by reflection."""
+    height, width = pixels.shape[:2]
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    return by_fours(
+        lambda four: cv2.warpAffine(
+            four, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        ),
+        pixels,
+    )
+
+
+def _resized(pixels: Pixels, height: int, width: int, method: int) -> Pixels:
+    return by_fours(lambda four: cv2.resize(four, (width, height), interpolation=method), pixels)

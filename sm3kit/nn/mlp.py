@@ -1,0 +1,55 @@
+"""The projector of SM3."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Projector(nn.Module):
+    """Maps features (B, D) to projections (B, P) through three linear layers.
+
+    Linear(D, H) - BN - ReLU - Linear(H, H) - BN - ReLU - Linear(H, P) - BN without affine; no
+    biases.
+
+    Source: Wang et al. 2025, section 3.2, "MLP"; layers as in the released code, which are those
+    of SimSiam's projector (Chen and He 2021, arXiv:2011.10566, section 3).
+
+    Args:
+        width: D.
+        projection: P; the paper's 128.
+        hidden: H; 0 takes D, as the release does.
+    """
+
+    def __init__(self, width: int, projection: int = 128, hidden: int = 0) -> None:
+        super().__init__()
+        hidden = hidden or width
+        self.projection = projection
+        self.layers = nn.Sequential(
+            nn.Linear(width, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, projection, bias=False),
+            nn.BatchNorm1d(projection, affine=False),
+        )
+
+    def forward(self, features: Tensor, present: Tensor | None = None) -> Tensor:
+        """Projections (B, P); rows that are not present are zeros and touch no statistics.
+
+        Args:
+            features: (B, D).
+            present: (B,) bool; None means all. In training fewer than two present rows have no
+                batch statistics, and all projections are zeros.
+        """
+        if present is None or bool(present.all()):
+            projected: Tensor = self.layers(features)
+            return projected
+        out = features.new_zeros(len(features), self.projection)
+        if int(present.sum()) < (2 if self.training else 1):
+            return out
+        return torch.index_put(
+            out, (present.nonzero(as_tuple=True)[0],), self.layers(features[present])
+        )

@@ -1,0 +1,73 @@
+"""Numbers that show a collapse before it costs a training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def normalised_std(embeddings: Tensor) -> float:
+    """Mean over dimensions of the standard deviation of unit-length embeddings (N, D), times sqrt(D).
+
+    One for embeddings spread evenly over the sphere, zero for a collapsed space.
+
+    Source: Chen and He 2021, arXiv:2011.10566, section 4.1; they print it without sqrt(D).
+    """
+    if len(embeddings) < 2:
+        return float("nan")
+    unit = F.normalize(embeddings.float(), dim=1)
+    return float(unit.std(dim=0).mean() * unit.shape[1] ** 0.5)
+
+
+def rankme(embeddings: Tensor) -> float:
+    """The effective rank of embeddings (N, D), between 1 and min(N, D).
+
+    Source: Garrido et al. 2023, arXiv:2210.02885, equation 1: the exponential of the entropy of
+    the singular values.
+    """
+    if len(embeddings) < 2:
+        return float("nan")
+    rows = embeddings.double()
+    # The singular values are the roots of the eigenvalues of the smaller Gram matrix.
+    gram = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+    values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+    shares = values / values.sum().clamp(min=1e-12) + 1e-12
+    return float(torch.exp(-(shares * shares.log()).sum()))
+
+
+def alignment(a: Tensor, b: Tensor) -> float:
+    """Mean squared distance of the partners (a_i, b_i) on the unit sphere, 0 to 4; a, b (N, D).
+
+    Source: Wang and Isola 2020, arXiv:2005.10242, section 4.1.
+    """
+    return float(
+        (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).pow(2).sum(1).mean()
+    )
+
+
+def uniformity(embeddings: Tensor) -> float:
+    """Log of the mean Gaussian potential of all pairs of embeddings (N, D); lower is more even.
+
+    Source: Wang and Isola 2020, arXiv:2005.10242, section 4.1, with t = 2.
+    """
+    if len(embeddings) < 2:
+        return float("nan")
+    unit = F.normalize(embeddings.float(), dim=1)
+    return float(torch.pdist(unit).pow(2).mul(-2).exp().mean().log())
+
+
+def partner_ranks(queries: Tensor, gallery: Tensor) -> Tensor:
+    """The rank (N,) of each query's partner in the gallery by cosine similarity, from 1.
+
+    Source: Wang et al. 2025, table 6. Ties count half, so that a collapsed space is at chance.
+
+    Args:
+        queries, gallery: (N, D), partners at equal rows.
+    """
+    similarity = F.normalize(queries.double(), dim=1) @ F.normalize(gallery.double(), dim=1).T
+    own = similarity.diagonal().unsqueeze(1)
+    # Rounding must not break ties.
+    higher = (similarity > own + 1e-9).sum(1)
+    equal = ((similarity - own).abs() <= 1e-9).sum(1) - 1
+    return 1 + higher + equal / 2

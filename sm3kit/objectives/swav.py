@@ -1,0 +1,102 @@
+"""SwAV within one modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from lightly.loss import SwaVLoss
+from lightly.models.modules.heads import SwaVProjectionHead, SwaVPrototypes
+from torch import Tensor
+from torch.nn import functional as F
+
+from sm3kit.objectives.base import Features, Objective, as_views
+
+
+class SwAV(Objective):
+    """Predicts the balanced prototype assignment of one view from the other view.
+
+    Source: Caron et al. 2020, arXiv:2006.09882, equations 1 to 5.
+    Differs from the paper: 60 prototypes instead of 3000, which would exceed the images of a
+    small study, and no multi-crop; prototypes have lightly's bias.
+
+    Args:
+        width: D of the features.
+        projection: P; 128.
+        hidden: width of the hidden layer; 0 takes D, which is the paper's 2048 for ResNet-50.
+        prototypes: number of prototypes; keep it below the batch plus its queue.
+        temperature: t of the prediction; 0.1.
+        epsilon: entropy weight of the Sinkhorn assignment; 0.05.
+        iterations: Sinkhorn iterations; 3.
+        queue: earlier rows per view that join the assignment, for small batches; 0 is none.
+        queue_start: share of the training after which the queue is used.
+        freeze: share of the training in which the prototypes stay as they began.
+        gather: balance the assignment over all processes (DDP).
+    """
+
+    queued: Tensor
+    filled: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        projection: int = 128,
+        hidden: int = 0,
+        prototypes: int = 60,
+        temperature: float = 0.1,
+        epsilon: float = 0.05,
+        iterations: int = 3,
+        queue: int = 0,
+        queue_start: float = 0.1,
+        freeze: float = 0.01,
+        gather: bool = False,
+    ) -> None:
+        super().__init__()
+        self.projector = SwaVProjectionHead(width, hidden or width, projection)
+        self.prototypes = SwaVPrototypes(projection, prototypes)
+        self.swap = SwaVLoss(temperature, iterations, epsilon, gather)
+        self.queue_start, self.freeze, self.progress = queue_start, freeze, 0.0
+        # Plain buffers: a resumed training finds its queue again.
+        self.register_buffer("queued", torch.zeros(2, queue, projection))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+
+    def before_step(self, progress: float) -> None:
+        """Brings the prototypes back to unit length, and holds them still at the beginning."""
+        self.progress = progress
+        self.prototypes.normalize()
+        self.prototypes.requires_grad_(progress >= self.freeze)
+
+    def forward(
+        self,
+        features: Features,
+        targets: Features | None = None,
+        *,
+        present: Mapping[str, Tensor] | None = None,
+        group: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The loss of views [(B, D)] * V; the first two views are assigned, all predict."""
+        views = as_views(features)
+        projected = F.normalize(self.projector(torch.cat(views)).float(), dim=1).chunk(len(views))
+        scores = [self.prototypes(view) for view in projected]
+        earlier = self._earlier()
+        loss = self.swap(scores[:2], scores[2:], earlier).squeeze(0)
+        if self.training:
+            self._remember(projected[0].detach(), projected[1].detach())
+        return {"loss": loss}
+
+    def _earlier(self) -> list[Tensor] | None:
+        if not self.queued.shape[1] or self.progress < self.queue_start or not self.filled:
+            return None
+        with torch.no_grad():
+            return [self.prototypes(view[: int(self.filled)]) for view in self.queued]
+
+    @torch.no_grad()
+    def _remember(self, first: Tensor, second: Tensor) -> None:
+        size = self.queued.shape[1]
+        if size:
+            newest = torch.stack([first, second])
+            kept = self.queued[:, : int(self.filled)]
+            rows = torch.cat([newest, kept], dim=1)[:, :size]
+            self.queued[:, : rows.shape[1]] = rows
+            self.filled.fill_(rows.shape[1])

@@ -1,0 +1,60 @@
+"""A Transformer encoder between labels."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sm3kit.nn.label_projection import LabelProjection
+from sm3kit.relations.base import Relation
+
+
+class TE(Relation):
+    """Lets the projected labels know of each other by several Transformer encoder layers.
+
+    Source: Wang et al. 2025, table 5, row te.
+    Differs from the paper: the number of layers is not told; the default is 2.
+
+    Args:
+        width: D of the joint feature.
+        labels: K.
+        embedding: P; the paper's 512.
+        layers: number of encoder layers.
+        heads: attention heads; the paper's 1.
+        feedforward: width of the feed-forward layer; the paper's 128.
+        dropout: the paper's 0.1.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        labels: int,
+        *,
+        embedding: int = 512,
+        layers: int = 2,
+        heads: int = 1,
+        feedforward: int = 128,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.width, self.labels, self.embedding = width, labels, embedding
+        self.project = LabelProjection(width, labels, embedding)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(embedding, heads, feedforward, dropout, batch_first=True)
+            for _ in range(layers)
+        )
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Label embeddings (B, K, P)."""
+        related: Tensor = self.project(feature)
+        for layer in self.layers:
+            related = layer(related)
+        return related
+
+    def attention(self, feature: Tensor) -> Tensor:
+        """Attention (B, heads, K, K) of the last layer; rows are the asking labels."""
+        related = self.project(feature)
+        for layer in list(self.layers)[:-1]:
+            related = layer(related)
+        last = self.layers[-1].self_attn
+        weights: Tensor = last(related, related, related, average_attn_weights=False)[1]
+        return weights

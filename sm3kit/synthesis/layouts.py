@@ -1,0 +1,60 @@
+"""Folders of synthetic studies, laid out as the data sets that users bring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from sm3kit.core.errors import DataError, UnknownName
+from sm3kit.core.names import unknown
+from sm3kit.synthesis import layout_derm7pt, layout_milk10k
+from sm3kit.synthesis.folder import whole_folder
+from sm3kit.synthesis.layout_manifest import manifest
+
+# Each writes (folder, pairs, size, seed).
+LAYOUTS: dict[str, Callable[[Path, int, int, int], None]] = {
+    "derm7pt": layout_derm7pt.release,
+    "derm7pt-flat": layout_derm7pt.tables_beside_images,
+    "manifest": manifest,
+    "milk10k": layout_milk10k.challenge,
+    "milk10k-archive": layout_milk10k.archive,
+    "milk10k-flat": layout_milk10k.flat,
+}
+
+
+def write(
+    layout: str, out: Path, pairs: int, size: int = 128, seed: int = 0, missing: float = 0.0
+) -> None:
+    """Writes a data set of synthetic lesions; the folder is whole or not there.
+
+    Args:
+        layout: a name of LAYOUTS.
+        out: the folder to make; it may exist if it is empty.
+        pairs: number of lesions, 1 or more; each has a dermoscopic and a clinical picture.
+        size: side of a picture in pixels, 32 or more.
+        seed: 0 or more; one seed gives the same bytes again.
+        missing: share of lesions without the clinical picture, 0 to 1; for the manifest only.
+
+    Raises:
+        UnknownName: there is no such layout.
+        DataError: a number is out of range, or `out` is not empty.
+        SM3Error: the disk is full or the folder cannot be written.
+    """
+    if layout not in LAYOUTS:
+        raise UnknownName(unknown("layout", layout, LAYOUTS))
+    for name, value, least in (("pairs", pairs, 1), ("size", size, 32), ("seed", seed, 0)):
+        if value < least:
+            raise DataError(f"Synthetic data want {name} of {least} or more, not {value}.")
+    if not 0 <= missing <= 1:
+        raise DataError(f"Synthetic data want missing between 0 and 1, not {missing}.")
+    fill = LAYOUTS[layout]
+    if missing:
+        if layout != "manifest":
+            raise DataError(
+                f"The layout {layout!r} has both pictures of every lesion, not missing={missing}. "
+                "Leave missing out, or choose the layout 'manifest'."
+            )
+        fill = partial(manifest, missing=missing)
+    with whole_folder(out) as folder:
+        fill(folder, pairs, size, seed)
