@@ -22,24 +22,60 @@ from sm3kit.core.errors import VariantError
 @click.command()
 @data_option
 @map_option
-@click.option("--recipe", multiple=True, metavar="NAME|FILE", help="Settings of a row of the paper, or your own file. Several are laid over each other.")
-@click.option("--objective", multiple=True, metavar="NAME", help="What to learn within each modality: simclr, byol, swav, or a plugin.")
-@click.option("--fusion", metavar="NAME", help="How modalities meet: concat, sep_shared, sep_sep, sum, none, or a plugin.")
+@click.option(
+    "--recipe",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Settings of a row of the paper, or your own file. Several are laid over each other.",
+)
+@click.option(
+    "--objective",
+    multiple=True,
+    metavar="NAME",
+    help="What to learn within each modality: simclr, byol, swav, or a plugin.",
+)
+@click.option(
+    "--fusion",
+    metavar="NAME",
+    help="How modalities meet: concat, sep_shared, sep_sep, sum, none, or a plugin.",
+)
 @click.option("--backbone", metavar="NAME", help="Any timm model, as timm/resnet50 or resnet50.")
-@click.option("--weights", metavar="imagenet|none|FILE", help="Weights to start from; a file never needs the network.")
-@click.option("--modality", multiple=True, metavar="NAME", help="Use only this modality; may be repeated.")
-@click.option("--stage", type=click.Choice(["mmssl"]), help="mmssl: stage 1, multi-modality pre-training.")
-@click.option("--epochs", type=click.IntRange(0), help="Passes over the studies; 0 keeps the initial weights.")
+@click.option(
+    "--weights",
+    metavar="imagenet|none|FILE",
+    help="Weights to start from; a file never needs the network.",
+)
+@click.option(
+    "--modality", multiple=True, metavar="NAME", help="Use only this modality; may be repeated."
+)
+@click.option(
+    "--stage", type=click.Choice(["mmssl"]), help="mmssl: stage 1, multi-modality pre-training."
+)
+@click.option(
+    "--epochs", type=click.IntRange(0), help="Passes over the studies; 0 keeps the initial weights."
+)
 @click.option("--batch-size", type=int, help="Studies per step and device.")
-@click.option("--image-size", type=click.IntRange(8), help="Height and width of the views, in pixels.")
+@click.option(
+    "--image-size", type=click.IntRange(8), help="Height and width of the views, in pixels."
+)
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of weights, order and views.")
-@click.option("--precision", type=click.Choice(["auto", "32", "bf16-mixed", "16-mixed", "64"]), help="auto: bf16 where the machine computes in it.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "32", "bf16-mixed", "16-mixed", "64"]),
+    help="auto: bf16 where the machine computes in it.",
+)
 @click.option("--devices", type=click.IntRange(1), help="GPUs, or processes on a CPU.")
 @click.option("--num-nodes", type=click.IntRange(1), help="Machines.")
-@click.option("--workers", type=click.IntRange(0), help="Processes that prepare views; chosen by itself.")
+@click.option(
+    "--workers", type=click.IntRange(0), help="Processes that prepare views; chosen by itself."
+)
 @plugin_options
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder; a new one under runs/ by itself.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The run folder; a new one under runs/ by itself.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--no-cache", is_flag=True, help="Decode images anew every time.")
 def pretrain(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import sys
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from sm3kit.core.registry import Declaration
@@ -17,7 +18,8 @@ def why_broken(declaration: Declaration) -> str:
     import and an import of a library that is not installed are seen; what only running the
     module would show is not.
     """
-    module, _, attribute = declaration.target.partition(":")
+    target = declaration.target.partition("[")[0].strip()  # Extras are no part of the name.
+    module, _, attribute = target.partition(":")
     spec = _find(module)
     if spec is None:
         return f"there is no module {module!r}"
@@ -49,14 +51,22 @@ def _find(module: str) -> ModuleSpec | None:
 
 
 def _locate(name: str, path: list[str] | None) -> ModuleSpec | None:
-    if path is not None:
-        return PathFinder.find_spec(name, path)
     # Top level: editable installs have finders of their own.
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, None) if hasattr(finder, "find_spec") else None
-        if spec is not None:
+    finders = sys.meta_path if path is None else [pkgutil.get_importer(each) for each in path]
+    portions: list[str] = []
+    for finder in finders:
+        find = getattr(finder, "find_spec", None)
+        spec: ModuleSpec | None = find(name, None) if find else None
+        if spec is None:
+            continue
+        if spec.loader is not None or path is None:
             return spec
-    return None
+        portions += spec.submodule_search_locations or []
+    if not portions:
+        return None
+    namespace = ModuleSpec(name, None, is_package=True)
+    namespace.submodule_search_locations = portions
+    return namespace
 
 
 def _fault(tree: ast.Module, module: str, attribute: str) -> str:
@@ -85,19 +95,12 @@ def _missing_library(node: ast.Import | ast.ImportFrom) -> str:
     return ""
 
 
-def _names(node: ast.stmt) -> set[str]:
+def _names(node: ast.AST) -> set[str]:
     """The names that a top-level statement may bind; branches count as taken."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    return {
-        inner.id
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
-    } | {
-        name
-        for inner in ast.iter_child_nodes(node)
-        if isinstance(inner, ast.stmt)
-        for name in _names(inner)
-    }
+    if isinstance(node, ast.Name):
+        return {node.id} if isinstance(node.ctx, ast.Store) else set()
+    return {name for inner in ast.iter_child_nodes(node) for name in _names(inner)}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union
 
-from sm3kit.core.errors import OptionError
+from sm3kit.core.errors import BrokenPlugin, OptionError
 from sm3kit.core.names import unknown
 
 TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
@@ -30,9 +30,19 @@ class Option:
 
 
 def options_of(component: Callable[..., Any]) -> dict[str, Option]:
-    """The options of a component, in the order of its signature."""
+    """The options of a component, in the order of its signature.
+
+    Raises:
+        BrokenPlugin: a type is not defined when the program runs.
+    """
     maker = component.__init__ if inspect.isclass(component) else component
-    hints = typing.get_type_hints(maker)
+    try:
+        hints = typing.get_type_hints(maker)
+    except NameError as error:
+        raise BrokenPlugin(
+            f"The types of the options of {component.__module__}:{component.__qualname__} cannot "
+            f"be read: {error}. Import it outside of `if TYPE_CHECKING`."
+        ) from error
     return {
         name: Option(name, hints.get(name, str), parameter.default)
         for name, parameter in inspect.signature(maker).parameters.items()
@@ -120,6 +130,8 @@ def _as_sequence(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
         value = [part.strip() for part in text.split(",")] if text else []
     elif isinstance(value, int | float):
         value = [value]
+    elif not isinstance(value, tuple | list):
+        raise ValueError
     if not arguments or arguments[-1] is Ellipsis or len(arguments) == 1:
         inner = arguments[0] if arguments else str
         return tuple(_as(inner, part) for part in value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -40,7 +41,7 @@ def _installed() -> dict[str, list[Declaration]]:
         if text is None or "sm3kit." not in text:
             continue
         # A folder on sys.path can show one distribution twice; the first hides the others.
-        name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
         if name in seen:
             continue
         seen.add(name)

@@ -87,7 +87,7 @@ class Variant:
             source: where they come from, for messages.
 
         Raises:
-            VariantError: an unknown field.
+            VariantError: an unknown field, or a value that wants a table.
             OptionError: a value of another type.
         """
         known = {one.name: one for one in dataclasses.fields(self)}
@@ -95,7 +95,9 @@ class Variant:
         values: dict[str, Any] = {}
         for name, value in changes.items():
             if name not in known:
-                raise VariantError(f"{source}: {unknown('setting', name, known)}")
+                raise VariantError(f"{source}: {unknown('setting', str(name), known)}")
+            if name in ("options", "map") and not isinstance(value, Mapping):
+                raise VariantError(f"{source}: {name} wants a table, not {value!r}.")
             if name == "options":
                 values[name] = self._merged_options(value, source)
             elif name == "map":

@@ -13,7 +13,7 @@ from sm3kit.synthesis.layouts import write
 from sm3kit.synthesis.lesion import LABELS
 
 # Raised by whoever changes what is drawn, so that old pictures are not taken for new ones.
-GENERATION = 2
+GENERATION = 3
 
 
 class Synthetic(Dataset):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.duplicates import same_content
 from sm3kit.core.errors import DataError
@@ -304,3 +304,21 @@ def _told(found: list[Shared], where: str) -> str:
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def check_spec(spec: str, options: Mapping[str, Mapping[str, Any]], read: bool = True) -> Report:
+    """Checks the data set behind `name` or `name:argument`; images are read at full size.
+
+    Args:
+        spec: what a user gives to --data.
+        options: {plugin or modality: {option: value}}.
+        read: open every image.
+
+    Raises:
+        SM3Error: the data set cannot be listed at all.
+    """
+    from sm3kit.engine.pool import open_dataset, whole_image_readers
+
+    dataset = open_dataset(spec, options)
+    readers = whole_image_readers(dataset, options) if read else {}
+    return check(dataset, (lambda name, path: readers[name].read(path)) if read else None)

@@ -146,7 +146,10 @@ def write_model(run: Run, module: MultiModalSSL, data_hash: str) -> None:
         for name, value in networks.items()
         if name.startswith(("backbones.", "fusion."))
     }
-    facts = {"format": "pt", "sm3kit": json.dumps({k: v for k, v in record.items() if k != "model"})}
+    facts = {
+        "format": "pt",
+        "sm3kit": json.dumps({k: v for k, v in record.items() if k != "model"}),
+    }
     with whole_file(run.model, REMEDY) as part:
         save_file(kept, part, metadata=facts)
 

@@ -20,7 +20,9 @@ def resolved_precision(wanted: str, network: nn.Module) -> str:
     if wanted != "auto":
         return "32-true" if wanted == "32" else "64-true" if wanted == "64" else wanted
     if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+        return (
+            "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+        )
     return "bf16-mixed" if cpu_has_bf16() and not _depthwise(network) else "32-true"
 
 

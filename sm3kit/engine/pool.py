@@ -11,7 +11,7 @@ from typing import Any
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.names import unknown
-from sm3kit.core.options import bind
+from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.modalities.base import Modality
@@ -136,9 +136,7 @@ def open_pool(
         for spec, dataset, table in zip(specs, datasets, names, strict=True)
     ]
     readers = [_readers(source, image_size, options) for source in sources]
-    modalities = {
-        name: next(table[name] for table in readers if name in table) for name in chosen
-    }
+    modalities = {name: next(table[name] for table in readers if name in table) for name in chosen}
     _same_channels(modalities, sources, readers)
     labels, offsets = _labels(sources)
     cases = {split: _cases(sources, labels, offsets, split) for split in SPLITS}
@@ -235,3 +233,14 @@ def _cases(
             code = hashlib.blake2b(f"{index}/{study.group}".encode(), digest_size=7).digest()
             cases.append(Case(study, index, images, tuple(values), int.from_bytes(code, "big")))
     return cases
+
+
+def whole_image_readers(dataset: Dataset, options: Options) -> dict[str, Modality]:
+    """Readers {modality: modality} that do not scale images down, where the plugin can."""
+    readers = {}
+    for name, spec in dataset.modalities.items():
+        component = registry("modalities").get(spec.plugin)
+        whole = {"reduce": False} if "reduce" in options_of(component) else {}
+        one = ModalitySpec(spec.plugin, {**spec.options, **whole})
+        readers[name] = build_modality(name, one, 224, options)
+    return readers

@@ -302,7 +302,7 @@ def _final_ranks(
     return ranks
 
 
-class quiet_lightning(warnings.catch_warnings):  # noqa: N801
+class quiet_lightning(warnings.catch_warnings):
     """Hides what Lightning tells developers: hardware lines and hints on workers and logging."""
 
     def __enter__(self) -> None:  # type: ignore[override]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -44,12 +43,13 @@ class Projector(nn.Module):
             present: (B,) bool; None means all. In training fewer than two present rows have no
                 batch statistics, and all projections are zeros.
         """
-        if present is None or bool(present.all()):
+        count = len(features) if present is None else int(present.sum())
+        if count < (2 if self.training else 1):
+            return features.new_zeros(len(features), self.projection)
+        if present is None or count == len(features):
             projected: Tensor = self.layers(features)
             return projected
-        out = features.new_zeros(len(features), self.projection)
-        if int(present.sum()) < (2 if self.training else 1):
-            return out
-        return torch.index_put(
-            out, (present.nonzero(as_tuple=True)[0],), self.layers(features[present])
-        )
+        rows = present.nonzero(as_tuple=True)
+        projected = self.layers(features[rows])
+        # Autocast may have changed the type.
+        return projected.new_zeros(len(features), self.projection).index_put(rows, projected)

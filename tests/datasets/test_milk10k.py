@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -13,7 +14,9 @@ from sm3kit.core.errors import DataError, OptionError
 from sm3kit.datasets.milk10k import CONCEPTS, DIAGNOSIS, Milk10k
 from sm3kit.synthesis.layouts import write
 
-SAMPLE = Path(__file__).parents[2].parent / "shared" / "milk10k-600"
+# Beside the checkout, or where SM3KIT_TEST_DATA says.
+BESIDE = Path(__file__).parents[2].parent / "shared"
+SAMPLE = Path(os.environ.get("SM3KIT_TEST_DATA") or BESIDE) / "milk10k-600"
 METADATA = "MILK10k_Training_Metadata.csv"
 TRUTH = "MILK10k_Training_GroundTruth.csv"
 INPUT = "MILK10k_Training_Input"

@@ -127,7 +127,7 @@ def test_leaking_groups(tmp_path: Path, sound: list[Study]) -> None:
     )
 
 
-def test_shared_files_are_warnings(tmp_path: Path, sound: list[Study]) -> None:
+def test_files_shared_across_splits_are_problems_within_one_warnings(tmp_path: Path, sound: list[Study]) -> None:
     first = sound[0].images["derm"]
     copy = tmp_path / "copy.png"
     copy.write_bytes(Path(first).read_bytes())
@@ -137,7 +137,7 @@ def test_shared_files_are_warnings(tmp_path: Path, sound: list[Study]) -> None:
         study(tmp_path, "h", "val", images={"derm": str(tmp_path / "." / "c_derm.png")}),
     ]
     report = check(Listed([*sound, *more]))
-    assert report.ok
+    assert not report.ok
     across, within = report.shared
     assert across.across_splits
     assert not within.across_splits
@@ -147,8 +147,11 @@ def test_shared_files_are_warnings(tmp_path: Path, sound: list[Study]) -> None:
         ("f", "clinic"),
         ("g", "derm"),
     ]
+    assert report.problems == (
+        f"1 file used in several splits, first {first} (a, derm, train; f, derm, val): "
+        "results would look too good.",
+    )
     assert report.warnings == (
-        f"1 file used in several splits, first {first} (a, derm, train; f, derm, val).",
         f"1 file used more than once in one split, first {tmp_path}/c_derm.png "
         "(c, derm, val; h, derm, val).",
     )

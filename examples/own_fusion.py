@@ -1,0 +1,30 @@
+"""An own fusion, registered for this session and trained for an epoch."""
+
+from rich.console import Console
+from torch import nn
+
+from sm3kit.api import Fusion, register
+from sm3kit.engine import recipes
+from sm3kit.engine.image_cache import ImageCache
+from sm3kit.engine.pretrain import pretrain
+from sm3kit.engine.progress import Reporter
+from sm3kit.engine.run import free_folder
+
+
+@register("fusions", "clip")
+class Clip(Fusion):
+    """One linear layer per modality, as in CLIP (Radford et al. 2021, arXiv:2103.00020)."""
+
+    def __init__(self, widths, *, projection: int = 128):
+        super().__init__(widths)
+        self.layers = nn.ModuleDict({m: nn.Linear(d, projection) for m, d in widths.items()})
+
+    def forward(self, features, present):
+        """One stream per modality."""
+        return {m: [self.layers[m](view) for view in views] for m, views in features.items()}
+
+
+small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
+settings = {"fusion": "clip", "options": {"clip": {"projection": 64}}, **small}
+variant, why = recipes.resolve([], {"data": ["synthetic:24"], **settings})
+pretrain(variant, free_folder(variant), Reporter(Console()), ImageCache(None))

@@ -1,0 +1,48 @@
+"""What plugin authors import: the contracts, the errors and `register`, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sm3kit.backbones.base import Backbone
+from sm3kit.clusterers.base import Clusterer, Clustering
+from sm3kit.core.errors import DataError, OptionError, SM3Error
+from sm3kit.core.registry import registry
+from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.fusions.base import Fusion
+from sm3kit.modalities.base import Image, Modality
+from sm3kit.objectives.base import Features, Objective
+from sm3kit.relations.base import Relation
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+__all__ = [
+    "Backbone",
+    "Clusterer",
+    "Clustering",
+    "DataError",
+    "Dataset",
+    "Features",
+    "Fusion",
+    "Image",
+    "LabelSpec",
+    "Modality",
+    "ModalitySpec",
+    "Objective",
+    "OptionError",
+    "Relation",
+    "SM3Error",
+    "Study",
+    "register",
+]
+
+
+def register(family: str, name: str) -> Callable[[T], T]:
+    """A decorator that adds a plugin for this session; packages use entry points instead.
+
+    Raises:
+        UnknownName: there is no such family.
+        NameClash: the name is taken.
+    """
+    return registry(family).register(name)

@@ -1,0 +1,116 @@
+"""`sm3kit data check` and `sm3kit data synth`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sm3kit.cli.settings import parsed_options, plugin_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sm3kit.engine.check import Report
+
+# The layouts of synthesis.layouts, repeated so that --help need not import numpy; a test compares.
+LAYOUTS = ("derm7pt", "derm7pt-flat", "manifest", "milk10k", "milk10k-archive", "milk10k-flat")
+
+
+@click.group()
+def data() -> None:
+    """Check your data, or write synthetic ones."""
+
+
+@data.command()
+@click.argument("spec")
+@plugin_options
+@click.option("--quick", is_flag=True, help="Do not open the images.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def check(spec: str, options: tuple[str, ...], quick: bool, as_json: bool) -> None:
+    """Show what a data set holds and what is wrong with it.
+
+    SPEC is what you would give to --data. Exit code 1 if there is a problem.
+    """
+    from rich.console import Console
+
+    from sm3kit.engine.check import check_spec
+
+    console = Console(stderr=as_json, soft_wrap=True)
+    with console.status(f"looking at {spec}"):
+        report = check_spec(spec, parsed_options(options), read=not quick)
+    if as_json:
+        import dataclasses
+        import json
+
+        click.echo(json.dumps({**dataclasses.asdict(report), "ok": report.ok}, indent=2))
+    else:
+        _show(console, spec, report)
+    if not report.ok:
+        raise click.exceptions.Exit(1)
+
+
+def _show(console: Console, spec: str, report: Report) -> None:
+    from rich.table import Table
+
+    splits = [name for name, count in report.studies.items() if count]
+    console.print(f"{spec}: {sum(report.studies.values())} studies", highlight=False, markup=False)
+    for note in report.notes:
+        console.print(f"  {note}", highlight=False, markup=False)
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for split in splits:
+        table.add_column(split, justify="right")
+    _row(table, "studies", report.studies, splits)
+    for name, counts in report.modalities.items():
+        _row(table, f"with {name}", counts, splits)
+    _row(table, "complete", report.complete, splits)
+    for one in report.labels:
+        table.add_section()
+        for index, name in enumerate(one.label.classes):
+            mark = "*" if name == one.label.reported else ""
+            head = one.label.name if index == 0 else ""
+            counts = {split: one.known[split][index] for split in splits}
+            _row(table, f"{head:20} {name}{mark}", counts, splits)
+        if any(one.unknown.values()):
+            _row(table, f"{'':20} unknown", one.unknown, splits)
+    console.print(table)
+    console.print("* the class that results report", highlight=False, markup=False)
+    for name, sizes in report.sizes.items():
+        smallest, middle, largest = (
+            f"{width} x {height}" for height, width in (sizes.smallest, sizes.median, sizes.largest)
+        )
+        text = f"{name}: {sizes.images} images, {smallest} to {largest} px, median {middle}"
+        console.print(text, highlight=False, markup=False)
+    for text in report.warnings:
+        console.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
+    for text in report.problems:
+        console.print(f"problem: {text}", style="red", highlight=False, markup=False)
+    if report.ok:
+        console.print("No problem found.", highlight=False)
+
+
+def _row(table: Any, name: str, counts: Mapping[str, int], splits: list[str]) -> None:
+    table.add_row(name, *(str(counts[split]) if counts[split] else "-" for split in splits))
+
+
+@data.command()
+@click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="Whose files and tables.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to make.")
+@click.option("--pairs", type=int, default=200, show_default=True, help="Number of lesions.")
+@click.option("--size", type=int, default=256, show_default=True, help="Side of a picture, pixels.")
+@click.option("--seed", type=int, default=0, show_default=True, help="One seed, the same bytes.")
+@click.option(
+    "--missing", type=float, default=0.0, help="Share without the clinical picture (manifest)."
+)
+def synth(layout: str, out: Path, pairs: int, size: int, seed: int, missing: float) -> None:
+    """Write synthetic lesions as JPEG files in the layout of a known data set."""
+    from sm3kit.synthesis.layouts import write
+
+    write(layout, out, pairs, size, seed, missing)
+    name = layout.partition("-")[0]
+    spec = f"manifest:{out / 'manifest.csv'}" if name == "manifest" else f"{name}:{out}"
+    click.echo(f"{pairs} lesions are in {out}. Use them with: --data {spec}")

@@ -1,0 +1,130 @@
+"""`sm3kit plugins list` and `sm3kit plugins show`."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any
+
+import click
+
+from sm3kit.core.errors import BrokenPlugin, SM3Error, UnknownName
+from sm3kit.core.kinds import KINDS
+from sm3kit.core.names import unknown
+from sm3kit.core.registry import REGISTRIES, Declaration, registry
+
+
+@click.group()
+def plugins() -> None:
+    """List and show plugins."""
+
+
+@plugins.command("list")
+@click.option("--family", type=click.Choice(list(KINDS)), help="Only this family.")
+@click.option("--load", is_flag=True, help="Import every plugin, to find what only that shows.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def list_plugins(family: str | None, load: bool, as_json: bool) -> None:
+    """List what is installed, by family; broken plugins are marked, with the reason."""
+    found = {
+        name: [_listed(name, one, load) for one in registry(name).declarations()]
+        for name in KINDS
+        if family in (None, name)
+    }
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, rows in found.items():
+        click.echo(f"{name}: {KINDS[name].does}")
+        for row in rows:
+            click.echo(f"  {row['name']:<12} {row['origin']:<20} {row['target']}")
+            if row["broken"]:
+                click.echo(f"  {'':<12} broken: {row['broken']}")
+
+
+def _listed(family: str, one: Declaration, load: bool) -> dict[str, str]:
+    from sm3kit.core.inspection import why_broken
+
+    reg = registry(family)
+    others = [twin for twin in reg.declarations(one.name) if twin != one]
+    broken = why_broken(one)
+    if others:
+        broken = f"the name is also claimed by {', '.join(twin.origin for twin in others)}"
+    elif load and not broken:
+        try:
+            reg.get(one.name)
+        except BrokenPlugin as error:
+            broken = str(error)
+    return {"name": one.name, "origin": one.origin, "target": one.target, "broken": broken}
+
+
+@plugins.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show what a plugin does, its options with their defaults, its source and its origin.
+
+    NAME may be given as FAMILY/NAME where two families share a name.
+    """
+    family, _, bare = name.rpartition("/")
+    if family and family not in KINDS:
+        raise UnknownName(unknown("plugin family", family, KINDS))
+    owners = [one for one in KINDS if family in ("", one) and bare in registry(one).names()]
+    if not owners:
+        known = {found for reg in REGISTRIES.values() for found in reg.names()}
+        raise UnknownName(unknown("plugin", bare, known))
+    for number, owner in enumerate(owners):
+        if number:
+            click.echo()
+        _show(owner, bare)
+
+
+def _show(family: str, name: str) -> None:
+    from sm3kit.core.options import options_of
+
+    reg = registry(family)
+    declared = reg.declarations(name)[0]
+    click.echo(f"{reg.kind.noun} {name}, {declared.origin} ({declared.target})")
+    try:
+        component = reg.get(name)
+    except SM3Error as error:
+        click.echo(f"broken: {error}")
+        return
+    text, described = _described(component)
+    click.echo(f"\n{text}\n")
+    options = options_of(component)
+    if not options:
+        click.echo("It has no options.")
+        return
+    click.echo(f"Options, for -o {name}.OPTION=VALUE:")
+    for option in options.values():
+        click.echo(f"  {option.name} = {_value(option.default)}  ({option.type_text})")
+        if option.name in described:
+            width = 74
+            click.echo(textwrap.indent(textwrap.fill(described[option.name], width), "      "))
+
+
+def _value(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in default)
+    return "true" if default is True else "false" if default is False else repr(default)
+
+
+def _described(component: Any) -> tuple[str, dict[str, str]]:
+    """The docstring before "Args:", and the description of each argument in it."""
+    lines = (inspect.getdoc(component) or "It has no description.").splitlines()
+    if "Args:" not in lines:
+        return "\n".join(lines), {}
+    start = lines.index("Args:")
+    described: dict[str, str] = {}
+    names: list[str] = []
+    for line in lines[start + 1 :]:
+        if line and not line.startswith("    "):
+            break
+        if line.startswith("    ") and not line.startswith("     ") and ":" in line:
+            head, _, text = line.strip().partition(":")
+            names = [name.strip() for name in head.split(",")]
+            described |= dict.fromkeys(names, text.strip())
+        else:
+            described |= {name: f"{described[name]} {line.strip()}".strip() for name in names}
+    return "\n".join(lines[:start]).strip(), described

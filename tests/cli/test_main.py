@@ -1,0 +1,209 @@
+"""The command line as people call it: exit codes, one-line answers, near names."""
+
+import json
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from sm3kit import __version__
+from sm3kit.cli.data import LAYOUTS
+from sm3kit.cli.main import COMMANDS, cli
+from sm3kit.core.errors import UnknownName
+
+SCRIPT = Path(sysconfig.get_path("scripts")) / "sm3kit"
+
+
+def sm3kit(*words):
+    return CliRunner().invoke(cli, words, prog_name="sm3kit")
+
+
+def called(*words, **more):
+    """The real console script, in a process of its own."""
+    return subprocess.run(
+        [SCRIPT, *words], capture_output=True, text=True, timeout=60, check=False, **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--help"], 0),
+        (["-h"], 0),
+        (["--version"], 0),
+        (["plugins", "list"], 0),
+        (["plugins", "show", "nosuch"], 1),
+        (["--debug", "plugins", "list"], 0),
+        ([], 2),
+        (["nosuch"], 2),
+        (["--nosuch"], 2),
+        (["plugins"], 2),
+        (["plugins", "nosuch"], 2),
+        (["plugins", "show"], 2),
+        (["plugins", "list", "--family", "nosuch"], 2),
+        (["data", "synth"], 2),
+        (["data", "synth", "--layout", "nosuch", "--out", "x"], 2),
+        (["pretrain", "--epochs", "many"], 2),
+        (["pretrain", "--epochs", "-1"], 2),
+        (["pretrain", "--map", "clinic"], 2),
+    ],
+)
+def test_exit_codes(words, code):
+    result = sm3kit(*words)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_version():
+    assert sm3kit("--version").output == f"sm3kit, version {__version__}\n"
+
+
+def test_help_lists_the_commands_in_order():
+    lines = sm3kit("--help").output.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("  ")] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_table_says_what_the_command_says(name):
+    """The lines stand in the table so that --help imports nothing; here they are compared."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command.name == name
+    assert command.help.partition("\n")[0] == COMMANDS[name][1]
+    assert sm3kit(name, "--help").exit_code == 0
+
+
+def test_an_unknown_command_offers_the_near_and_the_known():
+    result = sm3kit("pretain")
+    assert result.exit_code == 2
+    known = ", ".join(COMMANDS)
+    assert result.stderr.endswith(
+        f"Error: No command named 'pretain'. Did you mean 'pretrain'? Known: {known}.\n"
+    )
+    assert f"No command named 'qqqq'. Known: {known}." in sm3kit("qqqq").stderr
+
+
+def test_a_mistake_is_one_line_on_stderr():
+    result = sm3kit("plugins", "show", "simcrl")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: No plugin named 'simcrl'. Did you mean 'simclr'? Known:")
+    assert result.stderr.count("\n") == 1
+
+
+def test_debug_shows_the_traceback():
+    result = sm3kit("--debug", "plugins", "show", "simcrl")
+    assert isinstance(result.exception, UnknownName)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["pretrain", "-o", "simclr=2"],
+            "-o wants PLUGIN.OPTION=VALUE, such as simclr.temperature=0.2, not 'simclr=2'.",
+        ),
+        (
+            ["data", "check", "synthetic", "-o", "x.y"],
+            "-o wants PLUGIN.OPTION=VALUE, such as simclr.temperature=0.2, not 'x.y'.",
+        ),
+        (["pretrain", "--resume"], "--resume needs to know which run: add --out RUN."),
+        (["pretrain", "--recipe", "byool"], "No recipe named 'byool'. Did you mean 'byol'?"),
+        (["pretrain", "-o", "training.speed=3"], "command line: No setting named 'speed'."),
+        (["pretrain", "-o", "training.eps=x"], "The command line: option 'eps' wants float"),
+    ],
+)
+def test_mistakes_that_are_seen_before_the_work(words, line):
+    result = sm3kit(*words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {line}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_resume_of_an_empty_folder(tmp_path):
+    result = sm3kit("pretrain", "--resume", "--out", str(tmp_path))
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"Error: --out {tmp_path} holds no run to resume: there is no variant.yaml in it. "
+        "Check the folder, or leave --resume out to train anew.\n"
+    )
+
+
+def test_a_map_without_two_names():
+    result = sm3kit("pretrain", "--map", "clinic")
+    assert result.stderr.endswith("wants NAME=DATA, such as clinic=close-up, not 'clinic'.\n")
+
+
+def test_the_layouts_are_those_of_the_synthesis():
+    from sm3kit.synthesis import layouts
+
+    assert tuple(layouts.LAYOUTS) == LAYOUTS
+
+
+def test_synthetic_data_can_be_written_and_checked(tmp_path):
+    out = tmp_path / "lesions"
+    words = ["--layout", "manifest", "--out", str(out), "--pairs", "12", "--size", "32"]
+    result = sm3kit("data", "synth", *words)
+    assert result.exit_code == 0
+    spec = f"manifest:{out / 'manifest.csv'}"
+    assert result.output == f"12 lesions are in {out}. Use them with: --data {spec}\n"
+    # The same folder again is a mistake, not a silent overwriting.
+    again = sm3kit("data", "synth", *words)
+    assert again.exit_code == 1
+    assert again.stderr.count("\n") == 1
+    checked = sm3kit("data", "check", spec, "--json")
+    assert checked.exit_code == 0
+    assert sum(json.loads(checked.stdout)["studies"].values()) == 12
+
+
+def test_check_of_data_that_are_not_there(tmp_path):
+    result = sm3kit("data", "check", f"manifest:{tmp_path / 'no.csv'}")
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    assert str(tmp_path / "no.csv") in result.output.replace("\n", "")
+
+
+# In processes of their own
+
+
+def test_the_console_script():
+    done = called("--version")
+    assert (done.returncode, done.stdout) == (0, f"sm3kit, version {__version__}\n")
+
+
+@pytest.mark.parametrize(("words", "code"), [(["plugins", "show", "nosuch"], 1), (["nosuch"], 2)])
+def test_the_exit_code_reaches_the_shell(words, code):
+    done = called(*words)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert "Error: No " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_reaches_the_shell():
+    done = called("--debug", "plugins", "show", "nosuch")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "UnknownName: No plugin named 'nosuch'" in done.stderr
+
+
+def test_main_exits_with_the_code():
+    from sm3kit.cli.main import main
+
+    with pytest.raises(SystemExit) as caught:
+        main(["nosuch"])
+    assert caught.value.code == 2
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    done = subprocess.run(
+        f"'{SCRIPT}' plugins list | '{sys.executable}' -c 'import sys; sys.stdin.readline()'",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""

@@ -1,0 +1,169 @@
+"""A file is whole or not there."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from sm3kit.core.errors import SM3Error
+from sm3kit.core.files import cache_root, whole_file
+
+
+def write(path, text):
+    with whole_file(path) as temporary:
+        temporary.write_text(text)
+
+
+def test_the_file_is_there_when_the_block_ends(tmp_path):
+    path = tmp_path / "new" / "deep" / "a.txt"
+    with whole_file(path) as temporary:
+        assert temporary.parent == path.parent  # One disk, so that the move is atomic.
+        temporary.write_text("one")
+        assert not path.exists()
+    assert path.read_text() == "one"
+    write(path, "two")
+    assert path.read_text() == "two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(3)])
+def test_an_error_in_the_block_leaves_the_old_file(tmp_path, error):
+    path = tmp_path / "a.txt"
+    write(path, "old")
+    with pytest.raises(type(error)) as caught, whole_file(path) as temporary:
+        temporary.write_text("ne")
+        raise error
+    assert caught.value is error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_in_the_block_leaves_no_new_file(tmp_path):
+    with pytest.raises(ValueError), whole_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("ne")
+        raise ValueError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.ENOSPC, "No space left on device"), (errno.EACCES, "Permission denied")],
+)
+def test_a_full_or_closed_disk_is_one_line(tmp_path, number, reason):
+    path = tmp_path / "a.txt"
+    write(path, "old")
+    with pytest.raises(SM3Error) as caught, whole_file(path):
+        raise OSError(number, os.strerror(number))
+    assert str(caught.value) == (
+        f"Cannot write {path}: {reason}. Free some space or choose another folder."
+    )
+    assert caught.value.__cause__.errno == number
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_remedy_of_the_caller(tmp_path):
+    with pytest.raises(SM3Error) as caught, whole_file(tmp_path / "a", "Empty the bin."):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert str(caught.value) == (
+        f"Cannot write {tmp_path / 'a'}: No space left on device. Empty the bin."
+    )
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    write(tmp_path / "a", "x")
+    with pytest.raises(SM3Error) as caught:
+        write(tmp_path / "a" / "b.txt", "x")
+    assert str(caught.value).startswith(f"Cannot write {tmp_path / 'a' / 'b.txt'}: ")
+
+
+def test_a_target_that_is_a_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(SM3Error, match=r"Cannot write .*/a: Is a directory\."):
+        write(tmp_path / "a", "x")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_closed(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(SM3Error, match=r"Cannot write .*/a: Permission denied\. Free some space"):
+        write(tmp_path / "a", "x")
+
+
+def test_a_disk_that_fills_while_writing(tmp_path):
+    """A limit on the size of files is the real thing, without filling a disk."""
+    path = tmp_path / "a.txt"
+    write(path, "old")
+    code = (
+        "import sys, pathlib; from sm3kit.core.files import whole_file\n"
+        "from sm3kit.core.errors import SM3Error\n"
+        "try:\n"
+        "    with whole_file(pathlib.Path(sys.argv[1])) as t: t.write_bytes(b'x' * 9000)\n"
+        "except SM3Error as e: print(e)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (
+        f"Cannot write {path}: File too large. Free some space or choose another folder.\n"
+    )
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    write(path, "old")
+    code = (
+        "import os, sys, pathlib; from sm3kit.core.files import whole_file\n"
+        "with whole_file(pathlib.Path(sys.argv[1])) as t:\n"
+        "    t.write_text('ne'); os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -9
+    assert path.read_text() == "old"
+
+
+def test_concurrent_writers_never_mix(tmp_path):
+    path = tmp_path / "a.txt"
+    texts = [letter * 50_000 for letter in "abcd"]
+    write(path, texts[0])
+
+    def work(number):
+        for _ in range(15):
+            write(path, texts[number])
+            assert path.read_text() in texts
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_mode_is_that_of_an_ordinary_file(tmp_path):
+    (tmp_path / "plain").write_text("")
+    write(tmp_path / "a", "x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_where_the_cache_is(monkeypatch):
+    monkeypatch.setenv("SM3KIT_CACHE", "/one")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/two")
+    monkeypatch.setenv("HOME", "/three")
+    assert cache_root() == Path("/one")
+    monkeypatch.setenv("SM3KIT_CACHE", "")
+    assert cache_root() == Path("/two/sm3kit")
+    monkeypatch.delenv("SM3KIT_CACHE")
+    assert cache_root() == Path("/two/sm3kit")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_root() == Path("/three/.cache/sm3kit")

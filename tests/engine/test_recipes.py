@@ -1,0 +1,290 @@
+"""Recipes: one base, rows of the paper over it, flags over all."""
+
+import re
+
+import pytest
+
+from sm3kit.core.errors import OptionError, VariantError
+from sm3kit.core.options import bind
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
+from sm3kit.engine import recipes
+from sm3kit.engine.recipes import headline, load, names, resolve
+
+# Recipe -> the row of Table 5 as it is printed, and what the row chooses.
+ROWS = {
+    "imagenet": ("ImageNet", {"weights": "imagenet", "epochs": 0, "fusion": "none"}),
+    "simclr-derm": ("SimCLR-derm", {"modality": ("derm",), "fusion": "none"}),
+    "simclr": ("SimCLR", {"objective": ("simclr",), "fusion": "none"}),
+    "byol": ("BYOL", {"objective": ("byol",), "fusion": "none"}),
+    "swav": ("SwAV", {"objective": ("swav",), "fusion": "none"}),
+    "concat": ("concat", {"objective": ("simclr",), "fusion": "concat"}),
+    "f4m-fs": ("F4M-FS", {"objective": ("simclr",), "fusion": "sum"}),
+    "sep_shared": ("sep_shared", {"objective": ("simclr",), "fusion": "sep_shared"}),
+    "sep_sep": ("sep_sep", {"objective": ("simclr",), "fusion": "sep_sep"}),
+}
+OWN = ("derm7pt:release_v0",)
+FAMILIES = ("backbones", "objectives", "fusions", "modalities", "datasets")
+
+
+@pytest.fixture
+def own_recipe(tmp_path):
+    """own_recipe(text): the path of a recipe file."""
+
+    def write(text, name="mine.yaml"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return write
+
+
+def but(variant, other):
+    """The settings in which two variants differ, as the first has them."""
+    return {
+        name: getattr(variant, name)
+        for name in variant.as_dict()
+        if name != "recipe" and getattr(variant, name) != getattr(other, name)
+    }
+
+
+# The base
+
+
+def test_the_built_in_studies_take_the_quick_recipe():
+    variant, said = resolve([], {})
+    assert variant.recipe == ("quick",)
+    assert variant.backbone == "timm/resnet18"
+    assert said == "recipe quick, because the built-in studies are small"
+    assert resolve([], {"data": ("synthetic:200", "synthetic")})[0].recipe == ("quick",)
+
+
+@pytest.mark.parametrize("data", [OWN, ("synthetic", *OWN), ("synthetic-like:x",)])
+def test_other_data_take_the_released_settings(data):
+    variant, said = resolve([], {"data": data})
+    assert variant.recipe == ("sm3",)
+    assert (variant.backbone, variant.batch_size, variant.lr) == ("timm/resnet50", 96, 1e-6)
+    assert variant.data == data
+    assert said == (
+        "recipe sm3, because the released settings on one device are the default for own data"
+    )
+
+
+@pytest.mark.parametrize("data", ["synthetic", "[synthetic]", "synthetic:200"])
+def test_the_data_of_a_recipe_choose_the_base(own_recipe, data):
+    assert resolve([own_recipe(f"data: {data}\n")], {})[0].recipe[0] == "quick"
+
+
+def test_flags_choose_the_base_before_recipes(own_recipe):
+    mine = own_recipe("data: [synthetic]\n")
+    assert resolve([mine], {"data": OWN})[0].recipe[0] == "sm3"
+    assert resolve([mine], {"data": OWN})[0].data == OWN
+    theirs = own_recipe("data: derm7pt:x\n", "theirs.yaml")
+    assert resolve([theirs], {})[0].recipe[0] == "sm3"
+    # The later recipe counts.
+    assert resolve([theirs, mine], {})[0].recipe[0] == "quick"
+    assert resolve([mine, theirs], {})[0].recipe[0] == "sm3"
+
+
+@pytest.mark.parametrize("name", ["quick", "sm3", "release", "paper"])
+def test_a_complete_recipe_has_no_base(name):
+    for data in ({}, {"data": OWN}):
+        variant, said = resolve([name], data)
+        assert variant.recipe == (name,)
+        assert said == f"recipe {name}"
+    assert "base" not in load(name)
+
+
+def test_a_complete_recipe_is_the_same_on_all_data():
+    assert set(but(resolve(["release"], {})[0], resolve(["release"], {"data": OWN})[0])) == {"data"}
+
+
+def test_a_recipe_may_name_its_base(own_recipe):
+    mine = own_recipe("base: sm3\nepochs: 3\n")
+    variant, said = resolve([mine], {})
+    assert variant.recipe == ("sm3", mine)
+    assert (variant.epochs, variant.backbone) == (3, "timm/resnet50")
+    assert said == f"recipe {mine}"
+
+
+# Rows and layers
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("data", [("synthetic",), OWN])
+def test_a_row_changes_only_what_the_row_says(name, data):
+    base, _ = resolve([], {"data": data})
+    variant, said = resolve([name], {"data": data})
+    row, chosen = ROWS[name]
+    assert variant.recipe == (base.recipe[0], name)
+    assert said.startswith(f"recipe {name} on {base.recipe[0]}, because ")
+    assert {one: getattr(variant, one) for one in chosen} == chosen
+    assert set(but(variant, base)) <= set(chosen)
+
+
+def test_rows_differ_from_each_other():
+    resolved = [resolve([name], {"data": OWN})[0] for name in ROWS]
+    for place, one in enumerate(resolved):
+        assert all(but(one, other) for other in resolved[:place])
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_first_line_names_row_and_number(name):
+    row, _ = ROWS[name]
+    assert re.match(rf"Table 5, row {re.escape(row)}: published mean AUC \d\d\.\d\b", headline(name))
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_built_in_recipe_resolves(name):
+    for data in ({}, {"data": OWN}):
+        variant, _ = resolve([name], data)
+        assert variant.recipe[-1] == name
+        assert headline(name)
+        # Its plugins and their options exist.
+        registry("fusions").get(variant.fusion)
+        for objective in variant.objective:
+            registry("objectives").get(objective)
+        for plugin, options in variant.options.items():
+            families = [one for one in FAMILIES if plugin in registry(one).names()]
+            assert len(families) == 1
+            bind(registry(families[0]).get(plugin), plugin, options)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_begins_with_where_it_comes_from(name):
+    text = (recipes.BUILT_IN / f"{name}.yaml").read_text(encoding="utf-8")
+    assert re.match(r"# (Table|Section) \d|# The released code|# Not in the paper", text)
+
+
+def test_flags_beat_recipes_beat_the_base():
+    variant, _ = resolve(["byol"], {"fusion": "concat", "epochs": "2"})
+    assert (variant.objective, variant.fusion, variant.epochs) == (("byol",), "concat", 2)
+    assert variant.batch_size == load("quick")["batch_size"]
+
+
+def test_later_recipes_beat_earlier_ones():
+    variant, said = resolve(["byol", "sep_shared"], {})
+    assert variant.recipe == ("quick", "byol", "sep_shared")
+    assert (variant.objective, variant.fusion) == (("simclr",), "sep_shared")
+    assert said == "recipe byol, sep_shared on quick, because the built-in studies are small"
+    assert resolve(["sep_shared", "byol"], {})[0].fusion == "none"
+
+
+def test_a_row_over_a_complete_recipe():
+    variant, said = resolve(["release", "byol"], {})
+    assert variant.recipe == ("release", "byol")
+    assert (variant.objective, variant.seed) == (("byol",), 3407)
+    assert said == "recipe release, byol"
+
+
+def test_options_of_recipes_and_flags_are_merged():
+    flags = {"options": {"simclr": {"temperature": "0.5"}, "photo": {"hue": "0"}}}
+    options = resolve(["release"], flags)[0].options
+    assert options["simclr"] == {"temperature": "0.5", "projection": 128, "head": "sm3", "shards": 2}
+    assert options["photo"] == {"reduce": False, "hue": "0"}
+
+
+def test_a_resolved_variant_is_a_recipe(own_recipe):
+    """A number can be made again from one file."""
+    import yaml
+
+    variant, _ = resolve(["release", "swav"], {"seed": "7", "data": OWN})
+    settings = {**variant.as_dict(), "complete": True}
+    again, _ = resolve([own_recipe(yaml.safe_dump(settings))], {})
+    assert but(again, variant) == {}
+
+
+def test_the_released_settings_are_the_defaults():
+    """`sm3` writes down what Variant has, so that both say the same."""
+    assert but(resolve(["sm3"], {})[0], Variant()) == {}
+
+
+# Files
+
+
+@pytest.mark.parametrize("name", ["mine.yaml", "mine.yml", "mine"])
+def test_a_file_is_a_recipe(own_recipe, name):
+    path = own_recipe("# mine\nepochs: 3\noptions:\n  byol: {momentum: 0.9}\n", name)
+    variant, _ = resolve(["byol", path], {})
+    assert variant.recipe == ("quick", "byol", path)
+    assert variant.epochs == 3
+    assert variant.options == {"byol": {"momentum": 0.9}}
+
+
+def test_an_unknown_recipe():
+    with pytest.raises(VariantError) as caught:
+        resolve(["byool"], {})
+    assert str(caught.value) == (
+        "No recipe named 'byool'. Did you mean 'byol'? "
+        f"Known: {', '.join(names())}. Or give a .yaml file."
+    )
+
+
+def test_a_missing_file():
+    with pytest.raises(VariantError) as caught:
+        resolve(["nowhere/mine.yaml"], {})
+    assert str(caught.value) == (
+        f"No recipe file 'nowhere/mine.yaml'. Built-in recipes: {', '.join(names())}."
+    )
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "- simclr\n", "concat\n", "3\n"])
+def test_a_file_without_a_table(own_recipe, text):
+    path = own_recipe(text)
+    with pytest.raises(VariantError) as caught:
+        resolve([path], {})
+    assert str(caught.value) == (
+        f"Recipe {path!r} wants a table of settings, such as 'fusion: concat'."
+    )
+
+
+def test_a_file_that_is_no_yaml(own_recipe):
+    path = own_recipe("fusion: [concat\n")
+    with pytest.raises(VariantError) as caught:
+        resolve([path], {})
+    text = str(caught.value)
+    assert text.startswith(f"Recipe {path!r} is no valid YAML: ")
+    assert "line 2" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("content", [b"fusion: \xff\xfe", b"PK\x03\x04\x00\x00\x00\x08"])
+def test_a_file_that_is_no_text(own_recipe, content):
+    path = own_recipe(content)
+    with pytest.raises(VariantError, match="is no valid YAML"):
+        resolve([path], {})
+
+
+def test_yaml_cannot_run_code(own_recipe, tmp_path):
+    path = own_recipe(f"fusion: !!python/object/apply:os.mkdir ['{tmp_path}/made']\n")
+    with pytest.raises(VariantError, match="is no valid YAML"):
+        resolve([path], {})
+    assert not (tmp_path / "made").exists()
+
+
+def test_an_unknown_setting_names_the_recipe(own_recipe):
+    path = own_recipe("batchsize: 3\n")
+    with pytest.raises(VariantError) as caught:
+        resolve([path], {})
+    assert str(caught.value).startswith(
+        f"recipe {path!r}: No setting named 'batchsize'. Did you mean 'batch_size'?"
+    )
+
+
+def test_an_ill_typed_setting_names_the_recipe_or_the_command_line(own_recipe):
+    path = own_recipe("epochs: many\n")
+    with pytest.raises(OptionError, match=r"^The recipe '.*': option 'epochs' wants int"):
+        resolve([path], {})
+    with pytest.raises(OptionError, match=r"^The command line: option 'lr' wants float"):
+        resolve([], {"lr": "fast"})
+
+
+def test_an_unknown_base_names_it(own_recipe):
+    with pytest.raises(VariantError, match=r"No recipe named 'sm4'\. Did you mean 'sm3'\?"):
+        resolve([own_recipe("base: sm4\n")], {})
+
+
+def test_a_file_that_is_called_like_a_built_in_recipe_does_not_hide_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "byol").write_text("fusion: concat\n")
+    assert resolve(["byol"], {})[0].fusion == "none"

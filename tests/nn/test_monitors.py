@@ -1,0 +1,127 @@
+"""Collapse monitors against closed forms."""
+
+import math
+
+import pytest
+import torch
+
+from sm3kit.nn.monitors import alignment, normalised_std, partner_ranks, rankme, uniformity
+
+
+def gauss(count, width, seed=0):
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+
+
+def orthonormal(count, width):
+    return torch.linalg.qr(gauss(width, width).double())[0][:count].float()
+
+
+@pytest.mark.parametrize(("count", "width"), [(2, 2), (3, 8), (8, 8), (8, 16)])
+def test_rankme_of_orthonormal_rows_is_their_number(count, width):
+    assert rankme(orthonormal(count, width)) == pytest.approx(count, rel=1e-4)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5])
+def test_rankme_counts_the_dimensions_in_use(rank):
+    """Rows that are orthonormal directions, each many times, at any scale."""
+    rows = 100 * orthonormal(rank, 12).repeat(7, 1)
+    # Eigenvalues of about 1e-12 remain and take their roots: a share of 1e-6 each.
+    assert rankme(rows) == pytest.approx(rank, rel=1e-3)
+    assert rankme(rows.T) == pytest.approx(rank, rel=1e-3)
+
+
+def test_rankme_by_hand():
+    """Singular values 3 and 1: shares 3/4 and 1/4."""
+    expected = math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    assert rankme(torch.diag(torch.tensor([3.0, 1.0]))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_rankme_is_that_of_the_singular_values():
+    rows = gauss(20, 6)
+    shares = torch.linalg.svdvals(rows.double())
+    shares = shares / shares.sum()
+    expected = float(torch.exp(-(shares * shares.log()).sum()))
+    assert rankme(rows) == pytest.approx(expected, rel=1e-6)
+    assert rankme(rows.T) == pytest.approx(expected, rel=1e-6)
+
+
+def test_collapsed_embeddings():
+    rows = torch.tensor([1.0, 2.0, 3.0]).repeat(10, 1)
+    assert normalised_std(rows) == pytest.approx(0, abs=1e-6)
+    assert rankme(rows) == pytest.approx(1, abs=1e-4)
+    assert alignment(rows, rows) == 0
+    assert uniformity(rows) == pytest.approx(0, abs=1e-6)
+    assert partner_ranks(rows, rows).tolist() == [5.5] * 10
+
+
+@pytest.mark.parametrize("width", [8, 64])
+def test_the_deviation_of_an_even_sphere_is_one(width):
+    # 4000 rows: the estimate of one dimension is off by about 1/sqrt(8000) = 0.011.
+    assert normalised_std(gauss(4000, width)) == pytest.approx(1, abs=0.01)
+    assert normalised_std(5 * gauss(4000, width)) == pytest.approx(1, abs=0.01)
+
+
+def test_the_deviation_by_hand():
+    """Rows e1 and e2: each dimension holds 0 and 1, deviation sqrt(1/2), times sqrt(2)."""
+    assert normalised_std(torch.eye(2)) == pytest.approx(1, abs=1e-6)
+
+
+def test_alignment_is_zero_for_equal_and_four_for_opposite_partners():
+    rows = gauss(5, 3)
+    assert alignment(rows, 2 * rows) == pytest.approx(0, abs=1e-10)
+    assert alignment(rows, -rows) == pytest.approx(4, abs=1e-5)
+    assert alignment(torch.eye(2), torch.eye(2).flip(0)) == pytest.approx(2, abs=1e-6)
+
+
+def test_uniformity_of_two_antipodal_points():
+    """Distance 2: log exp(-2 * 4) = -8."""
+    assert uniformity(torch.tensor([[3.0, 0.0], [-1.0, 0.0]])) == pytest.approx(-8, abs=1e-5)
+
+
+def test_uniformity_counts_pairs_of_different_rows_once():
+    """Three points at right angles: every pair at squared distance 2."""
+    assert uniformity(torch.eye(3)) == pytest.approx(-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("monitor", [normalised_std, rankme, uniformity])
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_rows_are_not_a_number(monitor, count):
+    assert math.isnan(monitor(torch.ones(count, 3)))
+
+
+@pytest.mark.parametrize("monitor", [normalised_std, rankme, uniformity])
+def test_the_order_of_rows_does_not_matter(monitor):
+    rows = gauss(9, 4)
+    assert monitor(rows.flip(0)) == pytest.approx(monitor(rows), rel=1e-5)
+    assert monitor(rows.half()) == pytest.approx(monitor(rows), rel=1e-2)
+
+
+def test_every_partner_first():
+    rows = orthonormal(6, 8)
+    assert partner_ranks(rows, rows).tolist() == [1.0] * 6
+    assert partner_ranks(3 * rows, rows / 7).tolist() == [1.0] * 6
+
+
+def test_ranks_by_hand():
+    queries = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    gallery = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    # Query 1: partner at 1, best. Query 2: partner at 0, behind one. Query 3: partner at 0, behind
+    # one and level with one.
+    assert partner_ranks(queries, gallery).tolist() == [1.0, 2.0, 2.5]
+
+
+def test_ties_count_half():
+    queries, gallery = torch.eye(4), torch.ones(4, 4)
+    assert partner_ranks(queries, gallery).tolist() == [2.5] * 4
+    # A float rounds; equal rows are level all the same.
+    gallery = torch.full((4, 4), 0.1)
+    assert partner_ranks(gauss(4, 4), gallery).tolist() == [2.5] * 4
+
+
+def test_random_embeddings_are_at_chance():
+    count = 500
+    ranks = partner_ranks(gauss(count, 16), gauss(count, 16, seed=1))
+    # The mean of 500 uniform ranks has a deviation of 500/sqrt(12 * 500) = 6.5.
+    assert float(ranks.mean()) == pytest.approx((count + 1) / 2, abs=25)
+    assert ranks.min() >= 1
+    assert ranks.max() <= count

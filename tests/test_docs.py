@@ -1,0 +1,191 @@
+"""The documentation says what the code does: commands, options, recipes, links, generated pages."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import click
+import pytest
+
+from sm3kit.cli.main import cli
+from sm3kit.core.kinds import KINDS
+from sm3kit.core.options import bind
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
+from sm3kit.engine import recipes
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+GENERATED = ("commands", "plugins", "recipes")
+HAND_WRITTEN = [README, *sorted((ROOT / "docs").glob("*.md"))]
+FLAG_FAMILIES = {"--objective": "objectives", "--fusion": "fusions"}
+
+
+def commands_in(page: Path) -> Iterator[str]:
+    """Every `sm3kit ...` that a page tells its reader to type."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [part for block in blocks for line in block.splitlines() for part in line.split("&&")]
+    lines += re.findall(r"`(sm3kit [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
+    for line in lines:
+        found = re.search(r"(?:^|[\s/])(sm3kit [a-z].*)", line.strip())
+        if found:
+            yield found.group(1)
+
+
+COMMANDS = [
+    pytest.param(command, id=f"{page.stem}: {command}")
+    for page in HAND_WRITTEN
+    for command in dict.fromkeys(commands_in(page))
+]
+
+
+def resolved(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that the words name, and the words behind its name."""
+    command: click.Command = cli
+    context = click.Context(cli)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(context, words[0])
+        assert found is not None, f"no command {words[0]}"
+        command, words = found, words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("text", COMMANDS)
+def test_every_command_of_the_documentation_exists(text: str) -> None:
+    command, words = resolved(shlex.split(text)[1:])
+    known = {name: one for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    known |= {"--help": None, "--debug": None}
+    for place, word in enumerate(words):
+        if not word.startswith("-"):
+            continue
+        assert word in known, f"{text}: {word} is no option of it"
+        value = words[place + 1] if place + 1 < len(words) else ""
+        if word in FLAG_FAMILIES:
+            assert value in registry(FLAG_FAMILIES[word]).names() + ["clip"], text
+        elif word == "--recipe" and not value.endswith(".yaml"):
+            assert value in recipes.names() + ["NAME"], text
+        elif word == "-o":
+            check_plugin_option(value)
+
+
+def check_plugin_option(text: str) -> None:
+    """That `plugin.option=value` would be taken; derm and clinic are modalities of `photo`."""
+    name, _, value = text.partition("=")
+    plugin, _, option = name.partition(".")
+    if plugin == "training":
+        Variant().changed({option: value}, text)
+        return
+    if plugin in ("PLUGIN", "NAME", "clip"):
+        return
+    plugin = "photo" if plugin in ("derm", "clinic") else plugin
+    owners = [family for family in KINDS if plugin in registry(family).names()]
+    assert owners, f"-o {text}: no plugin {plugin}"
+    if value != "VALUE":
+        bind(registry(owners[0]).get(plugin), plugin, {option: value})
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the generators, importable for one test."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    yield ROOT / "docs"
+    for name in set(sys.modules) - before:
+        if name.startswith("generate"):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_pages_are_up_to_date(
+    name: str, scripts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = importlib.import_module(f"generate_{name}")
+    assert not capsys.readouterr().out
+    written = (scripts / f"{name}.md").read_text(encoding="utf-8")
+    assert script.page() == written, f"write it anew with: python docs/generate_{name}.py"
+
+
+def test_an_outdated_page_is_refused_with_what_to_do(
+    scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = importlib.import_module("generated_page")
+    monkeypatch.setattr(page, "DOCS", tmp_path)
+    page.settle("commands.md", "old", check=False)
+    page.settle("commands.md", "old", check=True)
+    with pytest.raises(click.ClickException) as caught:
+        page.settle("commands.md", "new", check=True)
+    assert caught.value.message == (
+        "docs/commands.md is out of date. Write it anew with: python docs/generate_commands.py"
+    )
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_is_documented(name: str) -> None:
+    for page in (README, ROOT / "docs" / "recipes.md"):
+        text = page.read_text(encoding="utf-8")
+        assert f"--recipe {name}`" in text or f"--recipe {name} " in text or f"`{name}`" in text
+
+
+def test_published_numbers_of_the_readme_are_those_of_the_recipes() -> None:
+    rows = re.findall(r"^\| [\w-]+ \| ([\d.]+)(.*?) \| `.*--recipe ([\w-]+) --data", readme(), re.M)
+    assert len(rows) == 9
+    for number, correction, name in rows:
+        line = recipes.headline(name)
+        assert f"published mean AUC {number} " in line
+        own = re.findall(r"[\d.]+", correction)
+        assert own == re.findall(r"mean of its own row is ([\d.]+)\)", line)
+
+
+def readme() -> str:
+    """The text of the README."""
+    return README.read_text(encoding="utf-8")
+
+
+def test_the_readme_marks_the_two_commands_for_ci() -> None:
+    for mark in ("install", "test"):
+        assert re.search(rf"^<!-- ci: {mark} -->\n```sh\n.+\n```$", readme(), re.M)
+
+
+def test_the_fusion_of_the_readme_is_the_example_that_runs() -> None:
+    example = (ROOT / "examples" / "own_fusion.py").read_text(encoding="utf-8")
+    assert f"```python\n{example}```\n" in readme()
+
+
+@pytest.mark.parametrize("page", [README, ROOT / "plugins" / "README.md"], ids=["main", "plugins"])
+def test_links_of_a_readme_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    heads = {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings(text)}
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("#"):
+            assert link[1:] in heads, link
+        elif not link.startswith("http"):
+            assert (page.parent / link).is_file(), link
+
+
+def headings(text: str) -> list[str]:
+    """The headings of a page."""
+    return re.findall(r"^#+ (.+)$", text, re.M)
+
+
+def test_the_drawing_is_there_and_describes_itself() -> None:
+    drawing = ROOT / "docs" / "way-of-the-data.svg"
+    tree = ElementTree.parse(drawing)
+    names = {element.tag.rpartition("}")[2] for element in tree.iter()}
+    assert {"svg", "title", "desc"} <= names
+    assert drawing.name in (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "sm3kit").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert text, f"{path} has no docstring"
