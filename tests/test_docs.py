@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
+import importlib
 import re
 import shlex
 import sys
@@ -24,8 +24,14 @@ from sm3kit.engine import recipes
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 GENERATED = ("commands", "plugins", "recipes")
-HAND_WRITTEN = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 FLAG_FAMILIES = {"--objective": "objectives", "--fusion": "fusions"}
+EXAMPLE = "clip"  # The plugin that the reader writes.
+
+
+def without_blocks(text: str) -> str:
+    """The text of a page without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def commands_in(page: Path) -> Iterator[str]:
@@ -33,7 +39,7 @@ def commands_in(page: Path) -> Iterator[str]:
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [part for block in blocks for line in block.splitlines() for part in line.split("&&")]
-    lines += re.findall(r"`(sm3kit [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
+    lines += re.findall(r"`(sm3kit [^`]+)`", without_blocks(text))
     for line in lines:
         found = re.search(r"(?:^|[\s/])(sm3kit [a-z].*)", line.strip())
         if found:
@@ -42,7 +48,7 @@ def commands_in(page: Path) -> Iterator[str]:
 
 COMMANDS = [
     pytest.param(command, id=f"{page.stem}: {command}")
-    for page in HAND_WRITTEN
+    for page in PAGES
     for command in dict.fromkeys(commands_in(page))
 ]
 
@@ -69,7 +75,7 @@ def test_every_command_of_the_documentation_exists(text: str) -> None:
         assert word in known, f"{text}: {word} is no option of it"
         value = words[place + 1] if place + 1 < len(words) else ""
         if word in FLAG_FAMILIES:
-            assert value in registry(FLAG_FAMILIES[word]).names() + ["clip"], text
+            assert value in registry(FLAG_FAMILIES[word]).names() + [EXAMPLE], text
         elif word == "--recipe" and not value.endswith(".yaml"):
             assert value in recipes.names() + ["NAME"], text
         elif word == "-o":
@@ -83,7 +89,7 @@ def check_plugin_option(text: str) -> None:
     if plugin == "training":
         Variant().changed({option: value}, text)
         return
-    if plugin in ("PLUGIN", "NAME", "clip"):
+    if plugin in ("PLUGIN", "NAME", EXAMPLE):
         return
     plugin = "photo" if plugin in ("derm", "clinic") else plugin
     owners = [family for family in KINDS if plugin in registry(family).names()]
@@ -134,6 +140,12 @@ def test_every_recipe_is_documented(name: str) -> None:
         assert f"--recipe {name}`" in text or f"--recipe {name} " in text or f"`{name}`" in text
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_recipe_of_a_page_exists(page: Path) -> None:
+    named = set(re.findall(r"--recipe ([\w-]+)(?![\w.-])", page.read_text(encoding="utf-8")))
+    assert named <= {*recipes.names(), "NAME"}
+
+
 def test_published_numbers_of_the_readme_are_those_of_the_recipes() -> None:
     rows = re.findall(r"^\| [\w-]+ \| ([\d.]+)(.*?) \| `.*--recipe ([\w-]+) --data", readme(), re.M)
     assert len(rows) == 9
@@ -161,7 +173,7 @@ def test_the_fusion_of_the_readme_is_the_example_that_runs() -> None:
 
 @pytest.mark.parametrize("page", [README, ROOT / "plugins" / "README.md"], ids=["main", "plugins"])
 def test_links_of_a_readme_lead_somewhere(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
+    text = without_blocks(page.read_text(encoding="utf-8"))
     heads = {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings(text)}
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if link.startswith("#"):

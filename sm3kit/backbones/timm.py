@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from timm.models import load_state_dict
-from torch import Tensor
+from torch import Tensor, nn
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import CheckpointError, OptionError, UnknownName
@@ -47,15 +48,15 @@ class Timm(Backbone):
     ) -> None:
         super().__init__()
         if not timm.is_model(model.partition(".")[0]):
-            near = [name for name in timm.list_models() if name[:4] == model[:4].lower()]
-            raise UnknownName(unknown("timm model", model, near[:12] or ["resnet18", "resnet50"]))
+            near = get_close_matches(model.lower(), timm.list_models(), n=8)
+            raise UnknownName(unknown("timm model", model, near or ["resnet18", "resnet50"]))
         extra: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
-        if weights not in ("imagenet", "none"):
-            extra["pretrained_cfg_overlay"] = {"state_dict": _read_weights(weights)}
+        extra |= {"in_chans": channels, "num_classes": 0}
         try:
-            self.model = timm.create_model(
-                model, pretrained=weights != "none", in_chans=channels, num_classes=0, **extra
-            )
+            if weights in ("imagenet", "none"):
+                self.model = timm.create_model(model, pretrained=weights != "none", **extra)
+            else:
+                self.model = _with_weights(model, weights, extra)
         except TypeError as error:
             raise OptionError(
                 f"The timm model {model!r} does not take an option: {error}."
@@ -65,12 +66,47 @@ class Timm(Backbone):
         # Some models have a wider head than their last feature map.
         self.width = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
         if grad_checkpointing:
-            self.model.set_grad_checkpointing()
+            try:
+                self.model.set_grad_checkpointing()
+            except (AssertionError, AttributeError) as error:
+                raise OptionError(
+                    f"The timm model {model!r} does not take the option grad_checkpointing."
+                ) from error
 
     def forward(self, view: Tensor) -> Tensor:
         """Pooled features (B, D) of views (B, C, H, W)."""
         features: Tensor = self.model(view)
         return features
+
+
+def _with_weights(model: str, weights: str, extra: dict[str, Any]) -> nn.Module:
+    """The model with the weights of a file, all of them.
+
+    Without a classifier timm takes whatever fits and leaves the rest random.
+    """
+    state = _read_weights(weights)
+    cover: dict[str, Any] = {"state_dict": dict(state)}
+    network: nn.Module = timm.create_model(
+        model, pretrained=True, pretrained_cfg_overlay=cover, **extra
+    )
+    counts = "num_batches_tracked"  # Files of other programs lack these counts.
+    wanted = [name for name in network.state_dict() if not name.endswith(counts)]
+    lacking = [name for name in wanted if name not in state]
+    if not lacking:
+        return network
+    # timm knows the names of some other programs; then only a strict load tells.
+    published: Any = network.pretrained_cfg
+    heads = published.get("classifier") or ()
+    heads = (heads,) if isinstance(heads, str) else heads
+    bare = {name: value for name, value in state.items() if name.rpartition(".")[0] not in heads}
+    cover = {"state_dict": bare, "num_classes": 0, "label_offset": 0, "hf_hub_id": None, "url": ""}
+    try:
+        network = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=cover, **extra)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"it lacks {len(lacking)} of {len(wanted)} tensors, such as {lacking[0]!r}."
+        ) from error
+    return network
 
 
 def _read_weights(weights: str) -> dict[str, Tensor]:
@@ -81,20 +117,23 @@ def _read_weights(weights: str) -> dict[str, Tensor]:
         )
     try:
         state: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"The weight file {path} cannot be read: {_first_line(error)}"
-        ) from error
-    except Exception as error:  # pickle.UnpicklingError and what a hostile file may raise
-        raise CheckpointError(
-            f"The weight file {path} holds more than tensors and is not loaded: {_first_line(error)} "
-            "Save its state_dict as .safetensors."
-        ) from error
-    if not isinstance(state, dict) or not all(
-        isinstance(value, torch.Tensor) for value in state.values()
-    ):
-        raise CheckpointError(f"The weight file {path} holds no plain state_dict of tensors.")
+    except Exception as error:  # What a damaged or hostile file raises has no common base.
+        damaged = isinstance(error, SafetensorError | RuntimeError | OSError | EOFError)
+        if damaged and error.__cause__ is None:
+            raise CheckpointError(
+                f"The weight file {path} cannot be read: {_first_line(error)}"
+            ) from error
+        raise CheckpointError(_not_plain(path)) from error
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(_not_plain(path))
     return state
+
+
+def _not_plain(path: Path) -> str:
+    return (
+        f"The weight file {path} holds no plain state_dict of tensors, or code beside it, and is "
+        "not loaded. Save the state_dict as .safetensors."
+    )
 
 
 def _explained(model: str, weights: str, error: Exception) -> str:

@@ -41,6 +41,8 @@ class Faiss(Clusterer):
     def fit(self, embeddings: Tensor, k: int, seed: int) -> Clustering:
         """Clusters embeddings (N, D); the objective is the sum of squared distances.
 
+        With `spherical` it is the sum of cosines.
+
         Raises:
             DataError: fewer embeddings than clusters, or values that are not finite.
         """
@@ -58,8 +60,7 @@ class Faiss(Clusterer):
             nredo=self.restarts,
             spherical=self.spherical,
             seed=seed,
-            init_method=getattr(faiss.ClusteringInitMethod_, method, None)
-            or getattr(faiss, f"ClusteringInitMethod_{method}"),
+            init_method=getattr(faiss, f"ClusteringInitMethod_{method}"),
             min_points_per_centroid=1,
             max_points_per_centroid=len(points),
             gpu=self.gpu and faiss.get_num_gpus() > 0,

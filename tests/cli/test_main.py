@@ -90,7 +90,9 @@ def test_a_mistake_is_one_line_on_stderr():
     result = sm3kit("plugins", "show", "simcrl")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("Error: No plugin named 'simcrl'. Did you mean 'simclr'? Known:")
+    assert result.stderr.startswith(
+        "Error: No plugin named 'simcrl'. Did you mean 'simclr'? Known:"
+    )
     assert result.stderr.count("\n") == 1
 
 

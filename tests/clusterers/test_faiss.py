@@ -11,7 +11,9 @@ def blobs(k=4, each=15, width=8, seed=0):
     """Points around the axes, and which axis each belongs to."""
     generator = torch.Generator().manual_seed(seed)
     truth = torch.arange(k).repeat(each)
-    return 5 * torch.eye(width)[truth] + 0.1 * torch.randn(k * each, width, generator=generator), truth
+    return 5 * torch.eye(width)[truth] + 0.1 * torch.randn(
+        k * each, width, generator=generator
+    ), truth
 
 
 def same_partition(one, other):

@@ -93,9 +93,7 @@ def test_an_ill_typed_setting():
 def test_options_of_a_plugin_are_a_table(value):
     with pytest.raises(VariantError) as caught:
         Variant().changed({"options": {"simclr": value}}, "recipe 'mine'")
-    assert str(caught.value) == (
-        f"recipe 'mine': options of 'simclr' want a table, not {value!r}."
-    )
+    assert str(caught.value) == (f"recipe 'mine': options of 'simclr' want a table, not {value!r}.")
 
 
 @pytest.mark.parametrize("name", ["options", "map"])

@@ -131,7 +131,9 @@ def test_rows_differ_from_each_other():
 @pytest.mark.parametrize("name", ROWS)
 def test_the_first_line_names_row_and_number(name):
     row, _ = ROWS[name]
-    assert re.match(rf"Table 5, row {re.escape(row)}: published mean AUC \d\d\.\d\b", headline(name))
+    assert re.match(
+        rf"Table 5, row {re.escape(row)}: published mean AUC \d\d\.\d\b", headline(name)
+    )
 
 
 @pytest.mark.parametrize("name", names())
@@ -180,7 +182,12 @@ def test_a_row_over_a_complete_recipe():
 def test_options_of_recipes_and_flags_are_merged():
     flags = {"options": {"simclr": {"temperature": "0.5"}, "photo": {"hue": "0"}}}
     options = resolve(["release"], flags)[0].options
-    assert options["simclr"] == {"temperature": "0.5", "projection": 128, "head": "sm3", "shards": 2}
+    assert options["simclr"] == {
+        "temperature": "0.5",
+        "projection": 128,
+        "head": "sm3",
+        "shards": 2,
+    }
     assert options["photo"] == {"reduce": False, "hue": "0"}
 
 

@@ -35,7 +35,10 @@ def by_hand(a, b, temperature, present=None, group=None, symmetric=True):
         for i in range(count):
             if not present[i]:
                 continue
-            s = [[float(sets[own][i] @ sets[of][j]) / temperature for j in range(count)] for of in (own, other)]
+            s = [
+                [float(sets[own][i] @ sets[of][j]) / temperature for j in range(count)]
+                for of in (own, other)
+            ]
             positive = math.exp(s[1][i])
             negative = sum(
                 math.exp(s[0][j]) + math.exp(s[1][j])
@@ -46,7 +49,9 @@ def by_hand(a, b, temperature, present=None, group=None, symmetric=True):
     return sum(losses) / len(losses) if losses else 0.0
 
 
-@pytest.mark.parametrize(("count", "temperature"), list(product([2, 3, 8, 33], [0.07, 0.1, 0.5, 1.0])))
+@pytest.mark.parametrize(
+    ("count", "temperature"), list(product([2, 3, 8, 33], [0.07, 0.1, 0.5, 1.0]))
+)
 def test_it_is_the_loss_of_lightly(count, temperature):
     a, b = rows(count)
     expected = NTXentLoss(temperature)(a, b)
@@ -110,9 +115,7 @@ def test_absent_rows_change_nothing(symmetric):
     present = torch.tensor([True, False, True, True, False, True])
     group = torch.tensor([0, 0, 0, 1, 1, 2])
     masked = pairwise_ntx(a, b, 0.1, present=present, group=group, symmetric=symmetric)
-    subset = pairwise_ntx(
-        a[present], b[present], 0.1, group=group[present], symmetric=symmetric
-    )
+    subset = pairwise_ntx(a[present], b[present], 0.1, group=group[present], symmetric=symmetric)
     torch.testing.assert_close(masked, subset, **CLOSE)
     gradients = torch.autograd.grad(masked, (a, b))
     for gradient in gradients:
@@ -157,9 +160,7 @@ def test_the_order_of_the_pairs_does_not_matter():
     present = torch.arange(8) != 3
     group = torch.tensor([0, 0, 1, 2, 3, 3, 3, 4])
     loss = pairwise_ntx(a, b, 0.1, present=present, group=group)
-    again = pairwise_ntx(
-        a[order], b[order], 0.1, present=present[order], group=group[order]
-    )
+    again = pairwise_ntx(a[order], b[order], 0.1, present=present[order], group=group[order])
     torch.testing.assert_close(again, loss, **CLOSE)
 
 

@@ -108,7 +108,9 @@ def test_one_row_is_enough_without_training():
 
 def test_all_present_is_no_mask():
     projector = Projector(4, 3).eval()
-    assert torch.equal(projector(features(), torch.ones(6, dtype=torch.bool)), projector(features()))
+    assert torch.equal(
+        projector(features(), torch.ones(6, dtype=torch.bool)), projector(features())
+    )
 
 
 def test_masks_work_under_autocast():

@@ -200,7 +200,13 @@ def test_swav_prototypes_are_of_unit_length_before_a_step():
 
 @pytest.mark.parametrize(
     ("progress", "freeze", "moves"),
-    [(0.0, 0.01, False), (0.009, 0.01, False), (0.01, 0.01, True), (1.0, 0.01, True), (0.0, 0.0, True)],
+    [
+        (0.0, 0.01, False),
+        (0.009, 0.01, False),
+        (0.01, 0.01, True),
+        (1.0, 0.01, True),
+        (0.0, 0.0, True),
+    ],
 )
 def test_swav_prototypes_are_frozen_in_the_beginning(progress, freeze, moves):
     objective = swav(freeze=freeze)
@@ -248,7 +254,11 @@ def test_the_queue_of_swav_fills_newest_first():
 def test_the_queue_of_swav_joins_the_assignment_after_its_start():
     objective, plain = swav(queue=16, queue_start=0.5), swav()
     plain.load_state_dict(
-        {name: one for name, one in objective.state_dict().items() if name not in ("queued", "filled")},
+        {
+            name: one
+            for name, one in objective.state_dict().items()
+            if name not in ("queued", "filled")
+        },
         strict=False,
     )
     objective(views(seed=1)), plain(views(seed=1))

@@ -112,7 +112,7 @@ def test_a_modality_that_no_study_has_leaves_the_others_alone(pairing, filling):
     given = streams(3)
     full = torch.ones(6, dtype=torch.bool)
     objective = CrossModal(0, pairing=pairing)
-    whole = objective(given, present={name: full for name in given})
+    whole = objective(given, present=dict.fromkeys(given, full))
     given["sono"] = [torch.full_like(view, filling) for view in given["sono"]]
     given["sono"][0].requires_grad_()
     terms = objective(given, present={"clinic": full, "derm": full, "sono": ~full})
@@ -180,9 +180,9 @@ def test_shards_take_their_part_of_the_masks():
     halves = []
     for rows in (slice(0, 3), slice(3, 6)):
         half = {name: [view[rows] for view in views] for name, views in given.items()}
-        present = {name: has[rows] for name in given}
+        present = dict.fromkeys(given, has[rows])
         halves.append(total(objective(half, present=present, group=group[rows])))
-    present = {name: has for name in given}
+    present = dict.fromkeys(given, has)
     found = total(CrossModal(0, shards=2)(given, present=present, group=group))
     torch.testing.assert_close(found, torch.stack(halves).mean(), **CLOSE)
 

@@ -164,7 +164,9 @@ def test_studies_do_not_know_of_each_other(relation):
     torch.testing.assert_close(one(features())[1:2], one(features()[1:2]), **CLOSE)
 
 
-@pytest.mark.parametrize(("relation", "related"), [(Proj, False), *((one, True) for one in ATTENDING)])
+@pytest.mark.parametrize(
+    ("relation", "related"), [(Proj, False), *((one, True) for one in ATTENDING)]
+)
 def test_labels_know_of_each_other(relation, related):
     """A label's embedding depends on another label's projection where there is a relation."""
     one = built(relation)

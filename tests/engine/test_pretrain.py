@@ -1,0 +1,384 @@
+"""Pre-training end to end, on tiny studies."""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from sm3kit.core.errors import CheckpointError, DataError, TrainingError, VariantError
+from sm3kit.engine.run import Run
+from sm3kit.synthesis.layouts import write
+
+
+def weights(folder):
+    return load_file(Run(folder).model)
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[n], two[n]) for n in one)
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_holds_all_that_a_run_holds(tiny, train, tmp_path):
+    outcome, said = train(tiny)
+    folder = tmp_path / "run"
+    record = yaml.safe_load((folder / "variant.yaml").read_text())
+    assert record["backbone"] == "timm/test_resnet"
+    assert set(record["versions"]) >= {"sm3kit", "torch", "timm", "lightly"}
+    assert len(record["data_hash"]) == 16
+    found = rows(folder)
+    assert [row["epoch"] for row in found] == ["1", "2"]
+    assert {
+        "loss",
+        "simclr/derm",
+        "simclr/clinic",
+        "crossmodal/derm-clinic",
+        "std/derm",
+        "rankme/clinic",
+        "alignment/derm",
+        "uniformity/clinic",
+        "alignment/derm-clinic",
+        "rank/derm->clinic",
+        "rank/clinic->derm*",
+        "lr",
+        "images_per_second",
+    } <= set(found[0])
+    terms = sum(float(found[0][t]) for t in found[0] if t.startswith(("simclr", "crossmodal")))
+    assert float(found[0]["loss"]) == pytest.approx(terms)
+    assert (folder / "checkpoints" / "mmssl.ckpt").is_file()
+    assert {name.split(".")[0] for name in weights(folder)} == {"backbones", "fusion"}
+    assert set(outcome.ranks) == {"train", "val"}
+    assert "epoch 2/2  loss" in said
+    assert not list(folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize("objective", ["simclr", "byol", "swav"])
+@pytest.mark.parametrize("fusion", ["none", "concat", "sum", "sep_shared", "sep_sep"])
+def test_every_objective_trains_with_every_fusion(tiny, train, objective, fusion):
+    options = {**tiny.options, "byol": {"hidden": 32}, "swav": {"prototypes": 5, "queue": 8}}
+    one = dataclasses.replace(
+        tiny, objective=(objective,), fusion=fusion, epochs=1, monitor_every=0, options=options
+    )
+    outcome, said = train(one)
+    assert outcome.run.finished
+    assert objective in said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective": ("simclr",)},
+        {"objective": ("byol",), "options": {"byol": {"hidden": 32}}},
+        {"objective": ("swav",), "options": {"swav": {"prototypes": 5, "queue": 8}}},
+        {"objective": ("simclr",), "options": {"timm": {"drop_path": 0.2}}, "backbone": "test_convnext"},
+    ],
+    ids=["simclr", "byol", "swav", "random-depth"],
+)
+def test_a_resumed_run_is_the_straight_run_bit_for_bit(tiny, train, tmp_path, changes):
+    changes = {**changes, "options": {**tiny.options, **changes.get("options", {})}}
+    one = dataclasses.replace(tiny, epochs=4, **changes)
+    train(one, "straight")
+
+    class Crash(Exception):
+        pass
+
+    import pytorch_lightning as pl
+
+    from sm3kit.engine import interruption
+
+    stop = interruption.StopBetweenSteps.on_train_batch_end
+    try:
+        # The power fails in the middle of the third epoch.
+        def fail(self, trainer: pl.Trainer, *rest):
+            if trainer.current_epoch == 2:
+                raise Crash
+
+        interruption.StopBetweenSteps.on_train_batch_end = fail
+        with pytest.raises(Crash):
+            train(one, "broken")
+    finally:
+        interruption.StopBetweenSteps.on_train_batch_end = stop
+    assert not Run(tmp_path / "broken").finished
+    _, said = train(one, "broken", resume=True)
+    assert "resume   after epoch 2 of 4" in said or "resume   after epoch 1 of 4" in said
+    assert same(weights(tmp_path / "straight"), weights(tmp_path / "broken"))
+    numbers = [
+        [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows(tmp_path / one)]
+        for one in ("straight", "broken")
+    ]
+    assert numbers[0] == numbers[1]
+
+
+def test_the_seed_decides_and_workers_do_not(tiny, train, tmp_path):
+    one = dataclasses.replace(tiny, epochs=1)
+    train(one, "a")
+    train(dataclasses.replace(one, workers=2), "b")
+    train(dataclasses.replace(one, seed=1), "c")
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def test_zero_epochs_keep_the_initial_weights(tiny, train, tmp_path):
+    outcome, _ = train(dataclasses.replace(tiny, epochs=0))
+    assert outcome.run.finished
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_more_epochs_go_on_with_a_finished_run(tiny, train, tmp_path):
+    train(dataclasses.replace(tiny, epochs=1))
+    train(dataclasses.replace(tiny, epochs=3), resume=True)
+    train(dataclasses.replace(tiny, epochs=3), "straight")
+    assert same(weights(tmp_path / "run"), weights(tmp_path / "straight"))
+
+
+def manifest(folder, modalities, count=12, missing=None):
+    """A manifest of tiny grey squares."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [",".join(["id", "split", "group", *modalities, "stage"])]
+    for i in range(count):
+        cells = []
+        for m, name in enumerate(modalities):
+            path = folder / f"{name}{i}.png"
+            Image.new("RGB", (32, 32), (20 * i % 255, 60 * m, 128)).save(path)
+            cells.append("" if missing and missing(i, name) else path.name)
+        split = "train" if i < count - 4 else "val"
+        lines.append(",".join([f"s{i}", split, f"g{i}", *cells, "one" if i % 2 else "two"]))
+    (folder / "m.csv").write_text("\n".join(lines) + "\n")
+    return f"manifest:{folder / 'm.csv'}"
+
+
+@pytest.mark.parametrize("fusion", ["none", "concat", "sum", "sep_shared", "sep_sep"])
+def test_three_modalities_with_missing_ones(tiny, train, tmp_path, fusion):
+    spec = manifest(
+        tmp_path / "d", ["ct", "pet", "mr"], missing=lambda i, n: (n == "mr" and i % 2) or (n == "pet" and i == 3)
+    )
+    one = dataclasses.replace(tiny, data=(spec,), fusion=fusion, batch_size=4)
+    outcome, said = train(one)
+    last = rows(outcome.run.folder)[-1]
+    assert float(last["loss"]) < 1e3
+    assert "mr 4" in said
+    if fusion == "sep_sep":
+        assert {"crossmodal/ct-pet", "crossmodal/ct-mr", "crossmodal/pet-mr"} <= set(last)
+        assert {"rank/ct->mr*", "rank/mr->ct*"} <= set(last)
+
+
+def test_one_modality_is_simclr_derm(tiny, train):
+    one = dataclasses.replace(tiny, modality=("derm",), fusion="none", epochs=1)
+    outcome, _ = train(one)
+    assert {name.split(".")[1] for name in weights(outcome.run.folder)} == {"derm"}
+    assert outcome.ranks == {}
+
+
+def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
+    spec = manifest(tmp_path / "d", ["close-up", "derm"])
+    one = dataclasses.replace(
+        tiny, data=("synthetic:40", spec), map={"clinic": "close-up"}, epochs=1, monitor_every=0
+    )
+    from sm3kit.engine.assemble import build_pool
+
+    pool = build_pool(one)
+    assert set(pool.modalities) == {"derm", "clinic"}
+    names = [label.name for label in pool.labels]
+    assert names[0] == "synthetic/DIAG"
+    assert names[-1] == "manifest/stage"
+    last = pool.cases["train"][-1]
+    assert last.labels[:8] == (-1,) * 8
+    assert last.labels[8] >= 0
+    outcome, _ = train(one)
+    assert outcome.run.finished
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"batch_size": 1}, VariantError, "--batch-size 1: a study needs others to be compared with"),
+        ({"workers": 999}, VariantError, r"--workers 999 is more than the \d+ studies"),
+        ({"modality": ("derm",)}, VariantError, "--fusion sep_sep needs two modalities"),
+        ({"modality": ("dern",)}, VariantError, "No modality named 'dern'. Did you mean 'derm'"),
+        ({"fusion": "none", "objective": ("crossmodal",)}, VariantError, "and --fusion none gives none"),
+        ({"fusion": "none", "objective": ()}, VariantError, "There is nothing to learn from"),
+        ({"map": {"a": "b"}}, VariantError, "Option --map a=b: No modality named 'b'"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_first(tiny, train, tmp_path, changes, error, said):
+    with pytest.raises(error, match=said):
+        train(dataclasses.replace(tiny, **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_pair_at_all(tiny, train, tmp_path):
+    spec = manifest(tmp_path / "d", ["ct", "pet"], missing=lambda i, n: (n == "ct") == bool(i % 2))
+    with pytest.raises(DataError, match="No study has images of two modalities"):
+        train(dataclasses.replace(tiny, data=(spec,)))
+
+
+def test_an_unreadable_image_is_named_before_anything_is_trained(tiny, train, tmp_path):
+    spec = manifest(tmp_path / "d", ["ct", "pet"])
+    (tmp_path / "d" / "pet3.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"pet3\.png"):
+        train(dataclasses.replace(tiny, data=(spec,)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_never_overwritten(tiny, train, tmp_path):
+    train(dataclasses.replace(tiny, epochs=0))
+    before = (tmp_path / "run" / "variant.yaml").read_bytes()
+    with pytest.raises(VariantError, match="holds a run already. Give another --out, or go on"):
+        train(tiny)
+    assert (tmp_path / "run" / "variant.yaml").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_variant(tiny, train, tmp_path):
+    train(dataclasses.replace(tiny, epochs=1))
+    with pytest.raises(CheckpointError, match="of another variant: its lr is 0.001, not 0.1"):
+        train(dataclasses.replace(tiny, epochs=2, lr=0.1), resume=True)
+
+
+def test_a_damaged_checkpoint(tiny, train, tmp_path):
+    train(dataclasses.replace(tiny, epochs=1))
+    last = Run(tmp_path / "run").last
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt cannot be read: .* Delete it to train anew"):
+        train(dataclasses.replace(tiny, epochs=2), resume=True)
+
+
+def test_data_that_changed_under_a_run(tiny, train, tmp_path):
+    spec = manifest(tmp_path / "d", ["ct", "pet"])
+    one = dataclasses.replace(tiny, data=(spec,), epochs=1)
+    train(one)
+    table = tmp_path / "d" / "m.csv"
+    table.write_text(table.read_text().replace("s0,train", "s0,val"))
+    with pytest.raises(CheckpointError, match="have changed since its training began"):
+        train(dataclasses.replace(one, epochs=2), resume=True)
+
+
+def test_a_loss_that_is_not_finite_names_its_term(tiny, train):
+    with pytest.raises(TrainingError, match=r"The loss term simclr/derm.* is not finite in epoch 1"):
+        options = {**tiny.options, "simclr": {"temperature": 1e-7}}
+        train(dataclasses.replace(tiny, lr=1e30, options=options))
+
+
+def cli(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "sm3kit", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, **more.pop("env", {})},
+        **more,
+    )
+
+
+SMALL = (
+    *("--data", "synthetic:40", "-o", "synthetic.size=32", "--backbone", "test_resnet"),
+    *("--image-size", "32", "--batch-size", "8"),
+)
+
+
+def started(folder, *arguments):
+    """A pre-training in a process of its own, after its first checkpoint."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sm3kit", "pretrain", *SMALL, "--out", str(folder), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not Run(folder).last.is_file():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly_and_the_run_goes_on(tmp_path):
+    process = started(tmp_path / "run", "--epochs", "400")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Stopped in epoch" in said
+    assert f"Go on with: sm3kit pretrain --resume --out {tmp_path / 'run'}" in said
+    assert "Traceback" not in said
+    done = torch.load(Run(tmp_path / "run").last, weights_only=True)["epochs_done"]
+    more = cli("pretrain", "--resume", "--out", tmp_path / "run", "--epochs", done + 1)
+    assert more.returncode == 0, more.stderr
+    assert f"resume   after epoch {done} of {done + 1}" in more.stdout
+
+
+@pytest.mark.slow
+def test_kill_leaves_the_last_whole_checkpoint(tmp_path):
+    for pause in (0.0, 0.15, 0.4):
+        folder = tmp_path / f"run{pause}"
+        process = started(folder, "--epochs", "400")
+        time.sleep(pause)
+        process.kill()
+        process.communicate()
+        content = torch.load(Run(folder).last, weights_only=True)
+        assert content["epochs_done"] >= 1
+        assert not Run(folder).finished
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tmp_path):
+    done = cli("pretrain", *SMALL, "--epochs", 1, "--devices", 2, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert len(weights(tmp_path / "run")) > 10
+    assert done.stdout.count("done  ") == 1
+
+
+def test_the_command_line_in_a_new_process(tmp_path):
+    done = cli("pretrain", *SMALL, "--epochs", 1, "--out", tmp_path / "run", "--no-cache")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()[:2]
+    assert first.startswith("sm3kit ")
+    assert first.endswith("recipe quick, because the built-in studies are small")
+    assert second == f"run      {tmp_path / 'run'}"
+    record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())
+    assert record["recipe"] == ["quick"]
+    again = cli("pretrain", *SMALL, "--epochs", 2, "--out", tmp_path / "run")
+    assert again.returncode == 1
+    assert again.stderr.startswith("Error: ")
+    assert "holds a run already" in again.stderr
+    other = cli("pretrain", "--resume", "--out", tmp_path / "run", "--lr", "0.5")
+    assert other.returncode == 1
+    assert "its lr is 0.001, not 0.5" in other.stderr
+    facts = json.loads(json.dumps(record["options"]))
+    assert facts["synthetic"]["size"] in (32, "32")
+
+
+def test_derm7pt_and_milk10k_train_from_their_layouts(tiny, train, tmp_path):
+    write("derm7pt", tmp_path / "d7", 30, 64)
+    write("milk10k", tmp_path / "m10", 30, 64)
+    one = dataclasses.replace(
+        tiny, data=(f"derm7pt:{tmp_path / 'd7'}", f"milk10k:{tmp_path / 'm10'}"), epochs=1
+    )
+    outcome, said = train(one)
+    assert outcome.run.finished
+    assert "derm7pt" in said
+
+
+def test_real_pairs_are_learnt_from(tiny, train, milk10k_folder):
+    one = dataclasses.replace(tiny, data=(f"milk10k:{milk10k_folder}",), epochs=1, batch_size=64)
+    outcome, _ = train(one)
+    assert outcome.run.finished
+
+

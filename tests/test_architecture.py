@@ -1,0 +1,409 @@
+"""The rooms of the house: who may import whom, who owns which library, how long things may be."""
+
+import ast
+import configparser
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from sm3kit.core.kinds import KINDS
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sm3kit"
+FILES = {
+    path.relative_to(ROOT)
+    .with_suffix("")
+    .as_posix()
+    .replace("/", ".")
+    .removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+FAMILIES = tuple(KINDS)
+BASES = {f"{family}.base" for family in FAMILIES}
+
+# Which rooms, or modules of rooms, each room may import beside itself; families are apart.
+ROOMS = {
+    "core": set(),
+    "nn": {"core"},
+    "imaging": {"core"},
+    "synthesis": {"core"},
+    "engine": {"core", "nn", "imaging", *BASES},
+    "ablation": {"core", "nn", "engine", *BASES},
+    "report": {"core", "nn", "engine", "ablation", *BASES},
+    "cli": {"core", "synthesis", "engine", "ablation", "report"},
+    "api": {"core", *BASES},
+    "testing": {"core", "nn", *BASES},
+    "__main__": {"cli"},
+}
+FAMILY = {"core", "nn"}
+FAMILY_MORE = {"modalities": {"imaging"}, "datasets": {"synthesis"}}
+
+# Rooms that take few libraries at all.
+LIBRARIES = {
+    "core": set(),
+    "nn": {"torch", "numpy"},
+    "imaging": {"numpy", "cv2", "PIL"},
+    "synthesis": {"numpy", "cv2"},
+}
+# Libraries that belong to few rooms.
+OWNERS = {
+    "timm": {"backbones"},
+    "lightly": {"objectives"},
+    "faiss": {"clusterers"},
+    "pytorch_lightning": {"engine"},
+    "click": {"cli"},
+    "rich": {"cli", "engine.progress"},
+    "matplotlib": {"report"},
+    "cv2": {"imaging", "modalities", "synthesis"},
+}
+PROJECT_OF = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "faiss": "faiss-gpu",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "shared"}
+
+LONGEST_MODULE, LONGEST_FUNCTION, LONGEST_FIRST_LINE = 250, 45, 100
+# Modules with one idea that takes more room; the reason beside each.
+LONGER = {
+    "sm3kit.testing": "one check for each of the seven contracts, to be read side by side",
+    "sm3kit.datasets.manifest": "every mistake in a table that people write by hand has its answer",
+    "sm3kit.datasets.milk10k": "three layouts of one archive",
+    "sm3kit.engine.image_cache": "one format on disk: what is written, read and healed",
+}
+
+
+@cache
+def tree(module):
+    return ast.parse(FILES[module].read_text(encoding="utf-8"))
+
+
+@cache
+def imports(module):
+    """Everything that a module imports, anywhere in it, as dotted names of modules."""
+    found = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: relative imports hide the room"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in FILES else node.module for name in names}
+    return frozenset(found)
+
+
+def inner(module):
+    """What a module imports of sm3kit, without the package's name."""
+    ours = {name for name in imports(module) if name.partition(".")[0] == "sm3kit"}
+    return {name.removeprefix("sm3kit.") for name in ours if name != "sm3kit"}
+
+
+def libraries(module):
+    roots = {name.partition(".")[0] for name in imports(module)}
+    return roots - sys.stdlib_module_names - {"sm3kit"}
+
+
+def room(module):
+    return module.split(".")[1] if "." in module else ""
+
+
+def within(name, rooms):
+    return any(name == one or name.startswith(f"{one}.") for one in rooms)
+
+
+def allowed(module):
+    place = room(module)
+    if place in FAMILIES:
+        return FAMILY | FAMILY_MORE.get(place, set()) | {f"{place}.base"}
+    return ROOMS[place] | {place}
+
+
+MODULES = [module for module in FILES if module != "sm3kit"]
+
+
+# Imports
+
+
+def test_every_room_is_known():
+    assert {room(module) for module in MODULES} <= {*ROOMS, *FAMILIES}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module):
+    """A plugin takes the core, the building blocks and its own contract; never a sibling."""
+    wrong = {name for name in inner(module) if not within(name, allowed(module))}
+    assert not wrong, f"{module} imports {sorted(wrong)}; it may import {sorted(allowed(module))}"
+
+
+def test_the_package_itself_imports_nothing():
+    assert imports("sm3kit") <= {"__future__"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_libraries_stay_with_their_owners(module):
+    place = module.removeprefix("sm3kit.")
+    for library in libraries(module):
+        if library in OWNERS:
+            assert within(place, OWNERS[library]), (
+                f"{module} imports {library}, which belongs to {sorted(OWNERS[library])}"
+            )
+        if room(module) in LIBRARIES:
+            assert library in LIBRARIES[room(module)], f"{module} imports {library}"
+
+
+def test_every_library_is_a_declared_dependency():
+    declared = {
+        re.split(r"[<>=;\s]", line, maxsplit=1)[0].lower()
+        for line in settings()["options"]["install_requires"].strip().splitlines()
+    }
+    used = {library for module in MODULES for library in libraries(module)}
+    missing = {one for one in used if PROJECT_OF.get(one, one).lower() not in declared}
+    assert not missing, f"setup.cfg does not declare {sorted(missing)}"
+
+
+# Plugins
+
+
+def settings():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def declared():
+    """{group: {name: target}} of setup.cfg."""
+    lines = settings()["options.entry_points"]
+    return {
+        group: dict(re.split(r"\s*=\s*", line, maxsplit=1) for line in text.strip().splitlines())
+        for group, text in lines.items()
+    }
+
+
+def test_what_is_declared_is_installed():
+    installed = {}
+    for entry in metadata.distribution("sm3kit").entry_points:
+        installed.setdefault(entry.group, {})[entry.name] = entry.value
+    assert declared() == installed, "setup.cfg has changed since. Run: pip install -e ."
+
+
+def test_every_group_is_a_family():
+    assert set(declared()) - {"console_scripts"} == {kind.group for kind in KINDS.values()}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_file_of_a_family_is_declared(family):
+    files = {m for m in MODULES if room(m) == family} - {
+        f"sm3kit.{family}",
+        f"sm3kit.{family}.base",
+    }
+    targets = {target.partition(":")[0] for target in declared()[f"sm3kit.{family}"].values()}
+    assert files == targets
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_file_is_called_as_on_the_command_line(family):
+    for name, target in declared()[f"sm3kit.{family}"].items():
+        assert target.partition(":")[0] == f"sm3kit.{family}.{name}"
+
+
+PLUGINS = [
+    (family, name, *target.partition(":")[::2])
+    for family in FAMILIES
+    for name, target in declared()[f"sm3kit.{family}"].items()
+]
+
+
+@pytest.mark.parametrize(("family", "name", "module", "attribute"), PLUGINS)
+def test_a_method_says_where_it_comes_from(family, name, module, attribute):
+    (found,) = [
+        node
+        for node in tree(module).body
+        if isinstance(node, ast.ClassDef) and node.name == attribute
+    ]
+    text = ast.get_docstring(found)
+    if family in ("objectives", "fusions", "relations", "clusterers"):
+        assert "\nSource: " in text
+        told = r"Differs\s+from\s+the\s+paper:|As\s+in\s+the\s+(paper|released)"
+        assert re.search(told, text), (
+            "says neither how it differs from the paper nor that it does not"
+        )
+
+
+# Words
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_names_are_of_the_domain(module):
+    """No nameless drawers and no version numbers; stages of the paper and floats have numbers."""
+    names = [module.rpartition(".")[2]]
+    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    names += [node.name for node in ast.walk(tree(module)) if isinstance(node, kinds)]
+    assert names[0] not in NAMELESS
+    for name in names:
+        stem = name.rstrip("0123456789").lower()
+        assert stem == name.lower() or stem.endswith(("stage", "bf", "fp")), (
+            f"{module}: {name} ends in a number"
+        )
+        assert not re.search(r"_v\d+(_|$)", name), f"{module}: {name} has a version number"
+
+
+def public(node, path=""):
+    """Modules, classes, functions and methods that others may use, with their names."""
+    for inner_node in node.body:
+        kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(inner_node, kinds) and not inner_node.name.startswith("_"):
+            yield f"{path}{inner_node.name}", inner_node
+            if isinstance(inner_node, ast.ClassDef):
+                yield from public(inner_node, f"{path}{inner_node.name}.")
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_public_things_say_what_they_give(module):
+    for name, node in [(module, tree(module)), *public(tree(module))]:
+        text = ast.get_docstring(node)
+        assert text, f"{module}: {name} has no docstring"
+        first = text.splitlines()[0]
+        assert len(first) <= LONGEST_FIRST_LINE, f"{module}: {name}: {len(first)} characters"
+        assert first.endswith((".", "?")), f"{module}: {name}: the first line is no sentence"
+
+
+# Length
+
+
+def test_modules_are_short():
+    lengths = {m: len(path.read_text(encoding="utf-8").splitlines()) for m, path in FILES.items()}
+    long = {module: length for module, length in lengths.items() if length > LONGEST_MODULE}
+    assert not set(LONGER) - set(long), "take these off the list of exceptions"
+    assert not {m: n for m, n in long.items() if m not in LONGER}, "look for the second idea"
+
+
+def test_functions_are_short():
+    """Lines of the body, without signature and docstring."""
+    long = {}
+    for module in FILES:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                if length > LONGEST_FUNCTION:
+                    long[f"{module}.{node.name}"] = length
+    assert not long
+
+
+# What importing costs
+
+HEAVY = {
+    "torch", "torchvision", "numpy", "cv2", "PIL", "timm", "lightly", "faiss", "sklearn", "rich",
+    "pytorch_lightning", "matplotlib", "scipy", "pandas",
+}  # fmt: skip
+
+
+def loaded_after(code):
+    """The modules that a fresh interpreter has loaded after some code, and what it printed."""
+    code += "\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    *printed, last = done.stdout.splitlines()
+    return set(json.loads(last)), "\n".join(printed)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--help"], "pretrain"),
+        (["--version"], "sm3kit"),
+        (["pretrain", "--help"], "--recipe"),
+        (["plugins", "list"], "sep_shared"),
+        (["plugins", "--help"], "show"),
+        (["plugins", "show", "--help"], "FAMILY/NAME"),
+        (["data", "--help"], "synth"),
+        (["data", "synth", "--help"], "--layout"),
+        (["data", "check", "--help"], "SPEC"),
+    ],
+)
+def test_help_is_light(words, shown):
+    code = f"from sm3kit.cli.main import cli\ncli.main({words!r}, standalone_mode=False)"
+    modules, printed = loaded_after(code)
+    assert shown in printed
+    assert not {name.partition(".")[0] for name in modules} & HEAVY
+    assert not {name for name in modules if within(name, {f"sm3kit.{one}" for one in FAMILIES})}
+
+
+def test_the_help_of_every_command_is_light():
+    """Whatever commands there are, now and later."""
+    code = """
+import click
+from sm3kit.cli.main import cli
+def walk(command, words):
+    cli.main([*words, "--help"], standalone_mode=False)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            walk(command.get_command(context, name), [*words, name])
+walk(cli, [])
+"""
+    modules, _ = loaded_after(code)
+    assert not {name.partition(".")[0] for name in modules} & HEAVY
+
+
+IMPORT_ALL = """
+import importlib, json, os, random, signal, sys, threading, warnings
+for name in {libraries!r}:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        pass
+import numpy, torch
+sys.stdout.flush(), sys.stderr.flush()
+print("-" * 9, flush=True), print("-" * 9, file=sys.stderr, flush=True)
+def state():
+    return {{
+        "environment": dict(os.environ),
+        "threads": threading.active_count(),
+        "random": hash(random.getstate()),
+        "numpy": str(numpy.random.get_state()[1].tolist()),
+        "torch": torch.random.get_rng_state().sum().item(),
+        "torch threads": torch.get_num_threads(),
+        "type": str(torch.get_default_dtype()),
+        "signals": [str(signal.getsignal(one)) for one in (signal.SIGINT, signal.SIGTERM)],
+        "filters": len(warnings.filters),
+        "path": list(sys.path),
+        "folder": os.getcwd(),
+        "files": sorted(os.listdir()),
+    }}
+before = state()
+for name in {modules!r}:
+    importlib.import_module(name)
+after = state()
+changed = [key for key in before if before[key] != after[key]]
+assert not changed, changed
+"""
+
+
+def test_importing_defines_names_and_does_nothing_else(tmp_path):
+    used = sorted(
+        {one for module in MODULES for one in imports(module) if not one.startswith("sm3")}
+    )
+    modules = [module for module in FILES if not module.endswith("__main__")]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL.format(libraries=used, modules=modules)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"SM3KIT_CACHE": str(tmp_path / "cache")},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.partition("-" * 9 + "\n")[2] == ""
+    assert done.stderr.partition("-" * 9 + "\n")[2] == ""
+    assert list(tmp_path.iterdir()) == []
