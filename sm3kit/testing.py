@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 from sm3kit.clusterers.base import Clusterer
 from sm3kit.core.errors import ContractError, DataError
@@ -256,7 +256,8 @@ def process_difference(plugin: Plugin, **options: Any) -> float:
     with tempfile.TemporaryDirectory() as folder:
         results = os.path.join(folder, "result.pt")  # noqa: PTH118
         store = os.path.join(folder, "store")  # noqa: PTH118
-        mp.spawn(_half, args=(plugin, options, store, results), nprocs=2)
+        arguments = (plugin, options, store, results)
+        spawn(_half, args=arguments, nprocs=2)  # type: ignore[no-untyped-call]
         two = torch.load(results, weights_only=True)
     one = _loss_and_gradients(plugin, {**options, "gather": False}, slice(None))
     return max(float((a - b).abs().max()) for a, b in zip(one, two, strict=True))
@@ -289,7 +290,7 @@ def _loss_and_gradients(plugin: Plugin, options: dict[str, Any], rows: slice) ->
 
     terms = objective(cut(features), **{name: cut(value) for name, value in keywords.items()})
     total = torch.stack(list(terms.values())).sum()
-    total.backward()
+    torch.autograd.backward(total)
     weights = [
         p.grad if p.grad is not None else torch.zeros_like(p) for p in objective.parameters()
     ]
@@ -327,7 +328,7 @@ def _leaves(features: Any) -> list[Tensor]:
 
 
 def _all_learn(plugin: Plugin, module: nn.Module, total: Tensor) -> None:
-    total.backward()
+    torch.autograd.backward(total)
     for name, weight in module.named_parameters():
         if weight.requires_grad:
             _law(weight.grad is not None, plugin, f"gives weight {name!r} no gradient")

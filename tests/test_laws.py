@@ -87,7 +87,10 @@ class Positional(Objective):
 
     def forward(self, features, targets=None, *, present=None, group=None):
         place = torch.arange(len(features[0]), dtype=torch.float32).unsqueeze(1)
-        return {"loss": pairwise_ntx(features[0] * place, features[1], 1.0) + (place * features[0]).sum()}
+        return {
+            "loss": pairwise_ntx(features[0] * place, features[1], 1.0)
+            + (place * features[0]).sum()
+        }
 
 
 class Silent(Objective):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,7 @@ from sm3kit.cli.settings import parsed_options, plugin_options
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from sm3kit.engine.check import Report
 
@@ -53,13 +54,30 @@ def check(spec: str, options: tuple[str, ...], quick: bool, as_json: bool) -> No
 
 
 def _show(console: Console, spec: str, report: Report) -> None:
-    from rich.table import Table
-
-    splits = [name for name, count in report.studies.items() if count]
     console.print(f"{spec}: {sum(report.studies.values())} studies", highlight=False, markup=False)
     for note in report.notes:
         console.print(f"  {note}", highlight=False, markup=False)
+    console.print(_table(report))
+    console.print("* the class that results report", highlight=False, markup=False)
+    for name, sizes in report.sizes.items():
+        smallest, middle, largest = (
+            f"{width} x {height}" for height, width in (sizes.smallest, sizes.median, sizes.largest)
+        )
+        text = f"{name}: {sizes.images} images, {smallest} to {largest} px, median {middle}"
+        console.print(text, highlight=False, markup=False)
+    for text in report.warnings:
+        console.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
+    for text in report.problems:
+        console.print(f"problem: {text}", style="red", highlight=False, markup=False)
+    if report.ok:
+        console.print("No problem found.", highlight=False)
 
+
+def _table(report: Report) -> Table:
+    """Studies, modalities and classes by split."""
+    from rich.table import Table
+
+    splits = [name for name, count in report.studies.items() if count]
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for split in splits:
@@ -77,23 +95,10 @@ def _show(console: Console, spec: str, report: Report) -> None:
             _row(table, f"{head:20} {name}{mark}", counts, splits)
         if any(one.unknown.values()):
             _row(table, f"{'':20} unknown", one.unknown, splits)
-    console.print(table)
-    console.print("* the class that results report", highlight=False, markup=False)
-    for name, sizes in report.sizes.items():
-        smallest, middle, largest = (
-            f"{width} x {height}" for height, width in (sizes.smallest, sizes.median, sizes.largest)
-        )
-        text = f"{name}: {sizes.images} images, {smallest} to {largest} px, median {middle}"
-        console.print(text, highlight=False, markup=False)
-    for text in report.warnings:
-        console.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
-    for text in report.problems:
-        console.print(f"problem: {text}", style="red", highlight=False, markup=False)
-    if report.ok:
-        console.print("No problem found.", highlight=False)
+    return table
 
 
-def _row(table: Any, name: str, counts: Mapping[str, int], splits: list[str]) -> None:
+def _row(table: Table, name: str, counts: Mapping[str, int], splits: list[str]) -> None:
     table.add_row(name, *(str(counts[split]) if counts[split] else "-" for split in splits))
 
 

@@ -66,9 +66,9 @@ class Faiss(Clusterer):
             gpu=self.gpu and faiss.get_num_gpus() > 0,
         )
         kmeans.train(points)
-        _, nearest = kmeans.index.search(points, 1)
+        _, nearest = kmeans.assign(points)
         return Clustering(
-            torch.from_numpy(nearest[:, 0].astype(np.int64)),
+            torch.from_numpy(np.asarray(nearest).reshape(-1).astype(np.int64)),
             torch.from_numpy(np.array(kmeans.centroids, dtype=np.float32)),
             float(kmeans.obj[-1]),
         )

@@ -37,7 +37,8 @@ class Variant:
             studies until it divides by `pad_to`.
         pad_to: see `last_batch`.
         image_size: height and width of the views, in pixels.
-        lr: constant learning rate of AdamW.
+        lr: learning rate of AdamW.
+        schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
         weight_decay: of AdamW.
         betas: of AdamW.
         eps: of AdamW.
@@ -67,6 +68,7 @@ class Variant:
     pad_to: int = 2
     image_size: int = 224
     lr: float = 1e-6
+    schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-5

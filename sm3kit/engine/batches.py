@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -16,7 +17,8 @@ from sm3kit.engine.pool import Case, Pool
 from sm3kit.modalities.base import Image
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """B studies as raw views, ready to be normalised on the device.
 
     Attributes:
@@ -33,8 +35,26 @@ class Batch(NamedTuple):
     index: Tensor
     group: Tensor
 
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The batch on a device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-class Item(NamedTuple):
+    def pin_memory(self) -> Batch:
+        """The batch in memory that a GPU copies from at full speed."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(
+            {name: [change(view) for view in views] for name, views in self.views.items()},
+            {name: change(mask) for name, mask in self.present.items()},
+            change(self.labels),
+            change(self.index),
+            change(self.group),
+        )
+
+
+@dataclass(frozen=True)
+class Item:
     """One study: {modality: [(C, S, S)] * V}, nothing for an absent modality."""
 
     views: dict[str, list[Image]]
@@ -79,7 +99,9 @@ class Collate:
         self.modalities = modalities
 
     def __call__(self, items: Sequence[Item]) -> Batch:
-        views, present = {}, {}
+        """A batch of B items."""
+        views: dict[str, list[Tensor]] = {}
+        present: dict[str, Tensor] = {}
         for name in self.modalities:
             have = [name in item.views for item in items]
             present[name] = torch.tensor(have)
@@ -172,7 +194,7 @@ def train_loader(
     """The loader of a training; its random numbers do not touch the global generator."""
     return DataLoader(
         dataset,
-        batch_sampler=batches,  # type: ignore[arg-type]
+        batch_sampler=batches,
         collate_fn=Collate(modalities),
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -191,7 +213,7 @@ def eval_loader(
     return DataLoader(
         dataset,
         batch_size=batch_size,
-        sampler=places,  # type: ignore[arg-type]
+        sampler=places,
         collate_fn=Collate(modalities),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

@@ -59,7 +59,7 @@ def _encoded(module: MultiModalSSL, batch: Batch) -> Encoded:
         features[name] = torch.zeros(len(mask), fusion.widths[name], device=device)
         if mask.any():
             views = {name: [batch.views[name][0].to(device)[mask]]}
-            features[name][mask] = module.encode(views, module.networks["backbones"])[name][0]
+            features[name][mask] = module.encode(views, module.parts.backbones)[name][0]
     streams = fusion({name: [rows] for name, rows in features.items()}, present)
     return Encoded(
         {name: rows.cpu() for name, rows in features.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,7 @@ class MultiModalSSL(pl.LightningModule):
         self.parts, self.variant, self.modalities = parts, variant, modalities
         self.steps_per_epoch, self.first_epoch = steps_per_epoch, first_epoch
         self.optimiser_state = optimiser_state
+        self.rate = variant.lr
         self.networks = modules(parts)
         self.targets = nn.ModuleDict(
             {
@@ -61,7 +63,9 @@ class MultiModalSSL(pl.LightningModule):
         """The epoch since the very beginning, from 0."""
         return self.first_epoch + self.current_epoch
 
-    def encode(self, views: dict[str, list[Tensor]], networks: Mapping[str, Any]) -> dict[str, Any]:
+    def encode(
+        self, views: Mapping[str, list[Tensor]], networks: Mapping[str, nn.Module]
+    ) -> dict[str, list[Tensor]]:
         """Features {modality: [(B, D)] * V} in float32; the views share one batch of V * B rows."""
         features = {}
         for name, each in views.items():
@@ -79,10 +83,11 @@ class MultiModalSSL(pl.LightningModule):
         """
         progress = self._progress(batch_idx)
         self._before_step(progress)
+        self._set_rate(progress)
         # A modality that fewer than two studies have cannot be contrasted in this batch.
         present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
         views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
-        features = self.encode(views, self.networks["backbones"])
+        features = self.encode(views, self.parts.backbones)
         with torch.autocast(self.device.type, enabled=False):
             terms = self._terms_within(views, features)
             terms |= self._terms_across(features, present, batch)
@@ -94,12 +99,12 @@ class MultiModalSSL(pl.LightningModule):
     def _terms_within(
         self, views: dict[str, list[Tensor]], features: Mapping[str, list[Tensor]]
     ) -> dict[str, Tensor]:
-        terms = {}
+        terms: dict[str, Tensor] = {}
         for name, each in self.parts.objectives.items():
-            slow: Mapping[str, Any] = {}
+            slow: Mapping[str, list[Tensor]] = {}
             if name in self.targets:
                 with torch.no_grad():
-                    slow = self.encode(views, self.targets[name])
+                    slow = self.encode(views, self._slow(name))
             for modality, objective in each.items():
                 if modality not in features:
                     continue
@@ -129,7 +134,7 @@ class MultiModalSSL(pl.LightningModule):
         everywhere = torch.stack(list(real.values())).all(dim=0)
         for name, views in streams.items():
             self._remember(f"{name}*", [view[everywhere] for view in views])
-        terms = {}
+        terms: dict[str, Tensor] = {}
         for name, objective in self.parts.crossings.items():
             found = objective(streams, present=real, group=batch.group)
             terms |= {_term(name, t, "loss"): value for t, value in found.items()}
@@ -138,6 +143,12 @@ class MultiModalSSL(pl.LightningModule):
     def _absent(self, modality: str, present: Tensor, views: int) -> list[Tensor]:
         width = self.parts.fusion.widths[modality]
         return [torch.zeros(len(present), width, device=self.device) for _ in range(views)]
+
+    def _slow(self, objective: str) -> dict[str, nn.Module]:
+        """The EMA encoders of an objective by modality."""
+        encoders = self.targets[objective]
+        assert isinstance(encoders, nn.ModuleDict)
+        return dict(encoders.items())
 
     def _anything(self) -> Tensor:
         """A number with gradient, for a batch in which nothing could be compared."""
@@ -165,9 +176,17 @@ class MultiModalSSL(pl.LightningModule):
                 objective.before_step(progress)
                 if name in self.targets and progress > 0:
                     online = self.parts.backbones[modality]
-                    objective.update_target(online, self.targets[name][modality], progress)
+                    objective.update_target(online, self._slow(name)[modality], progress)
         for objective in self.parts.crossings.values():
             objective.before_step(progress)
+
+    def _set_rate(self, progress: float) -> None:
+        """The learning rate follows from the progress alone, so a resumed run needs no scheduler."""
+        if self.variant.schedule == "constant":
+            return
+        self.rate = self.variant.lr * (1 + math.cos(math.pi * progress)) / 2
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.rate
 
     def _progress(self, batch_idx: int) -> float:
         total = max(self.variant.epochs * self.steps_per_epoch - 1, 1)
@@ -187,7 +206,7 @@ class MultiModalSSL(pl.LightningModule):
         self.seen = {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW at a constant rate over everything that learns."""
+        """AdamW over everything that learns."""
         learning = [p for p in self.parameters() if p.requires_grad]
         v = self.variant
         optimiser = torch.optim.AdamW(

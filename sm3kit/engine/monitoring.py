@@ -81,7 +81,7 @@ class Monitor(pl.Callback):
         # Small matrices: threads would only wait for each other, and for the workers.
         with one_thread():
             row |= collapse(pl_module.seen)
-        row |= {"lr": pl_module.variant.lr, "images_per_second": round(self.images / seconds, 1)}
+        row |= {"lr": pl_module.rate, "images_per_second": round(self.images / seconds, 1)}
         every = pl_module.variant.monitor_every
         due = every and (epoch % every == 0 or epoch == pl_module.variant.epochs)
         if due and self.validation is not None:
@@ -156,7 +156,7 @@ def shown_rank(row: Row) -> float | None:
     """The one rank to show: in projection space if there is one, the mean of all directions."""
     for mark in ("*", ""):
         ranks = [
-            value
+            float(value)
             for name, value in row.items()
             if name.startswith("rank/") and "->" in name and name.endswith("*") == bool(mark)
         ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.variant import Variant
@@ -90,7 +90,7 @@ def pretrain(
         Interrupted: the user stopped it; the run can be resumed.
     """
     run = Run(folder)
-    main = rank_zero_only.rank == 0
+    main = getattr(rank_zero_only, "rank", 0) == 0
     if main and run.exists and not resume:
         raise VariantError(
             f"{folder} holds a run already. Give another --out, or go on with it by --resume."
@@ -141,7 +141,7 @@ def _fit(
         return
     keep_freed_memory()
     if variant.channels_last:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)
     precision = resolved_precision(variant.precision, module)
     names = list(views.pool.modalities)
     held_out = views.pool.cases["val"]
@@ -174,7 +174,7 @@ def _fit(
             strategy=ddp if world > 1 else "auto",
             precision=precision,  # type: ignore[arg-type]
             max_epochs=left,
-            callbacks=callbacks,  # type: ignore[arg-type]
+            callbacks=callbacks,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -305,7 +305,7 @@ def _final_ranks(
 class quiet_lightning(warnings.catch_warnings):
     """Hides what Lightning tells developers: hardware lines and hints on workers and logging."""
 
-    def __enter__(self) -> None:  # type: ignore[override]
+    def __enter__(self) -> None:
         super().__enter__()
         for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
             logging.getLogger(name).setLevel(logging.ERROR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Run:
             rows = list(csv.DictReader(file))
         return [row for row in rows if int(row["epoch"]) <= epochs]
 
-    def write_metrics(self, rows: list[Mapping[str, Any]]) -> None:
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes all rows; columns are in the order of their first appearance."""
         columns = list(dict.fromkeys(name for row in rows for name in row))
         with (

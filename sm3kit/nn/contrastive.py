@@ -98,7 +98,7 @@ def _processes() -> int:
 
 
 def _gathered(rows: Tensor) -> Tensor:
-    return torch.cat(list(collective.all_gather(rows)))
+    return torch.cat(list(collective.all_gather(rows)))  # type: ignore[no-untyped-call]
 
 
 def _gathered_plain(values: Tensor) -> Tensor:

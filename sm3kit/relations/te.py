@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from sm3kit.nn.label_projection import LabelProjection
@@ -53,8 +55,9 @@ class TE(Relation):
     def attention(self, feature: Tensor) -> Tensor:
         """Attention (B, heads, K, K) of the last layer; rows are the asking labels."""
         related = self.project(feature)
-        for layer in list(self.layers)[:-1]:
+        *before, last = self.layers
+        for layer in before:
             related = layer(related)
-        last = self.layers[-1].self_attn
-        weights: Tensor = last(related, related, related, average_attn_weights=False)[1]
+        attend = cast(nn.MultiheadAttention, last.self_attn)
+        weights: Tensor = attend(related, related, related, average_attn_weights=False)[1]
         return weights

@@ -127,7 +127,9 @@ def test_leaking_groups(tmp_path: Path, sound: list[Study]) -> None:
     )
 
 
-def test_files_shared_across_splits_are_problems_within_one_warnings(tmp_path: Path, sound: list[Study]) -> None:
+def test_files_shared_across_splits_are_problems_within_one_warnings(
+    tmp_path: Path, sound: list[Study]
+) -> None:
     first = sound[0].images["derm"]
     copy = tmp_path / "copy.png"
     copy.write_bytes(Path(first).read_bytes())

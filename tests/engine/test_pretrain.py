@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -85,7 +84,11 @@ def test_every_objective_trains_with_every_fusion(tiny, train, objective, fusion
         {"objective": ("simclr",)},
         {"objective": ("byol",), "options": {"byol": {"hidden": 32}}},
         {"objective": ("swav",), "options": {"swav": {"prototypes": 5, "queue": 8}}},
-        {"objective": ("simclr",), "options": {"timm": {"drop_path": 0.2}}, "backbone": "test_convnext"},
+        {
+            "objective": ("simclr",),
+            "options": {"timm": {"drop_path": 0.2}},
+            "backbone": "test_convnext",
+        },
     ],
     ids=["simclr", "byol", "swav", "random-depth"],
 )
@@ -167,7 +170,9 @@ def manifest(folder, modalities, count=12, missing=None):
 @pytest.mark.parametrize("fusion", ["none", "concat", "sum", "sep_shared", "sep_sep"])
 def test_three_modalities_with_missing_ones(tiny, train, tmp_path, fusion):
     spec = manifest(
-        tmp_path / "d", ["ct", "pet", "mr"], missing=lambda i, n: (n == "mr" and i % 2) or (n == "pet" and i == 3)
+        tmp_path / "d",
+        ["ct", "pet", "mr"],
+        missing=lambda i, n: (n == "mr" and i % 2) or (n == "pet" and i == 3),
     )
     one = dataclasses.replace(tiny, data=(spec,), fusion=fusion, batch_size=4)
     outcome, said = train(one)
@@ -208,11 +213,19 @@ def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
-        ({"batch_size": 1}, VariantError, "--batch-size 1: a study needs others to be compared with"),
+        (
+            {"batch_size": 1},
+            VariantError,
+            "--batch-size 1: a study needs others to be compared with",
+        ),
         ({"workers": 999}, VariantError, r"--workers 999 is more than the \d+ studies"),
         ({"modality": ("derm",)}, VariantError, "--fusion sep_sep needs two modalities"),
         ({"modality": ("dern",)}, VariantError, "No modality named 'dern'. Did you mean 'derm'"),
-        ({"fusion": "none", "objective": ("crossmodal",)}, VariantError, "and --fusion none gives none"),
+        (
+            {"fusion": "none", "objective": ("crossmodal",)},
+            VariantError,
+            "and --fusion none gives none",
+        ),
         ({"fusion": "none", "objective": ()}, VariantError, "There is nothing to learn from"),
         ({"map": {"a": "b"}}, VariantError, "Option --map a=b: No modality named 'b'"),
     ],
@@ -255,7 +268,9 @@ def test_a_damaged_checkpoint(tiny, train, tmp_path):
     train(dataclasses.replace(tiny, epochs=1))
     last = Run(tmp_path / "run").last
     last.write_bytes(last.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"last\.ckpt cannot be read: .* Delete it to train anew"):
+    with pytest.raises(
+        CheckpointError, match=r"last\.ckpt cannot be read: .* Delete it to train anew"
+    ):
         train(dataclasses.replace(tiny, epochs=2), resume=True)
 
 
@@ -270,7 +285,9 @@ def test_data_that_changed_under_a_run(tiny, train, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_names_its_term(tiny, train):
-    with pytest.raises(TrainingError, match=r"The loss term simclr/derm.* is not finite in epoch 1"):
+    with pytest.raises(
+        TrainingError, match=r"The loss term simclr/derm.* is not finite in epoch 1"
+    ):
         options = {**tiny.options, "simclr": {"temperature": 1e-7}}
         train(dataclasses.replace(tiny, lr=1e30, options=options))
 
@@ -380,5 +397,3 @@ def test_real_pairs_are_learnt_from(tiny, train, milk10k_folder):
     one = dataclasses.replace(tiny, data=(f"milk10k:{milk10k_folder}",), epochs=1, batch_size=64)
     outcome, _ = train(one)
     assert outcome.run.finished
-
-
