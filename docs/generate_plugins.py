@@ -7,7 +7,7 @@ import re
 import click
 from generated_page import cell, note, settle
 
-from sm3kit.cli.plugins import _described, _value
+from sm3kit.cli.plugins import default_text, described
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
@@ -45,7 +45,7 @@ def section(family: str, name: str) -> str:
     """One plugin: what its docstring says, and a table of its options."""
     component = registry(family).get(name)
     declared = registry(family).declarations(name)[0]
-    text, about = _described(component)
+    text, about = described(component)
     text = re.sub(r"\n+(Source:|Differs from )", r"\n\n\1", text)  # Paragraphs of their own.
     parts = [f"\n### {name} ({KINDS[family].noun})\n\n`{declared.target}`\n\n{text}\n\n"]
     options = options_of(component)
@@ -54,7 +54,7 @@ def section(family: str, name: str) -> str:
     parts.append("| option | default | type | meaning |\n| --- | --- | --- | --- |\n")
     for option in options.values():
         meaning = cell(about.get(option.name, ""))
-        default, kind = cell(_value(option.default)), cell(option.type_text)
+        default, kind = cell(default_text(option.default)), cell(option.type_text)
         parts.append(f"| `{option.name}` | `{default}` | {kind} | {meaning} |\n")
     return "".join(parts)
 

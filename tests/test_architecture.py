@@ -162,11 +162,11 @@ def test_libraries_stay_with_their_owners(module):
 
 def test_every_library_is_a_declared_dependency():
     declared = {
-        re.split(r"[<>=;\s]", line, maxsplit=1)[0].lower()
+        re.split(r"[<>=;\s]", line, maxsplit=1)[0].lower().replace("_", "-")
         for line in settings()["options"]["install_requires"].strip().splitlines()
     }
     used = {library for module in MODULES for library in libraries(module)}
-    missing = {one for one in used if PROJECT_OF.get(one, one).lower() not in declared}
+    missing = {one for one in used if PROJECT_OF.get(one, one).replace("_", "-") not in declared}
     assert not missing, f"setup.cfg does not declare {sorted(missing)}"
 
 

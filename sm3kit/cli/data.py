@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from sm3kit.engine.check import Report
+    from sm3kit.engine.check_report import Report
 
 # The layouts of synthesis.layouts, repeated so that --help need not import numpy; a test compares.
 LAYOUTS = ("derm7pt", "derm7pt-flat", "manifest", "milk10k", "milk10k-archive", "milk10k-flat")

@@ -90,7 +90,7 @@ def _show(family: str, name: str) -> None:
     except SM3Error as error:
         click.echo(f"broken: {error}")
         return
-    text, described = _described(component)
+    text, arguments = described(component)
     click.echo(f"\n{text}\n")
     options = options_of(component)
     if not options:
@@ -98,25 +98,26 @@ def _show(family: str, name: str) -> None:
         return
     click.echo(f"Options, for -o {name}.OPTION=VALUE:")
     for option in options.values():
-        click.echo(f"  {option.name} = {_value(option.default)}  ({option.type_text})")
-        if option.name in described:
+        click.echo(f"  {option.name} = {default_text(option.default)}  ({option.type_text})")
+        if option.name in arguments:
             width = 74
-            click.echo(textwrap.indent(textwrap.fill(described[option.name], width), "      "))
+            click.echo(textwrap.indent(textwrap.fill(arguments[option.name], width), "      "))
 
 
-def _value(default: Any) -> str:
+def default_text(default: Any) -> str:
+    """A default as it would be typed on the command line."""
     if isinstance(default, tuple):
         return ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in default)
     return "true" if default is True else "false" if default is False else repr(default)
 
 
-def _described(component: Any) -> tuple[str, dict[str, str]]:
+def described(component: Any) -> tuple[str, dict[str, str]]:
     """The docstring before "Args:", and the description of each argument in it."""
     lines = (inspect.getdoc(component) or "It has no description.").splitlines()
     if "Args:" not in lines:
         return "\n".join(lines), {}
     start = lines.index("Args:")
-    described: dict[str, str] = {}
+    found: dict[str, str] = {}
     names: list[str] = []
     for line in lines[start + 1 :]:
         if line and not line.startswith("    "):
@@ -124,7 +125,7 @@ def _described(component: Any) -> tuple[str, dict[str, str]]:
         if line.startswith("    ") and not line.startswith("     ") and ":" in line:
             head, _, text = line.strip().partition(":")
             names = [name.strip() for name in head.split(",")]
-            described |= dict.fromkeys(names, text.strip())
+            found |= dict.fromkeys(names, text.strip())
         else:
-            described |= {name: f"{described[name]} {line.strip()}".strip() for name in names}
-    return "\n".join(lines[:start]).strip(), described
+            found |= {name: f"{found[name]} {line.strip()}".strip() for name in names}
+    return "\n".join(lines[:start]).strip(), found

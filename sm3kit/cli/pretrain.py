@@ -100,6 +100,7 @@ def pretrain(
 
     from sm3kit import __version__
     from sm3kit.engine import recipes
+    from sm3kit.engine.hardware import is_first_process
     from sm3kit.engine.pretrain import pretrain as run_pretraining
     from sm3kit.engine.progress import Reporter
     from sm3kit.engine.run import Run, free_folder, resumable
@@ -118,7 +119,8 @@ def pretrain(
         why = f"the run in {folder}"
     else:
         folder = out or Path(os.environ.get("SM3KIT_RUN") or free_folder(variant))
-    reporter = Reporter(Console(soft_wrap=True))
+    # Of several processes the first one speaks.
+    reporter = Reporter(Console(soft_wrap=True, quiet=not is_first_process()))
     reporter.say(f"sm3kit {__version__}, {why}")
     reporter.say(f"run      {folder}")
     outcome = run_pretraining(variant, folder, reporter, image_cache(no_cache), resume)

@@ -70,5 +70,5 @@ class Faiss(Clusterer):
         return Clustering(
             torch.from_numpy(np.asarray(nearest).reshape(-1).astype(np.int64)),
             torch.from_numpy(np.array(kmeans.centroids, dtype=np.float32)),
-            float(kmeans.obj[-1]),
+            float(np.asarray(kmeans.obj)[-1]),
         )

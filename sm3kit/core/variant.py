@@ -56,7 +56,7 @@ class Variant:
     data: tuple[str, ...] = ("synthetic",)
     map: dict[str, str] = field(default_factory=dict)
     modality: tuple[str, ...] = ()
-    backbone: str = "timm/resnet50"
+    backbone: str = "timm/resnet50.tv_in1k"
     weights: str = "imagenet"
     objective: tuple[str, ...] = ("simclr",)
     fusion: str = "sep_sep"

@@ -6,6 +6,7 @@ import ctypes
 import platform
 
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 from sm3kit.core.errors import VariantError
@@ -51,6 +52,11 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(trim_threshold, largest)
     libc.mallopt(mmap_threshold, largest)
+
+
+def is_first_process() -> bool:
+    """Whether this process writes and speaks for all; launchers tell by environment variables."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def check_devices(devices: int, accelerator: str) -> None:

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_only
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.engine import checkpoints
 from sm3kit.engine.assemble import Stage1, build_pool, build_stage1
-from sm3kit.engine.batches import (
-    EpochBatches,
-    StudyViews,
-    eval_loader,
-    shares,
-    train_loader,
-)
+from sm3kit.engine.batches import StudyViews, eval_loader, shares
 from sm3kit.engine.encoding import encoded, mean_ranks
-from sm3kit.engine.hardware import (
-    check_devices,
-    chosen_workers,
-    keep_freed_memory,
-    resolved_precision,
-)
+from sm3kit.engine.fitting import batches_of, fit
+from sm3kit.engine.hardware import check_devices, chosen_workers, is_first_process
 from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.interruption import Interrupted, StopBetweenSteps
 from sm3kit.engine.mmssl import MultiModalSSL
-from sm3kit.engine.monitoring import Monitor
 from sm3kit.engine.pool import Case, Pool
-from sm3kit.engine.progress import Reporter, ShowProgress
+from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import Run
 
 
@@ -51,26 +34,6 @@ class Outcome:
 
     run: Run
     ranks: dict[str, dict[str, dict[str, tuple[float, int]]]]
-
-
-class StudyData(pl.LightningDataModule):
-    """Gives Lightning the batches of this process."""
-
-    def __init__(
-        self, views: StudyViews, variant: Variant, modalities: list[str], workers: int, first: int
-    ) -> None:
-        super().__init__()
-        self.views, self.variant, self.modalities = views, variant, modalities
-        self.workers, self.first = workers, first
-
-    def train_dataloader(self) -> Any:
-        """The batches of this process."""
-        trainer = self.trainer
-        assert trainer is not None
-        batches = _batches(
-            self.views, self.variant, trainer.global_rank, trainer.world_size, self.first
-        )
-        return train_loader(self.views, batches, self.modalities, self.workers)
 
 
 def pretrain(
@@ -90,7 +53,7 @@ def pretrain(
         Interrupted: the user stopped it; the run can be resumed.
     """
     run = Run(folder)
-    main = getattr(rank_zero_only, "rank", 0) == 0
+    main = is_first_process()
     if main and run.exists and not resume:
         raise VariantError(
             f"{folder} holds a run already. Give another --out, or go on with it by --resume."
@@ -100,6 +63,8 @@ def pretrain(
     pool = build_pool(variant)
     cases = _trainable(pool, variant)
     workers = chosen_workers(variant.workers, len(cases))
+    if main and variant.weights == "imagenet":
+        reporter.say("weights  imagenet, fetched by timm where its cache does not hold them")
     # Weights depend on the seed alone, whatever ran before in this process.
     torch.manual_seed(variant.seed)
     parts = build_stage1(variant, pool.modalities)
@@ -112,99 +77,17 @@ def pretrain(
         _describe(pool, cases, parts, variant, reporter)
     views = StudyViews(pool, cases, cache, variant.seed)
     world = variant.devices * variant.num_nodes
-    steps = len(_batches(views, variant, 0, world, first))
+    steps = len(batches_of(views, variant, 0, world, first))
     module = MultiModalSSL(parts, variant, pool.modalities, steps, first)
     if resumed:
         checkpoints.load_weights(module, resumed["model"], run.last)
         module.optimiser_state = resumed["optimiser"]
         reporter.say(f"resume   after epoch {first} of {variant.epochs}")
-    _fit(module, run, views, data_hash, reporter, cache, workers, accelerator, resumed)
+    scaler = resumed["precision"] if resumed else None
+    fit(module, run, views, data_hash, reporter, workers, scaler)
     if main:
         checkpoints.write_model(run, module, data_hash)
     return Outcome(run, _final_ranks(module, pool, variant, cache) if main else {})
-
-
-def _fit(
-    module: MultiModalSSL,
-    run: Run,
-    views: StudyViews,
-    data_hash: str,
-    reporter: Reporter,
-    cache: ImageCache,
-    workers: int,
-    accelerator: str,
-    resumed: dict[str, Any] | None,
-) -> None:
-    variant = module.variant
-    left = variant.epochs - module.first_epoch
-    if left <= 0:
-        return
-    keep_freed_memory()
-    if variant.channels_last:
-        module.to(memory_format=torch.channels_last)
-    precision = resolved_precision(variant.precision, module)
-    names = list(views.pool.modalities)
-    held_out = views.pool.cases["val"]
-    seen = {split: len(views.pool.cases[split]) for split in variant.splits}
-    validation = None
-    if held_out and "val" not in seen:
-        val_views = StudyViews(views.pool, held_out, cache, variant.seed)
-        validation = eval_loader(val_views, variant.batch_size, names)
-    progress = ShowProgress(reporter)
-    stop = StopBetweenSteps()
-    monitor = Monitor(
-        run,
-        run.read_metrics(module.first_epoch),
-        validation,
-        lambda row: progress.tell(row, variant.epochs),
-        reporter.warn,
-    )
-    callbacks = [monitor, checkpoints.KeepLast(run, data_hash), progress, stop]
-    data = StudyData(views, variant, names, workers, module.first_epoch)
-    world = variant.devices * variant.num_nodes
-    missing = any(share < len(views.cases) for share in shares(views.cases, names).values())
-    ddp = "ddp_find_unused_parameters_true" if missing else "ddp"
-    # Processes that Lightning starts for more devices run this same command: same folder.
-    os.environ["SM3KIT_RUN"] = str(run.folder)
-    with quiet_lightning(), stop, reporter:
-        trainer = pl.Trainer(
-            accelerator=accelerator,
-            devices=variant.devices,
-            num_nodes=variant.num_nodes,
-            strategy=ddp if world > 1 else "auto",
-            precision=precision,  # type: ignore[arg-type]
-            max_epochs=left,
-            callbacks=callbacks,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            sync_batchnorm=world > 1 and accelerator == "gpu",
-        )
-        if resumed:
-            trainer.precision_plugin.load_state_dict(resumed["precision"])
-        try:
-            trainer.fit(module, datamodule=data)
-        except Interrupted:
-            raise Interrupted(_how_to_go_on(run, module)) from None
-        finally:
-            os.environ.pop("SM3KIT_RUN", None)
-
-
-def _batches(
-    views: StudyViews, variant: Variant, rank: int, world: int, first: int
-) -> EpochBatches:
-    return EpochBatches(
-        len(views.cases),
-        variant.batch_size,
-        variant.seed,
-        last=variant.last_batch,
-        pad_to=variant.pad_to,
-        rank=rank,
-        world=world,
-        first_epoch=first,
-    )
 
 
 def _trainable(pool: Pool, variant: Variant) -> list[Case]:
@@ -274,15 +157,6 @@ def _describe(
     reporter.say(f"loss     {losses}, fusion {variant.fusion}")
 
 
-def _how_to_go_on(run: Run, module: MultiModalSSL) -> str:
-    if not run.last.is_file():
-        return f"Stopped in the first epoch. Start again with: sm3kit pretrain --resume --out {run.folder}"
-    return (
-        f"Stopped in epoch {module.epoch + 1} of {module.variant.epochs}. "
-        f"Go on with: sm3kit pretrain --resume --out {run.folder}"
-    )
-
-
 def _final_ranks(
     module: MultiModalSSL, pool: Pool, variant: Variant, cache: ImageCache
 ) -> dict[str, dict[str, dict[str, tuple[float, int]]]]:
@@ -300,15 +174,3 @@ def _final_ranks(
         found = encoded(module, batches)
         ranks[split] = {space: mean_ranks(found, space) for space in ("backbone", "projection")}
     return ranks
-
-
-class quiet_lightning(warnings.catch_warnings):
-    """Hides what Lightning tells developers: hardware lines and hints on workers and logging."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        warnings.filterwarnings("ignore", module="lightning_fabric")
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")

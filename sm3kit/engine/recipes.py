@@ -34,16 +34,16 @@ def load(name: str) -> dict[str, Any]:
         VariantError: no such recipe or file, or no table of settings in it.
     """
     path = Path(name)
-    if name.endswith((".yaml", ".yml")) or path.is_file():
-        if not path.is_file():
-            raise VariantError(f"No recipe file {name!r}. Built-in recipes: {', '.join(names())}.")
-        text = path.read_text(encoding="utf-8")
-    elif name in names():
-        text = (BUILT_IN / f"{name}.yaml").read_text(encoding="utf-8")
+    if name in names():
+        content = (BUILT_IN / f"{name}.yaml").read_bytes()
+    elif path.is_file():
+        content = path.read_bytes()
+    elif name.endswith((".yaml", ".yml")):
+        raise VariantError(f"No recipe file {name!r}. Built-in recipes: {', '.join(names())}.")
     else:
         raise VariantError(unknown("recipe", name, names()) + " Or give a .yaml file.")
     try:
-        settings = yaml.safe_load(text)
+        settings = yaml.safe_load(content)
     except yaml.YAMLError as error:
         where = " ".join(str(error).split())
         raise VariantError(f"Recipe {name!r} is no valid YAML: {where}") from error
@@ -74,6 +74,7 @@ def resolve(recipes: Sequence[str], flags: Mapping[str, Any]) -> tuple[Variant, 
         base = bases[-1] if bases else ""
         said = f"recipe {', '.join(recipes)}"
     else:
+        data = [data] if isinstance(data, str) else data
         built_in = all(str(spec).partition(":")[0] == "synthetic" for spec in data or ["synthetic"])
         base = "quick" if built_in else "sm3"
         why = (

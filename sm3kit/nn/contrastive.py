@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as collective
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -97,8 +98,26 @@ def _processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+class _Gather(torch.autograd.Function):
+    """The rows of all processes; gradients of all processes come back and are added up."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        """Rows (world * N, P) of rows (N, P)."""
+        return _gathered_plain(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """The gradient (N, P) of this process's rows."""
+        (gradient,) = gradients
+        total = gradient.clone(memory_format=torch.contiguous_format)  # Others may read it too.
+        dist.all_reduce(total)
+        return total.chunk(_processes())[dist.get_rank()]
+
+
 def _gathered(rows: Tensor) -> Tensor:
-    return torch.cat(list(collective.all_gather(rows)))  # type: ignore[no-untyped-call]
+    gathered: Tensor = _Gather.apply(rows)
+    return gathered
 
 
 def _gathered_plain(values: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ def test_a_recipe_may_name_its_base(own_recipe):
     mine = own_recipe("base: sm3\nepochs: 3\n")
     variant, said = resolve([mine], {})
     assert variant.recipe == ("sm3", mine)
-    assert (variant.epochs, variant.backbone) == (3, "timm/resnet50")
+    assert (variant.epochs, variant.backbone) == (3, "timm/resnet50.tv_in1k")
     assert said == f"recipe {mine}"
 
 

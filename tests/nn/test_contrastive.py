@@ -10,7 +10,7 @@ import torch.distributed as dist
 from lightly.loss import NTXentLoss
 from torch.nn import functional as F
 
-from sm3kit.nn.contrastive import in_shards, pairwise_ntx
+from sm3kit.nn.contrastive import _gathered, in_shards, pairwise_ntx
 
 # The loss is computed in float32: a few units in the last place of values of about 5.
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
@@ -250,6 +250,34 @@ def test_gathered_negatives_give_the_loss_of_the_joined_batch(tmp_path, symmetri
             joined = torch.cat([torch.tensor(parts[rank][one]) for rank in range(2)])
             # Each process holds its own rows only, and DDP divides by two.
             torch.testing.assert_close(joined / 2, gradient, rtol=1e-4, atol=1e-6)
+
+
+def _shared_gradient(rank, folder, queue):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    other = torch.zeros(4, 2, requires_grad=True)
+    beside = other * 1
+    rows = torch.zeros(2, 2, requires_grad=True)
+    (_gathered(rows) + beside).sum().backward()
+    queue.put((rank, rows.grad.tolist(), other.grad.tolist()))
+    dist.destroy_process_group()
+
+
+def test_gathering_adds_up_its_own_gradient_only(tmp_path):
+    """A sum hands one gradient tensor to both of its terms."""
+    fork = multiprocessing.get_context("fork")
+    queue = fork.Queue()
+    processes = [
+        fork.Process(target=_shared_gradient, args=(rank, tmp_path, queue)) for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for _ in processes:
+        _, own, others = queue.get(timeout=60)
+        assert own == [[2.0, 2.0]] * 2
+        assert others == [[1.0, 1.0]] * 4
+    for process in processes:
+        process.join(timeout=60)
 
 
 # Shards
