@@ -21,7 +21,7 @@ class Timm(Backbone):
     """A model of timm (https://github.com/huggingface/pytorch-image-models) without classifier.
 
     Source: Wang et al. 2025, section 4.2: ResNet-50 with ImageNet weights in every branch.
-    Differs from the paper: timm's ResNet-50 in place of torchvision's; layers and names are equal.
+    As in the paper with the model "resnet50.tv_in1k", which holds torchvision's first weights.
 
     Args:
         model: the name in timm, such as "resnet50".

@@ -45,12 +45,19 @@ def _installed() -> dict[str, list[Declaration]]:
         if name in seen:
             continue
         seen.add(name)
-        for entry in distribution.entry_points:
+        for entry in _entries(distribution):
             if entry.group in found:
                 found[entry.group].append(
                     Declaration(entry.name, entry.value, name, distribution.version)
                 )
     return found
+
+
+def _entries(distribution: metadata.Distribution) -> list[metadata.EntryPoint]:
+    try:
+        return list(distribution.entry_points)
+    except TypeError:  # A line without "=": no installer writes it, and it hides nobody else's.
+        return []
 
 
 class Registry:

@@ -34,7 +34,7 @@ class Synthetic(Dataset):
         self,
         argument: str = "",
         *,
-        pairs: int = 600,
+        pairs: int = 1000,
         size: int = 128,
         seed: int = 0,
         missing: float = 0.0,

@@ -25,5 +25,8 @@ class Relation(nn.Module):
         raise NotImplementedError
 
     def attention(self, feature: Tensor) -> Tensor | None:
-        """Attention (B, heads, K, K) from label to label, rows sum to one; None without attention."""
+        """Attention (B, heads, K, K) from label to label; None without attention.
+
+        Rows sum to one in eval mode; in training mode dropout is at work.
+        """
         return None

@@ -163,3 +163,11 @@ def test_a_distribution_that_comes_after_a_registration_clashes(
     fake_distribution("sonokit", {"fusions": {"mean": "sonokit:Mean"}}, MEAN)
     with pytest.raises(NameClash, match=r"claimed by sonokit 1\.0 .* and this session"):
         fusions.get("mean")
+
+
+def test_a_damaged_table_of_one_distribution_hides_no_other(fake_distribution):
+    home = fake_distribution("sonokit", {"fusions": {"mean": "sonokit:Mean"}})
+    table = next(home.glob("*.dist-info")) / "entry_points.txt"
+    table.write_text("[sm3kit.fusions]\nno equals sign\n", encoding="utf-8")
+    assert "sep_sep" in registry("fusions").names()
+    assert "mean" not in registry("fusions").names()

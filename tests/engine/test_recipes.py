@@ -63,7 +63,7 @@ def test_the_built_in_studies_take_the_quick_recipe():
 def test_other_data_take_the_released_settings(data):
     variant, said = resolve([], {"data": data})
     assert variant.recipe == ("sm3",)
-    assert (variant.backbone, variant.batch_size, variant.lr) == ("timm/resnet50", 96, 1e-6)
+    assert (variant.backbone, variant.batch_size, variant.lr) == ("timm/resnet50.tv_in1k", 96, 1e-6)
     assert variant.data == data
     assert said == (
         "recipe sm3, because the released settings on one device are the default for own data"
