@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sm3kit import __version__
-from sm3kit.core.errors import SM3Error
+from sm3kit.core.errors import Interrupted, SM3Error
 from sm3kit.core.names import suggestion
 
 # name -> (module:attribute, help line); the lines stand here so that --help imports nothing.
@@ -46,10 +46,25 @@ class LazyGroup(click.Group):
         """Runs a command; a user's mistake becomes one line and exit code 1."""
         try:
             return super().invoke(ctx)
-        except SM3Error as error:
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Interrupted as error:
+            click.echo(str(error), err=True)
+            raise click.exceptions.Exit(1) from error
+        except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, SM3Error):
+        return str(error)
+    reason = " ".join(str(error).split())[:300]
+    return (
+        f"{type(error).__name__}: {reason} This was not foreseen, by sm3kit or by a plugin. "
+        "`sm3kit --debug …` shows where it happened."
+    )
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

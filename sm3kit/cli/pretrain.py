@@ -103,7 +103,8 @@ def pretrain(
     from sm3kit.engine.hardware import is_first_process
     from sm3kit.engine.pretrain import pretrain as run_pretraining
     from sm3kit.engine.progress import Reporter
-    from sm3kit.engine.run import Run, free_folder, resumable
+    from sm3kit.engine.resumption import resumable
+    from sm3kit.engine.run import Run, free_folder
 
     # A value that was not given is None or (); 0 is a value.
     asked = {n: v for n, v in flags.items() if v is not None and v != ()}

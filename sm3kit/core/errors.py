@@ -37,5 +37,9 @@ class TrainingError(SM3Error):
     """A training that cannot go on."""
 
 
+class Interrupted(SM3Error):
+    """The user, or the machine, asked a run to stop; it can go on later."""
+
+
 class ContractError(SM3Error):
     """A plugin that breaks a law of its contract."""

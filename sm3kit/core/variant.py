@@ -118,12 +118,32 @@ class Variant:
         return merged
 
     def differences(self, other: Variant) -> dict[str, tuple[Any, Any]]:
-        """Settings that differ between two variants and may not, when a run goes on."""
+        """Settings that differ between two variants and may not, when a run goes on.
+
+        Returns:
+            {setting: (own value, other value)}; options one by one, as `plugin.option`.
+        """
+        own, others = self._flat(), other._flat()
         return {
-            one.name: (getattr(self, one.name), getattr(other, one.name))
-            for one in dataclasses.fields(self)
-            if one.name not in RESUMABLE and getattr(self, one.name) != getattr(other, one.name)
+            name: (own.get(name), others.get(name))
+            for name in dict.fromkeys([*own, *others])
+            if own.get(name) != others.get(name)
         }
+
+    def contradiction(self, other: Variant) -> str:
+        """The differences as text, "its lr is 0.1, not 0.2", or nothing."""
+        pairs = self.differences(other).items()
+        return "; ".join(f"its {name} is {own!r}, not {new!r}" for name, (own, new) in pairs)
+
+    def _flat(self) -> dict[str, Any]:
+        plain = {
+            one.name: getattr(self, one.name)
+            for one in dataclasses.fields(self)
+            if one.name not in (*RESUMABLE, "options")
+        }
+        for plugin, values in self.options.items():
+            plain |= {f"{plugin}.{option}": value for option, value in values.items()}
+        return plain
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists, tables and values, ready for YAML."""

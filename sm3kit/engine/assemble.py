@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from torch import nn
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import OptionError, VariantError
 from sm3kit.core.names import unknown
-from sm3kit.core.options import bind
+from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.engine.pool import Pool, open_pool
@@ -37,9 +38,36 @@ class Stage1:
     crossings: Mapping[str, Objective]
 
 
+def resolved(variant: Variant) -> Variant:
+    """The variant with every option of its networks and losses spelt out, typed.
+
+    Options of data sets and modalities are typed, but only those that were set: their defaults
+    depend on the data.
+
+    Raises:
+        SM3Error: unknown names or options, or values of another type.
+    """
+    _options_have_owners(variant)
+    options = {owner: dict(values) for owner, values in variant.options.items()}
+    used = [("fusions", variant.fusion), ("backbones", _provider(variant)[0])]
+    used += [("objectives", name) for name in (*variant.objective, *_implied(variant))]
+    for family, name in used:
+        component = registry(family).get(name)
+        owner = f"{registry(family).kind.noun} {name!r}"
+        defaults = {o.name: o.default for o in options_of(component).values()}
+        # The weights are a setting of the variant itself.
+        defaults.pop("weights", None)
+        options[name] = {**defaults, **bind(component, owner, options.get(name, {}))}
+    for family in ("datasets", "modalities"):
+        for name in registry(family).names():
+            if name in options:
+                owner = f"{registry(family).kind.noun} {name!r}"
+                options[name] = bind(registry(family).get(name), owner, options[name])
+    return dataclasses.replace(variant, options={n: v for n, v in options.items() if v})
+
+
 def build_pool(variant: Variant) -> Pool:
     """The pool of studies that a variant names."""
-    _options_have_owners(variant)
     return open_pool(
         variant.data,
         image_size=variant.image_size,
@@ -51,14 +79,7 @@ def build_pool(variant: Variant) -> Pool:
 
 def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
     """The backbone of one modality; a bare model name means timm."""
-    provider, _, model = variant.backbone.rpartition("/")
-    known = registry("backbones").names()
-    if provider and provider not in known:
-        # A model name of timm's hub form, or a mistyped provider.
-        raise VariantError(
-            f"--backbone {variant.backbone}: {unknown('backbone provider', provider, known)}"
-        )
-    provider = provider or "timm"
+    provider, model = _provider(variant)
     component = registry("backbones").get(provider)
     options = bind(component, f"backbone {provider!r}", variant.options.get(provider, {}))
     backbone: Backbone = component(model, channels, **{"weights": variant.weights, **options})
@@ -87,8 +108,7 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
             f"Objective {across[0]!r} works on the streams of a fusion, and --fusion none gives "
             "none. Take --fusion sep_sep, or another."
         )
-    if variant.fusion != "none" and not across:
-        across = ["crossmodal"]
+    across += _implied(variant)
     if not within and not across:
         raise VariantError("There is nothing to learn from: give an --objective or a --fusion.")
     return Stage1(
@@ -117,6 +137,25 @@ def modules(parts: Stage1) -> nn.ModuleDict:
             "crossings": nn.ModuleDict(parts.crossings),
         }
     )
+
+
+def _provider(variant: Variant) -> tuple[str, str]:
+    """Provider and model of the backbone; a bare model name means timm."""
+    provider, _, model = variant.backbone.rpartition("/")
+    known = registry("backbones").names()
+    if provider and provider not in known:
+        raise VariantError(
+            f"--backbone {variant.backbone}: {unknown('backbone provider', provider, known)}"
+        )
+    return provider or "timm", model
+
+
+def _implied(variant: Variant) -> list[str]:
+    """`crossmodal`, where a fusion gives streams and no objective was named for them."""
+    if variant.fusion == "none":
+        return []
+    named = [registry("objectives").get(name).on for name in variant.objective]
+    return [] if "streams" in named else ["crossmodal"]
 
 
 def _build(variant: Variant, family: str, name: str, *arguments: Any) -> Any:

@@ -16,6 +16,7 @@ from torch import Tensor
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.files import whole_file
 from sm3kit.core.variant import Variant
+from sm3kit.engine.assemble import resolved
 from sm3kit.engine.mmssl import MultiModalSSL
 from sm3kit.engine.run import REMEDY, Run
 
@@ -99,12 +100,11 @@ def read_last(run: Run, variant: Variant, data_hash: str) -> dict[str, Any] | No
     if not run.last.is_file():
         return None
     content = read_checkpoint(run.last)
-    stored = Variant().changed(content["variant"], str(run.last))
-    differences = stored.differences(variant)
-    if differences:
-        said = "; ".join(f"{n} is {old!r}, not {new!r}" for n, (old, new) in differences.items())
+    stored = resolved(Variant().changed(content["variant"], str(run.last)))
+    said = stored.contradiction(variant)
+    if said:
         raise CheckpointError(
-            f"The checkpoint {run.last} is of another variant: its {said}. "
+            f"The checkpoint {run.last} is of another variant: {said}. "
             "Delete it to train anew, or use its own run folder."
         )
     if content["data_hash"] != data_hash:

@@ -10,11 +10,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from sm3kit.core.errors import Interrupted, TrainingError
 from sm3kit.core.variant import Variant
 from sm3kit.engine import checkpoints
-from sm3kit.engine.batches import EpochBatches, StudyViews, eval_loader, shares, train_loader
+from sm3kit.engine.batches import EpochBatches, StudyViews, eval_loader, train_loader
 from sm3kit.engine.hardware import keep_freed_memory, resolved_precision
-from sm3kit.engine.interruption import Interrupted, StopBetweenSteps
+from sm3kit.engine.interruption import StopBetweenSteps
 from sm3kit.engine.mmssl import MultiModalSSL
 from sm3kit.engine.monitoring import Monitor
 from sm3kit.engine.progress import Reporter, ShowProgress
@@ -63,7 +64,7 @@ def fit(
 
     Raises:
         Interrupted: the user stopped it; the run can be resumed.
-        TrainingError: a loss term is not finite.
+        TrainingError: a loss term is not finite, or the GPU's memory is too small.
     """
     variant = module.variant
     if module.first_epoch >= variant.epochs:
@@ -87,23 +88,27 @@ def fit(
     os.environ["SM3KIT_RUN"] = str(run.folder)
     try:
         with quiet_lightning(), stop, reporter:
-            trainer = _trainer(module, views, callbacks)
+            trainer = _trainer(module, callbacks)
             if precision_state is not None:
                 trainer.precision_plugin.load_state_dict(precision_state)
             trainer.fit(module, datamodule=data)
     except Interrupted:
         raise Interrupted(_how_to_go_on(run, module)) from None
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"The GPU has not enough memory for --batch-size {variant.batch_size} at --image-size "
+            f"{variant.image_size}. Lower one of them, or set -o timm.grad_checkpointing=true."
+        ) from error
     finally:
         os.environ.pop("SM3KIT_RUN", None)
 
 
-def _trainer(module: MultiModalSSL, views: StudyViews, callbacks: list[Any]) -> pl.Trainer:
+def _trainer(module: MultiModalSSL, callbacks: list[Any]) -> pl.Trainer:
     variant = module.variant
     accelerator = "gpu" if torch.cuda.is_available() else "cpu"
     world = variant.devices * variant.num_nodes
-    names = list(views.pool.modalities)
-    missing = any(share < len(views.cases) for share in shares(views.cases, names).values())
-    ddp = "ddp_find_unused_parameters_true" if missing else "ddp"
+    # A batch may lack a modality, and an objective may hold weights still for a while.
+    ddp = "ddp_find_unused_parameters_true"
     precision: Any = resolved_precision(variant.precision, module)
     return pl.Trainer(
         accelerator=accelerator,
@@ -166,3 +171,4 @@ class quiet_lightning(warnings.catch_warnings):
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         warnings.filterwarnings("ignore", module="lightning_fabric")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")

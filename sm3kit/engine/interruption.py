@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any
 
 import pytorch_lightning as pl
 
-from sm3kit.core.errors import TrainingError
+from sm3kit.core.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupted(TrainingError):
-    """The user, or the machine, asked the training to stop."""
 
 
 class StopBetweenSteps(pl.Callback):
@@ -25,6 +22,8 @@ class StopBetweenSteps(pl.Callback):
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> StopBetweenSteps:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # Python gives signals to the main thread alone.
         for number in SIGNALS:
             self.before[number] = signal.signal(number, self._ask)
         return self

@@ -88,27 +88,30 @@ class MultiModalSSL(pl.LightningModule):
         present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
         views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
         features = self.encode(views, self.parts.backbones)
+        with torch.no_grad():
+            slow = {name: self.encode(views, self._slow(name)) for name in self.targets}
         with torch.autocast(self.device.type, enabled=False):
-            terms = self._terms_within(views, features)
+            terms = self._terms_within(features, slow)
             terms |= self._terms_across(features, present, batch)
         self._check_finite(terms, batch)
         self.last_terms = {name: term.detach() for name, term in terms.items()}
-        total = torch.stack(list(terms.values())).sum()
-        return total if total.requires_grad else total + 0 * self._anything()
+        if not terms:
+            # No two studies share a modality: a zero with gradient keeps the optimiser content.
+            return 0 * self._anything()
+        return torch.stack(list(terms.values())).sum()
 
     def _terms_within(
-        self, views: dict[str, list[Tensor]], features: Mapping[str, list[Tensor]]
+        self,
+        features: Mapping[str, list[Tensor]],
+        slow: Mapping[str, Mapping[str, list[Tensor]]],
     ) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
         for name, each in self.parts.objectives.items():
-            slow: Mapping[str, list[Tensor]] = {}
-            if name in self.targets:
-                with torch.no_grad():
-                    slow = self.encode(views, self._slow(name))
             for modality, objective in each.items():
                 if modality not in features:
                     continue
-                found = objective(features[modality], slow.get(modality))
+                targets = slow[name][modality] if name in slow else None
+                found = objective(features[modality], targets)
                 terms |= {_term(name, modality, t): value for t, value in found.items()}
         for modality, each_view in features.items():
             self._remember(modality, each_view)
@@ -156,10 +159,7 @@ class MultiModalSSL(pl.LightningModule):
 
     def _check_finite(self, terms: Mapping[str, Tensor], batch: Batch) -> None:
         if not terms:
-            raise TrainingError(
-                f"In epoch {self.epoch + 1} a batch of {len(batch.index)} studies has no modality "
-                "that two of them share. Use a larger --batch-size."
-            )
+            return
         values = torch.stack([term.detach() for term in terms.values()])
         if bool(values.isfinite().all()):
             return

@@ -11,7 +11,7 @@ import torch
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.engine import checkpoints
-from sm3kit.engine.assemble import Stage1, build_pool, build_stage1
+from sm3kit.engine.assemble import Stage1, build_pool, build_stage1, resolved
 from sm3kit.engine.batches import StudyViews, eval_loader, shares
 from sm3kit.engine.encoding import encoded, mean_ranks
 from sm3kit.engine.fitting import batches_of, fit
@@ -60,6 +60,7 @@ def pretrain(
         )
     accelerator = "gpu" if torch.cuda.is_available() else "cpu"
     check_devices(variant.devices, accelerator)
+    variant = resolved(variant)
     pool = build_pool(variant)
     cases = _trainable(pool, variant)
     workers = chosen_workers(variant.workers, len(cases))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -98,30 +97,3 @@ def free_folder(variant: Variant) -> Path:
         number += 1
         folder = Path("runs") / f"{name}-{number}"
     return folder
-
-
-def resumable(run: Run, asked: Mapping[str, Any], resolved: Variant) -> Variant:
-    """The variant to go on with: the run's own, with what may differ taken from the command.
-
-    Args:
-        run: an existing run.
-        asked: the settings that the command line named.
-        resolved: the whole variant that the command line alone would give.
-
-    Raises:
-        VariantError: the command line asks for another variant than the run's.
-    """
-    stored, _ = run.read_variant()
-    wanted = stored.changed({k: v for k, v in asked.items() if k != "options"}, "command line")
-    if asked.get("options"):
-        wanted = wanted.changed({"options": asked["options"]}, "command line")
-    if asked.get("recipe"):
-        wanted = dataclasses.replace(resolved, epochs=wanted.epochs)
-    differences = stored.differences(wanted)
-    if differences:
-        said = "; ".join(f"{n} is {old!r}, not {new!r}" for n, (old, new) in differences.items())
-        raise VariantError(
-            f"{run.folder} is a run of another variant: its {said}. Leave these options out to go "
-            "on with it, or train anew with another --out."
-        )
-    return wanted

@@ -58,15 +58,13 @@ def pairwise_ntx(
         offset = dist.get_rank() * len(a)
     local = _Rows(a, b, present, group)
     total = _anchored(local, everyone, offset, temperature)
-    anchors = present.sum()
+    anchors = everyone.present.sum()
     if symmetric:
         total = total + _anchored(local.swapped(), everyone.swapped(), offset, temperature)
         anchors = anchors * 2
-    if gather and _processes() > 1:
-        # The mean of the joined batch: every process divides by the average number of anchors.
-        dist.all_reduce(anchors := anchors.clone().float())
-        anchors = anchors / _processes()
-    return total / anchors.clamp(min=1)
+    # The mean over processes of the sums, divided by the anchors per process.
+    processes = len(everyone.a) // max(len(a), 1)
+    return total * processes / anchors.clamp(min=1)
 
 
 class _Rows:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import sysconfig
+import types
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from sm3kit import __version__
 from sm3kit.cli.data import LAYOUTS
 from sm3kit.cli.main import COMMANDS, cli
-from sm3kit.core.errors import UnknownName
+from sm3kit.core.errors import Interrupted, UnknownName
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sm3kit"
 
@@ -209,3 +210,41 @@ def test_a_reader_that_stops_early_is_no_error():
         check=False,
     )
     assert done.stderr == ""
+
+
+class TestWhatGoesWrong:
+    """Every end of a command is one line; only --debug shows a traceback."""
+
+    @pytest.fixture
+    def failing(self, monkeypatch):
+        def install(error):
+            @click.command()
+            def command():
+                raise error
+
+            monkeypatch.setitem(COMMANDS, "fail", ("tests_fail:command", "Fails."))
+            module = types.ModuleType("tests_fail")
+            module.command = command
+            monkeypatch.setitem(sys.modules, "tests_fail", module)
+
+        return install
+
+    def test_an_unforeseen_error_is_one_line(self, failing):
+        failing(KeyError("derm"))
+        result = CliRunner().invoke(cli, ["fail"])
+        assert result.exit_code == 1
+        assert result.stderr == (
+            "Error: KeyError: 'derm' This was not foreseen, by sm3kit or by a plugin. "
+            "`sm3kit --debug …` shows where it happened.\n"
+        )
+
+    def test_debug_shows_the_error_itself(self, failing):
+        failing(KeyError("derm"))
+        result = CliRunner().invoke(cli, ["--debug", "fail"])
+        assert isinstance(result.exception, KeyError)
+
+    def test_an_interruption_is_no_error(self, failing):
+        failing(Interrupted("Stopped in epoch 2 of 9."))
+        result = CliRunner().invoke(cli, ["fail"])
+        assert result.exit_code == 1
+        assert result.stderr == "Stopped in epoch 2 of 9.\n"

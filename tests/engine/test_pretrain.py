@@ -354,6 +354,35 @@ def test_kill_leaves_the_last_whole_checkpoint(tmp_path):
         shutil.rmtree(folder)
 
 
+FULL_DISK = """
+mount -t tmpfs -o size=3m none "$1"
+code=0; "$2" -m sm3kit pretrain --out "$1/run" --epochs 2 "${@:3}" || code=$?
+ls -A "$1/run" "$1/run/checkpoints"; exit $code
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
+    (tmp_path / "disk").mkdir()
+    command = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-euc", FULL_DISK, "-"]
+    try:
+        done = subprocess.run(
+            [*command, tmp_path / "disk", sys.executable, *SMALL],
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+    except FileNotFoundError:
+        pytest.skip("unshare is not installed")
+    if "mount:" in done.stderr or "unshare:" in done.stderr:
+        pytest.skip("this machine does not let us mount")
+    assert done.returncode == 1
+    assert "last.ckpt: No space left on device. Free some space, then go on with" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert ".part" not in done.stdout
+    assert "last.ckpt" not in done.stdout
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path):
     done = cli("pretrain", *SMALL, "--epochs", 1, "--devices", 2, "--out", tmp_path / "run")
@@ -380,6 +409,28 @@ def test_the_command_line_in_a_new_process(tmp_path):
     assert "its lr is 0.001, not 0.5" in other.stderr
     facts = json.loads(json.dumps(record["options"]))
     assert facts["synthetic"]["size"] in (32, "32")
+
+
+def test_the_record_spells_out_every_option(tiny, train, tmp_path):
+    options = {**tiny.options, "photo": {"crop_scale": "0.6,1"}, "simclr": {"temperature": "0.2"}}
+    train(dataclasses.replace(tiny, epochs=1, options=options))
+    record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())["options"]
+    assert record["simclr"]["temperature"] == 0.2
+    assert record["simclr"]["head"] == "sm3"
+    assert record["crossmodal"]["pairing"] == "aligned"
+    assert record["sep_sep"] == {"projection": 16, "hidden": 0}
+    assert record["photo"] == {"crop_scale": [0.6, 1.0]}
+
+
+def test_a_run_goes_on_with_the_options_it_was_given(tmp_path):
+    given = ("-o", "simclr.temperature=0.20", "-o", "photo.crop_scale=0.6,1", "-o", "derm.flip=0")
+    done = cli("pretrain", *SMALL, *given, "--epochs", 1, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    more = cli("pretrain", "--resume", "--out", tmp_path / "run", *given, "--epochs", 2)
+    assert more.returncode == 0, more.stderr
+    assert "resume   after epoch 1 of 2" in more.stdout
+    other = cli("pretrain", "--resume", "--out", tmp_path / "run", "-o", "simclr.temperature=0.3")
+    assert "its simclr.temperature is 0.2, not 0.3" in other.stderr
 
 
 def test_derm7pt_and_milk10k_train_from_their_layouts(tiny, train, tmp_path):
