@@ -24,12 +24,12 @@ FORMAT = 1
 
 
 class KeepLast(pl.Callback):
-    """Writes `last.ckpt` after an epoch, as often as costs at most a twentieth of the time.
+    """Writes `last.ckpt` after an epoch, as often as costs at most a fiftieth of the time.
 
     The first and the last epoch are always kept.
     """
 
-    def __init__(self, run: Run, data_hash: str, share: float = 0.05) -> None:
+    def __init__(self, run: Run, data_hash: str, share: float = 0.02) -> None:
         self.run, self.data_hash, self.share = run, data_hash, share
         self.last_written = -float("inf")
         self.cost = 0.0

@@ -192,7 +192,7 @@ class MultiModalSSL(pl.LightningModule):
         total = max(self.variant.epochs * self.steps_per_epoch - 1, 1)
         return min((self.epoch * self.steps_per_epoch + batch_idx) / total, 1.0)
 
-    def _remember(self, name: str, views: list[Tensor], limit: int = 512) -> None:
+    def _remember(self, name: str, views: list[Tensor], limit: int = 256) -> None:
         """Keeps the newest rows for the monitors, at most about `limit`."""
         kept = self.seen.setdefault(name, [])
         kept.append([view.detach() for view in views[:2]])
