@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sm3kit.cli.settings import parsed_options, plugin_options
+from sm3kit.cli.settings import console, parsed_options, plugin_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,12 +35,10 @@ def check(spec: str, options: tuple[str, ...], quick: bool, as_json: bool) -> No
 
     SPEC is what you would give to --data. Exit code 1 if there is a problem.
     """
-    from rich.console import Console
-
     from sm3kit.engine.check import check_spec
 
-    console = Console(stderr=as_json, soft_wrap=True)
-    with console.status(f"looking at {spec}"):
+    people = console(stderr=as_json)
+    with people.status(f"looking at {spec}"):
         report = check_spec(spec, parsed_options(options), read=not quick)
     if as_json:
         import dataclasses
@@ -48,29 +46,29 @@ def check(spec: str, options: tuple[str, ...], quick: bool, as_json: bool) -> No
 
         click.echo(json.dumps({**dataclasses.asdict(report), "ok": report.ok}, indent=2))
     else:
-        _show(console, spec, report)
+        _show(people, spec, report)
     if not report.ok:
         raise click.exceptions.Exit(1)
 
 
-def _show(console: Console, spec: str, report: Report) -> None:
-    console.print(f"{spec}: {sum(report.studies.values())} studies", highlight=False, markup=False)
+def _show(people: Console, spec: str, report: Report) -> None:
+    people.print(f"{spec}: {sum(report.studies.values())} studies", highlight=False, markup=False)
     for note in report.notes:
-        console.print(f"  {note}", highlight=False, markup=False)
-    console.print(_table(report))
-    console.print("* the class that results report", highlight=False, markup=False)
+        people.print(f"  {note}", highlight=False, markup=False)
+    people.print(_table(report))
+    people.print("* the class that results report", highlight=False, markup=False)
     for name, sizes in report.sizes.items():
         smallest, middle, largest = (
             f"{width} x {height}" for height, width in (sizes.smallest, sizes.median, sizes.largest)
         )
         text = f"{name}: {sizes.images} images, {smallest} to {largest} px, median {middle}"
-        console.print(text, highlight=False, markup=False)
+        people.print(text, highlight=False, markup=False)
     for text in report.warnings:
-        console.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
+        people.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
     for text in report.problems:
-        console.print(f"problem: {text}", style="red", highlight=False, markup=False)
+        people.print(f"problem: {text}", style="red", highlight=False, markup=False)
     if report.ok:
-        console.print("No problem found.", highlight=False)
+        people.print("No problem found.", highlight=False)
 
 
 def _table(report: Report) -> Table:

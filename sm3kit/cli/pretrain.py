@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sm3kit.cli.settings import (
+    console,
     data_option,
     image_cache,
     map_option,
@@ -96,8 +97,6 @@ def pretrain(
       sm3kit pretrain --recipe byol --data derm7pt:release_v0 --seed 1
       sm3kit pretrain --resume --out runs/simclr-sep_sep-seed0
     """
-    from rich.console import Console
-
     from sm3kit import __version__
     from sm3kit.engine import recipes
     from sm3kit.engine.hardware import is_first_process
@@ -121,7 +120,7 @@ def pretrain(
     else:
         folder = out or Path(os.environ.get("SM3KIT_RUN") or free_folder(variant))
     # Of several processes the first one speaks.
-    reporter = Reporter(Console(soft_wrap=True, quiet=not is_first_process()))
+    reporter = Reporter(console(quiet=not is_first_process()))
     reporter.say(f"sm3kit {__version__}, {why}")
     reporter.say(f"run      {folder}")
     outcome = run_pretraining(variant, folder, reporter, image_cache(no_cache), resume)

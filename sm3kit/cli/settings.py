@@ -11,6 +11,8 @@ import click
 from sm3kit.core.errors import OptionError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from sm3kit.engine.image_cache import ImageCache
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -73,6 +75,15 @@ def parsed_options(texts: Sequence[str]) -> dict[str, dict[str, str]]:
             )
         table.setdefault(plugin, {})[option] = value
     return table
+
+
+def console(stderr: bool = False, quiet: bool = False) -> Console:
+    """Where people read: lines are wrapped by words on a terminal, and never in a file."""
+    from rich.console import Console
+
+    found = Console(stderr=stderr, quiet=quiet)
+    found.soft_wrap = not found.is_terminal
+    return found
 
 
 def image_cache(no_cache: bool) -> ImageCache:
