@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -54,7 +57,8 @@ class Timm(Backbone):
         extra |= {"in_chans": channels, "num_classes": 0}
         try:
             if weights in ("imagenet", "none"):
-                self.model = timm.create_model(model, pretrained=weights != "none", **extra)
+                with _quiet_hub():
+                    self.model = timm.create_model(model, pretrained=weights != "none", **extra)
             else:
                 self.model = _with_weights(model, weights, extra)
         except TypeError as error:
@@ -77,6 +81,18 @@ class Timm(Backbone):
         """Pooled features (B, D) of views (B, C, H, W)."""
         features: Tensor = self.model(view)
         return features
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Holds back the hub's lines on every retry; our own error tells the reason once."""
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        hub.setLevel(level)
 
 
 def _with_weights(model: str, weights: str, extra: dict[str, Any]) -> nn.Module:

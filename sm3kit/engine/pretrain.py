@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,15 @@ def pretrain(
     pool = build_pool(variant)
     cases = _trainable(pool, variant)
     workers = chosen_workers(variant.workers, len(cases))
-    if main and variant.weights == "imagenet":
-        reporter.say("weights  imagenet, fetched by timm where its cache does not hold them")
-    # Weights depend on the seed alone, whatever ran before in this process.
-    torch.manual_seed(variant.seed)
-    parts = build_stage1(variant, pool.modalities)
     data_hash = pool.listing_hash()
     resumed = checkpoints.read_last(run, variant, data_hash) if resume else None
     first = resumed["epochs_done"] if resumed else 0
+    if variant.weights == "imagenet" and not resumed:
+        reporter.say("weights  imagenet, fetched by timm where its cache does not hold them")
+    # Weights depend on the seed alone, whatever ran before in this process.
+    torch.manual_seed(variant.seed)
+    start = dataclasses.replace(variant, weights="none") if resumed else variant
+    parts = build_stage1(start, pool.modalities)
     if main:
         _fill(cache, pool, variant, reporter)
         run.write_variant(variant, data_hash)
@@ -88,7 +90,7 @@ def pretrain(
     fit(module, run, views, data_hash, reporter, workers, scaler)
     if main:
         checkpoints.write_model(run, module, data_hash)
-    return Outcome(run, _final_ranks(module, pool, variant, cache) if main else {})
+    return Outcome(run, _final_ranks(module, views, workers) if main else {})
 
 
 def _trainable(pool: Pool, variant: Variant) -> list[Case]:
@@ -159,19 +161,21 @@ def _describe(
 
 
 def _final_ranks(
-    module: MultiModalSSL, pool: Pool, variant: Variant, cache: ImageCache
+    module: MultiModalSSL, views: StudyViews, workers: int
 ) -> dict[str, dict[str, dict[str, tuple[float, int]]]]:
+    pool, variant = views.pool, module.variant
     names = list(pool.modalities)
     if len(names) < 2:
         return {}
+    # Lightning brings the networks back to the CPU when it is done.
+    module.to("cuda" if torch.cuda.is_available() else "cpu")
     ranks: dict[str, dict[str, dict[str, tuple[float, int]]]] = {}
     for split in dict.fromkeys([*variant.splits, "val"]):
         cases = pool.cases[split]
         if not cases:
             continue
-        batches: Any = eval_loader(
-            StudyViews(pool, cases, cache, variant.seed), variant.batch_size, names
-        )
+        shown = StudyViews(pool, cases, views.cache, variant.seed)
+        batches: Any = eval_loader(shown, variant.batch_size, names, workers)
         found = encoded(module, batches)
         ranks[split] = {space: mean_ranks(found, space) for space in ("backbone", "projection")}
     return ranks

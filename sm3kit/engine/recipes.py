@@ -91,5 +91,8 @@ def resolve(recipes: Sequence[str], flags: Mapping[str, Any]) -> tuple[Variant, 
         settings.pop("complete", None)
         settings.pop("base", None)
         variant = variant.changed(settings, f"recipe {name!r}")
-    variant = variant.changed({**flags, "recipe": [name for name, _ in chain]}, "command line")
-    return variant, said
+    flags = {**flags, "recipe": [name for name, _ in chain]}
+    if len(flags.get("modality", ())) == 1 and "fusion" not in flags:
+        flags["fusion"] = "none"
+        said += "; one modality, so fusion none"
+    return variant.changed(flags, "command line"), said

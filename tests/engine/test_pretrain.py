@@ -136,6 +136,21 @@ def test_the_seed_decides_and_workers_do_not(tiny, train, tmp_path):
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
+def test_a_resumed_run_needs_its_first_weights_no_more(tiny, train, tmp_path):
+    from safetensors.torch import save_file
+
+    from sm3kit.backbones.timm import Timm
+
+    first = tmp_path / "first.safetensors"
+    save_file(Timm("test_resnet", 3).model.state_dict(), first)
+    one = dataclasses.replace(tiny, epochs=1, weights=str(first))
+    train(one)
+    first.unlink()
+    outcome, said = train(dataclasses.replace(one, epochs=2), resume=True)
+    assert "resume   after epoch 1 of 2" in said
+    assert outcome.run.finished
+
+
 def test_zero_epochs_keep_the_initial_weights(tiny, train, tmp_path):
     outcome, _ = train(dataclasses.replace(tiny, epochs=0))
     assert outcome.run.finished

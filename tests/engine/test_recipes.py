@@ -295,3 +295,13 @@ def test_a_file_that_is_called_like_a_built_in_recipe_does_not_hide_it(tmp_path,
     monkeypatch.chdir(tmp_path)
     (tmp_path / "byol").write_text("fusion: concat\n")
     assert resolve(["byol"], {})[0].fusion == "none"
+
+
+def test_one_modality_has_nothing_to_fuse():
+    variant, said = resolve([], {"modality": ["derm"]})
+    assert variant.fusion == "none"
+    assert said.endswith("because the built-in studies are small; one modality, so fusion none")
+    variant, _ = resolve([], {"modality": ["derm"], "fusion": "concat"})
+    assert variant.fusion == "concat"
+    variant, _ = resolve([], {"modality": ["derm", "clinic"]})
+    assert variant.fusion == "sep_sep"
