@@ -27,8 +27,15 @@ def resolved_precision(wanted: str, network: nn.Module) -> str:
     return "bf16-mixed" if cpu_has_bf16() and not _depthwise(network) else "32-true"
 
 
+def machine(precision: str) -> dict[str, str]:
+    """What a run was computed on and in, for its record."""
+    on_gpu = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    return {"device": device, "precision": precision}
+
+
 def cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies in bf16; others only emulate it, twenty times slower."""
+    """Whether the CPU multiplies in bf16; others only emulate it, ten times slower."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, check, bool)() for check in checks)
 

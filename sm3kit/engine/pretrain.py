@@ -12,11 +12,17 @@ import torch
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.engine import checkpoints
-from sm3kit.engine.assemble import Stage1, build_pool, build_stage1, resolved
+from sm3kit.engine.assemble import Stage1, build_pool, build_stage1, modules, resolved
 from sm3kit.engine.batches import StudyViews, eval_loader, shares
 from sm3kit.engine.encoding import encoded, mean_ranks
 from sm3kit.engine.fitting import batches_of, fit
-from sm3kit.engine.hardware import check_devices, chosen_workers, is_first_process
+from sm3kit.engine.hardware import (
+    check_devices,
+    chosen_workers,
+    is_first_process,
+    machine,
+    resolved_precision,
+)
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.mmssl import MultiModalSSL
 from sm3kit.engine.pool import Case, Pool
@@ -76,8 +82,10 @@ def pretrain(
     parts = build_stage1(start, pool.modalities)
     if main:
         _fill(cache, pool, variant, reporter)
-        run.write_variant(variant, data_hash)
+        precision = resolved_precision(variant.precision, modules(parts))
+        run.write_variant(variant, data_hash, machine(precision))
         _describe(pool, cases, parts, variant, reporter)
+        reporter.say(f"machine  {', '.join(machine(precision).values())}")
     views = StudyViews(pool, cases, cache, variant.seed)
     world = variant.devices * variant.num_nodes
     steps = len(batches_of(views, variant, 0, world, first))

@@ -39,9 +39,10 @@ class Run:
         """Whether stage 1 ran to its end; the model is written last."""
         return self.model.is_file()
 
-    def write_variant(self, variant: Variant, data_hash: str) -> None:
-        """Writes every choice, resolved, with versions and the hash of the data listing."""
-        record = {**variant.as_dict(), "data_hash": data_hash, "versions": versions()}
+    def write_variant(self, variant: Variant, data_hash: str, machine: Mapping[str, str]) -> None:
+        """Writes every choice, resolved, with the data's hash, the machine and versions."""
+        facts = {"data_hash": data_hash, "machine": dict(machine), "versions": versions()}
+        record = {**variant.as_dict(), **facts}
         with whole_file(self.variant_file, REMEDY) as part:
             part.write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True), "utf-8")
 
@@ -56,6 +57,7 @@ class Run:
         try:
             record = yaml.safe_load(self.variant_file.read_text("utf-8"))
             data_hash = str(record.pop("data_hash"))
+            record.pop("machine")
             record.pop("versions")
             return Variant().changed(record, str(self.variant_file)), data_hash
         except (yaml.YAMLError, KeyError, AttributeError, VariantError) as error:

@@ -40,6 +40,7 @@ def test_a_run_holds_all_that_a_run_holds(tiny, train, tmp_path):
     assert record["backbone"] == "timm/test_resnet"
     assert set(record["versions"]) >= {"sm3kit", "torch", "timm", "lightly"}
     assert len(record["data_hash"]) == 16
+    assert record["machine"]["precision"] == "32-true"
     found = rows(folder)
     assert [row["epoch"] for row in found] == ["1", "2"]
     assert {
