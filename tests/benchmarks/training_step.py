@@ -67,7 +67,7 @@ def main() -> None:
         side, backbone, size, studies = arguments[1:]
         print(step_time(side, backbone, int(size), int(studies)))
         return
-    backbone, size, studies = (*arguments, *("timm/resnet50", "224", "4")[len(arguments) :])
+    backbone, size, studies = (*arguments, *("timm/resnet50", "224", "8")[len(arguments) :])
     import torch
 
     from sm3kit.engine.hardware import cpu_has_bf16
