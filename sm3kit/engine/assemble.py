@@ -47,7 +47,6 @@ def resolved(variant: Variant) -> Variant:
     Raises:
         SM3Error: unknown names or options, or values of another type.
     """
-    _options_have_owners(variant)
     options = {owner: dict(values) for owner, values in variant.options.items()}
     used = [("fusions", variant.fusion), ("backbones", _provider(variant)[0])]
     used += [("objectives", name) for name in (*variant.objective, *_implied(variant))]
@@ -67,14 +66,27 @@ def resolved(variant: Variant) -> Variant:
 
 
 def build_pool(variant: Variant) -> Pool:
-    """The pool of studies that a variant names."""
-    return open_pool(
+    """The pool of studies that a variant names.
+
+    Raises:
+        OptionError: an option of something that is neither a plugin nor a modality of the data.
+    """
+    pool = open_pool(
         variant.data,
         image_size=variant.image_size,
         only=variant.modality,
         rename=variant.map,
         options=variant.options,
     )
+    families = ("backbones", "objectives", "fusions", "modalities", "datasets")
+    plugins = {name for family in families for name in registry(family).names()}
+    # Options of plugins that are not used are no mistake: a recipe may set them.
+    known = plugins | {name for source in pool.sources for name in source.every_name}
+    for owner in variant.options:
+        if owner not in known:
+            listed = sorted(known | {"training"})
+            raise OptionError(f"Option -o {owner}.…: {unknown('plugin', owner, listed)}")
+    return pool
 
 
 def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
@@ -162,18 +174,3 @@ def _build(variant: Variant, family: str, name: str, *arguments: Any) -> Any:
     component = registry(family).get(name)
     owner = f"{registry(family).kind.noun} {name!r}"
     return component(*arguments, **bind(component, owner, variant.options.get(name, {})))
-
-
-def _options_have_owners(variant: Variant) -> None:
-    """Options of plugins that do not exist are mistakes; those of unused plugins are not."""
-    families = ("backbones", "objectives", "fusions", "modalities", "datasets")
-    plugins = {name for family in families for name in registry(family).names()}
-    for owner in variant.options:
-        if owner not in plugins and not _names_a_modality(variant, owner):
-            known = sorted(plugins | {"training"})
-            raise OptionError(f"Option -o {owner}.…: {unknown('plugin', owner, known)}")
-
-
-def _names_a_modality(variant: Variant, owner: str) -> bool:
-    pool = open_pool(variant.data, image_size=variant.image_size, rename=variant.map)
-    return owner in pool.modalities

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError
@@ -152,19 +151,3 @@ def write_model(run: Run, module: MultiModalSSL, data_hash: str) -> None:
     }
     with whole_file(run.model, REMEDY) as part:
         save_file(kept, part, metadata=facts)
-
-
-def read_model(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights of `model.safetensors` and the facts beside them.
-
-    Raises:
-        CheckpointError: the run is not finished.
-    """
-    if not run.finished:
-        raise CheckpointError(
-            f"{run.folder} has no model yet: its training was not finished. "
-            f"Go on with: sm3kit pretrain --resume --out {run.folder}"
-        )
-    with safe_open(run.model, framework="pt") as file:
-        facts = json.loads(file.metadata()["sm3kit"])
-    return load_file(run.model), facts

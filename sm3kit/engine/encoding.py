@@ -22,13 +22,11 @@ class Encoded:
         features: {modality: (N, D)}, zeros where absent.
         streams: {stream: (N, P)} of the fusion.
         present: {modality: (N,) bool}.
-        index: (N,) position in the list of cases.
     """
 
     features: dict[str, Tensor]
     streams: dict[str, Tensor]
     present: dict[str, Tensor]
-    index: Tensor
 
 
 @torch.no_grad()
@@ -46,7 +44,6 @@ def encoded(module: MultiModalSSL, batches: Iterable[Batch]) -> Encoded:
         _joined([part.features for part in parts]),
         _joined([part.streams for part in parts]),
         _joined([part.present for part in parts]),
-        torch.cat([part.index for part in parts]),
     )
 
 
@@ -65,7 +62,6 @@ def _encoded(module: MultiModalSSL, batch: Batch) -> Encoded:
         {name: rows.cpu() for name, rows in features.items()},
         {name: views[0].float().cpu() for name, views in streams.items()},
         batch.present,
-        batch.index,
     )
 
 

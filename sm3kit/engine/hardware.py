@@ -66,13 +66,13 @@ def is_first_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
-def check_devices(devices: int, accelerator: str) -> None:
+def check_devices(devices: int) -> None:
     """Says so if more GPUs are asked for than there are.
 
     Raises:
         VariantError: the machine has fewer GPUs.
     """
-    if accelerator == "gpu" and devices > torch.cuda.device_count():
+    if torch.cuda.is_available() and devices > torch.cuda.device_count():
         raise VariantError(
             f"--devices {devices} wants {devices} GPUs, but this machine has "
             f"{torch.cuda.device_count()}. Lower it."

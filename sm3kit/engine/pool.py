@@ -14,6 +14,7 @@ from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.engine.renaming import renamed
 from sm3kit.modalities.base import Modality
 
 Options = Mapping[str, Mapping[str, Any]]
@@ -21,11 +22,19 @@ Options = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Source:
-    """One data set of a pool, with the name that the pool gives to each of its modalities."""
+    """One data set of a pool.
+
+    Attributes:
+        spec: what a user gave to --data.
+        dataset: the data set.
+        names: {modality in the data: name in the pool}, those in use.
+        every_name: the names of all its modalities, used or not.
+    """
 
     spec: str
     dataset: Dataset
     names: Mapping[str, str]
+    every_name: Sequence[str]
 
     def images(self, study: Study) -> dict[str, str]:
         """The images of a study by pool name."""
@@ -132,7 +141,12 @@ def open_pool(
             raise VariantError(unknown("modality", name, known))
     chosen = [name for name in known if not only or name in only]
     sources = [
-        Source(spec, dataset, {old: new for old, new in table.items() if new in chosen})
+        Source(
+            spec,
+            dataset,
+            {old: new for old, new in table.items() if new in chosen},
+            list(table.values()),
+        )
         for spec, dataset, table in zip(specs, datasets, names, strict=True)
     ]
     readers = [_readers(source, image_size, options) for source in sources]
@@ -143,33 +157,6 @@ def open_pool(
     if not any(cases.values()):
         raise DataError(f"No study in {', '.join(specs)} has an image of {', '.join(chosen)}.")
     return Pool(sources, modalities, readers, labels, cases)
-
-
-def renamed(modalities: Sequence[Sequence[str]], rename: Mapping[str, str]) -> list[dict[str, str]]:
-    """{name in the data: name in the pool} for each data set.
-
-    `clinic=close-up` calls clinic what the data call close-up. Where no data set has a close-up,
-    it calls their clinic close-up.
-
-    Raises:
-        VariantError: neither side is a modality of the data, or two would share a name.
-    """
-    known = {name for names in modalities for name in names}
-    table: dict[str, str] = {}
-    for left, right in rename.items():
-        if right in known:
-            table[right] = left
-        elif left in known:
-            table[left] = right
-        else:
-            raise VariantError(f"Option --map {left}={right}: {unknown('modality', right, known)}")
-    renamed_sets = []
-    for names in modalities:
-        new = {name: table.get(name, name) for name in names}
-        if len(set(new.values())) < len(new):
-            raise VariantError(f"Option --map gives two of {', '.join(names)} the same name.")
-        renamed_sets.append(new)
-    return renamed_sets
 
 
 def build_modality(name: str, spec: ModalitySpec, image_size: int, options: Options) -> Modality:

@@ -65,8 +65,7 @@ def pretrain(
         raise VariantError(
             f"{folder} holds a run already. Give another --out, or go on with it by --resume."
         )
-    accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    check_devices(variant.devices, accelerator)
+    check_devices(variant.devices)
     variant = resolved(variant)
     pool = build_pool(variant)
     cases = _trainable(pool, variant)
@@ -83,9 +82,10 @@ def pretrain(
     if main:
         _fill(cache, pool, variant, reporter)
         precision = resolved_precision(variant.precision, modules(parts))
-        run.write_variant(variant, data_hash, machine(precision))
+        computed = machine(precision)
+        run.write_variant(variant, data_hash, computed)
         _describe(pool, cases, parts, variant, reporter)
-        reporter.say(f"machine  {', '.join(machine(precision).values())}")
+        reporter.say(f"machine  {', '.join(computed.values())}")
     views = StudyViews(pool, cases, cache, variant.seed)
     world = variant.devices * variant.num_nodes
     steps = len(batches_of(views, variant, 0, world, first))
@@ -122,7 +122,7 @@ def _trainable(pool: Pool, variant: Variant) -> list[Case]:
             f"No study has images of two modalities ({have}), and --fusion {variant.fusion} works "
             "on pairs. Check the ids of your data, or take --fusion none."
         )
-    if variant.fusion not in ("none", "concat", "sum") and len(names) == 1:
+    if variant.fusion != "none" and len(names) == 1:
         raise VariantError(
             f"--fusion {variant.fusion} needs two modalities, and there is only {names[0]}. "
             "Take --fusion none."

@@ -15,7 +15,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from sm3kit.core.errors import CheckpointError, DataError, TrainingError, VariantError
+from sm3kit.core.errors import (
+    CheckpointError,
+    DataError,
+    OptionError,
+    TrainingError,
+    VariantError,
+)
 from sm3kit.engine.run import Run
 from sm3kit.synthesis.layouts import write
 
@@ -207,6 +213,12 @@ def test_one_modality_is_simclr_derm(tiny, train):
     assert outcome.ranks == {}
 
 
+def test_options_of_a_modality_that_is_not_used_are_no_mistake(tiny, train):
+    options = {**tiny.options, "clinic": {"flip": 0.0}, "derm": {"flip": 1.0}}
+    one = dataclasses.replace(tiny, modality=("derm",), fusion="none", epochs=1, options=options)
+    assert train(one)[0].run.finished
+
+
 def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
     spec = manifest(tmp_path / "d", ["close-up", "derm"])
     one = dataclasses.replace(
@@ -243,6 +255,12 @@ def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
             "and --fusion none gives none",
         ),
         ({"fusion": "none", "objective": ()}, VariantError, "There is nothing to learn from"),
+        (
+            {"options": {"simclrr": {"hidden": 8}}},
+            OptionError,
+            "Option -o simclrr.…: No plugin named 'simclrr'. Did you mean 'simclr'",
+        ),
+        ({"modality": ("derm",), "fusion": "concat"}, VariantError, "--fusion concat needs two"),
         ({"map": {"a": "b"}}, VariantError, "Option --map a=b: No modality named 'b'"),
     ],
 )
