@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import io
+import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -137,6 +138,8 @@ def check_fusion(plugin: Plugin, **options: Any) -> None:
 def check_clusterer(plugin: Plugin, **options: Any) -> None:
     """Finds three far groups, gives the same for the same seed, and refuses what cannot be.
 
+    The random state and the embeddings stay as they were.
+
     Raises:
         ContractError: a law does not hold.
     """
@@ -146,20 +149,35 @@ def check_clusterer(plugin: Plugin, **options: Any) -> None:
     centres = torch.eye(3, WIDTH) * 10
     truth = torch.arange(60) % 3
     points = centres[truth] + 0.01 * torch.randn(60, WIDTH)
+    given, torch_state, numpy_state = points.clone(), torch.get_rng_state(), _numpy_state()
     found = clusterer.fit(points, 3, seed=0)
     _law(found.assignments.shape == (60,), plugin, "does not assign every row")
     _law(found.assignments.dtype == torch.int64, plugin, "gives no int64 assignments")
     _law(found.centroids.shape == (3, WIDTH), plugin, "gives no (k, D) centroids")
+    _law(bool(found.centroids.isfinite().all()), plugin, "gives centroids that are not finite")
+    _law(math.isfinite(found.objective), plugin, "gives an objective that is not finite")
+    _law(found.sizes.shape == (3,), plugin, "names clusters outside of 0 to k - 1")
+    _law(int(found.sizes.sum()) == 60, plugin, "has sizes that do not add up")
     pairs = set(zip(truth.tolist(), found.assignments.tolist(), strict=True))
     _law(len(pairs) == 3, plugin, "does not find three groups that are far apart")
     again = clusterer.fit(points, 3, seed=0)
-    _law(bool((again.assignments == found.assignments).all()), plugin, "ignores its seed")
-    for bad in (points[:2], points.clone().fill_(float("nan"))):
+    _law(torch.equal(again.assignments, found.assignments), plugin, "ignores its seed")
+    _law(torch.equal(points, given), plugin, "changes the embeddings in place")
+    _law(torch.equal(torch.get_rng_state(), torch_state), plugin, "draws from torch's random state")
+    _law(_numpy_state() == numpy_state, plugin, "draws from NumPy's random state")
+    not_finite = points.clone()
+    not_finite[0, 0] = torch.nan
+    refused = {
+        "too few rows": points[:2],
+        "NaN": not_finite,
+        "fewer distinct rows than clusters": points[:2].repeat(5, 1),
+    }
+    for what, rows in refused.items():
         try:
-            clusterer.fit(bad, 3, seed=0)
+            clusterer.fit(rows, 3, seed=0)
         except DataError:
             continue
-        _law(False, plugin, "clusters what cannot be clustered: too few rows, or NaN")
+        _law(False, plugin, f"clusters what cannot be clustered: {what}")
 
 
 def check_relation(plugin: Plugin, **options: Any) -> None:
@@ -413,6 +431,11 @@ def _missing(plugin: Plugin, fusion: Fusion, modalities: list[str]) -> None:
 
 def _equal(one: list[Any], two: list[Any]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def _numpy_state() -> tuple[Any, ...]:
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return name, np.asarray(keys).tobytes(), *rest
 
 
 def _law(holds: bool, plugin: Any, fault: str) -> None:

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sm3kit.core.errors import DataError
+from sm3kit.nn.partitions import count_distinct, size_entropy
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """A partition of N embeddings.
+    """A partition of N embeddings, on the CPU.
 
     Attributes:
         assignments: (N,) int64, cluster of each embedding, 0 to k - 1.
         centroids: (k, D) float32.
         objective: the value that the method minimised or maximised, for reports.
+        reseeded: how often an empty cluster had to be filled.
     """
 
     assignments: Tensor
     centroids: Tensor
     objective: float
+    reseeded: int = 0
+
+    @property
+    def sizes(self) -> Tensor:
+        """Number of embeddings in each cluster: (k,) int64."""
+        return torch.bincount(self.assignments, minlength=len(self.centroids))
+
+    @property
+    def entropy(self) -> float:
+        """Entropy of the sizes over log k: one if balanced, and for a single cluster."""
+        return size_entropy(self.assignments, len(self.centroids))
 
 
 class Clusterer:
@@ -30,25 +44,51 @@ class Clusterer:
     def fit(self, embeddings: Tensor, k: int, seed: int) -> Clustering:
         """Clusters embeddings (N, D) into k parts; the same seed gives the same answer.
 
+        It draws nothing from the global random state and leaves the embeddings as they are.
+
         Raises:
-            DataError: fewer embeddings than clusters, or values that are not finite.
+            DataError: fewer embeddings than clusters, fewer distinct ones, or values that are
+                not finite.
         """
         raise NotImplementedError
 
 
-def checked(embeddings: Tensor, k: int) -> Tensor:
-    """The embeddings (N, D) as float32 on the CPU, if they can be clustered into k parts.
+def checked(embeddings: Tensor, k: int, unit: bool = False) -> Tensor:
+    """The embeddings (N, D) as float32 on their device, if they can be clustered into k parts.
+
+    Args:
+        k: number of clusters.
+        unit: bring every embedding to unit length, so that directions are clustered. The answer
+            is then a copy; otherwise it may be the embeddings themselves.
 
     Raises:
-        DataError: fewer embeddings than clusters, or values that are not finite.
+        DataError: no table of embeddings, fewer embeddings than clusters, fewer distinct ones, or
+            values that are not finite.
     """
-    rows = embeddings.detach().float().cpu()
-    if len(rows) < k:
-        raise DataError(f"{k} clusters want at least {k} embeddings, not {len(rows)}. Lower k.")
-    bad = int((~rows.isfinite().all(dim=1)).sum())
+    if embeddings.ndim != 2:
+        raise DataError(f"Embeddings to cluster are (N, D), not {tuple(embeddings.shape)}.")
+    if k < 1:
+        raise DataError(f"{k} clusters cannot be made. Ask for one or more.")
+    if len(embeddings) < k:
+        raise DataError(
+            f"{k} clusters want at least {k} embeddings, not {len(embeddings)}. Lower k."
+        )
+    rows = embeddings.detach().float()
+    # One pass serves both: a length is finite only where every value is.
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    bad = int((~lengths.isfinite()).sum())
     if bad:
         raise DataError(
-            f"{bad} of {len(rows)} embeddings hold values that are not finite. "
+            f"{bad} of {len(rows)} embeddings hold values that are not finite, or beyond 1e18. "
             "Lower the learning rate of the training that made them."
+        )
+    if unit:
+        rows, lengths = rows / lengths.clamp(min=1e-12), torch.ones_like(lengths)
+    distinct = count_distinct(rows, lengths, k)
+    if distinct < k:
+        raise DataError(
+            f"{len(rows)} embeddings hold only {distinct} distinct "
+            f"{'directions' if unit else 'rows'}, too few for {k} clusters: they have collapsed. "
+            "Lower the learning rate of the training that made them, or lower k."
         )
     return rows

@@ -57,17 +57,22 @@ def uniformity(embeddings: Tensor) -> float:
     return float(torch.pdist(unit).pow(2).mul(-2).exp().mean().log())
 
 
-def partner_ranks(queries: Tensor, gallery: Tensor) -> Tensor:
+def partner_ranks(queries: Tensor, gallery: Tensor, chunk: int = 1024) -> Tensor:
     """The rank (N,) of each query's partner in the gallery by cosine similarity, from 1.
 
     Source: Wang et al. 2025, table 6. Ties count half, so that a collapsed space is at chance.
 
     Args:
         queries, gallery: (N, D), partners at equal rows.
+        chunk: queries that are compared at once.
     """
-    similarity = F.normalize(queries.double(), dim=1) @ F.normalize(gallery.double(), dim=1).T
-    own = similarity.diagonal().unsqueeze(1)
-    # Rounding must not break ties.
-    higher = (similarity > own + 1e-9).sum(1)
-    equal = ((similarity - own).abs() <= 1e-9).sum(1) - 1
-    return 1 + higher + equal / 2
+    unit, keys = F.normalize(queries.double(), dim=1), F.normalize(gallery.double(), dim=1)
+    ranks = []
+    for start in range(0, len(unit), chunk):
+        similarity = unit[start : start + chunk] @ keys.T
+        own = similarity.diagonal(offset=start).unsqueeze(1)
+        # Rounding must not break ties.
+        higher = (similarity > own + 1e-9).sum(1)
+        equal = ((similarity - own).abs() <= 1e-9).sum(1) - 1
+        ranks.append(1 + higher + equal / 2)
+    return torch.cat(ranks) if ranks else torch.zeros(0)

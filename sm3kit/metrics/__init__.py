@@ -1,0 +1,1 @@
+"""What is measured on predictions and rankings, with intervals: numpy only."""

@@ -1,0 +1,80 @@
+"""Intervals by drawing patients again: the same draw for every label and every run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sm3kit.core.errors import OptionError
+
+Array = npt.NDArray[Any]
+ROUNDING = 1e-12
+
+
+def case_weights(groups: Array, resamples: int, seed: int) -> Array:
+    """How often each case counts in each resample, when groups are drawn with replacement.
+
+    All cases of a group (a patient, a lesion) come and go together. Where each case is a group
+    of its own this is the plain bootstrap of cases. A draw depends on the names of the groups
+    and the seed, not on the order of the cases.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 6; Davison and
+    Hinkley 1997, Bootstrap Methods and their Application, section 3.8, for whole groups.
+
+    Args:
+        groups: (N,), the group of each case.
+        resamples: number R of draws.
+        seed: another seed gives other draws.
+
+    Returns:
+        (R, N) of int32; use the same for everything that is to be compared.
+
+    Raises:
+        OptionError: the number of resamples is negative.
+    """
+    if resamples < 0:
+        raise OptionError(
+            f"resamples={resamples} must be 0 or more. Try 2000; 0 leaves out the intervals."
+        )
+    names, group = np.unique(groups, return_inverse=True)
+    count = len(names)
+    drawn = np.random.default_rng(seed).integers(max(count, 1), size=(resamples, count))
+    places = drawn + np.arange(resamples)[:, None] * count
+    times = np.bincount(places.ravel(), minlength=resamples * count).reshape(resamples, count)
+    return times.astype(np.int32)[:, group]
+
+
+def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
+    """The percentile interval of resampled values (R,).
+
+    Source: Efron and Tibshirani 1993, section 13.3.
+
+    Args:
+        values: NaN in the resamples where the metric is undefined; these are left out.
+        level: share of the values inside.
+
+    Returns:
+        (low, high); NaN if fewer than half of the resamples are defined: what is left then says
+        little about the others.
+    """
+    rest = _defined(values)
+    if not len(rest):
+        return float("nan"), float("nan")
+    low, high = np.quantile(rest, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def share_above_zero(values: Array) -> float:
+    """The share of resampled differences (R,) that are above zero; no difference is not above.
+
+    NaN as in `interval`, if fewer than half of the resamples are defined.
+    """
+    rest = _defined(values)
+    return float((rest > ROUNDING).mean()) if len(rest) else float("nan")
+
+
+def _defined(values: Array) -> Array:
+    rest = values[~np.isnan(values)]
+    return rest if 2 * len(rest) >= len(values) else rest[:0]

@@ -1,0 +1,190 @@
+"""The predictions of one model on one split, checked once and kept in one file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sm3kit.core.errors import DataError
+from sm3kit.core.files import whole_file
+from sm3kit.core.names import suggestion
+
+Array = npt.NDArray[Any]
+FORMAT = 1
+DAMAGED = (
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelScores:
+    """Scores and truth of one label.
+
+    Attributes:
+        classes: the names of the C classes in the order of the columns.
+        reported: the class that is reported against the rest.
+        scores: (N, C), softmax probabilities; kept as float64.
+        truth: (N,), the index of the class, -1 where unknown; kept as int64.
+    """
+
+    classes: tuple[str, ...]
+    reported: str
+    scores: Array
+    truth: Array
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "scores", np.asarray(self.scores, np.float64))
+        object.__setattr__(self, "truth", np.asarray(self.truth, np.int64))
+
+    @property
+    def reported_index(self) -> int:
+        """The column of the reported class."""
+        return self.classes.index(self.reported)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model says about every label of every case, and what is true.
+
+    Attributes:
+        labels: {name: scores and truth}.
+        ids: (N,), the name of each case; no two are equal.
+        groups: (N,), the patient or lesion that a case belongs to; drawn as a whole in a
+            bootstrap.
+
+    Raises:
+        DataError: parts that do not fit together, or scores that are no numbers.
+    """
+
+    labels: Mapping[str, LabelScores]
+    ids: Array
+    groups: Array
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", dict(self.labels))
+        object.__setattr__(self, "ids", np.asarray(self.ids).astype(np.str_))
+        object.__setattr__(self, "groups", np.asarray(self.groups).astype(np.str_))
+        _check_cases(self)
+        for name, label in self.labels.items():
+            _check_label(name, label, self.ids)
+
+    def take(self, rows: Array) -> Predictions:
+        """The predictions of some cases, in the order of `rows` (n,)."""
+        labels = {
+            name: replace(label, scores=label.scores[rows], truth=label.truth[rows])
+            for name, label in self.labels.items()
+        }
+        return Predictions(labels, self.ids[rows], self.groups[rows])
+
+    def save(self, path: Path) -> None:
+        """Writes an .npz of plain arrays that is whole or not there."""
+        names = [
+            {"name": name, "classes": label.classes, "reported": label.reported}
+            for name, label in self.labels.items()
+        ]
+        arrays = {"ids": self.ids, "groups": self.groups}
+        for place, label in enumerate(self.labels.values()):
+            arrays |= {f"scores_{place}": label.scores, f"truth_{place}": label.truth}
+        about = np.array(json.dumps({"format": FORMAT, "labels": names}))
+        with whole_file(Path(path)) as part, part.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, about=about, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """The predictions that `save` has written.
+
+        Raises:
+            DataError: there is no such file, or it is damaged.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DataError(f"There are no predictions at {path}. Evaluate the run again.")
+        try:
+            return _read(path)
+        except (DataError, *DAMAGED) as error:
+            raise DataError(
+                f"{path} is damaged, or no file of predictions: {error}. Evaluate the run again."
+            ) from error
+
+
+def _read(path: Path) -> Predictions:
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+        if broken:
+            raise ValueError(f"{broken} has changed")
+    with np.load(path, allow_pickle=False) as file:
+        about = json.loads(str(file["about"]))
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {about['format']!r} instead of {FORMAT}")
+        labels = {
+            one["name"]: LabelScores(
+                tuple(one["classes"]),
+                one["reported"],
+                file[f"scores_{place}"],
+                file[f"truth_{place}"],
+            )
+            for place, one in enumerate(about["labels"])
+        }
+        return Predictions(labels, file["ids"], file["groups"])
+
+
+def _check_cases(predictions: Predictions) -> None:
+    ids, groups = predictions.ids, predictions.groups
+    if not len(ids) or not predictions.labels:
+        raise DataError(
+            f"Predictions want a case and a label at least, not {len(ids)} cases and "
+            f"{len(predictions.labels)} labels. Choose a split that has studies with labels."
+        )
+    if len(groups) != len(ids):
+        raise DataError(f"{len(ids)} cases want as many groups, not {len(groups)}.")
+    names, counts = np.unique(ids, return_counts=True)
+    if len(names) < len(ids):
+        raise DataError(
+            f"The id {str(names[counts.argmax()])!r} stands for {counts.max()} cases. "
+            "Give each case an id of its own."
+        )
+
+
+def _check_label(name: str, label: LabelScores, ids: Array) -> None:
+    count, classes = len(ids), label.classes
+    if label.scores.shape != (count, len(classes)) or label.truth.shape != (count,):
+        raise DataError(
+            f"Label {name!r} wants scores ({count}, {len(classes)}) and truth ({count},), "
+            f"not {label.scores.shape} and {label.truth.shape}."
+        )
+    if len(set(classes)) < len(classes):
+        raise DataError(f"Label {name!r} names a class twice: {', '.join(classes)}. Rename one.")
+    if label.reported not in classes:
+        raise DataError(
+            f"Label {name!r} has no class {label.reported!r} to report. "
+            f"{suggestion(label.reported, classes)}Its classes: {', '.join(classes)}."
+        )
+    wrong = np.flatnonzero(~np.isfinite(label.scores).all(1))
+    if len(wrong):
+        raise DataError(
+            f"The scores of label {name!r} are not finite for {len(wrong)} of {count} cases, "
+            f"first {str(ids[wrong[0]])!r}. The training has diverged: lower its learning rate."
+        )
+    strange = np.flatnonzero((label.truth < -1) | (label.truth >= len(classes)))
+    if len(strange):
+        raise DataError(
+            f"The truth of label {name!r} wants 0 to {len(classes) - 1}, or -1 if unknown, not "
+            f"{label.truth[strange[0]]} (case {str(ids[strange[0]])!r}). Check its table."
+        )

@@ -1,0 +1,53 @@
+"""How well partners find each other, from the rank of each true partner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def rank_summary(ranks: npt.NDArray[Any]) -> dict[str, float]:
+    """Mean and median rank, accuracy at 1 and at 5, and the mean rank of a blind guess.
+
+    A tie counts against the accuracy: the middle rank 1.5 of two is not among the first one.
+
+    Source: Wang et al. 2025, table 6; the paper does not say whether it counts from 0 or 1.
+
+    Args:
+        ranks: (N,), from 1, the middle rank among equals; the gallery has N entries.
+
+    Returns:
+        {"mean_rank", "median_rank", "acc@1", "acc@5", "n", "chance"}; NaN if there is no rank.
+    """
+    count = len(ranks)
+    if not count:
+        names = ("mean_rank", "median_rank", "acc@1", "acc@5", "chance")
+        return {**dict.fromkeys(names, float("nan")), "n": 0}
+    return {
+        "mean_rank": float(np.mean(ranks)),
+        "median_rank": float(np.median(ranks)),
+        "acc@1": float(np.mean(ranks <= 1)),
+        "acc@5": float(np.mean(ranks <= 5)),
+        "n": count,
+        "chance": (count + 1) / 2,
+    }
+
+
+def first_of_each(keys_per_study: Sequence[Sequence[str]]) -> list[int]:
+    """The indices of the studies that share no image with an earlier study.
+
+    A gallery of these holds no image twice, so that every query has one right answer.
+
+    Args:
+        keys_per_study: the keys of the images of each study; equal images have equal keys.
+    """
+    seen: set[str] = set()
+    kept = []
+    for index, keys in enumerate(keys_per_study):
+        if seen.isdisjoint(keys):
+            kept.append(index)
+        seen.update(keys)
+    return kept

@@ -1,0 +1,208 @@
+"""The metrics of a run or of its seeds, and of two side by side, with paired intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sm3kit.metrics.bootstrap import interval, share_above_zero
+from sm3kit.metrics.per_label import METRICS, support
+from sm3kit.metrics.predictions import LabelScores, Predictions
+from sm3kit.metrics.resampled import Resampled, Values, mean_of_labels, resample
+
+__all__ = [
+    "LabelScores",
+    "Predictions",
+    "compare",
+    "compare_seeds",
+    "mean_auc",
+    "summarise",
+    "summarise_seeds",
+    "summary_of",
+    "summary_of_difference",
+]
+
+
+def summarise(predictions: Predictions, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Every metric of every label and their means, with 95 % intervals, ready for JSON.
+
+    A mean leaves out the labels where its metric is undefined, also within a resample. None
+    stands for what is undefined.
+
+    Source: Wang et al. 2025, tables 1 to 4: the mean over the labels; its deviation is that of
+    the labels, not of seeds, with n - 1.
+
+    Args:
+        predictions: of one model on one split.
+        resamples: draws of the bootstrap of groups; 0 leaves out the intervals.
+        seed: of the bootstrap.
+
+    Returns:
+        {"labels": {name: {metric: value, "reported", "support", "ci95", "intervals"}},
+        "mean": {metric: value, "std", "stds", "counted", "labels", "ci95", "intervals"},
+        "cases", "groups", "resamples", "seed"}. "ci95" and "std" are of the AUC, "intervals",
+        "stds" and "counted" (the labels that entered) hold every metric.
+    """
+    return _summary(resample([predictions], resamples, seed))
+
+
+def summarise_seeds(
+    runs: Sequence[Predictions], resamples: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Every metric as the mean over several seeds, with spread and 95 % intervals.
+
+    Each resample draws the same groups for all seeds; its value is their mean. So the interval
+    tells about other patients, the spread about other seeds.
+
+    Args:
+        runs: predictions of the same cases, one for each seed.
+        resamples, seed: as for `summarise`.
+
+    Returns:
+        As from `summarise`, equal to it for one seed, with "seeds": how many, and in each label
+        and the mean "spread": {metric: deviation over the seeds with n - 1, None for one seed}.
+
+    Raises:
+        DataError: there is no run, or the runs differ in cases, labels, classes or truth.
+    """
+    return summary_of(resample(runs, resamples, seed))
+
+
+def summary_of(system: Resampled) -> dict[str, Any]:
+    """What `summarise_seeds` tells, of a system that is resampled already."""
+    found = _summary(system)
+    for name, one in found["labels"].items():
+        one["spread"] = _spread([values[name] for values in system.seeds])
+    found["mean"]["spread"] = _spread([mean_of_labels(values) for values in system.seeds])
+    return found | {"seeds": len(system.seeds)}
+
+
+def compare(
+    first: Predictions, second: Predictions, resamples: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """What the second run has more than the first in every metric, with paired 95 % intervals.
+
+    Each resample draws the same groups for both runs and for all labels, so that what is hard
+    for both cancels out.
+
+    Args:
+        first, second: of the same cases, in any order, with the same labels.
+        resamples, seed: as for `summarise`.
+
+    Returns:
+        As from `summarise`, without support and deviations, with second minus first in the
+        place of each value, and beside the intervals "above_zero": {metric: the share of
+        resamples in which the second is better}. "difference" says the direction.
+
+    Raises:
+        DataError: the runs did not predict the same cases, labels, classes or truth.
+    """
+    return _difference(*(resample([run], resamples, seed) for run in (first, second)))
+
+
+def compare_seeds(
+    firsts: Sequence[Predictions],
+    seconds: Sequence[Predictions],
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What the mean of the second's seeds has more than that of the first's, paired by cases.
+
+    Args:
+        firsts, seconds: predictions of the same cases, one for each seed; one of the two may
+            have more seeds than the other.
+        resamples, seed: as for `summarise`.
+
+    Returns:
+        As from `compare`, equal to it for one seed each, with "seeds": how many each has.
+
+    Raises:
+        DataError: as from `summarise_seeds`, also between the first and the second.
+    """
+    return summary_of_difference(*(resample(runs, resamples, seed) for runs in (firsts, seconds)))
+
+
+def summary_of_difference(first: Resampled, second: Resampled) -> dict[str, Any]:
+    """What `compare_seeds` tells, of two systems that are resampled already."""
+    return _difference(first, second) | {"seeds": [len(first.seeds), len(second.seeds)]}
+
+
+def mean_auc(predictions: Predictions) -> float:
+    """The mean AUC of the labels that have one, to choose an epoch by; NaN if none has."""
+    found = resample([predictions], resamples=0).averaged()
+    return float(mean_of_labels(found)["auc"][0])
+
+
+def _summary(system: Resampled) -> dict[str, Any]:
+    found = system.averaged()
+    labels = {}
+    for name, label in system.cases.labels.items():
+        counts = support(label.truth, label.reported_index, len(label.classes))
+        counts["classes"] = dict(zip(label.classes, counts["classes"].values(), strict=True))
+        labels[name] = {"reported": label.reported, "support": counts, **_told(found[name])}
+    stds = {name: _deviation(_points(found, name)) for name in METRICS}
+    mean = _told(mean_of_labels(found)) | {"std": stds["auc"], "stds": stds} | _counted(found)
+    return {"labels": labels, "mean": mean, **_setting(system)}
+
+
+def _difference(first: Resampled, second: Resampled) -> dict[str, Any]:
+    more = second.more_than(first)
+    # The truth alone decides where a metric is defined, so the mean of the differences is the
+    # difference of the means.
+    mean = mean_of_labels(more)
+    return {
+        "difference": "second minus first",
+        "labels": {name: _told(values) | _above_zero(values) for name, values in more.items()},
+        "mean": _told(mean) | _above_zero(mean) | _counted(more),
+        **_setting(first),
+    }
+
+
+def _points(labels: dict[str, Values], metric: str) -> list[float]:
+    """The defined values of a metric on all cases."""
+    values = [float(one[metric][0]) for one in labels.values()]
+    return [value for value in values if not math.isnan(value)]
+
+
+def _deviation(values: list[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _spread(seeds: list[Values]) -> dict[str, float | None]:
+    """The deviation over the seeds of each metric on all cases."""
+    points = {name: [float(values[name][0]) for values in seeds] for name in METRICS}
+    undefined = {name for name, values in points.items() if math.isnan(values[0])}
+    return {
+        name: None if name in undefined else _deviation(values) for name, values in points.items()
+    }
+
+
+def _counted(labels: dict[str, Values]) -> dict[str, Any]:
+    counted = {metric: len(_points(labels, metric)) for metric in METRICS}
+    return {"labels": counted["auc"], "counted": counted}
+
+
+def _told(values: Values) -> dict[str, Any]:
+    intervals = {name: [_plain(end) for end in interval(values[name][1:])] for name in METRICS}
+    points = {name: _plain(values[name][0]) for name in METRICS}
+    return {**points, "ci95": intervals["auc"], "intervals": intervals}
+
+
+def _above_zero(values: Values) -> dict[str, Any]:
+    return {"above_zero": {name: _plain(share_above_zero(values[name][1:])) for name in METRICS}}
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _setting(system: Resampled) -> dict[str, int]:
+    return {
+        "cases": len(system.cases.ids),
+        "groups": len(np.unique(system.cases.groups)),
+        "resamples": system.resamples,
+        "seed": system.seed,
+    }

@@ -1,0 +1,70 @@
+"""One classifier per label on label embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LabelHeads(nn.Module):
+    """Logits of each label from its own embedding.
+
+    Source: Wang et al. 2025, section 3.3; released code, eight linear heads.
+
+    Args:
+        embedding: P.
+        classes: number of classes of each label.
+        bias: whether heads have one; the prototypes of stage 2 have none.
+    """
+
+    def __init__(self, embedding: int, classes: Sequence[int], *, bias: bool = True) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Linear(embedding, count, bias=bias) for count in classes)
+        for head in self.heads:
+            assert isinstance(head, nn.Linear)
+            nn.init.normal_(head.weight, std=0.01)
+            if bias:
+                nn.init.zeros_(head.bias)
+
+    def forward(self, embeddings: Tensor) -> list[Tensor]:
+        """Logits [(B, C)] * K of embeddings (B, K, P), or of one feature (B, P) for all labels."""
+        if embeddings.ndim == 2:
+            return [head(embeddings) for head in self.heads]
+        return [head(embeddings[:, label]) for label, head in enumerate(self.heads)]
+
+
+def of_equal_length(embeddings: Tensor, normed: bool) -> Tensor:
+    """Embeddings (..., P) brought to the length sqrt(P), which those of a layer norm have already.
+
+    Differs from the paper: it does not say how embeddings without a layer norm are compared with
+    prototypes; so they are compared by direction, like all others.
+    """
+    return embeddings if normed else F.normalize(embeddings, dim=-1) * embeddings.shape[-1] ** 0.5
+
+
+def label_loss(
+    logits: Sequence[Tensor], targets: Tensor, reduction: str = "mean"
+) -> tuple[Tensor, list[Tensor]]:
+    """Cross-entropy over all labels, and of each label.
+
+    Source: Wang et al. 2025, equation 6, a sum over the labels; the release takes their mean.
+
+    Args:
+        logits: [(B, C)] * K.
+        targets: (B, K) class of each label; -1 where unknown, which does not count.
+        reduction: "mean" or "sum" over the labels.
+
+    Returns:
+        The loss, and K losses; a label that nobody knows in this batch has a loss of zero.
+    """
+    terms = []
+    for label, rows in enumerate(logits):
+        known = targets[:, label] >= 0
+        # 0 / 1 without known targets: a zero with gradient, not NaN.
+        total = F.cross_entropy(rows.float(), targets[:, label], ignore_index=-1, reduction="sum")
+        terms.append(total / known.sum().clamp(min=1))
+    stacked = torch.stack(terms)
+    return stacked.sum() if reduction == "sum" else stacked.mean(), terms

@@ -1,0 +1,1 @@
+"""The numbers that the paper printed, with what is known to be wrong in them."""

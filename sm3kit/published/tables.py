@@ -1,0 +1,141 @@
+"""Finds published numbers by name: table, row, metric and label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from sm3kit.core.errors import UnknownName
+from sm3kit.core.names import unknown
+from sm3kit.published.rows import MEAN, Cell, Label, Published, Row, Table
+
+DATA = resources.files("sm3kit") / "published"
+
+
+def published(table: str, row: str) -> Row:
+    """The row of a table, by their names in the paper or by an alias, in any case.
+
+    Raises:
+        UnknownName: no such table, or no such row in it.
+    """
+    found: Table = _named("published table", table, load().tables)
+    named: Row = _named(f"row in table {found.name}", row, found.rows)
+    return named
+
+
+def for_recipe(recipes: Iterable[str], metric: str = "auc") -> Row | None:
+    """The row with this metric that the last of the recipes makes which has one, else None.
+
+    The numbers of the row are for its own `dataset` and `split`; whether these are the user's,
+    the caller has to look.
+
+    Args:
+        recipes: names in order, such as the `recipe` of a variant.
+        metric: `auc` for Tables 1 to 5, `mean_rank` for Table 6.
+
+    Raises:
+        UnknownName: no table has such a metric.
+    """
+    key = load().spellings.get(metric.lower(), metric)
+    if key not in load().metrics:
+        raise UnknownName(unknown("published metric", metric, load().metrics))
+    rows = [row for table in load().tables.values() for row in table.rows.values()]
+    made = {row.recipe: row for row in rows if row.recipe and key in row.cells}
+    return next((made[name] for name in reversed(list(recipes)) if name in made), None)
+
+
+@cache
+def load() -> Published:
+    """All published tables, read once from the package."""
+    paper = _read("paper.yaml")
+    labels = {
+        name: Label(name, counts.pop("reported"), counts)
+        for name, counts in paper["labels"].items()
+    }
+    spellings = {alias.lower(): MEAN for alias in paper["mean_aliases"]}
+    spellings |= {name.lower(): name for name in (MEAN, *labels)}
+    for name, about in paper["metrics"].items():
+        spellings |= {alias.lower(): name for alias in (name, *about.get("aliases", ()))}
+    shared = {"dataset": paper["dataset"], "spellings": spellings}
+    files = sorted(one.name for one in DATA.iterdir() if one.name.startswith("table_"))
+    tables = [_table(_read(name), shared, labels, paper["metrics"]) for name in files]
+    return Published(
+        paper["citation"], paper["dataset"], paper["metrics"], labels, _filled(tables), spellings
+    )
+
+
+def _read(name: str) -> dict[str, Any]:
+    settings: dict[str, Any] = yaml.safe_load((DATA / name).read_bytes())
+    return settings
+
+
+def _table(
+    content: dict[str, Any],
+    shared: Mapping[str, Any],
+    labels: Iterable[str],
+    metrics: Mapping[str, Mapping[str, Any]],
+) -> Table:
+    """A table from its file; `shared` is what all rows of all tables have."""
+    about = {one.name for one in fields(Row)}
+    rows = {}
+    for name, given in content["rows"].items():
+        cells = {
+            metric: _columns(given.get(metric), labels, metrics[metric]["decimals"])
+            for metric in content["metrics"]
+        }
+        own = {key: value for key, value in given.items() if key in about}
+        settings = {**shared, **content["defaults"], **own, "cells": cells}
+        rows[name] = Row(table=content["name"], name=name, **_frozen(settings))
+    kept = {one: content.get(one, ()) for one in ("metrics", "remarks", "aliases")}
+    return Table(name=content["name"], title=content["title"], rows=rows, **_frozen(kept))
+
+
+def _frozen(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(one) if isinstance(one, list) else one for key, one in settings.items()}
+
+
+def _columns(given: Any, labels: Iterable[str], decimals: int) -> dict[str, Cell]:
+    """{label or mean: cell}; a lone number is the mean."""
+    columns = given if isinstance(given, dict) else {MEAN: given}
+    cells = {}
+    for name in (MEAN, *labels):
+        one = columns.get(name)
+        settings = one if isinstance(one, dict) else {"printed": one}
+        cells[name] = Cell(**settings, decimals=decimals)
+    return cells
+
+
+def _filled(tables: Iterable[Table]) -> dict[str, Table]:
+    """The tables, their rows filled up from the rows that they are the same as."""
+    found = {table.name: table for table in tables}
+    for table in found.values():
+        rows = dict(table.rows)
+        for name, row in rows.items():
+            if row.same_as:
+                other = found[row.same_as["table"]].rows[row.same_as["row"]]
+                rows[name] = replace(row, cells=_merged(row.cells, other.cells))
+        found[table.name] = replace(table, rows=rows)
+    return found
+
+
+def _merged(
+    own: Mapping[str, Mapping[str, Cell]], other: Mapping[str, Mapping[str, Cell]]
+) -> dict[str, dict[str, Cell]]:
+    """All cells of the other row, but for those that have a number of their own."""
+    merged = {metric: dict(columns) for metric, columns in other.items()}
+    for metric, columns in own.items():
+        merged[metric] |= {label: cell for label, cell in columns.items() if cell.value is not None}
+    return merged
+
+
+def _named(noun: str, name: str, known: Mapping[str, Any]) -> Any:
+    """What is known under a name or an alias."""
+    spellings = {alias.lower(): one for one in known.values() for alias in (one.name, *one.aliases)}
+    if name.lower() not in spellings:
+        raise UnknownName(unknown(noun, name, known))
+    return spellings[name.lower()]

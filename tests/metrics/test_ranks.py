@@ -1,0 +1,54 @@
+"""Ranks of partners, and galleries without an image twice."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sm3kit.metrics.ranks import first_of_each, rank_summary
+
+
+def test_ranks_by_hand():
+    """A tie of two at the top is at 1.5, which is not the first place."""
+    assert rank_summary(np.array([1, 1.5, 5, 5.5, 7, 1])) == pytest.approx(
+        {
+            "mean_rank": 3.5,
+            "median_rank": 3.25,
+            "acc@1": 2 / 6,
+            "acc@5": 4 / 6,
+            "n": 6,
+            "chance": 3.5,
+        }
+    )
+
+
+def test_partners_that_all_find_each_other():
+    found = rank_summary(np.ones(413))
+    assert (found["mean_rank"], found["median_rank"], found["acc@1"]) == (1, 1, 1)
+    assert found["chance"] == 207
+
+
+def test_a_collapsed_space_is_at_chance():
+    found = rank_summary(np.full(100, 50.5))
+    assert found["mean_rank"] == found["median_rank"] == found["chance"]
+    assert found["acc@1"] == found["acc@5"] == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_rank_at_all():
+    found = rank_summary(np.array([]))
+    assert found.pop("n") == 0
+    assert all(math.isnan(value) for value in found.values())
+
+
+def test_studies_that_share_an_image_with_an_earlier_one_go():
+    studies = [["a", "b"], ["c", "d"], ["b", "e"], ["f", "f"], ["e", "g"], [], ["h"]]
+    assert first_of_each(studies) == [0, 1, 3, 5, 6]
+
+
+def test_no_image_is_left_twice():
+    rng = np.random.default_rng(0)
+    studies = [[str(key) for key in rng.integers(60, size=2)] for _ in range(50)]
+    kept = [set(studies[index]) for index in first_of_each(studies)]
+    assert sum(map(len, kept)) == len(set().union(*kept))
+    assert first_of_each([]) == []
