@@ -34,12 +34,15 @@ ROOMS = {
     "nn": {"core"},
     "imaging": {"core"},
     "synthesis": {"core"},
-    "engine": {"core", "nn", "imaging", *BASES},
-    "ablation": {"core", "nn", "engine", *BASES},
-    "report": {"core", "nn", "engine", "ablation", *BASES},
-    "cli": {"core", "synthesis", "engine", "ablation", "report"},
+    "metrics": {"core"},
+    "published": {"core"},
+    "engine": {"core", "nn", "imaging", "metrics", *BASES},
+    "evaluation": {"core", "nn", "metrics", "published", "engine", *BASES},
+    "ablation": {"core", "nn", "metrics", "published", "engine", "evaluation", *BASES},
+    "report": {"core", "nn", "metrics", "published", "engine", "evaluation", "ablation", *BASES},
+    "cli": {"core", "synthesis", "published", "engine", "evaluation", "ablation", "report"},
     "api": {"core", *BASES},
-    "testing": {"core", "nn", *BASES},
+    "testing": {"core", "nn", "metrics", *BASES},
     "__main__": {"cli"},
 }
 FAMILY = {"core", "nn"}
@@ -51,13 +54,15 @@ LIBRARIES = {
     "nn": {"torch", "numpy"},
     "imaging": {"numpy", "cv2", "PIL"},
     "synthesis": {"numpy", "cv2"},
+    "metrics": {"numpy"},
+    "published": {"yaml"},
 }
 # Libraries that belong to few rooms.
 OWNERS = {
     "timm": {"backbones"},
     "lightly": {"objectives"},
     "faiss": {"clusterers"},
-    "pytorch_lightning": {"engine"},
+    "pytorch_lightning": {"engine", "evaluation.supervised"},
     "click": {"cli"},
     "rich": {"cli", "engine.progress"},
     "matplotlib": {"report"},

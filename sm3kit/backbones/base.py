@@ -20,3 +20,7 @@ class Backbone(nn.Module):
     def forward(self, view: Tensor) -> Tensor:
         """Features (B, D) of views (B, C, H, W), normalised float."""
         raise NotImplementedError
+
+    def stem(self) -> list[nn.Parameter]:
+        """The weights before the first block; fine-tuning of the layers leaves them as they are."""
+        return []

@@ -12,7 +12,7 @@ from typing import Any
 import timm
 import torch
 from safetensors import SafetensorError
-from timm.models import load_state_dict
+from timm.models import group_parameters, load_state_dict
 from torch import Tensor, nn
 
 from sm3kit.backbones.base import Backbone
@@ -81,6 +81,15 @@ class Timm(Backbone):
         """Pooled features (B, D) of views (B, C, H, W)."""
         features: Tensor = self.model(view)
         return features
+
+    def stem(self) -> list[nn.Parameter]:
+        """The weights that timm's own grouping puts before the first block."""
+        matcher = getattr(self.model, "group_matcher", None)
+        if matcher is None:
+            return []
+        groups = group_parameters(self.model, matcher(coarse=True))
+        first = groups[min(groups)]
+        return [self.model.get_parameter(name) for name in first]
 
 
 @contextmanager

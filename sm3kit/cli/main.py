@@ -16,6 +16,8 @@ from sm3kit.core.names import suggestion
 # name -> (module:attribute, help line); the lines stand here so that --help imports nothing.
 COMMANDS = {
     "pretrain": ("sm3kit.cli.pretrain:pretrain", "Pre-train on images without labels."),
+    "evaluate": ("sm3kit.cli.evaluate:evaluate", "Measure what the networks of a run are worth."),
+    "ablate": ("sm3kit.cli.ablate:ablate", "Run a grid of variants and make its tables."),
     "data": ("sm3kit.cli.data:data", "Check your data, or write synthetic ones."),
     "plugins": ("sm3kit.cli.plugins:plugins", "List and show plugins."),
 }

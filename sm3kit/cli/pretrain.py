@@ -11,6 +11,7 @@ import click
 from sm3kit.cli.settings import (
     console,
     data_option,
+    feature_cache,
     image_cache,
     map_option,
     parsed_map,
@@ -50,10 +51,35 @@ from sm3kit.core.errors import VariantError
     "--modality", multiple=True, metavar="NAME", help="Use only this modality; may be repeated."
 )
 @click.option(
-    "--stage", type=click.Choice(["mmssl"]), help="mmssl: stage 1, multi-modality pre-training."
+    "--relation",
+    metavar="NAME",
+    help="How the labels of stage 2 know of each other: none, proj, msa, tel, te, or a plugin.",
+)
+@click.option(
+    "--clusterer",
+    metavar="NAME",
+    help="What makes pseudo-labels: faiss, sklearn, torch, release, sinkhorn, or a plugin.",
+)
+@click.option(
+    "--stage",
+    type=click.Choice(["both", "mmssl", "mlssl"]),
+    help="mmssl: multi-modality SSL, stage 1. mlssl: multi-label SSL, stage 2, on the networks of "
+    "--init or --weights.",
+)
+@click.option(
+    "--init",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="RUN",
+    help="Start from the networks of an earlier run.",
 )
 @click.option(
     "--epochs", type=click.IntRange(0), help="Passes over the studies; 0 keeps the initial weights."
+)
+@click.option("--mlssl-epochs", type=click.IntRange(0), help="Passes of stage 2.")
+@click.option(
+    "--feature-views",
+    type=click.IntRange(0),
+    help="Views of each study that stage 2 encodes once; 0 encodes new ones in every epoch.",
 )
 @click.option("--batch-size", type=int, help="Studies per step and device.")
 @click.option(
@@ -78,7 +104,7 @@ from sm3kit.core.errors import VariantError
     help="The run folder; a new one under runs/ by itself.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
-@click.option("--no-cache", is_flag=True, help="Decode images anew every time.")
+@click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
 def pretrain(
     rename: tuple[str, ...],
     options: tuple[str, ...],
@@ -89,11 +115,13 @@ def pretrain(
 ) -> None:
     """Pre-train on images without labels.
 
-    Without options: SimCLR within each modality and a cross-modal contrast, on the built-in
-    synthetic studies, in about a minute.
+    Without options, on the built-in synthetic studies in about a minute: SimCLR within each
+    modality and a contrast across them (stage 1), then pseudo-labels that know of each other
+    (stage 2).
 
     \b
       sm3kit pretrain --objective simclr --fusion sep_sep --data manifest:my.csv
+      sm3kit pretrain --stage mlssl --init runs/one --relation msa
       sm3kit pretrain --recipe byol --data derm7pt:release_v0 --seed 1
       sm3kit pretrain --resume --out runs/simclr-sep_sep-seed0
     """
@@ -123,7 +151,9 @@ def pretrain(
     reporter = Reporter(console(quiet=not is_first_process()))
     reporter.say(f"sm3kit {__version__}, {why}")
     reporter.say(f"run      {folder}")
-    outcome = run_pretraining(variant, folder, reporter, image_cache(no_cache), resume)
+    outcome = run_pretraining(
+        variant, folder, reporter, image_cache(no_cache), resume, feature_cache(no_cache)
+    )
     for split, spaces in outcome.ranks.items():
         for space, ranks in spaces.items():
             for direction, (rank, pairs) in ranks.items():

@@ -13,6 +13,7 @@ from sm3kit.core.errors import OptionError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sm3kit.engine.feature_cache import FeatureCache
     from sm3kit.engine.image_cache import ImageCache
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,3 +93,11 @@ def image_cache(no_cache: bool) -> ImageCache:
     from sm3kit.engine.image_cache import ImageCache
 
     return ImageCache(None if no_cache else Path(cache_root()) / "images")
+
+
+def feature_cache(no_cache: bool) -> FeatureCache:
+    """The user's feature cache, or one that keeps nothing."""
+    from sm3kit.core.files import cache_root
+    from sm3kit.engine.feature_cache import FeatureCache
+
+    return FeatureCache(None if no_cache else Path(cache_root()) / "features")

@@ -13,7 +13,40 @@ from sm3kit.core.names import unknown
 from sm3kit.core.options import Option, convert
 
 # What may differ when a run goes on: it says how to compute, or how far, not what.
-RESUMABLE = ("recipe", "epochs", "devices", "num_nodes", "workers", "monitor_every")
+RESUMABLE = (
+    "recipe",
+    "stage",
+    "epochs",
+    "mlssl_epochs",
+    "devices",
+    "num_nodes",
+    "workers",
+    "monitor_every",
+    "protocol",
+    "evaluate",
+)
+# What only stage 2 depends on: free for a run that has not come to it.
+OF_STAGE_2 = (
+    "relation",
+    "clusterer",
+    "pseudo_labels",
+    "clusters",
+    "mlssl_epochs",
+    "mlssl_batch_size",
+    "mlssl_lr",
+    "mlssl_weight_decay",
+    "mlssl_eps",
+    "mlssl_views",
+    "feature_views",
+    "bank",
+    "label_loss",
+    "temperature",
+    "freeze_prototypes",
+    "bn_leak",
+)
+# One view per study, with less colour change and neither greyscale nor blur: the release.
+MLSSL_VIEWS = {"views": 1, "jitter": 0.5, "grayscale": 0.0, "blur": 0.0}
+TABLES = ("options", "map", "mlssl_views", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -29,7 +62,10 @@ class Variant:
         weights: "imagenet", "none" or a file.
         objective: objectives by name.
         fusion: fusion by name.
-        stage: "mmssl", stage 1.
+        relation: how label embeddings know of each other, by name; stage 2.
+        clusterer: what makes pseudo-labels, by name; stage 2.
+        stage: "mmssl" (stage 1), "mlssl" (stage 2 alone), or "both".
+        init: the folder of a run to start from, instead of `weights`.
         splits: the splits that pre-training sees; the paper's is train alone.
         epochs: passes over the studies; 0 keeps the initial weights, as a baseline.
         batch_size: studies per step and device.
@@ -49,6 +85,23 @@ class Variant:
         num_nodes: machines.
         workers: processes that prepare views; -1 chooses.
         monitor_every: epochs between two looks at the validation pairs; 0 is never.
+        pseudo_labels: K of stage 2; 0 takes the labels of the data.
+        clusters: of each pseudo-label; 0 takes as many as the label has classes.
+        mlssl_epochs: passes of stage 2 over the studies.
+        mlssl_batch_size: studies per step of stage 2.
+        mlssl_lr, mlssl_weight_decay, mlssl_eps: of AdamW in stage 2.
+        mlssl_views: options of the modalities that differ in stage 2.
+        feature_views: views of each study that stage 2 encodes once and draws from in every
+            epoch; 0 encodes new views in every epoch, as the paper does.
+        bank: "memory" clusters what the steps of the epoch before left, as the release does;
+            "fresh" embeds all studies anew before they are clustered.
+        label_loss: "mean" of the labels' losses, as in the release, or their "sum", equation 6.
+        temperature: T, by which the logits of stage 2 are divided.
+        freeze_prototypes: prototypes stay the centroids during an epoch, as in DeepCluster-v2.
+        bn_leak: the first pass of stage 2 still moves the frozen networks' batch statistics, as
+            in the release.
+        protocol: how the run is evaluated if nothing else is said.
+        evaluate: {protocol: {setting: value}} where its evaluation differs from the defaults.
         options: {plugin: {option: value}}, only what was set.
     """
 
@@ -60,7 +113,10 @@ class Variant:
     weights: str = "imagenet"
     objective: tuple[str, ...] = ("simclr",)
     fusion: str = "sep_sep"
-    stage: Literal["mmssl"] = "mmssl"
+    relation: str = "tel"
+    clusterer: str = "faiss"
+    stage: Literal["both", "mmssl", "mlssl"] = "both"
+    init: str = ""
     splits: tuple[Literal["train", "val", "test"], ...] = ("train",)
     epochs: int = 400
     batch_size: int = 96
@@ -79,6 +135,22 @@ class Variant:
     num_nodes: int = 1
     workers: int = -1
     monitor_every: int = 5
+    pseudo_labels: int = 0
+    clusters: int = 0
+    mlssl_epochs: int = 150
+    mlssl_batch_size: int = 256
+    mlssl_lr: float = 1e-4
+    mlssl_weight_decay: float = 0.05
+    mlssl_eps: float = 1e-8
+    mlssl_views: dict[str, Any] = field(default_factory=lambda: dict(MLSSL_VIEWS))
+    feature_views: int = 8
+    bank: Literal["memory", "fresh"] = "memory"
+    label_loss: Literal["mean", "sum"] = "mean"
+    temperature: float = 1.0
+    freeze_prototypes: bool = False
+    bn_leak: bool = False
+    protocol: Literal["probe", "finetune", "knn"] = "probe"
+    evaluate: dict[str, dict[str, Any]] = field(default_factory=dict)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def changed(self, changes: Mapping[str, Any], source: str) -> Variant:
@@ -98,24 +170,16 @@ class Variant:
         for name, value in changes.items():
             if name not in known:
                 raise VariantError(f"{source}: {unknown('setting', str(name), known)}")
-            if name in ("options", "map") and not isinstance(value, Mapping):
+            if name in TABLES and not isinstance(value, Mapping):
                 raise VariantError(f"{source}: {name} wants a table, not {value!r}.")
-            if name == "options":
-                values[name] = self._merged_options(value, source)
-            elif name == "map":
-                values[name] = {**self.map, **value}
+            if name in ("options", "evaluate"):
+                values[name] = _merged(getattr(self, name), value, f"{source}: {name}")
+            elif name in TABLES:
+                values[name] = {**getattr(self, name), **value}
             else:
                 option = Option(name, hints[name], getattr(self, name))
                 values[name] = convert(option, value, source)
         return dataclasses.replace(self, **values)
-
-    def _merged_options(self, more: Mapping[str, Any], source: str) -> dict[str, dict[str, Any]]:
-        merged = {plugin: dict(values) for plugin, values in self.options.items()}
-        for plugin, values in more.items():
-            if not isinstance(values, Mapping):
-                raise VariantError(f"{source}: options of {plugin!r} want a table, not {values!r}.")
-            merged.setdefault(plugin, {}).update(values)
-        return merged
 
     def differences(self, other: Variant) -> dict[str, tuple[Any, Any]]:
         """Settings that differ between two variants and may not, when a run goes on.
@@ -149,6 +213,17 @@ class Variant:
         """Plain lists, tables and values, ready for YAML."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
         return plain
+
+
+def _merged(
+    base: Mapping[str, Mapping[str, Any]], more: Mapping[str, Any], source: str
+) -> dict[str, dict[str, Any]]:
+    merged = {owner: dict(values) for owner, values in base.items()}
+    for owner, values in more.items():
+        if not isinstance(values, Mapping):
+            raise VariantError(f"{source} of {owner!r} want a table, not {values!r}.")
+        merged.setdefault(owner, {}).update(values)
+    return merged
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,9 @@ from typing import Any
 from torch import nn
 
 from sm3kit.backbones.base import Backbone
+from sm3kit.clusterers.base import Clusterer
 from sm3kit.core.errors import OptionError, VariantError
+from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
@@ -19,6 +21,7 @@ from sm3kit.engine.pool import Pool, open_pool
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
 from sm3kit.objectives.base import Objective
+from sm3kit.relations.base import Relation
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,10 @@ def resolved(variant: Variant) -> Variant:
         SM3Error: unknown names or options, or values of another type.
     """
     options = {owner: dict(values) for owner, values in variant.options.items()}
-    used = [("fusions", variant.fusion), ("backbones", _provider(variant)[0])]
+    used = [("fusions", variant.fusion), ("backbones", provider_and_model(variant)[0])]
     used += [("objectives", name) for name in (*variant.objective, *_implied(variant))]
+    if variant.stage != "mmssl":
+        used += [("relations", variant.relation), ("clusterers", variant.clusterer)]
     for family, name in used:
         component = registry(family).get(name)
         owner = f"{registry(family).kind.noun} {name!r}"
@@ -78,8 +83,7 @@ def build_pool(variant: Variant) -> Pool:
         rename=variant.map,
         options=variant.options,
     )
-    families = ("backbones", "objectives", "fusions", "modalities", "datasets")
-    plugins = {name for family in families for name in registry(family).names()}
+    plugins = {name for family in KINDS for name in registry(family).names()}
     # Options of plugins that are not used are no mistake: a recipe may set them.
     known = plugins | {name for source in pool.sources for name in source.every_name}
     for owner in variant.options:
@@ -91,7 +95,7 @@ def build_pool(variant: Variant) -> Pool:
 
 def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
     """The backbone of one modality; a bare model name means timm."""
-    provider, model = _provider(variant)
+    provider, model = provider_and_model(variant)
     component = registry("backbones").get(provider)
     options = bind(component, f"backbone {provider!r}", variant.options.get(provider, {}))
     backbone: Backbone = component(model, channels, **{"weights": variant.weights, **options})
@@ -111,7 +115,7 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
         for name, modality in modalities.items()
     }
     widths = {name: backbone.width for name, backbone in backbones.items()}
-    fusion: Fusion = _build(variant, "fusions", variant.fusion, widths)
+    fusion = build_fusion(variant, widths)
     components = {name: registry("objectives").get(name) for name in variant.objective}
     within = [name for name, component in components.items() if component.on == "modality"]
     across = [name for name, component in components.items() if component.on == "streams"]
@@ -137,6 +141,24 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
     )
 
 
+def build_fusion(variant: Variant, widths: Mapping[str, int]) -> Fusion:
+    """The fusion over features of the given width per modality."""
+    fusion: Fusion = _build(variant, "fusions", variant.fusion, widths)
+    return fusion
+
+
+def build_relation(variant: Variant, width: int, labels: int) -> Relation:
+    """The relation between K labels on joint features of a width."""
+    relation: Relation = _build(variant, "relations", variant.relation, width, labels)
+    return relation
+
+
+def build_clusterer(variant: Variant) -> Clusterer:
+    """What makes the pseudo-labels."""
+    clusterer: Clusterer = _build(variant, "clusterers", variant.clusterer)
+    return clusterer
+
+
 def modules(parts: Stage1) -> nn.ModuleDict:
     """All networks of stage 1 under the names that checkpoints use."""
     return nn.ModuleDict(
@@ -151,7 +173,7 @@ def modules(parts: Stage1) -> nn.ModuleDict:
     )
 
 
-def _provider(variant: Variant) -> tuple[str, str]:
+def provider_and_model(variant: Variant) -> tuple[str, str]:
     """Provider and model of the backbone; a bare model name means timm."""
     provider, _, model = variant.backbone.rpartition("/")
     known = registry("backbones").names()

@@ -16,6 +16,8 @@ from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.pool import Case, Pool
 from sm3kit.modalities.base import Image
 
+EVALUATION = -1  # The epoch that stands for the evaluation view.
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -34,6 +36,13 @@ class Batch:
     labels: Tensor
     index: Tensor
     group: Tensor
+
+    unit = "images"
+
+    @property
+    def count(self) -> int:
+        """The number of views in it."""
+        return sum(len(view) for each in self.views.values() for view in each)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch on a device."""
@@ -84,7 +93,7 @@ class StudyViews(Dataset[Item]):
         for name, path in case.images.items():
             image = self.cache.get(path, self.pool.readers[case.source][name])
             modality = self.pool.modalities[name]
-            if epoch < 0:
+            if epoch == EVALUATION:
                 views[name] = [modality.eval_view(image)]
             else:
                 entropy = [self.seed, epoch, index, crc32(name.encode())]
@@ -140,6 +149,7 @@ class EpochBatches:
         pad_to: "pad" repeats studies until the last batch divides by this.
         rank, world: this process, and how many there are; all get batches of equal length.
         first_epoch: the epoch that a resumed training begins with.
+        least: studies that a batch must have, or it is left out.
     """
 
     def __init__(
@@ -153,9 +163,11 @@ class EpochBatches:
         rank: int = 0,
         world: int = 1,
         first_epoch: int = 0,
+        least: int = 2,
     ) -> None:
         self.count, self.batch_size, self.seed = count, batch_size, seed
         self.last, self.pad_to, self.rank, self.world = last, pad_to, rank, world
+        self.least = least
         self.first_epoch = self.epoch = first_epoch
         # Lightning looks for `set_epoch` on the sampler of a batch sampler.
         self.sampler = self
@@ -185,7 +197,7 @@ class EpochBatches:
         batches = [order[start : start + whole] for start in range(0, len(order), whole)]
         mine = [batch[self.rank :: self.world] for batch in batches]
         # One study alone has nothing to be compared with.
-        return [batch for batch in mine if len(batch) > 1]
+        return [batch for batch in mine if len(batch) >= self.least]
 
 
 def train_loader(
@@ -201,15 +213,19 @@ def train_loader(
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(batches.seed),
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread_each,
     )
 
 
 def eval_loader(
-    dataset: StudyViews, batch_size: int, modalities: Sequence[str], workers: int = 0
+    dataset: StudyViews,
+    batch_size: int,
+    modalities: Sequence[str],
+    workers: int = 0,
+    epoch: int = EVALUATION,
 ) -> DataLoader[Item]:
-    """The loader of the evaluation views, in order."""
-    places = [(-1, index) for index in range(len(dataset))]
+    """The loader of the evaluation views, or of the views of an epoch, in order."""
+    places = [(epoch, index) for index in range(len(dataset))]
     return DataLoader(
         dataset,
         batch_size=batch_size,
@@ -218,11 +234,12 @@ def eval_loader(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(0),
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread_each,
     )
 
 
-def _one_thread(worker: int) -> None:
+def one_thread_each(worker: int) -> None:
+    """Lets each worker use one thread: there are as many workers as cores."""
     torch.set_num_threads(1)
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from pathlib import Path
 
+from sm3kit.core.errors import SM3Error
+
+GIB = 2**30
+DEFAULT_GIB = 20
 STALE = 3600  # Seconds after which a half-written file has lost its writer.
 
 
@@ -52,3 +57,22 @@ class BoundedFolder:
                 elif one.st_mtime < time.time() - STALE:
                     path.unlink()
         return found
+
+
+def chosen_limit() -> int:
+    """The most bytes in a cache folder: SM3KIT_CACHE_LIMIT, in GiB, else 20 GiB.
+
+    Raises:
+        SM3Error: SM3KIT_CACHE_LIMIT is not a number.
+    """
+    text = os.environ.get("SM3KIT_CACHE_LIMIT", "") or str(DEFAULT_GIB)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not 0 <= limit < math.inf:
+        raise SM3Error(
+            f"SM3KIT_CACHE_LIMIT wants a number of GiB, not {text!r}. Without it, it is "
+            f"{DEFAULT_GIB}."
+        )
+    return int(limit * GIB)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.files import whole_file
 from sm3kit.core.variant import Variant
 from sm3kit.engine.assemble import resolved
-from sm3kit.engine.mmssl import MultiModalSSL
+from sm3kit.engine.resumption import with_stage2_of
 from sm3kit.engine.run import REMEDY, Run
+from sm3kit.engine.stage import Stage
 
 FORMAT = 1
+DOWNSTREAM = ("backbones.", "fusion.", "relation.", "prototypes.")
 
 
 class KeepLast(pl.Callback):
@@ -35,28 +38,29 @@ class KeepLast(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the checkpoint if it is due."""
-        assert isinstance(pl_module, MultiModalSSL)
+        module = cast(Stage, pl_module)
         start = time.monotonic()
-        final = pl_module.epoch + 1 >= pl_module.variant.epochs
+        final = module.epoch + 1 >= module.epochs
         due = (start - self.last_written) * self.share >= self.cost
         if not (final or due) or not trainer.is_global_zero:
             return
-        write_checkpoint(self.run.last, checkpoint(trainer, pl_module, self.data_hash))
+        write_checkpoint(self.run.last, checkpoint(trainer, module, self.data_hash))
         self.last_written = time.monotonic()
         self.cost = self.last_written - start
 
 
-def checkpoint(trainer: pl.Trainer, module: MultiModalSSL, data_hash: str) -> dict[str, Any]:
+def checkpoint(trainer: pl.Trainer, module: Any, data_hash: str) -> dict[str, Any]:
     """Everything to go on with: tensors and plain values only."""
     return {
         "format": FORMAT,
-        "stage": "mmssl",
+        "stage": module.stage,
         "epochs_done": module.epoch + 1,
         "variant": module.variant.as_dict(),
         "data_hash": data_hash,
         "model": module.state_dict(),
         "optimiser": trainer.optimizers[0].state_dict(),
         "precision": trainer.precision_plugin.state_dict(),
+        **module.extra,
     }
 
 
@@ -100,6 +104,8 @@ def read_last(run: Run, variant: Variant, data_hash: str) -> dict[str, Any] | No
         return None
     content = read_checkpoint(run.last)
     stored = resolved(Variant().changed(content["variant"], str(run.last)))
+    if content["stage"] == "mmssl":
+        stored = with_stage2_of(stored, variant)
     said = stored.contradiction(variant)
     if said:
         raise CheckpointError(
@@ -115,7 +121,7 @@ def read_last(run: Run, variant: Variant, data_hash: str) -> dict[str, Any] | No
     return content
 
 
-def load_weights(module: MultiModalSSL, state: dict[str, Tensor], path: Path) -> None:
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Puts the weights of a checkpoint into a module.
 
     Raises:
@@ -128,26 +134,27 @@ def load_weights(module: MultiModalSSL, state: dict[str, Tensor], path: Path) ->
         raise CheckpointError(f"The checkpoint {path} is of another network: {reason}") from error
 
 
-def write_model(run: Run, module: MultiModalSSL, data_hash: str) -> None:
-    """Writes what stage 2 and downstream need: `mmssl.ckpt`, then `model.safetensors`."""
-    networks = {name: value.cpu() for name, value in module.networks.state_dict().items()}
-    record = {
-        "format": FORMAT,
-        "stage": "mmssl",
-        "epochs_done": module.variant.epochs,
-        "variant": module.variant.as_dict(),
-        "data_hash": data_hash,
-        "model": networks,
-    }
-    write_checkpoint(run.mmssl, record)
+def write_stage(
+    run: Run,
+    path: Path,
+    networks: Mapping[str, Tensor],
+    record: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a finished stage: its checkpoint, then `model.safetensors`.
+
+    Args:
+        run: the run folder.
+        path: of the checkpoint, `mmssl.ckpt` or `mlssl.ckpt`.
+        networks: all weights by name.
+        record: what the model file says of itself; plain values.
+        more: tensors that the checkpoint alone keeps.
+    """
+    weights = {name: value.detach().cpu() for name, value in networks.items()}
+    facts = {"format": FORMAT, **record}
+    write_checkpoint(path, {**facts, "model": weights, **(more or {})})
     kept = {
-        name: value.contiguous()
-        for name, value in networks.items()
-        if name.startswith(("backbones.", "fusion."))
-    }
-    facts = {
-        "format": "pt",
-        "sm3kit": json.dumps({k: v for k, v in record.items() if k != "model"}),
+        name: value.contiguous() for name, value in weights.items() if name.startswith(DOWNSTREAM)
     }
     with whole_file(run.model, REMEDY) as part:
-        save_file(kept, part, metadata=facts)
+        save_file(kept, part, metadata={"format": "pt", "sm3kit": json.dumps(facts)})

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sm3kit.engine.batches import Batch
-from sm3kit.engine.mmssl import MultiModalSSL
+from sm3kit.engine.extractor import Extractor
 from sm3kit.nn.monitors import partner_ranks
 
 
@@ -30,16 +30,14 @@ class Encoded:
 
 
 @torch.no_grad()
-def encoded(module: MultiModalSSL, batches: Iterable[Batch]) -> Encoded:
+def encoded(extractor: Extractor, batches: Iterable[Batch]) -> Encoded:
     """Encodes batches of evaluation views; the networks are in eval mode meanwhile."""
-    training = module.training
-    module.eval()
-    parts: list[Encoded] = []
+    training = extractor.training
+    extractor.eval()
     try:
-        for batch in batches:
-            parts.append(_encoded(module, batch))
+        parts = [_encoded(extractor, batch) for batch in batches]
     finally:
-        module.train(training)
+        extractor.train(training)
     return Encoded(
         _joined([part.features for part in parts]),
         _joined([part.streams for part in parts]),
@@ -47,17 +45,10 @@ def encoded(module: MultiModalSSL, batches: Iterable[Batch]) -> Encoded:
     )
 
 
-def _encoded(module: MultiModalSSL, batch: Batch) -> Encoded:
-    device = module.device
-    fusion = module.parts.fusion
-    present = {name: mask.to(device) for name, mask in batch.present.items()}
-    features = {}
-    for name, mask in present.items():
-        features[name] = torch.zeros(len(mask), fusion.widths[name], device=device)
-        if mask.any():
-            views = {name: [batch.views[name][0].to(device)[mask]]}
-            features[name][mask] = module.encode(views, module.parts.backbones)[name][0]
-    streams = fusion({name: [rows] for name, rows in features.items()}, present)
+def _encoded(extractor: Extractor, batch: Batch) -> Encoded:
+    present = {name: mask.to(extractor.device) for name, mask in batch.present.items()}
+    features = extractor.features(batch)
+    streams = extractor.fusion({name: [rows] for name, rows in features.items()}, present)
     return Encoded(
         {name: rows.cpu() for name, rows in features.items()},
         {name: views[0].float().cpu() for name, views in streams.items()},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import math
 import os
 import stat
 import zlib
@@ -19,12 +18,10 @@ import numpy.lib.format as npy
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import whole_file
-from sm3kit.engine.bounded_folder import BoundedFolder
+from sm3kit.engine.bounded_folder import BoundedFolder, chosen_limit
 from sm3kit.imaging.layout import to_chw, to_hwc
 from sm3kit.modalities.base import Image, Modality
 
-GIB = 2**30
-DEFAULT_GIB = 20
 CHECKSUM = 4  # Bytes of CRC-32 behind the array; numpy.load does not mind them.
 LISTED = 5
 
@@ -58,7 +55,7 @@ class ImageCache:
 
     def __init__(self, root: Path | None, limit: int | None = None) -> None:
         self.root = root
-        self.limit = _chosen_limit() if limit is None else limit
+        self.limit = chosen_limit() if limit is None else limit
         self._folder = None if root is None else BoundedFolder(root, self.limit)
         self._digests: dict[str, tuple[State, str]] = {}
         self._entries: dict[tuple[str, str], _Entry] = {}
@@ -77,6 +74,11 @@ class ImageCache:
             with contextlib.suppress(SM3Error):
                 self._keep(path, state, modality, image)
         return image
+
+    def digest(self, path: str) -> str:
+        """A hash of the content of an image file; of names, sizes and times in a folder."""
+        state = _state(path)
+        return _folder_digest(path) if state is None else self._content(path, state) or ""
 
     def fill(
         self,
@@ -154,17 +156,23 @@ class ImageCache:
         self._entries[path, modality.reading] = entry
 
     def _file(self, path: str, state: State, modality: Modality) -> Path | None:
+        content = self._content(path, state)
+        if content is None:
+            return None  # `modality.read` says why.
+        key = hashlib.blake2b(f"{content} {modality.reading}".encode(), digest_size=20).hexdigest()
+        assert self.root is not None
+        return self.root / key[:2] / f"{key[2:]}.npy"
+
+    def _content(self, path: str, state: State) -> str | None:
         known = self._digests.get(path)
         if known is None or known[0] != state:
             try:
                 content = Path(path).read_bytes()
             except OSError:
-                return None  # `modality.read` says why.
+                return None
             known = state, hashlib.blake2b(content, digest_size=20).hexdigest()
             self._digests[path] = known
-        key = hashlib.blake2b(f"{known[1]} {modality.reading}".encode(), digest_size=20).hexdigest()
-        assert self.root is not None
-        return self.root / key[:2] / f"{key[2:]}.npy"
+        return known[1]
 
     def _remedy(self) -> str:
         return (
@@ -207,6 +215,14 @@ def _state(path: str) -> State | None:
     return (one.st_size, one.st_mtime_ns) if stat.S_ISREG(one.st_mode) else None
 
 
+def _folder_digest(path: str) -> str:
+    digest = hashlib.blake2b(path.encode(), digest_size=20)
+    for file in sorted(Path(path).rglob("*")):
+        one = file.stat()
+        digest.update(f"{file.name} {one.st_size} {one.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
 def _checked(file: Path, state: State) -> _Entry | None:
     """The entry in a cache file whose checksum holds; it counts as used now."""
     try:
@@ -242,17 +258,3 @@ def _listed(errors: list[DataError], count: int) -> str:
     if len(errors) > LISTED:
         lines.append(f"  and {len(errors) - LISTED:,} more.")
     return "\n".join(lines)
-
-
-def _chosen_limit() -> int:
-    text = os.environ.get("SM3KIT_CACHE_LIMIT", "") or str(DEFAULT_GIB)
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = math.nan
-    if not 0 <= limit < math.inf:
-        raise SM3Error(
-            f"SM3KIT_CACHE_LIMIT wants a number of GiB, not {text!r}. Without it, it is "
-            f"{DEFAULT_GIB}."
-        )
-    return int(limit * GIB)

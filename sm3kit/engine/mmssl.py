@@ -32,6 +32,8 @@ class MultiModalSSL(pl.LightningModule):
         optimiser_state: what the optimiser remembers of the epochs before.
     """
 
+    stage = "mmssl"
+
     def __init__(
         self,
         parts: Stage1,
@@ -57,11 +59,21 @@ class MultiModalSSL(pl.LightningModule):
         # What the monitors look at, (modality or stream) -> views of the last steps.
         self.seen: dict[str, list[list[Tensor]]] = {}
         self.last_terms: dict[str, Tensor] = {}
+        self.extra: dict[str, Any] = {}
 
     @property
     def epoch(self) -> int:
         """The epoch since the very beginning, from 0."""
         return self.first_epoch + self.current_epoch
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are in all."""
+        return self.variant.epochs
+
+    def total(self, terms: dict[str, float]) -> float:
+        """The loss that the mean terms of an epoch add up to."""
+        return sum(terms.values())
 
     def encode(
         self, views: Mapping[str, list[Tensor]], networks: Mapping[str, nn.Module]

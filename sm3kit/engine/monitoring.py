@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from sm3kit.engine.batches import Batch
+from sm3kit.core.variant import Variant
 from sm3kit.engine.encoding import encoded, mean_ranks
-from sm3kit.engine.mmssl import MultiModalSSL
+from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.run import Run
+from sm3kit.engine.stage import Row, Stage
 from sm3kit.nn.monitors import alignment, normalised_std, rankme, uniformity
 
-Row = dict[str, Any]
 COLLAPSED = 0.1
 
 
@@ -27,8 +27,8 @@ class Monitor(pl.Callback):
 
     Args:
         run: where metrics.csv lies.
-        rows: the rows of the epochs before a resumption.
-        validation: the validation studies as batches of evaluation views, or None.
+        rows: the rows of the epochs before.
+        look: gives more columns of an epoch, for the module of the stage.
         tell: called with each row, on the first process.
         warn: called with a sentence, at most once per modality.
     """
@@ -37,20 +37,20 @@ class Monitor(pl.Callback):
         self,
         run: Run,
         rows: list[Row],
-        validation: Any | None,
+        look: Callable[[Any], Row],
         tell: Callable[[Row], None],
         warn: Callable[[str], None],
     ) -> None:
-        self.run, self.rows, self.validation = run, rows, validation
+        self.run, self.rows, self.look = run, rows, look
         self.tell, self.warn = tell, warn
         self.warned: set[str] = set()
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
-        self.images, self.started = 0, 0.0
+        self.unit, self.done, self.started = "images", 0, 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock and the sums."""
-        self.sums, self.counts, self.images = {}, {}, 0
+        self.sums, self.counts, self.done = {}, {}, 0
         self.started = time.perf_counter()
 
     def on_train_batch_end(
@@ -58,34 +58,28 @@ class Monitor(pl.Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: Batch,
+        batch: Any,
         batch_idx: int,
     ) -> None:
         """Adds up the terms, on the device."""
-        assert isinstance(pl_module, MultiModalSSL)
-        for name, value in pl_module.last_terms.items():
+        module = cast(Stage, pl_module)
+        for name, value in module.last_terms.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
             self.counts[name] = self.counts.get(name, 0) + 1
-        views = [view for each in batch.views.values() for view in each]
-        self.images += sum(len(view) for view in views) * trainer.world_size
+        self.unit = batch.unit
+        self.done += batch.count * trainer.world_size
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Completes the row of this epoch."""
-        assert isinstance(pl_module, MultiModalSSL)
         if not trainer.is_global_zero:
             return
+        module = cast(Stage, pl_module)
         terms = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
         seconds = time.perf_counter() - self.started
-        epoch = pl_module.epoch + 1
-        row: Row = {"stage": "mmssl", "epoch": epoch, "loss": sum(terms.values()), **terms}
-        # Small matrices: threads would only wait for each other, and for the workers.
-        with one_thread():
-            row |= collapse(pl_module.seen)
-        row |= {"lr": pl_module.rate, "images_per_second": round(self.images / seconds, 1)}
-        every = pl_module.variant.monitor_every
-        due = every and (epoch % every == 0 or epoch == pl_module.variant.epochs)
-        if due and self.validation is not None:
-            row |= validation_ranks(pl_module, self.validation)
+        row: Row = {"stage": module.stage, "epoch": module.epoch + 1}
+        row |= {"loss": module.total(terms), **terms}
+        row |= {"lr": module.rate, f"{self.unit}_per_second": round(self.done / seconds, 1)}
+        row |= self.look(module)
         self.rows.append(row)
         self.run.write_metrics(self.rows)
         self.tell(row)
@@ -141,15 +135,21 @@ def collapse(seen: dict[str, list[list[Tensor]]]) -> Row:
     return row
 
 
-def validation_ranks(module: MultiModalSSL, batches: Any) -> Row:
+def validation_ranks(extractor: Extractor, batches: Any) -> Row:
     """Mean rank of the true partner among the validation pairs, per direction and space."""
-    found = encoded(module, batches)
+    found = encoded(extractor, batches)
     row: Row = {}
     for space, mark in (("projection", "*"), ("backbone", "")):
         for direction, (rank, count) in mean_ranks(found, space).items():
             row[f"rank/{direction}{mark}"] = rank
             row["rank/of"] = count
     return row
+
+
+def due(variant: Variant, epoch: int) -> bool:
+    """Whether the validation pairs are looked at after an epoch, from 1."""
+    every = variant.monitor_every
+    return bool(every) and (epoch % every == 0 or epoch == variant.epochs)
 
 
 def shown_rank(row: Row) -> float | None:

@@ -68,7 +68,7 @@ class Pool:
         sources: the data sets.
         modalities: {modality: how it is normalised and viewed}, from the first data set with it.
         readers: {modality: how it is read} for each data set.
-        labels: the labels of all data sets; with several, named `dataset/label`.
+        labels: the labels of all data sets; with several, named `dataset/label`, or `dataset2/label`.
         cases: {split: cases}.
     """
 
@@ -117,6 +117,7 @@ def open_pool(
     *,
     image_size: int,
     only: Sequence[str] = (),
+    among: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     options: Options | None = None,
 ) -> Pool:
@@ -126,6 +127,7 @@ def open_pool(
         specs: data sets, each `name` or `name:argument`.
         image_size: S of the views, in pixels.
         only: modalities to use; empty takes all.
+        among: modalities to use if the data have them; empty takes all.
         rename: {name in the pool: name in the data}; see `renamed`.
         options: {plugin or modality: {option: value}}.
 
@@ -139,7 +141,12 @@ def open_pool(
     for name in only:
         if name not in known:
             raise VariantError(unknown("modality", name, known))
-    chosen = [name for name in known if not only or name in only]
+    chosen = [n for n in known if (not only or n in only) and (not among or n in among)]
+    if not chosen:
+        raise DataError(
+            f"{', '.join(specs)} has the modalities {', '.join(known)}, and none of "
+            f"{', '.join(among)}. Rename one with --map."
+        )
     sources = [
         Source(
             spec,
@@ -195,9 +202,12 @@ def _same_channels(
 def _labels(sources: Sequence[Source]) -> tuple[list[LabelSpec], list[int]]:
     labels: list[LabelSpec] = []
     offsets: list[int] = []
-    for source in sources:
+    names = [source.spec.partition(":")[0] for source in sources]
+    for number, (source, name) in enumerate(zip(sources, names, strict=True)):
         offsets.append(len(labels))
-        prefix = f"{source.spec.partition(':')[0]}/" if len(sources) > 1 else ""
+        before = names[:number].count(name)
+        # The second manifest is manifest2.
+        prefix = f"{name}{before + 1 if before else ''}/" if len(sources) > 1 else ""
         labels += [
             LabelSpec(prefix + label.name, label.classes, label.reported)
             for label in source.dataset.labels

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.variant import Variant
-from sm3kit.engine import checkpoints
-from sm3kit.engine.assemble import Stage1, build_pool, build_stage1, modules, resolved
-from sm3kit.engine.batches import StudyViews, eval_loader, shares
-from sm3kit.engine.encoding import encoded, mean_ranks
-from sm3kit.engine.fitting import batches_of, fit
-from sm3kit.engine.hardware import (
-    check_devices,
-    chosen_workers,
-    is_first_process,
-    machine,
-    resolved_precision,
-)
+from sm3kit.engine import checkpoints, stage1, stage2
+from sm3kit.engine.assemble import Stage1, build_pool, modules, resolved
+from sm3kit.engine.batches import shares
+from sm3kit.engine.extractor import Extractor
+from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.engine.hardware import check_devices, chosen_workers, is_first_process, machine
 from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.mmssl import MultiModalSSL
+from sm3kit.engine.job import Job
 from sm3kit.engine.pool import Case, Pool
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import Run
+from sm3kit.engine.trained import Trained, read_trained, start_from
 
 
 @dataclass(frozen=True)
@@ -40,13 +32,18 @@ class Outcome:
     """
 
     run: Run
-    ranks: dict[str, dict[str, dict[str, tuple[float, int]]]]
+    ranks: stage1.Ranks
 
 
 def pretrain(
-    variant: Variant, folder: Path, reporter: Reporter, cache: ImageCache, resume: bool = False
+    variant: Variant,
+    folder: Path,
+    reporter: Reporter,
+    cache: ImageCache,
+    resume: bool = False,
+    features: FeatureCache | None = None,
 ) -> Outcome:
-    """Runs stage 1.
+    """Runs the stages of a variant.
 
     Args:
         variant: what to train.
@@ -54,6 +51,7 @@ def pretrain(
         reporter: where progress is shown.
         cache: where decoded images are kept.
         resume: go on from the last checkpoint, bit for bit on a CPU.
+        features: where features of stage 2 are kept; None keeps them for this run alone.
 
     Raises:
         SM3Error: choices or data that do not work, before anything is trained or overwritten.
@@ -69,36 +67,97 @@ def pretrain(
     variant = resolved(variant)
     pool = build_pool(variant)
     cases = _trainable(pool, variant)
-    workers = chosen_workers(variant.workers, len(cases))
-    data_hash = pool.listing_hash()
-    resumed = checkpoints.read_last(run, variant, data_hash) if resume else None
-    first = resumed["epochs_done"] if resumed else 0
-    if variant.weights == "imagenet" and not resumed:
-        reporter.say("weights  imagenet, fetched by timm where its cache does not hold them")
-    # Weights depend on the seed alone, whatever ran before in this process.
-    torch.manual_seed(variant.seed)
-    start = dataclasses.replace(variant, weights="none") if resumed else variant
-    parts = build_stage1(start, pool.modalities)
+    job = Job(
+        run,
+        variant,
+        pool,
+        cases,
+        cache,
+        features or FeatureCache(None),
+        reporter,
+        pool.listing_hash(),
+        chosen_workers(variant.workers, len(cases)),
+        f"sm3kit pretrain --resume --out {folder}",
+    )
+    if variant.stage != "mmssl":
+        stage2.pseudo_labels(job)
+    resumed = checkpoints.read_last(run, variant, job.data_hash) if resume else None
+    _goes_on(job, resumed)
+    # Stage 2 alone keeps the networks that it started from, in case its first epoch is stopped.
+    kept = bool(resumed) or (resume and variant.stage == "mlssl" and run.mmssl.is_file())
+    init = read_trained(Path(variant.init)) if variant.init and not kept else None
+    parts, extractor = stage1.build(job, trained_before=bool(kept or init))
+    notes = start_from(init, extractor, variant) if init else []
     if main:
-        _fill(cache, pool, variant, reporter)
-        precision = resolved_precision(variant.precision, modules(parts))
-        computed = machine(precision)
-        run.write_variant(variant, data_hash, computed)
-        _describe(pool, cases, parts, variant, reporter)
-        reporter.say(f"machine  {', '.join(computed.values())}")
-    views = StudyViews(pool, cases, cache, variant.seed)
-    world = variant.devices * variant.num_nodes
-    steps = len(batches_of(views, variant, 0, world, first))
-    module = MultiModalSSL(parts, variant, pool.modalities, steps, first)
-    if resumed:
-        checkpoints.load_weights(module, resumed["model"], run.last)
-        module.optimiser_state = resumed["optimiser"]
-        reporter.say(f"resume   after epoch {first} of {variant.epochs}")
-    scaler = resumed["precision"] if resumed else None
-    fit(module, run, views, data_hash, reporter, workers, scaler)
+        if variant.weights == "imagenet" and not (kept or init):
+            reporter.say("weights  imagenet, fetched by timm where its cache does not hold them")
+        _announce(job, parts, notes, init)
+    if variant.stage != "mlssl":
+        _stage1(job, parts, extractor, resumed, main)
+    ranks = stage1.final_ranks(job, extractor) if main and variant.stage != "mlssl" else {}
+    if main and variant.stage != "mmssl":
+        _stage2(job, parts, extractor, resumed, kept)
+    return Outcome(run, ranks)
+
+
+def _goes_on(job: Job, resumed: dict[str, Any] | None) -> None:
+    """Refuses what a run that went so far cannot become, before its record is written anew."""
+    if resumed is None:
+        return
+    variant, folder, done = job.variant, job.run.folder, resumed["epochs_done"]
+    before = resumed["variant"]["epochs"]
+    if resumed["stage"] == "mlssl" and before != variant.epochs:
+        raise VariantError(
+            f"{folder} has begun stage 2 after {before} epochs of stage 1, so --epochs "
+            f"{variant.epochs} comes too late. Leave it out, or train anew with another --out."
+        )
+    if resumed["stage"] == "mmssl" and variant.stage == "mlssl" and done < variant.epochs:
+        raise VariantError(
+            f"{folder} has done {done} of {variant.epochs} epochs of stage 1, and --stage mlssl "
+            "would leave out the rest. Take --stage both."
+        )
+
+
+def _stage1(
+    job: Job, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None, main: bool
+) -> None:
+    if resumed and resumed["stage"] == "mlssl":
+        _read_stage1(job, parts)
+        return
+    stage1.train(job, parts, extractor, resumed)
     if main:
-        checkpoints.write_model(run, module, data_hash)
-    return Outcome(run, _final_ranks(module, views, workers) if main else {})
+        stage1.write(job, parts)
+
+
+def _stage2(
+    job: Job, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None, kept: bool
+) -> None:
+    """Stage 2 runs on one device: a step of it is a few matrix products."""
+    if job.variant.stage == "mlssl" and kept:
+        _read_stage1(job, parts)
+    elif job.variant.stage == "mlssl":
+        # What it started from, so that it can be resumed even when that has gone.
+        stage1.write(job, parts)
+    stage2.train(job, extractor, resumed if resumed and resumed["stage"] == "mlssl" else None)
+
+
+def _read_stage1(job: Job, parts: Stage1) -> None:
+    content = checkpoints.read_checkpoint(job.run.mmssl)
+    checkpoints.load_weights(modules(parts), content["model"], job.run.mmssl)
+
+
+def _announce(job: Job, parts: Stage1, notes: list[str], init: Trained | None) -> None:
+    """Decodes the images, writes the record of the run, and says what will be trained."""
+    variant, reporter = job.variant, job.reporter
+    _fill(job.images, job.pool, variant, reporter)
+    computed = machine(stage1.precision(job, parts))
+    job.run.write_variant(variant, job.data_hash, computed, init.record() if init else None)
+    _describe(job.pool, job.cases, parts, variant, reporter)
+    if init:
+        reporter.say(f"init     {init.folder}, trained on {', '.join(init.variant.data)}")
+    for note in notes:
+        reporter.warn(note)
+    reporter.say(f"machine  {', '.join(computed.values())}")
 
 
 def _trainable(pool: Pool, variant: Variant) -> list[Case]:
@@ -166,24 +225,3 @@ def _describe(
         f"{variant.weights}), {variant.image_size} px"
     )
     reporter.say(f"loss     {losses}, fusion {variant.fusion}")
-
-
-def _final_ranks(
-    module: MultiModalSSL, views: StudyViews, workers: int
-) -> dict[str, dict[str, dict[str, tuple[float, int]]]]:
-    pool, variant = views.pool, module.variant
-    names = list(pool.modalities)
-    if len(names) < 2:
-        return {}
-    # Lightning brings the networks back to the CPU when it is done.
-    module.to("cuda" if torch.cuda.is_available() else "cpu")
-    ranks: dict[str, dict[str, dict[str, tuple[float, int]]]] = {}
-    for split in dict.fromkeys([*variant.splits, "val"]):
-        cases = pool.cases[split]
-        if not cases:
-            continue
-        shown = StudyViews(pool, cases, views.cache, variant.seed)
-        batches: Any = eval_loader(shown, variant.batch_size, names, workers)
-        found = encoded(module, batches)
-        ranks[split] = {space: mean_ranks(found, space) for space in ("backbone", "projection")}
-    return ranks

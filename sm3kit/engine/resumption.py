@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sm3kit.core.errors import VariantError
-from sm3kit.core.variant import Variant
+from sm3kit.core.variant import OF_STAGE_2, Variant
 from sm3kit.engine.assemble import resolved
 from sm3kit.engine.run import Run
 
@@ -28,8 +28,11 @@ def resumable(run: Run, asked: Mapping[str, Any], alone: Variant) -> Variant:
     if asked.get("options"):
         wanted = wanted.changed({"options": asked["options"]}, "command line")
     if asked.get("recipe"):
-        wanted = dataclasses.replace(alone, epochs=wanted.epochs)
+        kept = {name: getattr(wanted, name) for name in ("stage", "epochs", "mlssl_epochs")}
+        wanted = dataclasses.replace(alone, **kept)
     wanted = resolved(wanted)
+    if stored.stage == "mmssl":
+        stored = with_stage2_of(stored, wanted)
     said = stored.contradiction(wanted)
     if said:
         raise VariantError(
@@ -37,3 +40,11 @@ def resumable(run: Run, asked: Mapping[str, Any], alone: Variant) -> Variant:
             "on with it, or train anew with another --out."
         )
     return wanted
+
+
+def with_stage2_of(stored: Variant, wanted: Variant) -> Variant:
+    """A variant that has not come to stage 2, with the stage 2 of another."""
+    chosen = {name: getattr(wanted, name) for name in OF_STAGE_2}
+    owners = {wanted.relation, wanted.clusterer} & wanted.options.keys()
+    options = {**stored.options, **{owner: wanted.options[owner] for owner in owners}}
+    return resolved(dataclasses.replace(stored, **chosen, stage=wanted.stage, options=options))

@@ -27,6 +27,7 @@ class Run:
         self.metrics_file = folder / "metrics.csv"
         self.last = folder / "checkpoints" / "last.ckpt"
         self.mmssl = folder / "checkpoints" / "mmssl.ckpt"
+        self.mlssl = folder / "checkpoints" / "mlssl.ckpt"
         self.model = folder / "model.safetensors"
 
     @property
@@ -36,12 +37,28 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether stage 1 ran to its end; the model is written last."""
-        return self.model.is_file()
+        """Whether every stage ran to its end; the model is written last."""
+        if not (self.exists and self.model.is_file()):
+            return False
+        last = self.mmssl if self.read_variant()[0].stage == "mmssl" else self.mlssl
+        return last.is_file()
 
-    def write_variant(self, variant: Variant, data_hash: str, machine: Mapping[str, str]) -> None:
-        """Writes every choice, resolved, with the data's hash, the machine and versions."""
+    def write_variant(
+        self,
+        variant: Variant,
+        data_hash: str,
+        machine: Mapping[str, str],
+        init: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes every choice, resolved, with the data's hash, the machine and versions.
+
+        Args:
+            init: what the run that this one started from was trained on, for the record; None
+                keeps what the record says of it.
+        """
+        init = init or self._started_from()
         facts = {"data_hash": data_hash, "machine": dict(machine), "versions": versions()}
+        facts |= {"started_from": dict(init)} if init else {}
         record = {**variant.as_dict(), **facts}
         with whole_file(self.variant_file, REMEDY) as part:
             part.write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True), "utf-8")
@@ -59,17 +76,22 @@ class Run:
             data_hash = str(record.pop("data_hash"))
             record.pop("machine")
             record.pop("versions")
+            record.pop("started_from", None)
             return Variant().changed(record, str(self.variant_file)), data_hash
         except (yaml.YAMLError, KeyError, AttributeError, VariantError) as error:
             raise CheckpointError(f"{self.variant_file} is no record of a run: {error}") from error
 
-    def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
-        """The rows of the first epochs; later ones belong to an epoch that was not kept."""
+    def _started_from(self) -> dict[str, Any]:
+        record = yaml.safe_load(self.variant_file.read_text("utf-8")) if self.exists else {}
+        return dict(record.get("started_from", {}))
+
+    def read_metrics(self, stage: str, epochs: int) -> list[dict[str, Any]]:
+        """The rows of other stages, and of the first epochs of this one; later ones were not kept."""
         if not self.metrics_file.is_file():
             return []
         with self.metrics_file.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return [row for row in rows if int(row["epoch"]) <= epochs]
+        return [row for row in rows if row["stage"] != stage or int(row["epoch"]) <= epochs]
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes all rows; columns are in the order of their first appearance."""
@@ -92,7 +114,9 @@ def versions() -> dict[str, str]:
 def free_folder(variant: Variant) -> Path:
     """A folder under runs/ that does not exist yet, named after the variant."""
     objectives = "+".join(variant.objective)
-    parts = [objectives, variant.fusion, *variant.modality, f"seed{variant.seed}"]
+    stage1 = [objectives, variant.fusion] if variant.stage != "mlssl" else []
+    stage2 = [variant.relation] if variant.stage != "mmssl" else []
+    parts = [*stage1, *stage2, *variant.modality, f"seed{variant.seed}"]
     name = "-".join(part for part in parts if part)
     folder, number = Path("runs") / name, 1
     while folder.exists():

@@ -14,11 +14,13 @@ class Relation(nn.Module):
         width: length D of the joint feature.
         labels: number K of labels.
         embedding: length P of a label embedding.
+        normed: whether embeddings leave a layer norm, so that all are about sqrt(P) long.
     """
 
     width: int
     labels: int
     embedding: int
+    normed: bool = False
 
     def forward(self, feature: Tensor) -> Tensor:
         """Label embeddings (B, K, P) of joint features (B, D)."""

@@ -26,6 +26,8 @@ class TE(Relation):
         dropout: the paper's 0.1.
     """
 
+    normed = True
+
     def __init__(
         self,
         width: int,

@@ -23,6 +23,8 @@ class TEL(Relation):
         dropout: the paper's 0.1.
     """
 
+    normed = True
+
     def __init__(
         self,
         width: int,

@@ -1,0 +1,109 @@
+"""`sm3kit evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sm3kit.cli.settings import (
+    console,
+    data_option,
+    feature_cache,
+    image_cache,
+    map_option,
+    parsed_map,
+    parsed_options,
+    plugin_options,
+)
+from sm3kit.core.errors import VariantError
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--protocol",
+    type=click.Choice(["probe", "finetune", "knn", "match"]),
+    help="probe: classifiers on frozen features (the default). finetune: the networks, too. knn: "
+    "votes of the nearest training studies. match: rank of the true partner.",
+)
+@click.option(
+    "--split", type=click.Choice(["train", "val", "test"]), help="What is measured on; test."
+)
+@click.option(
+    "--select",
+    type=click.Choice(["val_best", "last", "test_best"]),
+    help="How an epoch (or k) is chosen: by the validation split (the default), not at all, or by "
+    "the split that is measured on, which marks the result as leaky.",
+)
+@click.option(
+    "--compare", is_flag=True, help="What the second of two runs has more, with paired intervals."
+)
+@data_option
+@map_option
+@click.option(
+    "--scope",
+    type=click.Choice(["auto", "heads", "relation", "layers", "all"]),
+    help="What learns from labels; auto takes heads and the relation, or all when fine-tuning.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the labelled studies.")
+@click.option("--batch-size", type=click.IntRange(2), help="Studies per step.")
+@click.option("--lr", type=float, help="Learning rate.")
+@click.option(
+    "--feature-views",
+    type=click.IntRange(0),
+    help="Views of each study that a probe encodes once; 0 encodes new ones in every epoch.",
+)
+@click.option("--k", type=click.IntRange(1), help="Neighbours, with --select last.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of heads, order and views.")
+@plugin_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+def evaluate(
+    runs: tuple[Path, ...],
+    compare: bool,
+    data: tuple[str, ...],
+    rename: tuple[str, ...],
+    options: tuple[str, ...],
+    as_json: bool,
+    no_cache: bool,
+    **flags: Any,
+) -> None:
+    """Measure what the networks of a run are worth.
+
+    \b
+      sm3kit evaluate runs/one
+      sm3kit evaluate runs/one --protocol match --split val
+      sm3kit evaluate runs/one --data derm7pt:release_v0
+      sm3kit evaluate runs/one runs/two --compare
+    """
+    from sm3kit.cli.result_table import show, show_comparison
+    from sm3kit.engine.progress import Reporter
+    from sm3kit.evaluation.comparison import compared
+    from sm3kit.evaluation.evaluate import evaluate as run_evaluation
+    from sm3kit.evaluation.settings import settings_of
+    from sm3kit.evaluation.subject import open_subject
+
+    if len(runs) != 2 if compare else len(runs) != 1:
+        wanted = "--compare wants two runs" if compare else "Give one run, or two and --compare"
+        raise VariantError(f"{wanted}; there are {len(runs)}: {', '.join(map(str, runs))}.")
+    out = console(stderr=as_json)
+    reporter = Reporter(out)
+    given = {name: value for name, value in flags.items() if value is not None}
+    protocol = given.pop("protocol", None)
+    chosen = parsed_options(options)
+    given |= chosen.pop("evaluate", {})
+    images, features = image_cache(no_cache), feature_cache(no_cache)
+    renamed = parsed_map(rename)
+    tasks = []
+    for run in runs:
+        subject = open_subject(run, data, images, features, reporter, renamed, chosen)
+        relation = subject.embedding is not None
+        settings = settings_of(subject.trained.variant, protocol, given, relation=relation)
+        tasks.append((subject, settings))
+    record = compared(*tasks) if compare else run_evaluation(*tasks[0])
+    (show_comparison if compare else show)(record, out)
+    if as_json:
+        click.echo(json.dumps(record, indent=2, ensure_ascii=False))

@@ -1,0 +1,177 @@
+"""Results of an evaluation as tables for a terminal, 80 columns wide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LEAKY = "LEAKY: selected on the split that it was measured on."
+SHOWN = ("auc", "sens", "spec", "prec", "auprc", "sens_at_90_spec")
+HEADS = ("AUC", "95 % interval", "sens", "spec", "prec", "AUPRC", "s@90", "n+")
+
+
+def show(record: dict[str, Any], out: Console) -> None:
+    """A result: how it was made, the numbers, and what they rest on."""
+    for note in record["notes"]:
+        _say(out, f"note     {note}")
+    if record["protocol"] == "match":
+        _show_ranks(record, out)
+    else:
+        _show_labels(record, out)
+    _say(out, f"written  {record['file']}")
+
+
+def show_comparison(record: dict[str, Any], out: Console) -> None:
+    """What the second run has more than the first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    one, other = record["means"]
+    _say(out, f"first    {record['runs'][0]}, mean AUC {_percent(one)}")
+    _say(out, f"second   {record['runs'][1]}, mean AUC {_percent(other)}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("label", overflow="fold")
+    for head in ("AUC", "95 % interval", "above 0"):
+        table.add_column(head, justify="right")
+    for name, row in {**record["labels"], "mean": record["mean"]}.items():
+        above = row["above_zero"]["auc"]
+        table.add_row(
+            escape(name),
+            _signed(row["auc"]),
+            _interval(row["ci95"], signed=True),
+            "-" if above is None else f"{100 * above:.0f} %",
+        )
+    out.print(table)
+    _say(out, "points of AUC, second minus first; 0 inside the interval: no evidence")
+    for name, values in record["differs"].items():
+        out.print(
+            f"warning  {name} differs: {values[0]} and {values[1]}", style="yellow", highlight=False
+        )
+    _say_basis(out, record)
+    if record["leaky"]:
+        out.print(f"warning  {LEAKY}", style="yellow", highlight=False)
+
+
+def _show_labels(record: dict[str, Any], out: Console) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    _say(out, f"{record['protocol']:8} {_learned(record)}")
+    _say(out, f"select   {_selection(record)}")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    table.add_column("label", overflow="fold")
+    for head in HEADS:
+        table.add_column(head, justify="right", no_wrap=True)
+    for name, row in record["labels"].items():
+        support = row["support"]
+        count = f"{support['positives']}/{support['known']}"
+        table.add_row(escape(f"{name} {row['reported']}"), *_cells(row), count)
+    mean = record["mean"]
+    table.add_section()
+    table.add_row("mean", *_cells(mean), f"{mean['labels']} labels", style="bold")
+    spread = [_percent(mean["stds"][metric]) for metric in SHOWN]
+    table.add_row("STD of labels", spread[0], "", *spread[1:], "")
+    out.print(table)
+    _say(out, "in %; s@90: sensitivity at 90 % specificity; n+: positive of known studies")
+    _say_basis(out, record)
+    _show_published(record, out)
+    if record["leaky"]:
+        out.print(f"warning  {LEAKY}", style="yellow", highlight=False)
+
+
+def _show_ranks(record: dict[str, Any], out: Console) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("space")
+    table.add_column("direction")
+    for head in ("mean rank", "chance", "median", "acc@1", "acc@5", "pairs"):
+        table.add_column(head, justify="right")
+    parts = {"": record, "no duplicates": record.get("without_duplicates", {"space": {}})}
+    for mark, part in parts.items():
+        for space, directions in part["space"].items():
+            for direction, row in directions.items():
+                table.add_row(
+                    f"{space} {mark}".strip(),
+                    direction,
+                    f"{row['mean_rank']:.1f}",
+                    f"{row['chance']:.1f}",
+                    f"{row['median_rank']:.1f}",
+                    _percent(row["acc@1"]),
+                    _percent(row["acc@5"]),
+                    str(row["n"]),
+                )
+    out.print(table)
+    if "without_duplicates" in record:
+        left_out = record["without_duplicates"]["left_out"]
+        _say(out, f"no duplicates: {left_out} studies that share an image file are left out")
+    _show_published(record, out)
+    seen = record["split"] in record["of"]["splits"] and not record["transfer"]
+    _say(
+        out, f"split {record['split']}{', seen in pre-training' if seen else ''}, 1 seed, acc in %"
+    )
+
+
+def _show_published(record: dict[str, Any], out: Console) -> None:
+    row = record.get("published")
+    if row:
+        metric = "mean AUC" if "auc" in row else "mean rank"
+        _say(
+            out,
+            f"paper    {metric} {row['mark']} (table {row['table']}, row {row['row']}; {row['how']})",
+        )
+
+
+def _learned(record: dict[str, Any]) -> str:
+    count = record["trainable_parameters"]
+    if not count:
+        return f"votes of {record['trained_on']} labelled studies; nothing was trained"
+    size = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
+    names = {"relation": "heads and relation", "layers": "layers, relation and heads"}
+    scope = names.get(record["scope"], record["scope"])
+    return f"{scope}: {size} weights saw the labels of {record['trained_on']} studies"
+
+
+def _selection(record: dict[str, Any]) -> str:
+    chosen = ", ".join(f"{name} {value}" for name, value in record["chosen"].items())
+    if record["select"] == "last":
+        return f"last: {chosen}, not selected"
+    where = "val" if record["select"] == "val_best" else record["split"]
+    return f"{record['select']}: {chosen}, mean AUC {_percent(record['selection_auc'])} on {where}"
+
+
+def _say_basis(out: Console, record: dict[str, Any]) -> None:
+    """What every table says of itself: selection rule, split, seeds, support, resamples."""
+    seeds = len(set(record["seeds"]))
+    number = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    if "runs" in record:  # Two runs, of one seed each.
+        number = f"1 seed each ({', '.join(map(str, record['seeds']))})"
+    chosen = f"select {record['select']}, split {record['split']}, {number}"
+    _say(out, f"basis    {chosen}, {record['cases']} studies of {record['groups']} groups")
+    _say(out, f"         intervals of {record['resamples']:,} resamples of the groups")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    values = [_percent(row[metric]) for metric in SHOWN]
+    return [values[0], _interval(row["ci95"]), *values[1:]]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f}"
+
+
+def _interval(ends: list[float | None], *, signed: bool = False) -> str:
+    if None in ends:
+        return "-"
+    shown = [_signed(end) if signed else _percent(end) for end in ends]
+    return f"{shown[0]} to {shown[1]}"
+
+
+def _say(out: Console, text: str) -> None:
+    out.print(text, highlight=False, markup=False)

@@ -1,0 +1,47 @@
+"""What all stages of one pre-training share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sm3kit.core.variant import Variant
+from sm3kit.engine.batches import StudyViews
+from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.engine.image_cache import ImageCache
+from sm3kit.engine.pool import Case, Pool
+from sm3kit.engine.progress import Reporter
+from sm3kit.engine.run import Run
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pre-training.
+
+    Attributes:
+        run: the run folder.
+        variant: what to train, resolved.
+        pool: all studies.
+        cases: the studies to train on.
+        images: where decoded images are kept.
+        features: where features are kept.
+        reporter: where progress is shown.
+        data_hash: of the data listing.
+        workers: processes that prepare views.
+        command: what goes on with it after an interruption.
+    """
+
+    run: Run
+    variant: Variant
+    pool: Pool
+    cases: list[Case]
+    images: ImageCache
+    features: FeatureCache
+    reporter: Reporter
+    data_hash: str
+    workers: int
+    command: str
+
+    @property
+    def views(self) -> StudyViews:
+        """The studies to train on, as views."""
+        return StudyViews(self.pool, self.cases, self.images, self.variant.seed)

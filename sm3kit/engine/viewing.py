@@ -1,0 +1,62 @@
+"""Views of another kind than those of stage 1, for stage 2 and for evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sm3kit import __version__
+from sm3kit.core.options import options_of
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
+from sm3kit.datasets.base import ModalitySpec
+from sm3kit.engine.pool import Pool, build_modality
+
+
+def viewed(pool: Pool, variant: Variant, changes: Mapping[str, Any]) -> Pool:
+    """The pool with other views; images are read, and kept, as before.
+
+    Args:
+        pool: studies and modalities.
+        variant: image size and options.
+        changes: options of the modality plugins; a plugin without such an option leaves it out.
+    """
+    modalities = {}
+    for name in pool.modalities:
+        spec = _spec(pool, name)
+        modalities[name] = build_modality(
+            name, spec, variant.image_size, _laid_over(variant, name, spec, changes)
+        )
+    return dataclasses.replace(pool, modalities=modalities)
+
+
+def described(pool: Pool, variant: Variant, name: str, changes: Mapping[str, Any]) -> str:
+    """Everything that the views of a modality depend on beside the image and the seed, as text."""
+    spec = _spec(pool, name)
+    options = _laid_over(variant, name, spec, changes)
+    chosen = {**spec.options, **options.get(spec.plugin, {}), **options[name]}
+    component = registry("modalities").get(spec.plugin)
+    facts = [__version__, component.__module__, component.__qualname__, variant.image_size, chosen]
+    return json.dumps(facts, sort_keys=True, default=str)
+
+
+def _laid_over(
+    variant: Variant, name: str, spec: ModalitySpec, changes: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    known = options_of(registry("modalities").get(spec.plugin))
+    fitting = {option: value for option, value in changes.items() if option in known}
+    options = {owner: dict(values) for owner, values in variant.options.items()}
+    options[name] = {**options.get(name, {}), **fitting}
+    return options
+
+
+def _spec(pool: Pool, name: str) -> ModalitySpec:
+    """What the first data set with a modality says of it."""
+    return next(
+        source.dataset.modalities[own]
+        for source in pool.sources
+        for own, common in source.names.items()
+        if common == name
+    )

@@ -1,0 +1,173 @@
+"""From a run and settings to a result on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from sm3kit.core.errors import DataError
+from sm3kit.core.files import whole_file
+from sm3kit.engine.hardware import machine
+from sm3kit.engine.run import versions
+from sm3kit.evaluation.finetune import finetune
+from sm3kit.evaluation.learning import Answer
+from sm3kit.evaluation.matching import match
+from sm3kit.evaluation.neighbours import knn
+from sm3kit.evaluation.probe import probe
+from sm3kit.evaluation.settings import Settings
+from sm3kit.evaluation.subject import Subject
+from sm3kit.metrics.predictions import Predictions
+from sm3kit.metrics.summary import summarise
+from sm3kit.published.tables import for_recipe
+
+Record = dict[str, Any]
+REMEDY = "Free some space, then evaluate again."
+# What a result depends on; two results that agree in these are the same.
+SAME = ("settings", "of", "data", "data_hash", "map", "options")
+
+
+def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> Record:
+    """Runs a protocol and writes `RUN/eval/<protocol>-<split>.json` and what belongs to it.
+
+    Results on other data than the run's carry their name, results selected on the measured
+    split the word test_best, so that neither replaces an honest one.
+
+    Args:
+        subject: the networks and the studies.
+        settings: how they are evaluated.
+        file: where the result is written instead; what belongs to it lies beside it.
+
+    Returns:
+        The record: what was measured how, and `labels` and `mean`, or `space` for "match".
+
+    Raises:
+        SM3Error: settings or data that do not work; nothing is written.
+        Interrupted: the user stopped it.
+    """
+    file = file or result_file(subject, settings)
+    record = _head(subject, settings)
+    if settings.protocol == "match":
+        record |= match(subject, settings)
+    else:
+        work = file.with_suffix("")
+        answer = _answer(subject, settings, work)
+        record |= _body(answer, settings)
+        answer.predictions.save(predictions_file(file))
+        _save_network(answer, file.with_suffix(".safetensors"))
+    record |= _published(record)
+    record["file"] = str(file)
+    with whole_file(file, REMEDY) as part:
+        part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return record
+
+
+def evaluated(subject: Subject, settings: Settings) -> tuple[Record, Predictions]:
+    """The record and the predictions of an evaluation, from disk if it was done before."""
+    file = result_file(subject, settings)
+    try:
+        record = json.loads(file.read_text("utf-8"))
+        head = _head(subject, settings)
+        same = all(record.get(name) == head[name] for name in SAME)
+        if same:
+            return record, Predictions.load(predictions_file(file))
+    except (OSError, ValueError, AttributeError, DataError):
+        pass  # It is made anew.
+    record = evaluate(subject, settings)
+    return record, Predictions.load(predictions_file(file))
+
+
+def result_file(subject: Subject, settings: Settings) -> Path:
+    """Where the result of an evaluation is written."""
+    parts: list[str] = [settings.protocol, settings.split]
+    if list(subject.variant.data) != list(subject.trained.variant.data):
+        parts += [spec.partition(":")[0] for spec in subject.variant.data]
+        # Two tables of one kind are told apart.
+        parts.append(subject.pool.listing_hash()[:8])
+    if settings.select == "test_best":
+        parts.append("test_best")
+    return subject.trained.folder / "eval" / f"{'-'.join(parts)}.json"
+
+
+def predictions_file(result: Path) -> Path:
+    """Where the predictions beside a result are."""
+    return result.with_suffix(".predictions.npz")
+
+
+def _answer(subject: Subject, settings: Settings, work: Path) -> Answer:
+    if settings.protocol == "knn":
+        return knn(subject, settings)
+    learn = probe if settings.protocol == "probe" else finetune
+    return learn(subject, settings, work)
+
+
+def _head(subject: Subject, settings: Settings) -> Record:
+    """What was measured, on what, and how it was chosen."""
+    pool, trained = subject.pool, subject.trained
+    return {
+        "protocol": settings.protocol,
+        "split": settings.split,
+        "select": settings.select,
+        "leaky": settings.select == "test_best"
+        or (settings.select, settings.split) == ("val_best", "val"),
+        "seeds": [settings.seed],
+        "of": trained.record(),
+        "data": list(subject.variant.data),
+        "data_hash": pool.listing_hash(),
+        "map": dict(subject.variant.map),
+        "options": subject.variant.as_dict()["options"],
+        "transfer": list(subject.variant.data) != list(trained.variant.data),
+        "studies": {split: len(cases) for split, cases in pool.cases.items()},
+        "notes": list(subject.notes),
+        "settings": json.loads(json.dumps(dataclasses.asdict(settings))),
+        "machine": machine(subject.encoder.precision),
+        "versions": versions(),
+        "trainable_parameters": 0,
+    }
+
+
+def _body(answer: Answer, settings: Settings) -> Record:
+    return {
+        "scope": answer.scope,
+        "chosen": answer.chosen,
+        "selection_auc": answer.score,
+        "trainable_parameters": answer.trainable,
+        "trained_on": answer.trained_on,
+        **summarise(answer.predictions, settings.resamples),
+    }
+
+
+def _save_network(answer: Answer, file: Path) -> None:
+    """Keeps what was trained, for predictions on new studies."""
+    if answer.network is None:
+        return
+    state = {name: value.cpu().contiguous() for name, value in answer.network.state_dict().items()}
+    facts = {"format": "pt", "scope": answer.scope}
+    with whole_file(file, REMEDY) as part:
+        save_file(state, part, metadata=facts)
+
+
+def _published(record: Record) -> Record:
+    """The published number beside a result: same recipe, protocol, data and split."""
+    matching = record["protocol"] == "match"
+    metric = "mean_rank" if matching else "auc"
+    row = for_recipe(record["of"]["recipe"], metric)
+    if row is None or row.split != record["split"]:
+        return {}
+    if row.protocol != ("matching" if matching else record["protocol"]):
+        return {}
+    for specs in (record["data"], record["of"]["data"]):
+        if [spec.partition(":")[0] for spec in specs] != [row.dataset]:
+            return {}
+    cell = row.cell(metric)
+    found = {
+        "table": row.table,
+        "row": row.name,
+        metric: cell.value,
+        "mark": cell.mark(),
+        "how": f"{row.runs} run, selection {row.selection}",
+    }
+    return {"published": found}

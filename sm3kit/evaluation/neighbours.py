@@ -1,0 +1,114 @@
+"""kNN: the labels of the nearest training studies vote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sm3kit.engine.pool import Case
+from sm3kit.evaluation.learning import Answer, chooser
+from sm3kit.evaluation.predicting import predictions_of
+from sm3kit.evaluation.settings import Settings
+from sm3kit.evaluation.subject import Subject
+from sm3kit.metrics.summary import mean_auc
+
+CANDIDATES = (1, 3, 5, 10, 20, 50, 100, 200)
+
+
+def knn(subject: Subject, settings: Settings) -> Answer:
+    """Votes among the k nearest labelled training studies by cosine similarity.
+
+    Source: Wu et al. 2018, arXiv:1805.01978, section 3.4: votes weigh exp(s / t). Not in the
+    paper. One search serves all labels; a neighbour whose label is unknown does not vote on it,
+    nor does one of the same patient or lesion.
+    """
+    bank_cases = subject.cases("train", labelled=True)
+    bank = _unit(subject, bank_cases)
+    truth = torch.tensor([case.labels for case in bank_cases])
+    classes = [len(label.classes) for label in subject.pool.labels]
+    measured = subject.cases(settings.split, labelled=True)
+    chosen_by = chooser(subject, settings, measured)
+
+    groups = torch.tensor([case.group for case in bank_cases])
+
+    def answers(cases: Sequence[Case], neighbours: Sequence[int]) -> list[list[Tensor]]:
+        own = torch.tensor([case.group for case in cases])
+        same = own.unsqueeze(1) == groups
+        return votes(
+            _unit(subject, cases), bank, truth, classes, neighbours, settings.temperature, same
+        )
+
+    k = min(settings.k, len(bank) - (settings.split == "train"))
+    if k < settings.k and chosen_by is None:
+        subject.reporter.say(f"k        {k}: there are no more training studies")
+    score = None
+    if chosen_by is not None:
+        candidates = [k for k in CANDIDATES if k < len(bank)] or [1]
+        found = answers(chosen_by, candidates)
+        aucs = [mean_auc(predictions_of(subject, chosen_by, one)) for one in found]
+        score, k = max(zip(aucs, candidates, strict=True), key=lambda pair: (pair[0], -pair[1]))
+    predictions = predictions_of(subject, measured, answers(measured, [k])[0])
+    return Answer(predictions, {"k": k}, score, 0, len(bank_cases), "none")
+
+
+def votes(
+    queries: Tensor,
+    bank: Tensor,
+    truth: Tensor,
+    classes: Sequence[int],
+    neighbours: Sequence[int],
+    temperature: float,
+    same: Tensor | None = None,
+    chunk: int = 1024,
+) -> list[list[Tensor]]:
+    """Class probabilities [(N, C)] * K for each number of neighbours.
+
+    Args:
+        queries: (N, D) unit vectors.
+        bank: (M, D) unit vectors.
+        truth: (M, K) classes, -1 where unknown.
+        classes: number of classes of each label.
+        neighbours: numbers k, each at most M.
+        temperature: of the weights exp(s / t).
+        same: (N, M) bool, who is of one patient or lesion; these do not vote on each other.
+        chunk: queries that are searched at once.
+    """
+    parts: list[list[list[Tensor]]] = []
+    for start in range(0, len(queries), chunk):
+        similarity = queries[start : start + chunk] @ bank.T
+        if same is not None:
+            similarity[same[start : start + chunk]] = -torch.inf
+        near, places = similarity.topk(max(neighbours), dim=1)
+        weights = ((near - near[:, :1]) / temperature).exp().nan_to_num(0.0).double()
+        parts.append(
+            [
+                [
+                    _shares(weights[:, :k], truth[places[:, :k], label], count)
+                    for label, count in enumerate(classes)
+                ]
+                for k in neighbours
+            ]
+        )
+    return [
+        [torch.cat([part[n][label] for part in parts]) for label in range(len(classes))]
+        for n in range(len(neighbours))
+    ]
+
+
+def _shares(weights: Tensor, found: Tensor, classes: int) -> Tensor:
+    """Shares (B, C) of the weighted votes; even where no neighbour knows the label."""
+    known = found >= 0
+    totals = weights.new_zeros(len(weights), classes)
+    totals.scatter_add_(1, found.clamp(min=0), weights * known)
+    return (totals + 1e-12) / (totals + 1e-12).sum(dim=1, keepdim=True)
+
+
+def _unit(subject: Subject, cases: Sequence[Case]) -> Tensor:
+    features = subject.features(cases)
+    with torch.no_grad():
+        joint = subject.extractor.fusion.to("cpu").joint(features.whole(), features.present)
+    subject.extractor.fusion.to(subject.device)
+    return F.normalize(joint, dim=1)

@@ -1,0 +1,145 @@
+"""How a run is evaluated: the defaults of each protocol, and what a recipe or a user changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sm3kit.core.errors import VariantError
+from sm3kit.core.names import unknown
+from sm3kit.core.options import Option, convert
+from sm3kit.core.variant import Variant
+
+Protocol = Literal["probe", "finetune", "knn", "match"]
+Selection = Literal["val_best", "last", "test_best"]
+
+# Crop and flip alone, as in the released evaluation.
+MILD = {"views": 1, "jitter": 0.0, "grayscale": 0.0, "blur": 0.0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One evaluation.
+
+    Attributes:
+        protocol: "probe" trains classifiers on frozen features; "finetune" trains the networks,
+            too; "knn" votes among the nearest training studies; "match" ranks partners.
+        split: what is measured on.
+        select: how an epoch, or k, is chosen: "val_best" by the mean AUC of the validation
+            split, "last" not at all, "test_best" by the split that is measured on.
+        scope: what learns from labels: "heads", "relation" (heads and the relation of stage 2),
+            "layers" (these and the backbones without their stem, as in the release), "all", or
+            "auto": the relation if the run has one, else heads; everything when fine-tuning.
+        epochs: passes over the labelled studies.
+        batch_size: studies per step.
+        lr, weight_decay, eps: of AdamW.
+        feature_views: views of each study that a probe encodes once; 0 encodes in every epoch.
+        prototypes: whether heads start as the prototypes of stage 2, where these fit.
+        views: options of the modalities that differ in evaluation.
+        k: neighbours of "knn", if they are not selected.
+        temperature: of the votes of "knn".
+        resamples: of the bootstrap.
+        seed: of heads, order and views; -1 takes the run's.
+    """
+
+    protocol: Protocol = "probe"
+    split: Literal["train", "val", "test"] = "test"
+    select: Selection = "val_best"
+    scope: Literal["auto", "heads", "relation", "layers", "all"] = "auto"
+    epochs: int = 50
+    batch_size: int = 128
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    eps: float = 1e-5
+    feature_views: int = 3
+    prototypes: bool = True
+    views: dict[str, Any] = field(default_factory=lambda: dict(MILD))
+    k: int = 20
+    temperature: float = 0.07
+    resamples: int = 2000
+    seed: int = -1
+
+    def changed(self, changes: Mapping[str, Any], source: str) -> Settings:
+        """A copy with changes laid over it.
+
+        Raises:
+            VariantError: an unknown setting, or a value out of range.
+            OptionError: a value of another type.
+        """
+        known = {one.name: one for one in dataclasses.fields(self)}
+        hints = typing.get_type_hints(Settings)
+        values: dict[str, Any] = {}
+        for name, value in changes.items():
+            if name not in known:
+                raise VariantError(f"{source}: {unknown('evaluation setting', name, known)}")
+            if name == "views" and not isinstance(value, Mapping):
+                raise VariantError(
+                    f"{source}: views wants a table in a recipe file, such as {{flip: 0.5}}, not "
+                    f"{value!r}."
+                )
+            if name == "views":
+                values[name] = {**self.views, **dict(value)}
+            else:
+                option = Option(name, hints[name], getattr(self, name))
+                values[name] = convert(option, value, source)
+        found = dataclasses.replace(self, **values)
+        found._check(source)
+        return found
+
+    def _check(self, source: str) -> None:
+        least = {"epochs": 1, "batch_size": 2, "feature_views": 0, "k": 1, "resamples": 2}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise VariantError(
+                    f"{source}: {name} wants {low} or more, not {getattr(self, name)}."
+                )
+        if self.lr <= 0 or self.temperature <= 0:
+            raise VariantError(
+                f"{source}: lr and temperature want to be above 0, not {self.lr:g} and "
+                f"{self.temperature:g}."
+            )
+
+
+# Heads on label embeddings are trained with a wider crop, as in the release.
+ON_RELATION = "probe-relation"
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "probe": {},
+    ON_RELATION: {"eps": 1e-8, "views": {"crop_scale": (0.3, 1.0)}},
+    "finetune": {"batch_size": 64, "lr": 1e-4, "eps": 1e-8},
+    "knn": {},
+    "match": {"select": "last"},
+}
+
+
+def settings_of(
+    variant: Variant, protocol: Protocol | None, flags: Mapping[str, Any], *, relation: bool
+) -> Settings:
+    """The settings of an evaluation: flags beat the run's recipes, recipes beat the defaults.
+
+    Args:
+        variant: of the run.
+        protocol: "probe", "finetune", "knn", "match"; None takes the run's own.
+        flags: settings from the command line.
+        relation: whether the run has a relation for the labels at hand; then what is said of
+            `probe-relation` lies over what is said of `probe`.
+
+    Raises:
+        VariantError: an unknown protocol or setting.
+        OptionError: a value of another type.
+    """
+    for name in variant.evaluate:
+        if name not in DEFAULTS:
+            raise VariantError(unknown("protocol", name, DEFAULTS))
+    chosen: Protocol = protocol or variant.protocol
+    layers: list[str] = [chosen]
+    if chosen == "probe" and relation and flags.get("scope") != "heads":
+        layers.append(ON_RELATION)
+    settings = Settings(protocol=chosen)
+    for name in layers:
+        settings = settings.changed(DEFAULTS[name], name)
+        settings = settings.changed(variant.evaluate.get(name, {}), f"evaluate.{name}")
+    settings = settings.changed(flags, "command line")
+    return settings if settings.seed >= 0 else dataclasses.replace(settings, seed=variant.seed)

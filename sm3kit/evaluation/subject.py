@@ -1,0 +1,198 @@
+"""What is evaluated: the networks of a run, and studies with labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sm3kit.core.errors import DataError
+from sm3kit.core.variant import Variant
+from sm3kit.engine.assemble import build_backbone, build_fusion
+from sm3kit.engine.batches import StudyViews
+from sm3kit.engine.extraction import Encoder, Features
+from sm3kit.engine.extractor import Extractor
+from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.engine.hardware import chosen_workers, resolved_precision
+from sm3kit.engine.image_cache import ImageCache
+from sm3kit.engine.pool import Case, Pool, open_pool
+from sm3kit.engine.progress import Reporter
+from sm3kit.engine.trained import Trained, load_part, read_trained
+from sm3kit.evaluation.label_embedding import LabelEmbedding, label_embedding
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The networks of a run on a pool of studies.
+
+    Attributes:
+        trained: the run.
+        variant: its choices, with the data at hand.
+        pool: the studies.
+        extractor: backbones and fusion, on the device, frozen.
+        embedding: the relation, if stage 2 was trained for the labels of the pool; else None.
+        prototypes: per label of the pool the weights (C, P) of its prototypes, or None.
+        images: decoded images.
+        encoder: gives features.
+        reporter: where progress is shown.
+        notes: what a reader of the results should know, a sentence each.
+    """
+
+    trained: Trained
+    variant: Variant
+    pool: Pool
+    extractor: Extractor
+    embedding: LabelEmbedding | None
+    prototypes: Sequence[Tensor | None]
+    images: ImageCache
+    encoder: Encoder
+    reporter: Reporter
+    notes: Sequence[str]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.extractor.device
+
+    def cases(self, split: str, *, labelled: bool) -> list[Case]:
+        """The studies of a split, all or those with a known label.
+
+        Raises:
+            DataError: there is none.
+        """
+        found = [
+            case
+            for case in self.pool.cases[split]
+            if not labelled or any(value >= 0 for value in case.labels)
+        ]
+        if not found:
+            what = "study with a known label" if labelled else "study"
+            raise DataError(
+                f"The split {split} of {', '.join(self.variant.data)} has no {what}. Choose "
+                "another --split, or give labels."
+            )
+        return found
+
+    def shown(self, cases: Sequence[Case], seed: int) -> StudyViews:
+        """Cases as views."""
+        return StudyViews(self.pool, cases, self.images, seed)
+
+    def features(self, cases: Sequence[Case]) -> Features:
+        """Features of the evaluation view of cases."""
+        with self.reporter:
+            return self.encoder.evaluation(self.shown(cases, self.variant.seed))
+
+
+def open_subject(
+    folder: Path,
+    data: Sequence[str],
+    images: ImageCache,
+    features: FeatureCache,
+    reporter: Reporter,
+    rename: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Subject:
+    """Opens a run for evaluation.
+
+    Args:
+        folder: the run folder.
+        data: data sets to evaluate on; empty takes those that it was trained on.
+        images, features: caches.
+        reporter: where progress is shown.
+        rename: {modality of the run: what the data call it}.
+        options: of data sets and modalities, laid over those of the run.
+
+    Raises:
+        SM3Error: no run, other networks, or data that cannot be opened.
+    """
+    trained = read_trained(folder)
+    changes: dict[str, Any] = {"options": options or {}}
+    if data:
+        changes |= {"data": list(data)}
+    variant = trained.variant.changed(changes, "command line")
+    if data or rename:
+        variant = dataclasses.replace(variant, map=dict(rename or {}), modality=())
+    pool = _pool(trained, variant)
+    extractor = _extractor(trained, pool)
+    embedding, prototypes, notes = label_embedding(trained, pool, extractor.fusion.joint_width)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    extractor.to(device).requires_grad_(False).eval()
+    if embedding is not None:
+        embedding.to(device).eval()
+    if variant.channels_last:
+        extractor.to(memory_format=torch.channels_last)
+    count = sum(len(cases) for cases in pool.cases.values())
+    encoder = Encoder(
+        extractor,
+        variant,
+        features,
+        reporter,
+        resolved_precision(variant.precision, extractor),
+        chosen_workers(variant.workers, count),
+    )
+    notes += _notes(trained, pool, list(variant.data) != list(trained.variant.data))
+    return Subject(
+        trained,
+        variant,
+        pool,
+        extractor,
+        embedding,
+        prototypes,
+        images,
+        encoder,
+        reporter,
+        notes,
+    )
+
+
+def _pool(trained: Trained, variant: Variant) -> Pool:
+    """The studies, with those of their modalities that the run has networks for."""
+    pool = open_pool(
+        variant.data,
+        image_size=variant.image_size,
+        among=list(trained.channels),
+        rename=variant.map,
+        options=variant.options,
+    )
+    for name, modality in pool.modalities.items():
+        if modality.channels != trained.channels[name]:
+            raise DataError(
+                f"Modality {name!r} of the data has {modality.channels} channels, and the networks "
+                f"of {trained.folder} take {trained.channels[name]}."
+            )
+    return pool
+
+
+def _extractor(trained: Trained, pool: Pool) -> Extractor:
+    """The backbones and the fusion of a run; also for modalities that the data lack."""
+    bare = dataclasses.replace(trained.variant, weights="none")
+    backbones = {
+        name: build_backbone(bare, name, channels) for name, channels in trained.channels.items()
+    }
+    fusion = build_fusion(bare, {name: one.width for name, one in backbones.items()})
+    for name, backbone in backbones.items():
+        load_part(backbone, trained.of(f"backbones.{name}"), trained, name)
+    load_part(fusion, trained.of("fusion"), trained, "the fusion")
+    return Extractor(backbones, fusion, pool.modalities, trained.variant.channels_last)
+
+
+def _notes(trained: Trained, pool: Pool, transferred: bool) -> list[str]:
+    notes = []
+    missing = [name for name in trained.channels if name not in pool.modalities]
+    if missing:
+        notes.append(
+            f"The data have no {', '.join(missing)}: its features are zeros, as for a missing image."
+        )
+    same = pool.listing_hash() == trained.data_hash
+    if not same and not transferred:
+        notes.append(
+            "The listing of the data has changed since the run was trained; its splits may be others."
+        )
+    if "test" in trained.variant.splits and not transferred:
+        notes.append("Pre-training saw the images of the test split.")
+    return notes
