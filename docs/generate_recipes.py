@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,22 +14,33 @@ from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.engine import recipes
+from sm3kit.evaluation.settings import settings_of
 
 BASES = ("quick", "sm3", "release", "paper")
+# What says which data, where and how far, and not what a recipe is.
+LEFT_OUT = ("recipe", "data", "map", "modality", "stage", "init", "devices", "num_nodes", "workers")
+# Those of a run with stage 2 are apart.
+PROTOCOLS = {
+    "probe": ("probe", False),
+    "probe-relation": ("probe", True),
+    "finetune": ("finetune", False),
+    "finetune-relation": ("finetune", True),
+}
 HEAD = """
 # Recipes
 
 A recipe is a YAML file with settings. There are two sorts:
 
 - A **complete** recipe (`quick`, `sm3`, `release`, `paper`) sets everything that matters.
-- A **row** recipe sets what makes one row of the paper's Table 5 and lies on top of a complete
-  one.
+- A **row** recipe sets what makes one row of the paper's Table 5, or of Table 1, and lies on top
+  of a complete one.
 
 Flags beat recipes, a later recipe beats an earlier one, recipes beat the base. So put the
 complete recipe first:
 
 ```sh
-sm3kit pretrain --recipe release --recipe byol --data derm7pt:release_v0
+sm3kit pretrain --recipe release --recipe byol --data derm7pt:release_v0 --out runs/byol
+sm3kit evaluate runs/byol
 ```
 
 Without a complete recipe the base is chosen by the data: `quick` for the built-in studies, `sm3`
@@ -37,19 +49,24 @@ for all others. The first line of the output says which and why. Your own file w
 
 | complete recipe | what for |
 | --- | --- |
-| `quick` | To see that everything works: a small network on small images, no weights to fetch. Its numbers mean nothing. |
-| `sm3` | The released settings on one device, with all 96 studies of a batch compared with each other. For your own data. |
+| `quick` | To see that everything works: a small network on small images, no weights to fetch. Its numbers say nothing about photographs. |
+| `sm3` | The released settings on one device, with all 96 studies of a batch compared with each other, and features of stage 2 encoded once. For your own data. |
 | `release` | The released code as it ran on two GPUs, emulated on one device. |
 | `paper` | Section 4.2 as printed, where it differs from the released code. |
 """
 BETWEEN = """
-Why they differ, and what none of them copies: [differences from the paper](differences.md).
+Settings that begin with `evaluate` are those of `sm3kit evaluate`, where a recipe changes one:
+`probe-relation` and `finetune-relation` are those of a run with stage 2. [All their defaults](evaluation.md#settings).
 
-## Rows of Table 5
+Why the recipes differ, and what none of them copies:
+[differences from the paper](differences.md).
 
-The published number is the mean AUC of eight labels under a linear probe on frozen features. The
-probe is not part of sm3kit yet: these commands make the encoders of the row. For four rows the
-printed average is not the mean of the row's own eight numbers; the mean is then given too.
+## Rows of the paper
+
+The published number is the mean AUC of eight labels on the test split. For four rows the printed
+average is not the mean of the row's own eight numbers; the mean is then given too. Each of these
+commands pre-trains; `sm3kit evaluate RUN` then takes the protocol of the recipe, a probe or
+fine-tuning.
 
 """
 
@@ -61,16 +78,16 @@ def page() -> str:
 
 def differences() -> str:
     """What the complete recipes set differently, and what they agree on."""
-    settings = {name: flat(resolved(name)) for name in BASES}
-    keys = list(dict.fromkeys(key for each in settings.values() for key in each))
-    table = {key: [settings[name].get(key) or default(key) for name in BASES] for key in keys}
+    variants = [resolved(name) for name in BASES]
+    table = whole(variants) | evaluations(variants)
     differ = {key: values for key, values in table.items() if len(set(values)) > 1}
     parts = ["\n## What the complete recipes set\n\n"]
     parts.append(f"| setting | {' | '.join(f'`{name}`' for name in BASES)} |\n")
     parts.append("| --- |" + " --- |" * len(BASES) + "\n")
     parts += [f"| `{key}` | {' | '.join(values)} |\n" for key, values in differ.items()]
-    same = ", ".join(f"`{key}` {values[0]}" for key, values in table.items() if key not in differ)
-    parts.append(f"\nThe same in all four: {same}.\n")
+    same = [key for key in table if key not in differ and not key.startswith("evaluate.")]
+    listed = ", ".join(f"`{key}` {table[key][0]}" for key in same)
+    parts.append(f"\nThe same in all four: {listed}.\n")
     return "".join(parts)
 
 
@@ -81,27 +98,57 @@ def resolved(name: str) -> Variant:
     return Variant().changed(settings, name)
 
 
+def whole(variants: Sequence[Variant]) -> dict[str, list[str]]:
+    """{setting: its text in each variant}; plugin options as `plugin.option`."""
+    settings = [flat(variant) for variant in variants]
+    keys = list(dict.fromkeys(key for each in settings for key in each))
+    return {key: [each[key] if key in each else default(key) for each in settings] for key in keys}
+
+
 def flat(variant: Variant) -> dict[str, str]:
-    """{setting: text}, plugin options as `plugin.option`; what a recipe never sets is left out."""
-    left_out = ("recipe", "data", "map", "modality", "stage", "devices", "num_nodes", "workers")
-    names = [one.name for one in dataclasses.fields(variant) if one.name not in left_out]
-    found = {name: shown(getattr(variant, name)) for name in names if name != "options"}
+    """{setting: text}; plugin options that no recipe sets are left out."""
+    tables = {"options", "mlssl_views", "evaluate"}
+    names = [one.name for one in dataclasses.fields(variant) if one.name not in LEFT_OUT]
+    found = {name: shown(getattr(variant, name)) for name in names if name not in tables}
+    found |= {f"mlssl_views.{name}": shown(value) for name, value in variant.mlssl_views.items()}
     for plugin, options in variant.options.items():
         found |= {f"{plugin}.{option}": shown(value) for option, value in options.items()}
     return found
 
 
 def default(key: str) -> str:
-    """The default of a plugin's option `plugin.option`."""
+    """The default of a plugin's option `plugin.option`.
+
+    Raises:
+        ClickException: a recipe sets an option of a plugin that nobody has registered.
+    """
     plugin, _, option = key.partition(".")
-    family = next(one for one in KINDS if plugin in registry(one).names())
-    return shown(options_of(registry(family).get(plugin))[option].default)
+    for family in KINDS:
+        if plugin in registry(family).names():
+            return shown(options_of(registry(family).get(plugin))[option].default)
+    raise click.ClickException(f"A recipe sets {key}, and there is no plugin {plugin!r}.")
+
+
+def evaluations(variants: Sequence[Variant]) -> dict[str, list[str]]:
+    """{`evaluate.PROTOCOL.NAME`: its text for each variant}."""
+    found: dict[str, list[str]] = {}
+    for name, (protocol, relation) in PROTOCOLS.items():
+        for variant in variants:
+            settings = settings_of(variant, protocol, {}, relation=relation)
+            for one in dataclasses.fields(settings):
+                if one.name in ("protocol", "seed"):
+                    continue
+                values = found.setdefault(f"evaluate.{name}.{one.name}", [])
+                values.append(shown(getattr(settings, one.name)))
+    return found
 
 
 def shown(value: Any) -> str:
     """A value as it is written on the command line."""
     if isinstance(value, tuple | list):
         return ",".join(shown(part) for part in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {shown(inner)}" for name, inner in value.items())
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else cell(str(value))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
+import json
 import re
 import shlex
 import sys
@@ -14,18 +16,26 @@ from xml.etree import ElementTree
 import click
 import pytest
 
+from sm3kit.cli.evaluate import evaluate
 from sm3kit.cli.main import cli
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.engine import recipes
+from sm3kit.evaluation.settings import DEFAULTS, Settings
+from sm3kit.metrics.per_label import METRICS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-GENERATED = ("commands", "plugins", "recipes")
+GENERATED = ("commands", "plugins", "recipes", "published")
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-FLAG_FAMILIES = {"--objective": "objectives", "--fusion": "fusions"}
+FLAG_FAMILIES = {
+    "--objective": "objectives",
+    "--fusion": "fusions",
+    "--relation": "relations",
+    "--clusterer": "clusterers",
+}
 EXAMPLE = "clip"  # The plugin that the reader writes.
 
 
@@ -74,6 +84,8 @@ def test_every_command_of_the_documentation_exists(text: str) -> None:
             continue
         assert word in known, f"{text}: {word} is no option of it"
         value = words[place + 1] if place + 1 < len(words) else ""
+        if isinstance(known[word], click.Parameter) and isinstance(known[word].type, click.Choice):
+            assert value in known[word].type.choices, text
         if word in FLAG_FAMILIES:
             assert value in registry(FLAG_FAMILIES[word]).names() + [EXAMPLE], text
         elif word == "--recipe" and not value.endswith(".yaml"):
@@ -89,6 +101,9 @@ def check_plugin_option(text: str) -> None:
     if plugin == "training":
         Variant().changed({option: value}, text)
         return
+    if plugin == "evaluate":
+        Settings().changed({} if value == "VALUE" else {option: value}, text)
+        return
     if plugin in ("PLUGIN", "NAME", EXAMPLE):
         return
     plugin = "photo" if plugin in ("derm", "clinic") else plugin
@@ -96,6 +111,55 @@ def check_plugin_option(text: str) -> None:
     assert owners, f"-o {text}: no plugin {plugin}"
     if value != "VALUE":
         bind(registry(owners[0]).get(plugin), plugin, {option: value})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_option_of_the_text_exists(page: Path) -> None:
+    """Those in code blocks are part of a command, which another test looks at."""
+    text = without_blocks(page.read_text(encoding="utf-8"))
+    for code in re.findall(r"`([^`]+)`", text):
+        for option in re.findall(r"(?:^| )-o ([\w-]+\.\w+=\S+)", code):
+            check_plugin_option(option)
+
+
+def test_the_table_of_evaluation_settings_is_that_of_the_code() -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    table = text.partition("<!-- settings -->")[2].partition("<!-- end of settings -->")[0]
+    lines = [[one.strip() for one in line.split("|")[1:-1]] for line in table.strip().splitlines()]
+    flags = {one.name: one.opts[0] for one in evaluate.params}
+    expected = []
+    for name, value in dataclasses.asdict(Settings()).items():
+        others = [
+            f"{protocol}: {written(changes[name])}"
+            for protocol, changes in DEFAULTS.items()
+            if name in changes
+        ]
+        flag = f"`{flags[name]}`" if name in flags else ""
+        expected.append([f"`{name}`", written(value), ", ".join(others), flag])
+    assert [line[:4] for line in lines[2:]] == expected
+
+
+def written(value: object) -> str:
+    """A value as the table of settings has it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {written(inner)}" for name, inner in value.items())
+    if isinstance(value, tuple):
+        return ",".join(written(part) for part in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_the_record_of_the_documentation_is_json() -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```json\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    record = json.loads(block)
+    assert set(record["settings"]) <= {one.name for one in dataclasses.fields(Settings)}
+
+
+def test_every_metric_is_documented() -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \| .* \| [\w ]+ \|$", text, re.M)) >= set(METRICS)
 
 
 @pytest.fixture
@@ -148,7 +212,8 @@ def test_every_recipe_of_a_page_exists(page: Path) -> None:
 
 def test_published_numbers_of_the_readme_are_those_of_the_recipes() -> None:
     rows = re.findall(r"^\| [\w-]+ \| ([\d.]+)(.*?) \| `.*--recipe ([\w-]+) --data", readme(), re.M)
-    assert len(rows) == 9
+    complete = {"quick", "sm3", "release", "paper"}
+    assert {row[2] for row in rows} == set(recipes.names()) - complete - {"random"}
     for number, correction, name in rows:
         line = recipes.headline(name)
         assert f"published mean AUC {number} " in line

@@ -10,13 +10,11 @@ import click
 
 from sm3kit.cli.settings import (
     console,
-    data_option,
     feature_cache,
     image_cache,
     map_option,
     parsed_map,
     parsed_options,
-    plugin_options,
 )
 from sm3kit.core.errors import VariantError
 
@@ -41,7 +39,13 @@ from sm3kit.core.errors import VariantError
 @click.option(
     "--compare", is_flag=True, help="What the second of two runs has more, with paired intervals."
 )
-@data_option
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="SPEC",
+    help="Other data than the run's: synthetic, derm7pt:DIR, milk10k:DIR, manifest:FILE.csv, or a "
+    "plugin's name:argument.",
+)
 @map_option
 @click.option(
     "--scope",
@@ -58,7 +62,14 @@ from sm3kit.core.errors import VariantError
 )
 @click.option("--k", type=click.IntRange(1), help="Neighbours, with --select last.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of heads, order and views.")
-@plugin_options
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="NAME.OPTION=VALUE",
+    help="Set an option of a data set or modality, or of the evaluation "
+    "(evaluate.weight_decay=0.01).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
 def evaluate(

@@ -123,7 +123,7 @@ def pretrain(
       sm3kit pretrain --objective simclr --fusion sep_sep --data manifest:my.csv
       sm3kit pretrain --stage mlssl --init runs/one --relation msa
       sm3kit pretrain --recipe byol --data derm7pt:release_v0 --seed 1
-      sm3kit pretrain --resume --out runs/simclr-sep_sep-seed0
+      sm3kit pretrain --resume --out runs/simclr-sep_sep-tel-seed0
     """
     from sm3kit import __version__
     from sm3kit.engine import recipes
@@ -132,6 +132,7 @@ def pretrain(
     from sm3kit.engine.progress import Reporter
     from sm3kit.engine.resumption import resumable
     from sm3kit.engine.run import Run, free_folder
+    from sm3kit.evaluation.settings import check_evaluation
 
     # A value that was not given is None or (); 0 is a value.
     asked = {n: v for n, v in flags.items() if v is not None and v != ()}
@@ -147,6 +148,7 @@ def pretrain(
         why = f"the run in {folder}"
     else:
         folder = out or Path(os.environ.get("SM3KIT_RUN") or free_folder(variant))
+    check_evaluation(variant)
     # Of several processes the first one speaks.
     reporter = Reporter(console(quiet=not is_first_process()))
     reporter.say(f"sm3kit {__version__}, {why}")
@@ -159,7 +161,7 @@ def pretrain(
             for direction, (rank, pairs) in ranks.items():
                 reporter.say(
                     f"matched  {split:5} {direction:14} mean rank {rank:6.1f} of {pairs} pairs "
-                    f"(chance {(pairs + 1) / 2:.0f}), {space}"
+                    f"(chance {(pairs + 1) / 2:g}), {space}"
                 )
     reporter.say(f"done     {outcome.run.model}")
 

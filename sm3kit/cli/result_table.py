@@ -45,9 +45,12 @@ def show_comparison(record: dict[str, Any], out: Console) -> None:
         )
     out.print(table)
     _say(out, "points of AUC, second minus first; 0 inside the interval: no evidence")
-    for name, values in record["differs"].items():
+    for name, (first, second) in _differences(record["differs"]).items():
         out.print(
-            f"warning  {name} differs: {values[0]} and {values[1]}", style="yellow", highlight=False
+            f"warning  {name} differs: {first} and {second}",
+            style="yellow",
+            highlight=False,
+            markup=False,
         )
     _say_basis(out, record)
     if record["leaky"]:
@@ -140,6 +143,20 @@ def _selection(record: dict[str, Any]) -> str:
         return f"last: {chosen}, not selected"
     where = "val" if record["select"] == "val_best" else record["split"]
     return f"{record['select']}: {chosen}, mean AUC {_percent(record['selection_auc'])} on {where}"
+
+
+def _differences(differs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """{setting: both values}; of a table such as `views` only the entries that differ."""
+    found = {}
+    for name, (one, other) in differs.items():
+        if not isinstance(one, dict):
+            found[name] = one, other
+            continue
+        for key in {**one, **other}:
+            values = one.get(key, "unset"), other.get(key, "unset")
+            if values[0] != values[1]:
+                found[f"{name}.{key}"] = values
+    return found
 
 
 def _say_basis(out: Console, record: dict[str, Any]) -> None:

@@ -83,14 +83,29 @@ def build_pool(variant: Variant) -> Pool:
         rename=variant.map,
         options=variant.options,
     )
-    plugins = {name for family in KINDS for name in registry(family).names()}
-    # Options of plugins that are not used are no mistake: a recipe may set them.
-    known = plugins | {name for source in pool.sources for name in source.every_name}
-    for owner in variant.options:
-        if owner not in known:
-            listed = sorted(known | {"training"})
-            raise OptionError(f"Option -o {owner}.…: {unknown('plugin', owner, listed)}")
+    check_owners(variant.options, pool, "training")
     return pool
+
+
+def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
+    """Says so if options are of something that does not exist.
+
+    Options of plugins that are not used are no mistake: a recipe may set them.
+
+    Args:
+        options: {plugin or modality: {option: value}}.
+        pool: for the names of its modalities.
+        more: what else has options on this command line.
+
+    Raises:
+        OptionError: neither a plugin nor a modality of the data.
+    """
+    plugins = {name for family in KINDS for name in registry(family).names()}
+    known = plugins | {name for source in pool.sources for name in source.every_name}
+    for owner in options:
+        if owner not in known:
+            listed = sorted(known | set(more))
+            raise OptionError(f"Option -o {owner}.…: {unknown('plugin', owner, listed)}")
 
 
 def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:

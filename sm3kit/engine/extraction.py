@@ -117,8 +117,11 @@ class Encoder:
         self, shown: StudyViews, views: Sequence[int], changes: Mapping[str, Any]
     ) -> Features:
         names = list(self.extractor.fusion.widths)
+        content = {name: self._content(shown, name, changes) for name in names}
         keys = {
-            (name, view): self._key(shown, name, view, changes) for name in names for view in views
+            (name, view): _hash([content[name], _drawn(shown, name, view)])
+            for name in names
+            for view in views
         }
         tables = {place: self.cache.get(key) for place, key in keys.items()}
         todo = [view for view in views if any(tables[name, view] is None for name in names)]
@@ -166,8 +169,8 @@ class Encoder:
                 done = 0
                 tables = {name: np.empty_like(rows) for name, rows in tables.items()}
 
-    def _key(self, shown: StudyViews, name: str, view: int, changes: Mapping[str, Any]) -> str:
-        """Names everything that the features of one view of a modality depend on."""
+    def _content(self, shown: StudyViews, name: str, changes: Mapping[str, Any]) -> str:
+        """A hash of all that the features of a modality depend on, beside the draw of a view."""
         if name not in self._weights:
             self._weights[name] = self.extractor.fingerprint(name)
         images = [
@@ -176,22 +179,21 @@ class Encoder:
             else ""
             for case in shown.cases
         ]
-        drawn = [] if view == EVALUATION else [shown.seed, view, name]
         provider = provider_and_model(self.variant)[0]
         network = [self.variant.backbone, sorted(self.variant.options.get(provider, {}).items())]
-        facts = [
-            FORMAT,
-            self._weights[name],
-            network,
-            self.precision,
-            described(shown.pool, self.variant, name, changes)
-            if name in shown.pool.modalities
-            else "",
-            drawn,
-            images,
-        ]
-        text = json.dumps(facts, default=str)
-        return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+        looks = ""
+        if name in shown.pool.modalities:
+            looks = described(shown.pool, self.variant, name, changes)
+        return _hash([FORMAT, self._weights[name], network, self.precision, looks, images])
+
+
+def _drawn(shown: StudyViews, name: str, view: int) -> list[Any]:
+    """What the random numbers of a view come from; nothing for the evaluation view."""
+    return [] if view == EVALUATION else [shown.seed, view, name]
+
+
+def _hash(facts: list[Any]) -> str:
+    return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=20).hexdigest()
 
 
 @torch.inference_mode()

@@ -34,7 +34,8 @@ def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> 
     """Runs a protocol and writes `RUN/eval/<protocol>-<split>.json` and what belongs to it.
 
     Results on other data than the run's carry their name, results selected on the measured
-    split the word test_best, so that neither replaces an honest one.
+    split the word test_best, and a scope or seed that was chosen is named too, so that none
+    replaces another.
 
     Args:
         subject: the networks and the studies.
@@ -89,6 +90,10 @@ def result_file(subject: Subject, settings: Settings) -> Path:
         parts.append(subject.pool.listing_hash()[:8])
     if settings.select == "test_best":
         parts.append("test_best")
+    if settings.scope != "auto":
+        parts.append(settings.scope)
+    if settings.seed != subject.trained.variant.seed:
+        parts.append(f"seed{settings.seed}")
     return subject.trained.folder / "eval" / f"{'-'.join(parts)}.json"
 
 

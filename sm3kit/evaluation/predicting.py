@@ -32,5 +32,7 @@ def predictions_of(
 
 
 def _id(subject: Subject, case: Case) -> str:
-    """Two data sets of a pool may use one id."""
-    return f"{subject.pool.sources[case.source].spec.partition(':')[0]}/{case.study.id}"
+    """Two data sets of a pool may use one id; the second manifest is manifest2, as for labels."""
+    names = [source.spec.partition(":")[0] for source in subject.pool.sources]
+    before = names[: case.source].count(names[case.source])
+    return f"{names[case.source]}{before + 1 if before else ''}/{case.study.id}"

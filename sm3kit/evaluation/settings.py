@@ -73,6 +73,8 @@ class Settings:
         hints = typing.get_type_hints(Settings)
         values: dict[str, Any] = {}
         for name, value in changes.items():
+            if name == "protocol":
+                raise VariantError(f"{source}: the protocol is chosen by --protocol {value}.")
             if name not in known:
                 raise VariantError(f"{source}: {unknown('evaluation setting', name, known)}")
             if name == "views" and not isinstance(value, Mapping):
@@ -103,12 +105,13 @@ class Settings:
             )
 
 
-# Heads on label embeddings are trained with a wider crop, as in the release.
-ON_RELATION = "probe-relation"
+# Networks with a relation are trained on wider crops, as in the release.
+WIDE = {"views": {"crop_scale": (0.3, 1.0)}}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "probe": {},
-    ON_RELATION: {"eps": 1e-8, "views": {"crop_scale": (0.3, 1.0)}},
+    "probe-relation": {"eps": 1e-8, **WIDE},
     "finetune": {"batch_size": 64, "lr": 1e-4, "eps": 1e-8},
+    "finetune-relation": WIDE,
     "knn": {},
     "match": {"select": "last"},
 }
@@ -124,7 +127,7 @@ def settings_of(
         protocol: "probe", "finetune", "knn", "match"; None takes the run's own.
         flags: settings from the command line.
         relation: whether the run has a relation for the labels at hand; then what is said of
-            `probe-relation` lies over what is said of `probe`.
+            `probe-relation` lies over what is said of `probe`, likewise for `finetune`.
 
     Raises:
         VariantError: an unknown protocol or setting.
@@ -134,12 +137,20 @@ def settings_of(
         if name not in DEFAULTS:
             raise VariantError(unknown("protocol", name, DEFAULTS))
     chosen: Protocol = protocol or variant.protocol
-    layers: list[str] = [chosen]
-    if chosen == "probe" and relation and flags.get("scope") != "heads":
-        layers.append(ON_RELATION)
+    layers = [chosen, f"{chosen}-relation"] if relation else [chosen]
     settings = Settings(protocol=chosen)
-    for name in layers:
+    for name in [name for name in layers if name in DEFAULTS]:
         settings = settings.changed(DEFAULTS[name], name)
         settings = settings.changed(variant.evaluate.get(name, {}), f"evaluate.{name}")
     settings = settings.changed(flags, "command line")
     return settings if settings.seed >= 0 else dataclasses.replace(settings, seed=variant.seed)
+
+
+def check_evaluation(variant: Variant) -> None:
+    """Says so before a training if its recipe asks for an evaluation that does not exist.
+
+    Raises:
+        VariantError, OptionError: an unknown protocol or setting, or a value that does not fit.
+    """
+    for protocol in typing.get_args(Protocol):
+        settings_of(variant, protocol, {}, relation=True)

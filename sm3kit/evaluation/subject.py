@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.variant import Variant
-from sm3kit.engine.assemble import build_backbone, build_fusion
+from sm3kit.engine.assemble import build_backbone, build_fusion, check_owners
 from sm3kit.engine.batches import StudyViews
 from sm3kit.engine.extraction import Encoder, Features
 from sm3kit.engine.extractor import Extractor
@@ -72,9 +72,12 @@ class Subject:
         ]
         if not found:
             what = "study with a known label" if labelled else "study"
+            remedy = "Choose another --split"
+            if labelled:
+                remedy = "Classifiers learn from the split train" if split == "train" else remedy
+                remedy += "; give labels" if split == "train" else ", or give labels"
             raise DataError(
-                f"The split {split} of {', '.join(self.variant.data)} has no {what}. Choose "
-                "another --split, or give labels."
+                f"The split {split} of {', '.join(self.variant.data)} has no {what}. {remedy}."
             )
         return found
 
@@ -118,6 +121,7 @@ def open_subject(
     if data or rename:
         variant = dataclasses.replace(variant, map=dict(rename or {}), modality=())
     pool = _pool(trained, variant)
+    check_owners(options or {}, pool, "evaluate")
     extractor = _extractor(trained, pool)
     embedding, prototypes, notes = label_embedding(trained, pool, extractor.fusion.joint_width)
     device = "cuda" if torch.cuda.is_available() else "cpu"

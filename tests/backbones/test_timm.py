@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from sm3kit.backbones.base import Backbone
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import CheckpointError, OptionError, UnknownName
 
@@ -72,6 +73,37 @@ def test_a_model_name_may_have_a_tag():
 
 def test_there_is_no_classifier():
     assert not [name for name, _ in Timm("test_resnet", 3).named_parameters() if "fc" in name]
+
+
+@pytest.mark.parametrize(
+    ("model", "layers"),
+    [
+        ("resnet18", {"conv1", "bn1"}),
+        ("test_resnet", {"conv1", "bn1"}),
+        # timm counts register tokens to the end.
+        ("test_vit", {"cls_token", "pos_embed", "patch_embed"}),
+    ],
+)
+def test_the_stem_is_what_comes_before_the_first_block(model, layers):
+    backbone = Timm(model, 3)
+    known = {id(weight): name for name, weight in backbone.model.named_parameters()}
+    found = {known[id(weight)] for weight in backbone.stem()}
+    assert found == {name for name in known.values() if name.partition(".")[0] in layers}
+
+
+@pytest.mark.parametrize("model", ["test_convnext", "test_efficientnet", "test_mambaout"])
+def test_every_stem_sees_the_image_and_is_not_the_whole(model):
+    backbone = Timm(model, 4)
+    stem = backbone.stem()
+    assert any(weight.ndim == 4 and weight.shape[1] == 4 for weight in stem)
+    assert 0 < len(stem) < len(list(backbone.parameters())) / 2
+
+
+def test_a_backbone_without_a_grouping_has_no_stem():
+    backbone = Timm("test_resnet", 3)
+    backbone.model = torch.nn.Identity()
+    assert backbone.stem() == []
+    assert Backbone().stem() == []
 
 
 # Weight files

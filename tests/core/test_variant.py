@@ -8,7 +8,7 @@ import yaml
 
 from sm3kit.core.errors import OptionError, VariantError
 from sm3kit.core.options import Option, convert
-from sm3kit.core.variant import RESUMABLE, Variant
+from sm3kit.core.variant import MLSSL_VIEWS, OF_STAGE_2, RESUMABLE, TABLES, Variant
 
 
 def test_changes_are_laid_over_a_copy():
@@ -96,7 +96,7 @@ def test_options_of_a_plugin_are_a_table(value):
     assert str(caught.value) == (f"recipe 'mine': options of 'simclr' want a table, not {value!r}.")
 
 
-@pytest.mark.parametrize("name", ["options", "map"])
+@pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("value", [None, 3, "simclr", ["simclr"]])
 def test_tables_are_tables(name, value):
     with pytest.raises(VariantError) as caught:
@@ -111,6 +111,37 @@ def test_differences_leave_out_what_may_change():
     assert second.differences(first) == {"lr": (1.0, 1e-6)}
     assert first.differences(first) == {}
     assert set(RESUMABLE) <= {field.name for field in dataclasses.fields(Variant)}
+
+
+def test_what_stage_2_depends_on_is_told_apart():
+    first = Variant()
+    changed = first.changed({"bank": "fresh", "mlssl_lr": 1, "mlssl_epochs": 9}, "here")
+    assert first.differences(changed) == {"bank": ("memory", "fresh"), "mlssl_lr": (1e-4, 1.0)}
+    assert set(OF_STAGE_2) <= {field.name for field in dataclasses.fields(Variant)}
+    assert [name for name in Variant().as_dict() if name.startswith("mlssl_")] == [
+        name for name in OF_STAGE_2 if name.startswith("mlssl_")
+    ]
+
+
+def test_stages_are_both_unless_one_is_named():
+    assert Variant().stage == "both"
+    assert Variant().changed({"stage": "mlssl"}, "here").stage == "mlssl"
+    with pytest.raises(OptionError, match=r"'stage' wants both\|mmssl\|mlssl, not 'two'\."):
+        Variant().changed({"stage": "two"}, "here")
+
+
+def test_views_of_stage_2_are_merged():
+    first = Variant().changed({"mlssl_views": {"jitter": 0.8}}, "here")
+    assert first.mlssl_views == {**MLSSL_VIEWS, "jitter": 0.8}
+    assert Variant().mlssl_views == MLSSL_VIEWS
+
+
+def test_settings_of_evaluations_are_merged_protocol_by_protocol():
+    first = Variant().changed({"evaluate": {"probe": {"epochs": 5, "lr": 1}}}, "a")
+    second = first.changed({"evaluate": {"probe": {"lr": 2}, "knn": {"k": 3}}}, "b")
+    assert second.evaluate == {"probe": {"epochs": 5, "lr": 2}, "knn": {"k": 3}}
+    with pytest.raises(VariantError, match="b: evaluate of 'probe' want a table, not 3"):
+        first.changed({"evaluate": {"probe": 3}}, "b")
 
 
 def test_a_round_trip_through_yaml():
@@ -136,14 +167,17 @@ def test_every_field_has_a_type_that_text_can_give():
     """Whatever is added to the variant can be set from the command line and from YAML."""
     hints = typing.get_type_hints(Variant)
     for name, value in Variant().as_dict().items():
-        if name not in ("options", "map"):
+        if name not in TABLES:
             default = getattr(Variant(), name)
             assert convert(Option(name, hints[name], default), value, "here") == default
 
 
 def test_every_field_is_described():
     described = {
-        line.strip().partition(":")[0] for line in Variant.__doc__.splitlines() if ":" in line
+        name
+        for line in Variant.__doc__.splitlines()
+        for name in line.strip().partition(":")[0].split(", ")
+        if ":" in line
     }
     assert {field.name for field in dataclasses.fields(Variant)} <= described
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from sm3kit.core.variant import Variant
+from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.pretrain import pretrain
 from sm3kit.engine.progress import Reporter
@@ -17,6 +18,7 @@ TINY = Variant(
     data=("synthetic:40",),
     backbone="timm/test_resnet",
     weights="none",
+    stage="mmssl",
     epochs=2,
     batch_size=8,
     image_size=32,
@@ -29,20 +31,57 @@ TINY = Variant(
 )
 
 
+SMALL_RELATIONS = {name: {"embedding": 16} for name in ("proj", "msa", "tel", "te")}
+TINY2 = dataclasses.replace(
+    TINY,
+    stage="both",
+    epochs=1,
+    monitor_every=0,
+    mlssl_epochs=2,
+    mlssl_batch_size=12,
+    mlssl_lr=1e-2,
+    feature_views=2,
+    options={**TINY.options, **SMALL_RELATIONS, "faiss": {"restarts": 1}},
+)
+
+
 @pytest.fixture
 def tiny():
+    """Two epochs of stage 1."""
     return TINY
 
 
 @pytest.fixture
-def train(tmp_path):
-    """train(variant, folder="run", resume=False) -> (outcome, what was said)."""
+def tiny2():
+    """One epoch of stage 1 and two of stage 2."""
+    return TINY2
 
-    def run(variant, folder="run", resume=False):
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory):
+    """The folder of a run of stage 1, to start from. It must not be changed."""
+    folder = tmp_path_factory.mktemp("first") / "run"
+    quiet = Reporter(Console(file=io.StringIO()))
+    pretrain(dataclasses.replace(TINY2, stage="mmssl"), folder, quiet, ImageCache(None))
+    return folder
+
+
+@pytest.fixture
+def second(first):
+    """Two epochs of stage 2 on the networks of `first`."""
+    return dataclasses.replace(TINY2, stage="mlssl", init=str(first))
+
+
+@pytest.fixture
+def train(tmp_path):
+    """train(variant, folder="run", resume=False, features=None) -> (outcome, what was said)."""
+
+    def run(variant, folder="run", resume=False, features=None):
         said = io.StringIO()
         reporter = Reporter(Console(file=said, width=80))
         cache = ImageCache(tmp_path / "images")
-        outcome = pretrain(variant, tmp_path / folder, reporter, cache, resume)
+        kept = FeatureCache(features)
+        outcome = pretrain(variant, tmp_path / folder, reporter, cache, resume, kept)
         return outcome, said.getvalue()
 
     return run

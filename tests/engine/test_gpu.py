@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU he
 
 
 def final_loss(outcome):
-    return float(outcome.run.read_metrics(99)[-1]["loss"])
+    return float(outcome.run.read_metrics("mmssl", 99)[-1]["loss"])
 
 
 @pytest.mark.parametrize("precision", ["auto", "16-mixed", "bf16-mixed", "32"])
@@ -37,6 +37,16 @@ def test_a_run_resumes_on_the_gpu(tiny, train):
     outcome, said = train(dataclasses.replace(tiny, precision="16-mixed"), resume=True)
     assert "resume   after epoch 1 of 2" in said
     assert outcome.run.finished
+
+
+@pytest.mark.parametrize("feature_views", [0, 2])
+def test_stage_2_trains_and_resumes_on_the_gpu(tiny2, train, feature_views):
+    one = dataclasses.replace(tiny2, feature_views=feature_views, bn_leak=True)
+    train(one)
+    outcome, said = train(dataclasses.replace(one, mlssl_epochs=3), resume=True)
+    assert "resume   stage 2 after epoch 2 of 3" in said
+    assert outcome.run.finished
+    assert math.isfinite(float(outcome.run.read_metrics("mlssl", 99)[-1]["loss"]))
 
 
 def test_faiss_clusters_the_same_on_gpu_and_cpu():

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from sm3kit.core.errors import DataError, SM3Error
-from sm3kit.engine.image_cache import GIB, Filled, ImageCache
+from sm3kit.engine.bounded_folder import GIB
+from sm3kit.engine.image_cache import Filled, ImageCache
 from sm3kit.modalities.photo import Photo
 
 

@@ -341,12 +341,18 @@ SMALL = (
     *("--data", "synthetic:40", "-o", "synthetic.size=32", "--backbone", "test_resnet"),
     *("--image-size", "32", "--batch-size", "8"),
 )
+STAGE_1 = ("--stage", "mmssl")
+# Small networks of stage 2, for an epoch.
+STAGE_2 = ("--mlssl-epochs", 1, "--feature-views", 1, "-o", "tel.embedding=16")
 
 
 def started(folder, *arguments):
     """A pre-training in a process of its own, after its first checkpoint."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "sm3kit", "pretrain", *SMALL, "--out", str(folder), *arguments],
+        [
+            *(sys.executable, "-m", "sm3kit", "pretrain", *SMALL, *STAGE_1),
+            *("--out", str(folder), *arguments),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -401,7 +407,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
     command = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-euc", FULL_DISK, "-"]
     try:
         done = subprocess.run(
-            [*command, tmp_path / "disk", sys.executable, *SMALL],
+            [*command, tmp_path / "disk", sys.executable, *SMALL, *STAGE_1],
             capture_output=True,
             text=True,
             timeout=240,
@@ -419,15 +425,23 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path):
-    done = cli("pretrain", *SMALL, "--epochs", 1, "--devices", 2, "--out", tmp_path / "run")
+    two = ("--epochs", 1, "--devices", 2, *STAGE_2, "--out", tmp_path / "run")
+    done = cli("pretrain", *SMALL, *two)
     assert done.returncode == 0, done.stderr + done.stdout
     assert len(weights(tmp_path / "run")) > 10
     assert done.stdout.count("done  ") == 1
+    # Stage 2 runs on the first process alone.
+    assert done.stdout.count("stage 2  ") == 1
+    assert Run(tmp_path / "run").finished
+    assert [row["stage"] for row in rows(tmp_path / "run")] == ["mmssl", "mlssl"]
 
 
 def test_the_command_line_in_a_new_process(tmp_path):
-    done = cli("pretrain", *SMALL, "--epochs", 1, "--out", tmp_path / "run", "--no-cache")
+    both = ("--epochs", 1, *STAGE_2, "--out", tmp_path / "run", "--no-cache")
+    done = cli("pretrain", *SMALL, *both)
     assert done.returncode == 0, done.stderr
+    assert Run(tmp_path / "run").finished
+    assert [row["stage"] for row in rows(tmp_path / "run")] == ["mmssl", "mlssl"]
     first, second = done.stdout.splitlines()[:2]
     assert first.startswith("sm3kit ")
     assert first.endswith("recipe quick, because the built-in studies are small")
@@ -458,7 +472,7 @@ def test_the_record_spells_out_every_option(tiny, train, tmp_path):
 
 def test_a_run_goes_on_with_the_options_it_was_given(tmp_path):
     given = ("-o", "simclr.temperature=0.20", "-o", "photo.crop_scale=0.6,1", "-o", "derm.flip=0")
-    done = cli("pretrain", *SMALL, *given, "--epochs", 1, "--out", tmp_path / "run")
+    done = cli("pretrain", *SMALL, *STAGE_1, *given, "--epochs", 1, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     more = cli("pretrain", "--resume", "--out", tmp_path / "run", *given, "--epochs", 2)
     assert more.returncode == 0, more.stderr

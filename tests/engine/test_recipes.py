@@ -12,7 +12,7 @@ from sm3kit.engine import recipes
 from sm3kit.engine.recipes import headline, load, names, resolve
 
 # Recipe -> the row of Table 5 as it is printed, and what the row chooses.
-ROWS = {
+STAGE_1 = {
     "imagenet": ("ImageNet", {"weights": "imagenet", "epochs": 0, "fusion": "none"}),
     "simclr-derm": ("SimCLR-derm", {"modality": ("derm",), "fusion": "none"}),
     "simclr": ("SimCLR", {"objective": ("simclr",), "fusion": "none"}),
@@ -23,8 +23,22 @@ ROWS = {
     "sep_shared": ("sep_shared", {"objective": ("simclr",), "fusion": "sep_shared"}),
     "sep_sep": ("sep_sep", {"objective": ("simclr",), "fusion": "sep_sep"}),
 }
+STAGE_2 = {"no_proj": "none", "proj": "proj", "msa": "msa", "tel": "tel", "te": "te"}
+SEP_SEP = {"objective": ("simclr",), "fusion": "sep_sep"}
+ROWS = {name: (row, {"stage": "mmssl", **chosen}) for name, (row, chosen) in STAGE_1.items()} | {
+    name: (name, {"stage": "both", **SEP_SEP, "relation": relation})
+    for name, relation in STAGE_2.items()
+}
 OWN = ("derm7pt:release_v0",)
-FAMILIES = ("backbones", "objectives", "fusions", "modalities", "datasets")
+FAMILIES = (
+    "backbones",
+    "objectives",
+    "fusions",
+    "relations",
+    "clusterers",
+    "modalities",
+    "datasets",
+)
 
 
 @pytest.fixture
@@ -144,6 +158,8 @@ def test_every_built_in_recipe_resolves(name):
         assert headline(name)
         # Its plugins and their options exist.
         registry("fusions").get(variant.fusion)
+        registry("relations").get(variant.relation)
+        registry("clusterers").get(variant.clusterer)
         for objective in variant.objective:
             registry("objectives").get(objective)
         for plugin, options in variant.options.items():

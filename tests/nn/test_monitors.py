@@ -125,3 +125,17 @@ def test_random_embeddings_are_at_chance():
     assert float(ranks.mean()) == pytest.approx((count + 1) / 2, abs=25)
     assert ranks.min() >= 1
     assert ranks.max() <= count
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 10, 11, 1024])
+def test_ranks_do_not_depend_on_how_many_queries_are_compared_at_once(chunk):
+    queries, gallery = gauss(10, 4), gauss(10, 4, seed=1)
+    gallery[7] = gallery[2]  # A tie, in different chunks.
+    whole = partner_ranks(queries, gallery)
+    assert whole.shape == (10,)
+    assert torch.equal(partner_ranks(queries, gallery, chunk), whole)
+    assert float(whole[7] % 1) == 0.5
+
+
+def test_no_queries_have_no_ranks():
+    assert partner_ranks(torch.zeros(0, 3), torch.zeros(0, 3)).tolist() == []

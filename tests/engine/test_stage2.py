@@ -1,0 +1,481 @@
+"""Stage 2 end to end: from a frozen extractor to label embeddings, and on again after a stop."""
+
+import csv
+import dataclasses
+import multiprocessing
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from sm3kit.backbones.timm import Timm
+from sm3kit.core.errors import CheckpointError, DataError, Interrupted, VariantError
+from sm3kit.engine.mlssl import MultiLabelSSL
+from sm3kit.engine.resumption import resumable
+from sm3kit.engine.run import Run
+from sm3kit.engine.trained import read_trained
+
+NAMES = ["DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS"]
+CLUSTERS = [5, 3, 2, 3, 3, 3, 3, 2]
+
+
+def but(variant, **changes):
+    options = {**variant.options, **changes.pop("options", {})}
+    return dataclasses.replace(variant, options=options, **changes)
+
+
+def weights(folder):
+    return load_file(Run(folder).model)
+
+
+def checkpoint(path):
+    return torch.load(path, weights_only=True)
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[n], two[n]) for n in one)
+
+
+def rows(folder, stage="mlssl"):
+    with (folder / "metrics.csv").open(newline="") as file:
+        found = [row for row in csv.DictReader(file) if row["stage"] == stage]
+    return [{n: v for n, v in row.items() if not n.endswith("_per_second")} for row in found]
+
+
+def same_runs(one, other):
+    """Bit for bit the same, in all that was written."""
+    for path in ("last", "mlssl"):
+        parts = [checkpoint(getattr(Run(folder), path)) for folder in (one, other)]
+        assert same(parts[0]["model"], parts[1]["model"])
+    assert torch.equal(parts[0]["assigned"], parts[1]["assigned"])
+    assert same(weights(one), weights(other))
+    assert rows(one) == rows(other)
+    return True
+
+
+@pytest.fixture
+def stopped(train, monkeypatch):
+    """stopped(variant, folder, epoch): a run that a signal ends in an epoch of stage 2."""
+
+    def run(variant, folder, epoch):
+        step = MultiLabelSSL.training_step
+
+        def ask(self, batch, batch_idx):
+            if self.epoch == epoch:
+                signal.raise_signal(signal.SIGTERM)
+            return step(self, batch, batch_idx)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MultiLabelSSL, "training_step", ask)
+            with pytest.raises(Interrupted) as caught:
+                train(variant, folder)
+        return str(caught.value)
+
+    return run
+
+
+# What a run holds
+
+
+def test_both_stages_leave_one_model(tiny2, train, tmp_path):
+    outcome, said = train(tiny2)
+    run = outcome.run
+    assert run.finished
+    found = weights(run.folder)
+    parts = {name.partition(".")[0] for name in found}
+    assert parts == {"backbones", "fusion", "relation", "prototypes"}
+    assert [found[f"prototypes.heads.{n}.weight"].shape for n in range(8)] == [
+        (count, 16) for count in CLUSTERS
+    ]
+    content = checkpoint(run.mlssl)
+    assert content["stage"] == "mlssl"
+    assert content["assigned"].shape == (8, 28)
+    assert len(content["ids"]) == 28
+    assert same(content["model"], found)
+    trained = read_trained(run.folder)
+    assert trained.stage == "mlssl"
+    assert dict(trained.labels) == dict(zip(NAMES, CLUSTERS, strict=True))
+    assert set(outcome.ranks) == {"train", "val"}
+    assert "stage 2  relation tel, clusterer faiss: DIAG 5, PN 3" in said
+    assert not list(run.folder.rglob("*.part"))
+
+
+def test_the_rows_of_both_stages(tiny2, train, tmp_path):
+    train(tiny2)
+    folder = tmp_path / "run"
+    assert [row["epoch"] for row in rows(folder, "mmssl")] == ["1"]
+    first, second = rows(folder)
+    assert (first["epoch"], second["epoch"]) == ("1", "2")
+    for row in (first, second):
+        terms = [float(row[f"ce/{name}"]) for name in NAMES]
+        assert float(row["loss"]) == pytest.approx(sum(terms) / 8)
+        for name, count in zip(NAMES, CLUSTERS, strict=True):
+            sizes = [int(size) for size in row[f"sizes/{name}"].split("+")]
+            assert (len(sizes), sum(sizes)) == (count, 28)
+            assert 0 <= float(row[f"entropy/{name}"]) <= 1
+            assert 0 <= float(row[f"nmi_truth/{name}"]) <= 1
+            assert int(row[f"reseeded/{name}"]) >= 0
+            assert float(row[f"objective/{name}"]) >= 0
+        assert 0 <= float(row["nmi_labels"]) < 1
+    assert first["nmi_before/DIAG"] == ""
+    assert 0 <= float(second["nmi_before/DIAG"]) <= 1
+    assert "studies_per_second" in (folder / "metrics.csv").read_text().partition("\n")[0]
+
+
+def test_a_run_is_finished_after_its_last_stage(tiny2, stopped, train, tmp_path):
+    said = stopped(tiny2, "run", 0)
+    run = Run(tmp_path / "run")
+    assert said.startswith("Stopped in epoch 1 of 2. Go on with: sm3kit pretrain --resume --out ")
+    assert run.mmssl.is_file()
+    assert run.model.is_file()
+    assert not run.mlssl.is_file()
+    assert not run.finished
+    train(tiny2, resume=True)
+    assert run.finished
+
+
+@pytest.mark.parametrize("relation", ["none", "proj", "msa", "tel", "te"])
+def test_every_relation_trains(second, train, relation):
+    outcome, _ = train(but(second, relation=relation, mlssl_epochs=1))
+    assert outcome.run.finished
+    learnt = {n for n in weights(outcome.run.folder) if n.startswith("relation.")}
+    assert bool(learnt) == (relation != "none")
+
+
+@pytest.mark.parametrize("clusterer", ["release", "sinkhorn"])
+def test_every_clusterer_trains(second, train, clusterer):
+    assert train(but(second, clusterer=clusterer, mlssl_epochs=1))[0].run.finished
+
+
+@pytest.mark.parametrize("fusion", ["none", "concat", "sum"])
+def test_every_fusion_is_followed_by_stage_2(tiny2, train, fusion):
+    assert train(but(tiny2, fusion=fusion, mlssl_epochs=1))[0].run.finished
+
+
+def test_one_modality_has_a_stage_2(tiny2, train, tmp_path):
+    train(but(tiny2, modality=("derm",), fusion="none", mlssl_epochs=1))
+    found = weights(tmp_path / "run")
+    width = Timm("test_resnet", 3).width
+    assert found["relation.project.heads.0.weight"].shape == (16, width)
+
+
+def test_neither_relation_nor_prototypes_to_learn(second, train, tmp_path):
+    train(but(second, relation="none", freeze_prototypes=True))
+    assert len(rows(tmp_path / "run")) == 2
+
+
+def test_zero_epochs_of_stage_2_write_its_model(second, train):
+    outcome, _ = train(but(second, mlssl_epochs=0))
+    assert outcome.run.finished
+    assert read_trained(outcome.run.folder).stage == "mlssl"
+
+
+# The extractor is frozen
+
+
+@pytest.mark.parametrize("feature_views", [0, 2])
+def test_the_extractor_stays_as_stage_1_left_it(tiny2, train, tmp_path, feature_views):
+    train(but(tiny2, feature_views=feature_views))
+    before = checkpoint(Run(tmp_path / "run").mmssl)["model"]
+    after = weights(tmp_path / "run")
+    networks = [name for name in before if name.startswith(("backbones.", "fusion."))]
+    assert any("running_mean" in name for name in networks)
+    assert all(torch.equal(before[name], after[name]) for name in networks)
+
+
+@pytest.mark.parametrize("feature_views", [0, 2])
+def test_the_first_pass_of_the_release_moves_batch_statistics_alone(
+    second, train, tmp_path, feature_views
+):
+    one = but(second, feature_views=feature_views, mlssl_epochs=1)
+    train(but(one, bn_leak=True), "leak")
+    train(one, "sound")
+    before, after = weights(Path(second.init)), weights(tmp_path / "leak")
+    moved = {n for n in before if n in after and not torch.equal(before[n], after[n])}
+    statistics = {n for n in before if n.startswith("backbones.") and "running_" in n}
+    counts = {n for n in before if n.startswith("backbones.") and "num_batches" in n}
+    assert moved == statistics | counts
+    # 28 studies in steps of 12.
+    assert {int(after[n] - before[n]) for n in counts} == {3}
+    assert rows(tmp_path / "leak") != rows(tmp_path / "sound")
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.9])
+def test_one_study_alone_moves_no_batch_statistics(tiny2, train, missing):
+    """Views of 32 pixels leave one number per channel, of which there is no deviation."""
+    options = {"synthetic": {"size": 32, "missing": missing}}
+    one = but(tiny2, mlssl_batch_size=27, mlssl_epochs=1, bn_leak=True, epochs=0, options=options)
+    assert train(one)[0].run.finished
+
+
+# On again after a stop
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bank": "memory"},
+        {"bank": "fresh"},
+        {"bank": "memory", "clusterer": "release", "feature_views": 0},
+        {"bank": "fresh", "clusterer": "release"},
+        {"bank": "memory", "bn_leak": True, "relation": "msa", "freeze_prototypes": True},
+    ],
+    ids=["memory", "fresh", "memory-release-new-views", "fresh-release", "leak"],
+)
+def test_a_resumed_stage_2_is_the_straight_one_bit_for_bit(
+    second, train, stopped, tmp_path, changes
+):
+    one = but(second, mlssl_epochs=4, **changes)
+    train(one, "straight")
+    stopped(one, "broken", 2)
+    assert not Run(tmp_path / "broken").finished
+    _, said = train(one, "broken", resume=True)
+    assert "resume   stage 2 after epoch 2 of 4" in said or "after epoch 1 of 4" in said
+    assert same_runs(tmp_path / "straight", tmp_path / "broken")
+
+
+def test_more_epochs_of_stage_2_go_on_with_a_finished_run(tiny2, train, tmp_path):
+    train(but(tiny2, mlssl_epochs=1))
+    train(but(tiny2, mlssl_epochs=3), resume=True)
+    train(but(tiny2, mlssl_epochs=3), "straight")
+    assert same_runs(tmp_path / "run", tmp_path / "straight")
+
+
+def test_a_run_of_stage_1_goes_on_with_stage_2(tiny2, train, tmp_path):
+    one = but(tiny2, stage="mmssl")
+    train(one)
+    assert Run(tmp_path / "run").finished
+    # What only stage 2 depends on is still free, also by the command line.
+    asked = {"stage": "both", "clusters": 3, "relation": "msa", "mlssl_lr": 0.5}
+    wanted = resumable(Run(tmp_path / "run"), asked, one)
+    both = but(tiny2, clusters=3, relation="msa", mlssl_lr=0.5)
+    assert {name: getattr(wanted, name) for name in asked} == asked
+    _, said = train(both, resume=True)
+    assert "resume   after epoch 1 of 1" in said
+    train(both, "straight")
+    assert same_runs(tmp_path / "run", tmp_path / "straight")
+    assert [row["epoch"] for row in rows(tmp_path / "run", "mmssl")] == ["1"]
+
+
+def test_a_run_of_stage_1_gets_more_epochs_before_its_stage_2(tiny2, train, tmp_path):
+    train(but(tiny2, stage="mmssl"))
+    train(but(tiny2, epochs=2), resume=True)
+    train(but(tiny2, epochs=2), "straight")
+    assert same_runs(tmp_path / "run", tmp_path / "straight")
+    assert [row["epoch"] for row in rows(tmp_path / "run", "mmssl")] == ["1", "2"]
+
+
+def test_stage_2_does_not_go_on_with_other_networks(tiny2, train, stopped, tmp_path):
+    stopped(tiny2, "run", 1)
+    run = Run(tmp_path / "run")
+    content = checkpoint(run.mmssl)
+    name = "backbones.derm.model.bn1.running_mean"
+    content["model"][name] += 1e-6
+    torch.save(content, run.mmssl)
+    with pytest.raises(CheckpointError) as caught:
+        train(tiny2, resume=True)
+    assert str(caught.value) == (
+        f"The networks of stage 1 are others than when stage 2 of {run.folder} began. "
+        f"Delete {run.last} to train stage 2 anew."
+    )
+
+
+def test_stage_1_cannot_go_on_once_stage_2_has_begun(tiny2, train, tmp_path):
+    train(but(tiny2, mlssl_epochs=1))
+    folder = tmp_path / "run"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(VariantError) as caught:
+        train(but(tiny2, epochs=3), resume=True)
+    assert str(caught.value) == (
+        f"{folder} has begun stage 2 after 1 epochs of stage 1, so --epochs 3 comes too late. "
+        "Leave it out, or train anew with another --out."
+    )
+    assert all(path.read_bytes() == content for path, content in before.items())
+    train(resumable(Run(folder), {"mlssl_epochs": 2}, tiny2), resume=True)
+    assert len(rows(folder)) == 2
+
+
+def test_stage_2_waits_for_the_whole_stage_1(tiny2, train, tmp_path):
+    """Otherwise it would stand on networks that nobody trained."""
+    train(but(tiny2, stage="mmssl"))
+    folder = tmp_path / "run"
+    Run(folder).mmssl.unlink()
+    before = weights(folder)
+    with pytest.raises(VariantError) as caught:
+        train(but(tiny2, stage="mlssl", epochs=3), resume=True)
+    assert str(caught.value) == (
+        f"{folder} has done 1 of 3 epochs of stage 1, and --stage mlssl would leave out the rest. "
+        "Take --stage both."
+    )
+    with pytest.raises(CheckpointError, match=r"mmssl\.ckpt cannot be read"):
+        train(but(tiny2, stage="mlssl"), resume=True)
+    assert same(weights(folder), before)
+
+
+def test_stage_2_alone_goes_on_with_a_finished_stage_1(tiny2, train, tmp_path):
+    train(but(tiny2, stage="mmssl"))
+    train(but(tiny2, stage="mlssl"), resume=True)
+    train(tiny2, "straight")
+    assert same_runs(tmp_path / "run", tmp_path / "straight")
+
+
+def test_another_stage_2_is_refused_once_it_has_begun(second, train, tmp_path):
+    train(but(second, mlssl_epochs=1))
+    with pytest.raises(CheckpointError, match="of another variant: its bank is 'memory', not"):
+        train(but(second, bank="fresh"), resume=True)
+
+
+# What cannot be trained
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"temperature": 0.0}, VariantError, "not 0, 12, 2 and 0."),
+        ({"temperature": -1.5}, VariantError, "not -1.5, 12, 2 and 0."),
+        ({"mlssl_batch_size": 1}, VariantError, "not 1, 1, 2 and 0."),
+        ({"feature_views": -1}, VariantError, "not 1, 12, -1 and 0."),
+        ({"clusters": -1}, VariantError, "not 1, 12, 2 and -1."),
+        (
+            {"pseudo_labels": 8},
+            VariantError,
+            "training.pseudo_labels=8 needs to know how many clusters each has: add "
+            "-o training.clusters=3.",
+        ),
+        (
+            {"clusters": 29},
+            DataError,
+            "Stage 2 is to find 29 clusters for 'DIAG' among 28 studies. Give more studies, or "
+            "lower -o training.clusters.",
+        ),
+        ({"relation": "tell"}, Exception, "No relation named 'tell'. Did you mean 'tel'?"),
+        ({"clusterer": "fais"}, Exception, "No clusterer named 'fais'. Did you mean 'faiss'?"),
+    ],
+)
+def test_what_stage_2_cannot_train_is_said_first(tiny2, train, tmp_path, changes, error, said):
+    with pytest.raises(error) as caught:
+        train(but(tiny2, **changes))
+    assert said in str(caught.value)
+    if error is VariantError and "pseudo_labels" not in changes:
+        assert str(caught.value).startswith(
+            "Stage 2 wants training.temperature above 0, training.mlssl_batch_size of at least 2, "
+            "and training.feature_views and training.clusters of 0 or more; not "
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_stage_1_does_not_mind_settings_of_stage_2(tiny, train):
+    one = dataclasses.replace(tiny, epochs=0, temperature=0.0, pseudo_labels=8)
+    assert train(one)[0].run.finished
+
+
+def pictures(folder, count=14, label=None, missing=None):
+    """A manifest of noise in two modalities, with a label or without."""
+    folder.mkdir(parents=True)
+    lines = ["id,split,group,ct,pet" + (",kind" if label else "")]
+    for i in range(count):
+        cells = []
+        for m, name in enumerate(("ct", "pet")):
+            generator = torch.Generator().manual_seed(2 * i + m)
+            noise = torch.randint(0, 255, (32, 32, 3), generator=generator, dtype=torch.uint8)
+            path = folder / f"{name}{i}.png"
+            Image.fromarray(noise.numpy()).save(path)
+            cells.append("" if missing and missing(i, name) else path.name)
+        split = "train" if i < count - 4 else "val"
+        lines.append(f"s{i},{split},g{i},{cells[0]},{cells[1]}" + (f",{label(i)}" if label else ""))
+    (folder / "m.csv").write_text("\n".join(lines) + "\n")
+    return f"manifest:{folder / 'm.csv'}"
+
+
+def test_data_without_labels_need_to_say_how_many(tiny2, train, tmp_path):
+    spec = pictures(tmp_path / "d")
+    one = but(tiny2, data=(spec,), batch_size=5)
+    with pytest.raises(VariantError) as caught:
+        train(one)
+    assert str(caught.value) == (
+        f"{spec} has no labels, and stage 2 makes a pseudo-label for each. Take --stage mmssl, or "
+        "say how many: -o training.pseudo_labels=8 -o training.clusters=3."
+    )
+    outcome, said = train(but(one, pseudo_labels=2, clusters=3))
+    assert dict(read_trained(outcome.run.folder).labels) == {"pseudo1": 3, "pseudo2": 3}
+    assert not [name for name in rows(outcome.run.folder)[0] if name.startswith("nmi_truth")]
+    assert "pseudo1 3, pseudo2 3" in said
+
+
+def test_one_pseudo_label(second, train, tmp_path):
+    train(but(second, pseudo_labels=1, clusters=4))
+    last = rows(tmp_path / "run")[-1]
+    assert "nmi_labels" not in last
+    assert float(last["loss"]) == pytest.approx(float(last["ce/pseudo1"]))
+
+
+def test_as_many_clusters_for_every_label(second, train, tmp_path):
+    train(but(second, clusters=4, mlssl_epochs=1))
+    assert set(read_trained(tmp_path / "run").labels.values()) == {4}
+
+
+def test_missing_modalities_and_unknown_labels(tiny2, train, tmp_path):
+    spec = pictures(
+        tmp_path / "d",
+        count=16,
+        label=lambda i: "" if i % 3 else ("one", "two")[i % 2],
+        missing=lambda i, name: (name == "pet" and i % 2) or (name == "ct" and i == 4),
+    )
+    for views in (0, 2):
+        train(but(tiny2, data=(spec,), batch_size=6, feature_views=views), f"run{views}")
+        for row in rows(tmp_path / f"run{views}"):
+            assert float(row["ce/kind"]) < 10
+            assert 0 <= float(row["nmi_truth/kind"]) <= 1
+            assert sum(map(int, row["sizes/kind"].split("+"))) == 12
+
+
+def test_labels_that_nobody_knows(tiny2, train, tmp_path):
+    """Pooled data: the labels of one set are unknown in the other, and all are clustered."""
+    spec = pictures(tmp_path / "d", label=lambda i: ("one", "two")[i % 2])
+    one = but(tiny2, data=("synthetic:40", spec), map={"derm": "ct", "clinic": "pet"})
+    train(but(one, mlssl_epochs=1))
+    (row,) = rows(tmp_path / "run")
+    assert sum(map(int, row["sizes/manifest/kind"].split("+"))) == 38
+    assert float(row["loss"]) < 10
+
+
+# Sums, means, workers
+
+
+def test_a_summed_loss_is_shown_as_the_sum(second, train, tmp_path):
+    train(but(second, label_loss="sum", mlssl_epochs=1))
+    (row,) = rows(tmp_path / "run")
+    assert float(row["loss"]) == pytest.approx(sum(float(row[f"ce/{name}"]) for name in NAMES))
+
+
+@pytest.mark.parametrize("feature_views", [0, 2])
+def test_workers_do_not_change_stage_2(second, train, tmp_path, feature_views):
+    one = but(second, feature_views=feature_views)
+    train(one, "alone")
+    train(but(one, workers=1), "helped")
+    assert multiprocessing.active_children() == []
+    assert same_runs(tmp_path / "alone", tmp_path / "helped")
+
+
+def test_the_seed_decides(second, train, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(but(second, mlssl_epochs=1, seed=seed), name)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def test_the_record_spells_out_stage_2(second, train, tmp_path):
+    train(but(second, mlssl_epochs=0, options={"tel": {"embedding": "16"}}))
+    record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())
+    assert record["options"]["tel"] == {
+        "embedding": 16,
+        "heads": 1,
+        "feedforward": 128,
+        "dropout": 0.1,
+    }
+    assert record["options"]["faiss"]["restarts"] == 1
+    assert record["mlssl_views"] == {"views": 1, "jitter": 0.5, "grayscale": 0.0, "blur": 0.0}

@@ -1,0 +1,156 @@
+"""Two runs side by side: paired differences, and work that is done is not done again."""
+
+import dataclasses
+import json
+
+import pytest
+
+from sm3kit.core.errors import DataError, VariantError
+from sm3kit.evaluation import evaluate as module
+from sm3kit.evaluation.comparison import compared
+
+
+@pytest.fixture
+def comparing(opened, fast):
+    """comparing(run, run, data=..., setting=value, ...) -> record"""
+
+    def compare(first, second, *data, options=None, **changes):
+        settings = dataclasses.replace(fast, **changes)
+        tasks = [(opened(run, *data, options=options), settings) for run in (first, second)]
+        return compared(*tasks)
+
+    return compare
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The names of the runs that were evaluated, not read."""
+    names = []
+    real = module.evaluate
+
+    def watched(subject, settings):
+        names.append(subject.trained.folder.name)
+        return real(subject, settings)
+
+    monkeypatch.setattr(module, "evaluate", watched)
+    return names
+
+
+@pytest.mark.parametrize("protocol", ["probe", "knn"])
+def test_a_run_is_no_better_than_itself(comparing, runs, protocol):
+    record = comparing(runs.stage1, runs.stage1, protocol=protocol)
+    for row in (record["mean"], *record["labels"].values()):
+        assert row["auc"] == 0
+        assert row["ci95"] == [0, 0]
+        assert row["above_zero"]["auc"] == 0
+    assert record["means"][0] == record["means"][1]
+
+
+def test_two_runs(comparing, runs):
+    record = comparing(runs.stage1, runs.stage2)
+    assert record["runs"] == [str(runs.stage1), str(runs.stage2)]
+    assert [of["stage"] for of in record["of"]] == ["mmssl", "mlssl"]
+    for place, run in enumerate((runs.stage1, runs.stage2)):
+        alone = json.loads((run / "eval" / "probe-test.json").read_text("utf-8"))
+        assert alone["mean"]["auc"] == record["means"][place]
+    one, other = record["means"]
+    assert record["mean"]["auc"] == pytest.approx(other - one, abs=1e-12)
+    assert {name: record[name] for name in ("protocol", "split", "select", "leaky", "cases")} == {
+        "protocol": "probe",
+        "split": "test",
+        "select": "val_best",
+        "leaky": False,
+        "cases": 8,
+    }
+    assert record["seeds"] == [0, 0]
+    assert record["differs"] == {}
+
+
+def test_settings_in_which_both_differ_are_told(opened, fast, runs):
+    settings = dataclasses.replace(fast, protocol="knn", select="last", k=3)
+    other = dataclasses.replace(settings, k=5, seed=1)
+    record = compared((opened(runs.stage1), settings), (opened(runs.stage1), other))
+    assert record["differs"] == {"k": [3, 5], "seed": [0, 1]}
+    assert record["seeds"] == [0, 1]
+
+
+def test_the_other_way_round_is_the_opposite(comparing, runs):
+    one = comparing(runs.stage1, runs.stage2, protocol="knn")["mean"]
+    other = comparing(runs.stage2, runs.stage1, protocol="knn")["mean"]
+    assert one["auc"] == pytest.approx(-other["auc"], abs=1e-12)
+    assert one["ci95"] == pytest.approx([-end for end in reversed(other["ci95"])], abs=1e-12)
+
+
+def test_a_result_on_disk_is_not_made_anew(comparing, evaluated, runs, made):
+    evaluated(runs.stage1, protocol="knn")
+    made.clear()
+    first = comparing(runs.stage1, runs.stage2, protocol="knn")
+    assert made == ["stage2"]
+    assert comparing(runs.stage1, runs.stage2, protocol="knn") == first
+    assert made == ["stage2"]
+
+
+def test_a_result_with_other_settings_is_made_anew(comparing, runs, made):
+    comparing(runs.stage1, runs.stage2, protocol="knn")
+    made.clear()
+    comparing(runs.stage1, runs.stage2, protocol="knn", temperature=0.1)
+    assert made == ["stage1", "stage2"]
+    made.clear()
+    comparing(
+        runs.stage1,
+        runs.stage2,
+        protocol="knn",
+        temperature=0.1,
+        options={"photo": {"border": 2}},
+    )
+    assert made == ["stage1", "stage2"]
+
+
+@pytest.mark.parametrize("harm", ["record", "predictions", "no-table", "model"])
+def test_what_is_damaged_or_out_of_date_is_made_anew(comparing, runs, made, harm):
+    comparing(runs.stage1, runs.stage2, protocol="knn")
+    made.clear()
+    folder = runs.stage1 / "eval"
+    if harm == "record":
+        (folder / "knn-test.json").write_text("{", "utf-8")
+    elif harm == "no-table":
+        (folder / "knn-test.json").write_text("[]", "utf-8")
+    elif harm == "predictions":
+        (folder / "knn-test.predictions.npz").write_bytes(b"PK")
+    else:
+        another = (runs.stage2 / "model.safetensors").read_bytes()
+        (runs.stage1 / "model.safetensors").write_bytes(another)
+    comparing(runs.stage1, runs.stage2, protocol="knn")
+    assert made == ["stage1"]
+
+
+def test_other_studies_are_refused(opened, fast, runs, studies):
+    settings = dataclasses.replace(fast, protocol="knn")
+    half = studies("half", lambda i, row: row if i < 20 else None)
+    with pytest.raises(DataError) as caught:
+        compared((opened(runs.stage1), settings), (opened(runs.stage2, half), settings))
+    assert str(caught.value).startswith(
+        "A comparison wants two runs on the same cases. 4 of 8 cases are only in the first and 0 "
+        "of 4 only in the second, for example 'lesion-000"
+    )
+    assert "\n" not in str(caught.value)
+
+
+def test_ranks_are_not_compared(opened, fast, runs):
+    settings = dataclasses.replace(fast, protocol="match", select="last")
+    with pytest.raises(VariantError) as caught:
+        compared((opened(runs.stage1), settings), (opened(runs.stage2), settings))
+    assert str(caught.value) == (
+        "--compare wants one protocol with labels for both runs, probe, finetune or knn; not "
+        "match. Give --protocol."
+    )
+
+
+def test_two_protocols_are_not_compared(opened, fast, runs):
+    first = (opened(runs.stage1), dataclasses.replace(fast, protocol="knn"))
+    with pytest.raises(VariantError, match="not knn and probe. Give --protocol."):
+        compared(first, (opened(runs.stage2), fast))
+
+
+def test_one_leaky_run_makes_the_comparison_leaky(comparing, runs):
+    assert comparing(runs.stage1, runs.stage2, protocol="knn", select="test_best")["leaky"]

@@ -1,0 +1,171 @@
+"""Fine-tuning: what learns, what stays, and that an interruption costs nothing but time."""
+
+import dataclasses
+import hashlib
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sm3kit.core.errors import Interrupted, VariantError
+from sm3kit.engine import interruption
+from sm3kit.engine.pretrain import pretrain
+from sm3kit.engine.run import Run
+from sm3kit.evaluation import learning
+from sm3kit.evaluation.evaluate import evaluate
+
+SLOW = {"protocol": "finetune", "lr": 1e-3}
+
+
+def network(run):
+    return load_file(run / "eval" / "finetune-test.safetensors")
+
+
+def parameters(module):
+    return {name: weight.detach().clone() for name, weight in module.named_parameters()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def digest(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def modes(monkeypatch):
+    """The modes of the batch norms during training steps."""
+    seen = set()
+    step = learning.Supervised.training_step
+
+    def watched(self, *batch):
+        norms = [m for m in self.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert norms
+        seen.update(norm.training for norm in norms)
+        return step(self, *batch)
+
+    monkeypatch.setattr(learning.Supervised, "training_step", watched)
+    return seen
+
+
+def test_all_changes_every_layer_and_not_the_run(opened, fast, runs, modes):
+    model = digest(runs.stage2 / "model.safetensors")
+    subject = opened(runs.stage2)
+    before = parameters(subject.extractor.backbones)
+    relation = parameters(subject.embedding.relation)
+    record = evaluate(subject, dataclasses.replace(fast, select="last", **SLOW))
+    after = parameters(subject.extractor.backbones)
+    assert [name for name in before if torch.equal(before[name], after[name])] == []
+    after = parameters(subject.embedding.relation)
+    assert [name for name in relation if torch.equal(relation[name], after[name])] == []
+    assert modes == {True}
+    assert record["scope"] == "all"
+    learned = sum(p.numel() for p in subject.extractor.backbones.parameters())
+    learned += sum(p.numel() for p in subject.embedding.parameters()) + (16 + 1) * 7
+    assert record["trainable_parameters"] == learned
+    assert digest(runs.stage2 / "model.safetensors") == model
+
+
+def test_layers_leaves_the_stem_as_it_is(opened, fast, runs, modes):
+    subject = opened(runs.stage1)
+    before = parameters(subject.extractor.backbones)
+    stems = {id(weight) for one in subject.extractor.backbones.values() for weight in one.stem()}
+    names = {n for n, w in subject.extractor.backbones.named_parameters() if id(w) in stems}
+    chosen = dataclasses.replace(fast, select="last", scope="layers", **SLOW)
+    record = evaluate(subject, chosen)
+    after = parameters(subject.extractor.backbones)
+    assert {name for name in before if torch.equal(before[name], after[name])} == names
+    assert 0 < len(names) < len(before)
+    assert modes == {True}
+    learned = sum(w.numel() for name, w in after.items() if name not in names)
+    width = subject.extractor.fusion.joint_width
+    assert record["trainable_parameters"] == learned + (width + 1) * 7
+
+
+def test_the_saved_network_is_that_of_the_chosen_epoch(evaluated, runs, monkeypatch):
+    """Buffers, too: the batch statistics of a later epoch would give other predictions."""
+    found = iter([0.9, 0.5, 0.4])
+    monkeypatch.setattr(learning, "mean_auc", lambda predictions: next(found))
+    record = evaluated(runs.stage1, epochs=3, **SLOW)
+    assert record["chosen"] == {"epoch": 1}
+    chosen = network(runs.stage1)
+    evaluated(runs.stage1, epochs=1, select="last", **SLOW)
+    assert same(chosen, network(runs.stage1))
+
+
+@pytest.mark.parametrize("protocol", ["finetune", "probe"])
+@pytest.mark.parametrize("stop_in", [1, 2])
+def test_an_interrupted_evaluation_goes_on_bit_for_bit(
+    opened, fast, runs, monkeypatch, protocol, stop_in
+):
+    settings = dataclasses.replace(fast, protocol=protocol, epochs=4, lr=1e-3)
+    kept = {}
+    undisturbed = evaluate(opened(runs.stage2), settings)
+    for part in ("json", "safetensors"):
+        kept[part] = runs.stage2 / "eval" / f"{protocol}-test.{part}"
+    whole = load_file(kept["safetensors"])
+    kept["json"].unlink()
+
+    def stop(self, trainer, *rest):
+        if trainer.current_epoch == stop_in:
+            raise Interrupted("Stopped.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(interruption.StopBetweenSteps, "on_train_batch_end", stop)
+        with pytest.raises(Interrupted) as caught:
+            evaluate(opened(runs.stage2), settings)
+    assert str(caught.value) == (
+        f"Stopped in epoch {stop_in + 1} of 4. Go on with: sm3kit evaluate {runs.stage2} "
+        f"--protocol {protocol}, with the same options"
+    )
+    assert not kept["json"].exists()
+    subject = opened(runs.stage2)
+    record = evaluate(subject, settings)
+    assert "resume   after epoch" in subject.reporter.said()
+    assert same(load_file(kept["safetensors"]), whole)
+    for part in ("labels", "mean", "chosen", "selection_auc", "trainable_parameters"):
+        assert record[part] == undisturbed[part]
+    assert not list(runs.stage2.rglob("eval/*/checkpoints"))
+
+
+def test_another_evaluation_does_not_go_on_with_it(opened, fast, runs, monkeypatch):
+    settings = dataclasses.replace(fast, epochs=3)
+
+    def stop(self, trainer, *rest):
+        if trainer.current_epoch == 2:
+            raise Interrupted("Stopped.")
+
+    def interrupted(subject, settings):
+        with monkeypatch.context() as patch:
+            patch.setattr(interruption.StopBetweenSteps, "on_train_batch_end", stop)
+            with pytest.raises(Interrupted):
+                evaluate(subject, settings)
+
+    for changes, options in (({"lr": 0.1}, None), ({}, {"photo": {"hue": 0.01}})):
+        interrupted(opened(runs.stage1), settings)
+        subject = opened(runs.stage1, options=options)
+        evaluate(subject, dataclasses.replace(settings, **changes))
+        assert "resume" not in subject.reporter.said()
+
+
+@pytest.mark.parametrize("fusion", ["sep_shared", "concat"])
+def test_networks_of_other_fusions_are_saved_whole(
+    trained_runs, opened, fast, tmp_path, images, fusion
+):
+    """A projector that modalities share is one module under one name."""
+    variant = dataclasses.replace(
+        Run(trained_runs / "stage1").read_variant()[0], fusion=fusion, epochs=0, options={}
+    )
+    run = tmp_path / fusion
+    pretrain(variant, run, opened(trained_runs / "stage1").reporter, images)
+    subject = opened(run)
+    evaluate(subject, dataclasses.replace(fast, epochs=1, select="last", **SLOW))
+    kept = network(run)
+    assert {name.split(".")[0] for name in kept} == {"extractor", "classifier"}
+
+
+def test_what_fine_tuning_cannot_train(opened, fast, runs):
+    with pytest.raises(VariantError) as caught:
+        evaluate(opened(runs.stage1), dataclasses.replace(fast, scope="heads", **SLOW))
+    assert str(caught.value) == "--protocol finetune wants scope all or layers, not heads."
