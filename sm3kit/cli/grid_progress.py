@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sm3kit.ablation.grid import PROTOCOLS
 from sm3kit.ablation.plan import TRAINING
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from sm3kit.ablation.runner import Job
     from sm3kit.ablation.standing import Standing
+
+ORDER = (*TRAINING, *PROTOCOLS)
 
 
 @contextmanager
@@ -44,20 +47,23 @@ class Lines:
         """Says what is new."""
         standing = self.job.standing()
         failed = _failed(standing)
-        ended = len(standing.done) + len(failed)
-        new = [x for x in standing.stages if x.key in standing.done | failed.keys() - self.known]
-        for stage in [one for one in new if one.key not in self.known]:
+        ended = standing.done | failed.keys()
+        left = standing.seconds_left(self.jobs)
+        more = "" if left is None or not standing.left else f", about {duration(left)} left"
+        for stage in standing.stages:
             record = standing.records[stage.key]
-            if stage.key in failed:
-                said = f"failed   {stage.title}: {failed[stage.key]}"
-            else:
+            if stage.key not in ended - self.known:
+                continue
+            self.known.add(stage.key)
+            if stage.key in standing.done:
                 auc = "" if record.auc is None else f", mean AUC {100 * record.auc:.1f}"
                 said = f"done     {stage.title}{auc} ({duration(record.seconds)})"
-            left = standing.seconds_left(self.jobs)
-            more = "" if left is None or not standing.left else f", about {duration(left)} left"
-            text = f"{said}; {ended} of {len(standing.stages)}{more}"
+            elif record.failed:
+                said = f"failed   {stage.title}: {record.failed}"
+            else:
+                continue  # What it needs has failed, and that was said.
+            text = f"{said}; {len(ended)} of {len(standing.stages)}{more}"
             self.out.print(text, highlight=False, markup=False)
-            self.known.add(stage.key)
 
 
 class GrowingTable:
@@ -73,7 +79,9 @@ class GrowingTable:
 
         standing = self.job.standing()
         protocols = list(
-            dict.fromkeys(name for cell in standing.cells for name in cell.results if name != "match")
+            dict.fromkeys(
+                name for cell in standing.cells for name in cell.results if name != "match"
+            )
         )
         left = standing.seconds_left(self.jobs)
         told = "time left not known yet" if left is None else f"about {duration(left)} left"
@@ -109,7 +117,7 @@ def said_plan(job: Job, standing: Standing, jobs: int, *, verbose: bool) -> list
     lines += [
         f"{TRAINING.get(kind, kind):8} {there[kind]} distinct for {wanted[kind]} cells, "
         f"{done[kind]} done"
-        for kind in there
+        for kind in sorted(there, key=ORDER.index)
     ]
     if verbose:
         lines += [f"  to do  {stage.title}" for stage in standing.left]

@@ -89,7 +89,7 @@ from sm3kit.core.errors import VariantError
 @click.option("--seed", type=click.IntRange(0), help="Seed of weights, order and views.")
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "32", "bf16-mixed", "16-mixed", "64"]),
+    type=click.Choice(["auto", "32", "bf16-mixed", "16-mixed"]),
     help="auto: bf16 where the machine computes in it.",
 )
 @click.option("--devices", type=click.IntRange(1), help="GPUs, or processes on a CPU.")

@@ -161,13 +161,16 @@ def _differences(differs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 def _say_basis(out: Console, record: dict[str, Any]) -> None:
     """What every table says of itself: selection rule, split, seeds, support, resamples."""
-    seeds = len(set(record["seeds"]))
-    number = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    count = len(set(record["seeds"]))
+    number = f"{count} seed{'s' if count > 1 else ''}"
+    studies = f"{record['cases']} studies of {record['groups']} groups"
+    intervals = f"intervals of {record['resamples']:,} resamples of the groups"
+    lines = [f"{number}, {studies}", intervals]
     if "runs" in record:  # Two runs, of one seed each.
-        number = f"1 seed each ({', '.join(map(str, record['seeds']))})"
-    chosen = f"select {record['select']}, split {record['split']}, {number}"
-    _say(out, f"basis    {chosen}, {record['cases']} studies of {record['groups']} groups")
-    _say(out, f"         intervals of {record['resamples']:,} resamples of the groups")
+        seeds = ", ".join(map(str, record["seeds"]))
+        lines = [f"1 seed each ({seeds})", f"{studies}, {intervals}"]
+    _say(out, f"basis    select {record['select']}, split {record['split']}, {lines[0]}")
+    _say(out, f"         {lines[1]}")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

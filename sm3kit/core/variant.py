@@ -129,7 +129,7 @@ class Variant:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-5
     seed: int = 0
-    precision: Literal["auto", "32", "bf16-mixed", "16-mixed", "64"] = "auto"
+    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     channels_last: bool = True
     devices: int = 1
     num_nodes: int = 1

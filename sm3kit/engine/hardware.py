@@ -19,7 +19,7 @@ def resolved_precision(wanted: str, network: nn.Module) -> str:
     Depthwise convolutions in bf16 are many times slower on a CPU, so networks with them stay fp32.
     """
     if wanted != "auto":
-        return "32-true" if wanted == "32" else "64-true" if wanted == "64" else wanted
+        return "32-true" if wanted == "32" else wanted
     if torch.cuda.is_available():
         return (
             "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"

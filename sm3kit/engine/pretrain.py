@@ -86,10 +86,12 @@ def pretrain(
     # Stage 2 alone keeps the networks that it started from, in case its first epoch is stopped.
     kept = bool(resumed) or (resume and variant.stage == "mlssl" and run.mmssl.is_file())
     init = read_trained(Path(variant.init)) if variant.init and not kept else None
-    parts, extractor = stage1.build(job, trained_before=bool(kept or init))
+    # A modality that the earlier run lacks starts from the weights.
+    covered = init is not None and set(pool.modalities) <= set(init.channels)
+    parts, extractor = stage1.build(job, trained_before=kept or covered)
     notes = start_from(init, extractor, variant) if init else []
     if main:
-        if variant.weights == "imagenet" and not (kept or init):
+        if variant.weights == "imagenet" and not (kept or covered):
             reporter.say("weights  imagenet, fetched by timm where its cache does not hold them")
         _announce(job, parts, notes, init)
     if variant.stage != "mlssl":

@@ -98,7 +98,8 @@ class ShowProgress(pl.Callback):
         """The line of an epoch: loss, what shows a collapse, and speed."""
         self.status = "  ".join([f"loss {row['loss']:.4f}", *_signs(row)])
         # Epochs after stage 1 are many and short: ten lines tell enough.
-        if row["stage"] != "mmssl" and row["epoch"] % max(epochs // 10, 1) and row["epoch"] > 1:
+        told = row["epoch"] in (1, epochs) or row["epoch"] % -(-epochs // 10) == 0
+        if row["stage"] != "mmssl" and not told:
             return
         width = len(str(epochs))
         head = f"epoch {row['epoch']:>{width}}/{epochs}"

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sm3kit import __version__
+from sm3kit.core.errors import OptionError
+from sm3kit.core.names import unknown
 from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
@@ -22,7 +24,11 @@ def viewed(pool: Pool, variant: Variant, changes: Mapping[str, Any]) -> Pool:
         pool: studies and modalities.
         variant: image size and options.
         changes: options of the modality plugins; a plugin without such an option leaves it out.
+
+    Raises:
+        OptionError: no modality of the data has such an option.
     """
+    _check(pool, changes)
     modalities = {}
     for name in pool.modalities:
         spec = _spec(pool, name)
@@ -30,6 +36,15 @@ def viewed(pool: Pool, variant: Variant, changes: Mapping[str, Any]) -> Pool:
             name, spec, variant.image_size, _laid_over(variant, name, spec, changes)
         )
     return dataclasses.replace(pool, modalities=modalities)
+
+
+def _check(pool: Pool, changes: Mapping[str, Any]) -> None:
+    plugins = {_spec(pool, name).plugin for name in pool.modalities}
+    known = {name for one in plugins for name in options_of(registry("modalities").get(one))}
+    for option in changes:
+        # What every photograph has and another modality lacks is no mistake.
+        if option not in known | set(options_of(registry("modalities").get("photo"))):
+            raise OptionError(f"Views: {unknown('option', option, sorted(known))}")
 
 
 def described(pool: Pool, variant: Variant, name: str, changes: Mapping[str, Any]) -> str:

@@ -155,7 +155,7 @@ def test_the_train_split_leaves_each_patient_out(studies, evaluated, runs, monke
         place = i // 5 * 3 + i % 5
         patient = place // 2 if row["split"] == "train" else 100 + i
         shape = "abcdefghijkl"[place // 2] if row["split"] == "train" else "ab"[i // 5 % 2]
-        return {**row, "patient": f"p{patient}", "shape": shape}
+        return {**row, "group": f"p{patient}", "shape": shape}
 
     def unit(subject, cases):
         rows = torch.zeros(len(cases), 12)

@@ -95,6 +95,24 @@ def test_each_split_has_a_file_of_its_own(evaluated, runs, split):
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "probe-test.json"),
+        ({"scope": "heads"}, "probe-test-heads.json"),
+        ({"seed": 3}, "probe-test-seed3.json"),
+        (
+            {"select": "test_best", "scope": "heads", "seed": 3},
+            "probe-test-test_best-heads-seed3.json",
+        ),
+    ],
+    ids=["plain", "scope", "seed", "all"],
+)
+def test_what_was_chosen_is_in_the_name(opened, fast, runs, changes, name):
+    settings = dataclasses.replace(fast, **changes)
+    assert result_file(opened(runs.stage1), settings) == runs.stage1 / "eval" / name
+
+
 def test_a_result_says_what_it_was_made_of(evaluated, runs):
     record = evaluated(runs.stage2, protocol="knn")
     of = record["of"]
@@ -163,9 +181,12 @@ class TestUnknownLabels:
         subject = opened(runs.stage1, spec)
         with pytest.raises(DataError) as caught:
             evaluate(subject, dataclasses.replace(fast, protocol=protocol, select="last"))
+        remedy = {
+            "train": "Classifiers learn from the split train; give labels.",
+            "test": "Choose another --split, or give labels.",
+        }
         assert str(caught.value) == (
-            f"The split {split} of {spec} has no study with a known label. Choose another "
-            "--split, or give labels."
+            f"The split {split} of {spec} has no study with a known label. {remedy[split]}"
         )
         assert not (runs.stage1 / "eval").exists()
 

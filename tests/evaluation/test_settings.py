@@ -9,6 +9,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import MILD, settings_of
 
 PLAIN = Variant(seed=7)
+WIDE = {**MILD, "crop_scale": (0.3, 1.0)}
 
 
 def of(protocol, flags=None, variant=PLAIN, relation=False):
@@ -24,14 +25,18 @@ def test_the_probe_of_the_paper():
 
 def test_a_probe_on_the_relation():
     found = of("probe", relation=True)
-    assert (found.eps, found.views) == (1e-8, {**MILD, "crop_scale": (0.3, 1.0)})
-    assert of("probe", {"scope": "heads"}, relation=True).eps == 1e-5
+    assert (found.eps, found.views) == (1e-8, WIDE)
+    # The heads alone learn, but they sit on the label embeddings, too.
+    assert of("probe", {"scope": "heads"}, relation=True) == dataclasses.replace(
+        found, scope="heads"
+    )
 
 
 def test_the_fine_tuning_of_the_paper():
     for relation in (True, False):
         found = of("finetune", relation=relation)
         assert (found.epochs, found.batch_size, found.lr, found.eps) == (50, 64, 1e-4, 1e-8)
+        assert found.views == (WIDE if relation else MILD)
 
 
 def test_matching_selects_nothing():
@@ -57,6 +62,13 @@ def test_flags_beat_recipes_and_recipes_beat_the_defaults():
     assert of("finetune", variant=recipe).lr == 1e-4
 
 
+@pytest.mark.parametrize("protocol", ["probe", "finetune"])
+def test_what_is_said_of_a_relation_counts_for_a_relation_alone(protocol):
+    recipe = Variant(evaluate={protocol: {"lr": 0.5}, f"{protocol}-relation": {"lr": 0.25}})
+    assert of(protocol, variant=recipe).lr == 0.5
+    assert of(protocol, variant=recipe, relation=True).lr == 0.25
+
+
 def test_text_becomes_numbers():
     found = of("probe", {"lr": "0.1", "prototypes": "no", "resamples": "50"})
     assert (found.lr, found.prototypes, found.resamples) == (0.1, False, 50)
@@ -66,6 +78,11 @@ def test_text_becomes_numbers():
     ("flags", "error", "said"),
     [
         ({"speed": 1}, VariantError, "command line: No evaluation setting named 'speed'."),
+        (
+            {"protocol": "knn"},
+            VariantError,
+            "command line: the protocol is chosen by --protocol knn.",
+        ),
         ({"epochs": 0}, VariantError, "command line: epochs wants 1 or more, not 0."),
         ({"batch_size": 1}, VariantError, "command line: batch_size wants 2 or more, not 1."),
         ({"lr": 0.0}, VariantError, "command line: lr and temperature want to be above 0, not 0"),

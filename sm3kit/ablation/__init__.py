@@ -1,0 +1,1 @@
+"""Grids of variants: what is trained, and the tables and curves of what came out."""

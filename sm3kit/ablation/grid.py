@@ -1,0 +1,211 @@
+"""A grid is a YAML file: named rows, axes that vary, seeds and protocols."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sm3kit.core.errors import VariantError
+from sm3kit.core.names import unknown
+
+BUILT_IN = resources.files("sm3kit") / "grids"
+PROTOCOLS = ("probe", "finetune", "knn", "match")
+SPLITS = ("train", "val", "test")
+SELECTIONS = ("val_best", "last", "test_best")
+MODES = ("product", "one-at-a-time")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid as it was written, checked for its form alone.
+
+    Attributes:
+        name: built-in name, or the file without its folder and ending.
+        title: of the table.
+        rows: {row: settings}; a setting of a variant, `recipe`, or `protocols`.
+        data: data sets, if nothing else is said.
+        base: settings that lie under every row.
+        mode: "product" of all axes, or "one-at-a-time" around the row's own values.
+        axes: {setting or plugin.option: values}.
+        seeds: of every row.
+        protocols: how every row is evaluated; empty takes the protocol of each row's recipe.
+        split: what is measured on.
+        select: how an epoch is chosen; see `evaluation.settings`.
+        baseline: the row that the others are compared with; empty for none.
+    """
+
+    name: str
+    title: str
+    rows: Mapping[str, Mapping[str, Any]]
+    data: tuple[str, ...] = ()
+    base: Mapping[str, Any] = field(default_factory=dict)
+    mode: str = "product"
+    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    protocols: tuple[str, ...] = ()
+    split: str = "test"
+    select: str = "val_best"
+    baseline: str = ""
+
+    def source(self) -> dict[str, Any]:
+        """The content of a file that gives this grid."""
+        plain = dataclasses.asdict(self)
+        plain["axes"] = {"mode": plain.pop("mode"), "values": plain["axes"]}
+        plain.pop("name")
+        return {key: list(one) if isinstance(one, tuple) else one for key, one in plain.items()}
+
+    def with_changes(
+        self, data: Sequence[str] = (), seeds: Sequence[int] = (), protocols: Sequence[str] = ()
+    ) -> Grid:
+        """The grid with what a command line says instead; an empty value changes nothing.
+
+        Raises:
+            VariantError: an unknown protocol, or a seed twice.
+        """
+        said = {"data": list(data), "seeds": list(seeds), "protocols": list(protocols)}
+        source = self.source() | {name: value for name, value in said.items() if value}
+        return parsed(self.name, source, "command line")
+
+
+def names() -> list[str]:
+    """The built-in grids, sorted."""
+    return sorted(entry.name[:-5] for entry in BUILT_IN.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load(name: str) -> Grid:
+    """A built-in grid, or that of a YAML file.
+
+    Raises:
+        VariantError: no such grid or file, or something in it that a grid does not have.
+    """
+    path = Path(name)
+    if name in names():
+        content = (BUILT_IN / f"{name}.yaml").read_bytes()
+    elif path.is_file():
+        content = path.read_bytes()
+    elif name.endswith((".yaml", ".yml")):
+        raise VariantError(f"No grid file {name!r}. Built-in grids: {', '.join(names())}.")
+    else:
+        raise VariantError(unknown("grid", name, names()) + " Or give a .yaml file.")
+    try:
+        table = yaml.load(content, _OneOfEach)
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise VariantError(f"Grid {name!r} is no valid YAML: {where}") from error
+    return parsed(path.stem if path.is_file() else name, table, f"grid {name!r}")
+
+
+def parsed(name: str, content: Any, source: str) -> Grid:
+    """A grid from the content of its file.
+
+    Args:
+        source: where it comes from, for messages.
+
+    Raises:
+        VariantError: something in it that a grid does not have.
+    """
+    if not isinstance(content, Mapping) or not isinstance(content.get("rows"), Mapping):
+        raise VariantError(f"{source} wants a table with rows, such as 'rows: {{simclr: {{…}}}}'.")
+    known = [one.name for one in dataclasses.fields(Grid) if one.name not in ("name", "mode")]
+    for key in content:
+        if key not in known:
+            raise VariantError(f"{source}: {unknown('key', str(key), known)}")
+    rows = {str(row): settings or {} for row, settings in content["rows"].items()}
+    base = content.get("base") or {}
+    for row, settings in {**rows, "base": base}.items():
+        if not isinstance(settings, Mapping):
+            raise VariantError(f"{source}: {row} wants a table of settings, not {settings!r}.")
+    mode, axes = _axes(content.get("axes") or {}, source)
+    grid = Grid(
+        name=name,
+        title=str(content.get("title") or name),
+        rows=rows,
+        data=_listed(content.get("data")),
+        base=base,
+        mode=mode,
+        axes=axes,
+        seeds=_seeds(content.get("seeds", (0,)), source),
+        protocols=_listed(content.get("protocols")),
+        split=str(content.get("split", "test")),
+        select=str(content.get("select", "val_best")),
+        baseline=str(content.get("baseline") or ""),
+    )
+    _check(grid, source)
+    return grid
+
+
+def _check(grid: Grid, source: str) -> None:
+    if not grid.rows:
+        raise VariantError(f"{source} has no rows, so there is nothing to train. Add one.")
+    if grid.baseline and grid.baseline not in grid.rows:
+        raise VariantError(f"{source}: {unknown('row', grid.baseline, grid.rows)}")
+    wanted: list[tuple[str, str, tuple[str, ...]]] = []
+    wanted += [("protocol", one, PROTOCOLS) for one in grid.protocols]
+    wanted += [("split", grid.split, SPLITS), ("selection", grid.select, SELECTIONS)]
+    wanted += [
+        ("protocol", one, PROTOCOLS)
+        for settings in grid.rows.values()
+        for one in _listed(settings.get("protocols"))
+    ]
+    for noun, value, choices in wanted:
+        if value not in choices:
+            raise VariantError(f"{source}: {unknown(noun, value, choices)}")
+    for what, values in (("protocol", grid.protocols), ("seed", grid.seeds)):
+        twice = [one for one in values if list(values).count(one) > 1]
+        if twice:
+            raise VariantError(f"{source} names the {what} {twice[0]} twice. Name it once.")
+
+
+def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
+    if not isinstance(content, Mapping) or set(content) - {"mode", "values"}:
+        raise VariantError(
+            f"{source}: axes wants 'mode' and 'values', such as "
+            f"{{mode: product, values: {{lr: [0.001, 0.01]}}}}, not {content!r}."
+        )
+    mode = str(content.get("mode", "product"))
+    if mode not in MODES:
+        raise VariantError(f"{source}: {unknown('mode of axes', mode, MODES)}")
+    axes = content.get("values") or {}
+    for name, values in axes.items():
+        if not isinstance(values, list | tuple):
+            raise VariantError(f"{source}: axis {name!r} wants a list of values, not {values!r}.")
+        if not values:
+            raise VariantError(
+                f"{source}: axis {name!r} has no values, so the {mode} is empty. Give some."
+            )
+    return mode, {str(name): list(values) for name, values in axes.items()}
+
+
+def _seeds(value: Any, source: str) -> tuple[int, ...]:
+    listed = value if isinstance(value, list | tuple) else [value]
+    if not listed or any(type(one) is not int or one < 0 for one in listed):
+        raise VariantError(
+            f"{source}: seeds wants numbers from 0, such as [0, 1, 2]; not {value!r}."
+        )
+    return tuple(listed)
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    """One name, or several."""
+    if value is None:
+        return ()
+    return tuple(str(one) for one in value) if isinstance(value, list | tuple) else (str(value),)
+
+
+class _OneOfEach(yaml.SafeLoader):
+    """Refuses two entries of one name, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"{key.value!r} stands there twice, again in line {line}.")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,86 @@
+"""What the data of a grid list: enough to see that they have changed, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sm3kit.core.options import bind
+from sm3kit.core.registry import registry
+from sm3kit.datasets.base import SPLITS, Dataset
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The studies of some data sets, in short.
+
+    Attributes:
+        data: the data sets, each `name` or `name:argument`.
+        options: {data set: {option: value}}, only what was set.
+        hash: of all ids, file names, labels, groups and splits.
+        studies: {split: number}.
+        modalities: of all data sets.
+    """
+
+    data: tuple[str, ...]
+    options: Mapping[str, Mapping[str, Any]]
+    hash: str
+    studies: Mapping[str, int]
+    modalities: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain lists, tables and values, ready for YAML."""
+        return {
+            "data": list(self.data),
+            "options": {name: dict(one) for name, one in self.options.items()},
+            "hash": self.hash,
+            "studies": dict(self.studies),
+            "modalities": list(self.modalities),
+        }
+
+
+def listing(data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> Listing:
+    """Lists data sets; images are not opened.
+
+    Args:
+        data: data sets, each `name` or `name:argument`.
+        options: {plugin: {option: value}}; those of other plugins are left out.
+
+    Raises:
+        SM3Error: no such data set, unknown options, or data that cannot be listed.
+    """
+    sets = {spec.partition(":")[0] for spec in data}
+    own = {name: dict(values) for name, values in options.items() if name in sets}
+    digest = hashlib.blake2b(digest_size=8)
+    studies = dict.fromkeys(SPLITS, 0)
+    modalities: list[str] = []
+    for spec in data:
+        found = _opened(spec, own)
+        modalities += found.modalities
+        digest.update(_line([spec.partition(":")[0], list(found.modalities)]))
+        digest.update(_line([[x.name, list(x.classes), x.reported] for x in found.labels]))
+        for split in SPLITS:
+            for study in found.studies(split):
+                studies[split] += 1
+                images = {name: Path(path).name for name, path in sorted(study.images.items())}
+                labels = sorted(study.labels.items())
+                digest.update(_line([split, study.id, images, labels, study.group]))
+    shown = tuple(dict.fromkeys(modalities))
+    return Listing(tuple(data), own, digest.hexdigest(), studies, shown)
+
+
+def _opened(spec: str, options: Mapping[str, Mapping[str, Any]]) -> Dataset:
+    name, _, argument = spec.partition(":")
+    component = registry("datasets").get(name)
+    dataset: Dataset = component(
+        argument, **bind(component, f"dataset {name!r}", options.get(name, {}))
+    )
+    return dataset
+
+
+def _line(value: Any) -> bytes:
+    return json.dumps(value, default=str).encode() + b"\n"

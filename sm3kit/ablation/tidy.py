@@ -1,0 +1,96 @@
+"""A table as CSV: one line for each row, protocol, metric and label."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from sm3kit.ablation.cells import Column, Number
+from sm3kit.ablation.sections import Line, Section, Table
+
+HEADS = (
+    "row",
+    "protocol",
+    "space",
+    "metric",
+    "label",
+    "unit",
+    "mean",
+    "spread",
+    "low",
+    "high",
+    "n_seeds",
+    "seeds_wanted",
+    "best",
+    "published",
+    "published_mark",
+    "published_comparable",
+    "baseline",
+    "selection",
+    "split",
+    "support",
+    "leaky",
+    "data",
+    "reason",
+)
+DECIMALS = 6
+
+
+def tidy(table: Table) -> str:
+    """The CSV; a row without a number has one line for its protocol, with the reason."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, HEADS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for section in table.sections:
+        for line in section.lines:
+            shared = _shared(section, line, table.baseline)
+            if line.reason and section.part != "labels":
+                writer.writerow(shared | {"reason": line.reason})
+            for column, number in zip(section.columns, line.numbers, strict=True):
+                if number is not None:
+                    writer.writerow(shared | _cell(column, number))
+    return out.getvalue()
+
+
+def _shared(section: Section, line: Line, baseline: str) -> dict[str, str]:
+    basis = section.basis
+    return {
+        "row": line.name,
+        "protocol": section.protocol,
+        "space": "" if section.part in ("means", "labels") else section.part,
+        "n_seeds": str(line.done),
+        "seeds_wanted": str(line.wanted),
+        "baseline": baseline,
+        "selection": basis.select,
+        "split": basis.split,
+        "support": basis.support,
+        "leaky": _yes(line.leaky),
+        "data": basis.data,
+    }
+
+
+def _cell(column: Column, number: Number) -> dict[str, str]:
+    published = number.published is not None
+    return {
+        "metric": column.metric,
+        "label": column.label,
+        "unit": column.unit,
+        "mean": _plain(number.mean),
+        "spread": _plain(number.spread),
+        "low": _plain(number.low),
+        "high": _plain(number.high),
+        "n_seeds": str(number.seeds),
+        "best": _yes(number.best),
+        "published": _plain(number.published),
+        "published_mark": number.mark,
+        "published_comparable": _yes(number.comparable) if published else "",
+        **({"support": number.support} if number.support else {}),
+    }
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{round(value, DECIMALS) + 0.0:.{DECIMALS}f}"
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"

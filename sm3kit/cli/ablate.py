@@ -1,0 +1,203 @@
+"""`sm3kit ablate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sm3kit.cli.settings import console, data_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sm3kit.ablation.runner import Finished, Job
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
+    """The numbers of a text with commas between them."""
+    parts = [part.strip() for part in value.split(",")] if value else []
+    if not all(part.isdecimal() for part in parts):
+        raise click.BadParameter(f"wants numbers such as 0,1,2, not {value!r}.")
+    return tuple(int(part) for part in parts)
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--grid",
+    is_flag=False,
+    flag_value="quick",
+    default="",
+    metavar="[NAME|FILE]",
+    help="quick (also without a name), table1, table5, table6, fig5-mmssl, fig5-mlssl, or your own "
+    "YAML file. Left out, the grid in --out.",
+)
+@data_option
+@click.option(
+    "--seeds", callback=_numbers, default="", metavar="0,1,2", help="Instead of the grid's."
+)
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    metavar="NAME",
+    help="probe, finetune, knn or match, instead of the grid's; may be repeated.",
+)
+@click.option("--row", "rows", multiple=True, metavar="NAME", help="Only this; may be repeated.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="How many at a time."
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray", "slurm"]),
+    default="local",
+    show_default=True,
+    help="Processes on this machine, tasks of a Ray cluster, or a script for SLURM.",
+)
+@click.option(
+    "--submit-script",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where the script for SLURM is written.",
+)
+@click.option("--out", type=FOLDER, help="The folder; runs/ablation-GRID by itself.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--retry-failed", is_flag=True, help="Try again what failed before.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+@click.option("--worker", is_flag=True, hidden=True)
+@click.option("--parent", type=int, hidden=True)
+@click.pass_context
+def ablate(ctx: click.Context, /, **given: Any) -> None:
+    """Run a grid of variants and make its tables.
+
+    Work that rows share is done once, and finished work is never repeated: the same command goes
+    on with a grid that was stopped, and several machines may work on one folder.
+
+    \b
+      sm3kit ablate --grid
+      sm3kit ablate --grid table5 --data derm7pt:release_v0 --jobs 2
+      sm3kit ablate --grid mine.yaml --seeds 0,1,2 --dry-run
+      sm3kit ablate show runs/ablation-quick
+    """
+    if ctx.invoked_subcommand:
+        return
+    if given["worker"]:
+        _work(given)
+        return
+    from sm3kit.ablation.runner import begin
+
+    if (given["executor"] == "slurm") != bool(given["submit_script"]):
+        raise click.UsageError("--executor slurm and --submit-script FILE go together.")
+    out = console(stderr=given["as_json"])
+    settings = {name: given[name] for name in ("seeds", "protocols", "rows")}
+    job = begin(
+        given["grid"],
+        given["data"],
+        given["out"],
+        cache=not given["no_cache"],
+        write=not given["dry_run"],
+        **settings,
+    )
+    _begun(job, given, out)
+
+
+def _begun(job: Job, given: dict[str, Any], out: Console) -> None:
+    """What is left once the plan stands."""
+    from sm3kit.ablation.runner import carry_on, finish
+    from sm3kit.ablation.worker import forget_failures
+    from sm3kit.cli.grid_progress import said_plan, shown
+
+    if given["retry_failed"] and not given["dry_run"]:
+        forget_failures(job.folder, job.standing().stages)
+    standing = job.standing()
+    for line in said_plan(job, standing, given["jobs"], verbose=given["dry_run"]):
+        out.print(line, highlight=False, markup=False)
+    if given["dry_run"]:
+        return
+    if given["executor"] == "slurm":
+        _submit(job, given, out)
+        return
+    with shown(job, given["jobs"], out) as look:
+        carry_on(job, given["jobs"], given["executor"], look)
+    _finished(job, finish(job), given["as_json"], out)
+
+
+def _finished(job: Job, end: Finished, as_json: bool, out: Console) -> None:
+    """The table and the failures of a grid that came to its end."""
+    from sm3kit.cli.grid_table import show_table
+
+    standing = job.standing()
+    show_table(end.table, out)
+    files = [str(file) for file in end.files]
+    out.print(f"written  {', '.join(files)}", highlight=False, markup=False)
+    failures = [(cell.row, cell.seed, reason) for cell, reason in standing.failures]
+    for row, seed, reason in failures:
+        text = f"failed   {row}, seed {seed}: {reason}"
+        out.print(text, style="red", highlight=False, markup=False)
+    if as_json:
+        rows = [
+            {"row": one.name, "seeds_done": one.seeds[0], "seeds": one.seeds[1], "auc": one.auc}
+            for one in standing.rows()
+        ]
+        failed = [{"row": row, "seed": seed, "reason": said} for row, seed, said in failures]
+        document = {"folder": str(job.folder.path), "rows": rows, "failed": failed, "files": files}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    if failures:
+        out.print("The rest is done. Try again with --retry-failed.", highlight=False)
+        raise click.exceptions.Exit(1)
+
+
+def _work(given: dict[str, Any]) -> None:
+    """A worker: no plan is made, and nothing is shown."""
+    from sm3kit.ablation.folder import Folder
+    from sm3kit.ablation.stopping import stop_without, stoppable
+    from sm3kit.ablation.worker import work
+
+    if given["out"] is None:
+        raise click.UsageError("--worker wants --out with the folder of a grid.")
+    if given["parent"]:
+        stop_without(given["parent"])
+    with stoppable():
+        work(Folder(given["out"]), given["rows"], not given["no_cache"])
+
+
+def _submit(job: Job, given: dict[str, Any], out: Console) -> None:
+    from sm3kit.ablation.slurm import write_script
+
+    file = given["submit_script"]
+    write_script(file, job.folder, given["jobs"], job.words)
+    text = (
+        f"written  {file}, an array of {given['jobs']} tasks. Look through its resources, then: "
+        f"sbatch {file}"
+    )
+    out.print(text, highlight=False, markup=False)
+    again = f"table    as it grows: sm3kit ablate show {job.folder.path}"
+    out.print(again, highlight=False, markup=False)
+
+
+@ablate.command()
+@click.argument("folder", type=FOLDER, metavar="DIR")
+def show(folder: Path) -> None:
+    """Print the table of a grid, as far as it is done."""
+    from sm3kit.ablation.collecting import collect
+    from sm3kit.ablation.table import tabulate
+    from sm3kit.cli.grid_table import show_table
+
+    show_table(tabulate(collect(folder)), console())
+
+
+@ablate.command()
+@click.argument("first", type=FOLDER, metavar="A")
+@click.argument("second", type=FOLDER, metavar="B")
+def diff(first: Path, second: Path) -> None:
+    """Compare two grids row by row."""
+    from sm3kit.ablation.collecting import collect
+    from sm3kit.ablation.differences import diff as differences
+    from sm3kit.cli.grid_table import show_differences
+
+    show_differences(differences(collect(first), collect(second)), console())

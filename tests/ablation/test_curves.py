@@ -1,0 +1,95 @@
+"""The charts of a study of hyper-parameters."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from fabricated import grid, labelled
+
+from sm3kit.ablation.chart import is_logarithmic
+from sm3kit.ablation.curves import charts, curves_of, file_name
+from sm3kit.ablation.table import tabulate
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Two axes around a row of its own."""
+    axes = {"lr": [1e-3, 1e-6, 1e-4], "relation": ["tel", "te"]}
+    rows = [labelled(tmp_path, "row", [24, 18])]
+    rows += [
+        labelled(tmp_path, f"{axis}={value}", [6 * place + 6, 6 * place], axes={axis: value})
+        for axis, values in axes.items()
+        for place, value in enumerate(values)
+    ]
+    return tabulate(grid(tmp_path, rows, axes=axes, seeds=(0, 1)), 20)
+
+
+def test_points_are_in_order_and_have_their_numbers(study):
+    (curve,) = curves_of(study.sections[0], "lr", [1e-3, 1e-6, 1e-4])
+    assert curve.name == ""
+    assert [value for value, _ in curve.points] == [1e-6, 1e-4, 1e-3]
+    assert [one.mean for _, one in curve.points] == pytest.approx([37.5, 62.5, 12.5])
+    (words,) = curves_of(study.sections[0], "relation", ["tel", "te"])
+    assert [value for value, _ in words.points] == ["tel", "te"]
+
+
+def test_each_axis_has_a_chart_that_says_its_basis(study):
+    found = charts(study)
+    assert list(found) == ["lr", "relation"]
+    tree = ElementTree.fromstring(found["lr"])
+    texts = [one.text for one in tree.iter(f"{SVG}text")]
+    assert {"37.5", "62.5", "12.5", "1e-06", "0.0001", "lr (log scale)"} <= set(texts)
+    assert "probe, select val_best, split test, 2 seeds, 10 studies" in texts
+    assert len(list(tree.iter(f"{SVG}circle"))) == 3
+    assert len(list(tree.iter(f"{SVG}polygon"))) == 1
+    assert tree.find(f"{SVG}desc").text == "1e-06: 37.5; 0.0001: 62.5; 0.001: 12.5"
+
+
+def test_everything_is_inside_the_picture(study):
+    for svg in charts(study).values():
+        for circle in ElementTree.fromstring(svg).iter(f"{SVG}circle"):
+            assert 50 <= float(circle.get("cx")) <= 520
+            assert 40 <= float(circle.get("cy")) <= 250
+
+
+def test_two_rows_on_one_axis_are_two_curves(tmp_path):
+    rows = [
+        labelled(tmp_path, f"{row} lr={value}", [right], axes={"lr": value})
+        for row, right in (("simclr", 12), ("by<ol", 18))
+        for value in (1, 2)
+    ]
+    table = tabulate(grid(tmp_path, rows, axes={"lr": [1, 2]}), 0)
+    assert [one.name for one in curves_of(table.sections[0], "lr", [1, 2])] == ["simclr", "by<ol"]
+    tree = ElementTree.fromstring(charts(table)["lr"])
+    dashes = [one.get("stroke-dasharray") for one in tree.iter(f"{SVG}polyline")]
+    assert len(set(dashes)) == 2
+    assert not list(tree.iter(f"{SVG}polygon"))
+
+
+def test_a_product_has_a_curve_for_each_place_of_the_other_axis(tmp_path):
+    rows = [
+        labelled(tmp_path, f"a={a}, b={b}", [12 + a], axes={"a": a, "b": b})
+        for a in (1, 2)
+        for b in (3, 4)
+    ]
+    table = tabulate(grid(tmp_path, rows, axes={"a": [1, 2], "b": [3, 4]}), 0)
+    assert [one.name for one in curves_of(table.sections[0], "a", [1, 2])] == ["b=3", "b=4"]
+
+
+def test_one_point_is_no_curve(tmp_path):
+    rows = [labelled(tmp_path, "lr=1", [12], axes={"lr": 1})]
+    assert charts(tabulate(grid(tmp_path, rows, axes={"lr": [1, 2]}), 0)) == {}
+
+
+def test_the_scale_follows_the_values():
+    assert is_logarithmic([10, 0.1, 0.01, 0.001])
+    assert is_logarithmic([64, 128, 256])
+    assert not is_logarithmic([0.1, 0.2, 0.3])
+    assert not is_logarithmic([0, 1, 1000])
+    assert not is_logarithmic([1, 2])
+
+
+def test_names_of_files_are_plain():
+    assert file_name("simclr.temperature") == "curve-simclr.temperature.svg"
+    assert file_name("../a b") == "curve-..-a-b.svg"

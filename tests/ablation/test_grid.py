@@ -1,0 +1,111 @@
+"""Grid files: what they may say, and the answer to what they may not."""
+
+import pytest
+from tiny_grid import tiny, write
+
+from sm3kit.ablation import grid
+from sm3kit.ablation.points import named, points
+from sm3kit.core.errors import VariantError
+from sm3kit.published.tables import load as published
+
+
+@pytest.mark.parametrize("name", grid.names())
+def test_built_in_grids_are_grids(name):
+    found = grid.load(name)
+    assert found.title and found.rows
+    assert grid.parsed(name, found.source(), "again") == found
+
+
+def test_the_built_in_grids():
+    assert grid.names() == ["fig5-mlssl", "fig5-mmssl", "quick", "table1", "table5", "table6"]
+
+
+@pytest.mark.parametrize(("name", "table"), [("table1", "1-4"), ("table5", "5"), ("table6", "6")])
+def test_rows_have_their_published_names(name, table):
+    rows = grid.load(name).rows
+    assert (
+        set(rows) <= set(published().tables[table].rows)
+        if table == "1-4"
+        else (list(rows) == list(published().tables[table].rows))
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"row": {}}, "No key named 'row'. Did you mean 'rows'?"),
+        ({"rows": {}}, "has no rows"),
+        ({"rows": None}, "wants a table with rows"),
+        ({"rows": {"one": 3}}, "one wants a table of settings, not 3"),
+        ({"base": "quick"}, "base wants a table"),
+        ({"protocols": ["prob"]}, "No protocol named 'prob'. Did you mean 'probe'?"),
+        ({"protocols": ["probe", "probe"]}, "names the protocol probe twice"),
+        ({"rows": {"one": {"protocols": "tune"}}, "baseline": ""}, "No protocol named 'tune'"),
+        ({"seeds": [0, 0]}, "names the seed 0 twice"),
+        ({"seeds": []}, "seeds wants numbers from 0"),
+        ({"seeds": [0.5]}, "seeds wants numbers from 0"),
+        ({"seeds": [-1]}, "seeds wants numbers from 0"),
+        ({"split": "tests"}, "No split named 'tests'. Did you mean 'test'?"),
+        ({"select": "best"}, "No selection named 'best'"),
+        ({"baseline": "randon"}, "No row named 'randon'. Did you mean 'random'?"),
+        ({"axes": {"mode": "grid", "values": {}}}, "No mode of axes named 'grid'"),
+        ({"axes": {"values": {"lr": []}}}, "axis 'lr' has no values, so the product is empty"),
+        ({"axes": {"values": {"lr": 0.1}}}, "axis 'lr' wants a list of values, not 0.1"),
+        ({"axes": {"lr": [0.1]}}, "axes wants 'mode' and 'values'"),
+    ],
+)
+def test_a_mistake_has_its_answer(changes, answer, tmp_path):
+    file = write(tmp_path / "own.yaml", tiny(**changes))
+    with pytest.raises(VariantError) as error:
+        grid.load(file)
+    assert answer in str(error.value)
+
+
+def test_unknown_grids_and_files(tmp_path):
+    with pytest.raises(VariantError, match="Did you mean 'table5'.*Or give a .yaml file"):
+        grid.load("tabel5")
+    with pytest.raises(VariantError, match="No grid file 'own.yaml'. Built-in grids: fig5-mlssl"):
+        grid.load("own.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("rows: [", encoding="utf-8")
+    with pytest.raises(VariantError, match="is no valid YAML"):
+        grid.load(str(broken))
+
+
+def test_two_rows_of_one_name_are_no_grid(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("rows:\n  a: {lr: 1}\n  a: {lr: 2}\n", encoding="utf-8")
+    with pytest.raises(VariantError, match="'a' stands there twice, again in line 3"):
+        grid.load(str(file))
+
+
+def test_the_command_line_says_something_else():
+    found = grid.load("quick").with_changes(["synthetic:40"], [3], ["knn"])
+    assert (found.data, found.seeds, found.protocols) == (("synthetic:40",), (3,), ("knn",))
+    assert grid.load("quick").with_changes() == grid.load("quick")
+    with pytest.raises(VariantError, match="command line: No protocol named 'nn'"):
+        grid.load("quick").with_changes(protocols=["nn"])
+    with pytest.raises(VariantError, match="command line names the seed 1 twice"):
+        grid.load("quick").with_changes(seeds=[1, 1])
+
+
+def test_a_product_has_every_combination():
+    found = grid.parsed("own", tiny(axes={"values": {"lr": [1, 2], "eps": [3, 4]}}), "own")
+    assert list(points(found)) == [
+        {"lr": 1, "eps": 3},
+        {"lr": 1, "eps": 4},
+        {"lr": 2, "eps": 3},
+        {"lr": 2, "eps": 4},
+    ]
+
+
+def test_one_at_a_time_varies_each_axis_alone():
+    axes = {"mode": "one-at-a-time", "values": {"lr": [1, 2], "eps": [3]}}
+    found = grid.parsed("own", tiny(axes=axes), "own")
+    assert list(points(found)) == [{}, {"lr": 1}, {"lr": 2}, {"eps": 3}]
+
+
+def test_names_of_points():
+    assert named("tel", {}, alone=True) == "tel"
+    assert named("tel", {"lr": 1e-3}, alone=True) == "lr=0.001"
+    assert named("tel", {"lr": 1e-3, "fusion": "sum"}, alone=False) == "tel lr=0.001, fusion=sum"

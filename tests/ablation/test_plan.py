@@ -1,0 +1,229 @@
+"""Rows become variants and stages; what influences nothing is in no key."""
+
+import dataclasses
+from collections import Counter
+
+import pytest
+from tiny_grid import tiny
+
+from sm3kit.ablation import grid
+from sm3kit.ablation.plan import Plan
+from sm3kit.ablation.planning import plan_of
+from sm3kit.ablation.rows import rows_of
+from sm3kit.core.errors import VariantError
+
+DATA = ["synthetic:40"]
+STAGE_2 = ("no_proj", "proj", "msa", "tel", "te")
+
+
+def rows(**changes):
+    return rows_of(grid.parsed("own", tiny(**changes), "own"))
+
+
+def plan(**changes):
+    found = grid.parsed("own", tiny(**changes), "own")
+    return plan_of(found, rows_of(found))
+
+
+def kinds(found):
+    return Counter(stage.kind for stage in found.stages.values())
+
+
+@pytest.fixture(scope="module")
+def table5():
+    found = grid.load("table5").with_changes(DATA)
+    return plan_of(found, rows_of(found))
+
+
+def test_table_5_trains_each_distinct_stage_1_once(table5):
+    """14 rows in 3 seeds: 9 kinds of stage 1, as five rows go on from that of sep_sep."""
+    assert len(table5.cells) == 42
+    assert kinds(table5) == {"mmssl": 9 * 3, "mlssl": 5 * 3, "probe": 42}
+    for seed in (0, 1, 2):
+        first = {
+            cell.row: table5.chain(cell.results["probe"])[0]
+            for cell in table5.cells
+            if cell.seed == seed
+        }
+        assert {first[row] for row in STAGE_2} == {first["sep_sep"]}
+        assert len(set(first.values())) == 9
+
+
+def test_a_stage_comes_after_what_it_needs(table5):
+    seen = set()
+    for stage in table5.stages.values():
+        assert not stage.parent or stage.parent in seen
+        seen.add(stage.key)
+
+
+def test_rows_are_finished_one_after_the_other(table5):
+    rows_in_order = [stage.name.partition(",")[0] for stage in table5.stages.values()]
+    assert list(dict.fromkeys(rows_in_order)) == list(grid.load("table5").rows)
+    changes = sum(
+        one != other for one, other in zip(rows_in_order, rows_in_order[1:], strict=False)
+    )
+    assert changes == 13
+
+
+def test_table_1_evaluates_each_row_as_the_paper_does():
+    found = rows_of(grid.load("table1").with_changes(DATA))
+    assert {row.name: row.protocols for row in found} == {
+        "Baseline-50-ImageNet": ("finetune",),
+        "SimCLR": ("probe",),
+        "SM3-50-linear": ("probe",),
+        "SM3-50-finetune": ("finetune",),
+    }
+    shared = plan_of(dataclasses.replace(grid.load("table1"), seeds=(0,)), found)
+    # Both rows of SM3 are one training.
+    assert kinds(shared) == {"mmssl": 3, "mlssl": 1, "finetune": 2, "probe": 2}
+
+
+def test_table_6_matches_the_pairs_that_it_trained_on():
+    found = grid.load("table6").with_changes(DATA, [0])
+    stages = plan_of(found, rows_of(found)).stages.values()
+    assert {(s.settings["split"], s.settings["select"]) for s in stages if s.kind == "match"} == {
+        ("train", "last")
+    }
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fig5-mmssl", "mmssl"), ("fig5-mlssl", "mlssl")])
+def test_the_rows_own_value_is_trained_once(name, kind):
+    # The settings of the paper, as own data have them.
+    found = dataclasses.replace(grid.load(name).with_changes(DATA), base={"recipe": "sm3"})
+    every = rows_of(found)
+    values = sum(len(values) for values in found.axes.values())
+    assert len(every) == 1 + values
+    # Each axis goes through the row's own value.
+    assert kinds(plan_of(found, every))[kind] == 1 + values - len(found.axes)
+
+
+def test_the_plan_is_the_same_when_it_is_read_again(table5):
+    assert Plan.of(table5.text()) == table5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"workers": 1},
+        {"monitor_every": 3},
+        {"protocol": "knn"},
+        {"mlssl_lr": 0.5},
+        {"options": {"tel": {"heads": 2}, "swav": {"prototypes": 7}}},
+        {"options": {"simclr": {"temperature": 0.1}}},
+        {"recipe": ["simclr", "sep_sep"]},
+    ],
+)
+def test_what_influences_nothing_is_in_no_key(changes):
+    one = {"recipe": "sep_sep"}
+    found = plan(rows={"one": one, "other": one | changes}, baseline="")
+    assert kinds(found) == {"mmssl": 1, "probe": 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lr": 0.5},
+        {"options": {"photo": {"blur": 0.3}}},
+        {"options": {"simclr": {"head": "simclr"}}},
+    ],
+)
+def test_what_influences_stage_1_is_in_its_key(changes):
+    one = {"recipe": "tel"}
+    found = plan(rows={"one": one, "other": one | changes}, baseline="")
+    assert kinds(found) == {"mmssl": 2, "mlssl": 2, "probe": 2}
+
+
+def test_an_evaluation_that_differs_shares_the_training():
+    one = {"recipe": "tel"}
+    found = plan(
+        rows={"one": one, "other": one | {"evaluate": {"probe": {"lr": 0.5}}}}, baseline=""
+    )
+    # The relation's own settings lie over those of any probe, but for the rate that is not theirs.
+    assert kinds(found)["mlssl"] == 1
+
+
+def test_the_file_of_weights_counts_by_its_content(tmp_path):
+    found = []
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        file = tmp_path / name
+        file.write_bytes(content)
+        found.append(plan(rows={"one": {"weights": str(file)}}, baseline=""))
+    first, copy, other = (next(iter(one.stages)) for one in found)
+    assert first == copy != other
+
+
+def test_the_base_lies_under_the_recipes_of_a_row():
+    found = {row.name: row.variant for row in rows()}
+    assert found["random"].epochs == 0  # The recipe's.
+    assert found["sep_sep"].epochs == 1  # The base's.
+    assert found["sep_sep"].lr == 0.003  # Of quick, which the data ask for.
+
+
+def test_a_complete_recipe_of_a_row_leaves_quick_out():
+    (row,) = rows(rows={"one": {"recipe": "release"}}, baseline="")
+    assert row.recipes == ("release",)
+    assert (row.variant.schedule, row.variant.epochs) == ("constant", 400)
+
+
+def test_one_modality_has_no_fusion_and_nothing_to_match():
+    (row,) = rows(rows={"one": {"modality": ["derm"]}}, protocols=["probe", "match"], baseline="")
+    assert (row.variant.fusion, row.protocols) == ("none", ("probe",))
+    with pytest.raises(VariantError, match="has one modality, and match wants two"):
+        rows(rows={"one": {"modality": ["derm"]}}, protocols=["match"], baseline="")
+
+
+def test_axes_have_typed_values():
+    axes = {"mode": "product", "values": {"lr": ["1e-3"], "simclr.temperature": ["0.5"]}}
+    (row,) = rows(rows={"one": {}}, axes=axes, baseline="")
+    assert row.axes == {"lr": 0.001, "simclr.temperature": 0.5}
+    assert row.name == "lr=0.001, simclr.temperature=0.5"
+
+
+def test_an_axis_may_move_several_settings():
+    axes = {"values": {"simclr.temperature + crossmodal.temperature": [0.5]}}
+    (row,) = rows(rows={"one": {}}, axes=axes, baseline="")
+    assert [row.variant.options[x]["temperature"] for x in ("simclr", "crossmodal")] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("one", "answer"),
+    [
+        ({"recipe": "sep_spe"}, "row 'one': No recipe named 'sep_spe'. Did you mean 'sep_sep'?"),
+        ({"epohcs": 3}, "row 'one': No setting named 'epohcs'. Did you mean 'epochs'?"),
+        ({"epochs": "many"}, "option 'epochs' wants int, not 'many'"),
+        ({"options": {"simclr": {"temprature": 1}}}, "Did you mean 'temperature'?"),
+        ({"options": {"simcrl": {"temperature": 1}}}, "Did you mean 'simclr'?"),
+        ({"objective": ["simcrl"]}, "No objective named 'simcrl'. Did you mean 'simclr'?"),
+        ({"modality": ["dern"]}, "No modality named 'dern'. Did you mean 'derm'?"),
+        ({"evaluate": {"prob": {}}}, "No protocol named 'prob'. Did you mean 'probe'?"),
+        ({"evaluate": {"probe": {"epohcs": 1}}}, "No evaluation setting named 'epohcs'"),
+        ({"data": "synthtic"}, "No dataset named 'synthtic'. Did you mean 'synthetic'?"),
+        ({"seed": 3}, "row 'one' sets the seed, which the grid's seeds set"),
+    ],
+)
+def test_a_mistake_in_a_row_has_its_answer(one, answer):
+    with pytest.raises(VariantError) as error:
+        rows(rows={"one": one}, baseline="")
+    assert answer in str(error.value)
+    assert str(error.value).startswith("row 'one'")
+
+
+@pytest.mark.parametrize(
+    ("axis", "answer"),
+    [
+        ("lrr", "axis 'lrr': No setting named 'lrr'. Did you mean 'lr'?"),
+        ("simclr.temprature", "Did you mean 'temperature'?"),
+        ("simcrl.temperature", "No plugin named 'simcrl'. Did you mean 'simclr'?"),
+        ("swav.temperature", "axis 'swav.temperature' would change nothing"),
+        ("mlssl_lr", "axis 'mlssl_lr' would change nothing: the row ends with stage 1"),
+    ],
+)
+def test_a_mistake_in_an_axis_has_its_answer(axis, answer):
+    with pytest.raises(VariantError) as error:
+        rows(rows={"one": {"recipe": "sep_sep"}}, axes={"values": {axis: [1]}}, baseline="")
+    assert answer in str(error.value)
+
+
+def test_a_value_twice_makes_two_rows_of_one_name():
+    with pytest.raises(VariantError, match="Two rows of grid 'own' are called 'lr=0.1'"):
+        rows(rows={"one": {}}, axes={"values": {"lr": [0.1, "0.10"]}}, baseline="")

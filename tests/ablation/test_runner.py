@@ -1,0 +1,250 @@
+"""Grids that are trained: work is shared, done once, gone on with, and told when it fails."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from filelock import FileLock
+from tiny_grid import TINY, tiny, write
+
+from sm3kit.ablation import runner
+from sm3kit.ablation.collecting import collect
+from sm3kit.ablation.local import share
+from sm3kit.ablation.standing import Standing
+from sm3kit.core.errors import Interrupted, SM3Error, VariantError
+
+COMMAND = [sys.executable, "-m", "sm3kit", "ablate"]
+RANDOM = {"random": {"recipe": "random"}}
+TABLES = ("table.csv", "table.md", "table.tex", "table.html")
+
+
+def records(folder):
+    plan = folder.plan()
+    return {stage.title: folder.record(key) for key, stage in plan.stages.items()}
+
+
+def tables(folder):
+    return [(folder / name).read_bytes() for name in TABLES]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The tiny grid, run once in this process."""
+    home = tmp_path_factory.mktemp("done")
+    file = write(home / "own.yaml", tiny(protocols=["probe", "match"]))
+    results = runner.ablate(file, out=home / "grid")
+    return home, file, results
+
+
+def test_every_stage_is_done_once(done):
+    home, file, results = done
+    job = runner.begin(file, out=home / "grid")
+    assert {one.completions for one in records(job.folder).values()} == {1}
+    # Stage 1 of tel is that of sep_sep.
+    assert sum(title.endswith("stage 1") for title in records(job.folder)) == 2
+    assert not job.standing().left
+
+
+def test_results_hold_what_the_rows_measured(done):
+    home, _, results = done
+    assert [row.name for row in results.rows] == ["random", "sep_sep", "tel"]
+    assert results.rows[2].recipes[-1] == "tel"
+    for row in results.rows:
+        assert set(row.records) == {"probe", "match"}
+        assert row.predictions["probe"][0].is_file()
+        assert 0 <= row.records["probe"][0]["mean"]["auc"] <= 1
+    assert (results.baseline, results.seeds, results.protocols) == (
+        "random",
+        (0,),
+        ("probe", "match"),
+    )
+    assert collect(home / "grid") == results
+    assert tables(home / "grid")
+
+
+def test_what_is_done_is_not_done_again(done):
+    home, file, results = done
+    before = records(runner.Folder(home / "grid"))
+    assert runner.ablate(file, out=home / "grid") == results
+    assert records(runner.Folder(home / "grid")) == before
+
+
+def test_runs_may_be_deleted_when_all_is_measured(done, tmp_path):
+    import shutil
+
+    home, file, _ = done
+    copy = shutil.copytree(home / "grid", tmp_path / "grid")
+    shutil.rmtree(copy / "runs")
+    assert not runner.begin(file, out=copy).standing().left
+
+
+def test_time_left_is_known_when_one_of_each_kind_is_done(done):
+    home, file, _ = done
+    job = runner.begin(file, out=home / "grid", seeds=[0, 1], write=False)
+    assert job.standing().seconds_left() > 0
+    record = job.folder.record
+    standing = Standing(job.folder, job.plan)
+    probes = [stage.key for stage in job.plan.stages.values() if stage.kind == "probe"]
+    for key in probes:
+        standing.done.discard(key)
+    standing.__dict__.pop("left", None)
+    assert standing.seconds_left() is None
+    assert record(probes[0]).seconds > 0
+
+
+def test_one_row_may_be_worked_on(tmp_path):
+    file = write(tmp_path / "own.yaml", tiny())
+    results = runner.ablate(file, out=tmp_path / "grid", rows=["random"])
+    assert [bool(row.records) for row in results.rows] == [True, False, False]
+    with pytest.raises(VariantError, match="No row named 'randon'. Did you mean 'random'?"):
+        runner.begin(file, out=tmp_path / "grid", rows=["randon"])
+
+
+def test_a_failed_cell_is_told_and_the_others_go_on(tmp_path):
+    broken = {"recipe": "tel", "backbone": "timm/no_such_net"}
+    file = write(tmp_path / "own.yaml", tiny(rows={"broken": broken, **RANDOM}))
+    results = runner.ablate(file, out=tmp_path / "grid")
+    broken_row, random_row = results.rows
+    assert "stage 1: " in broken_row.failed[0] and "no_such_net" in broken_row.failed[0]
+    assert random_row.records["probe"] and not random_row.failed
+    job = runner.begin(file, out=tmp_path / "grid")
+    (failed,) = [one for one in records(job.folder).values() if one.failed]
+    # Not tried again by itself, but when it is asked for.
+    runner.ablate(file, out=tmp_path / "grid")
+    assert records(job.folder)[failed.title].starts == 1
+    runner.ablate(file, out=tmp_path / "grid", retry_failed=True)
+    assert records(job.folder)[failed.title].starts == 2
+
+
+def test_a_stage_under_way_elsewhere_is_waited_for(tmp_path, monkeypatch):
+    from sm3kit.ablation import worker
+
+    file = write(tmp_path / "own.yaml", tiny(rows=RANDOM))
+    job = runner.begin(file, out=tmp_path / "grid")
+    first = next(iter(job.plan.stages))
+    job.folder.lock(first).parent.mkdir(exist_ok=True)
+    elsewhere = FileLock(str(job.folder.lock(first)))
+    elsewhere.acquire()
+    waits = []
+
+    def wait(seconds):
+        waits.append(job.folder.record(first).starts)
+        if len(waits) == 2:
+            elsewhere.release()
+
+    monkeypatch.setattr(worker.time, "sleep", wait)
+    runner.carry_on(job)
+    assert waits == [0, 0]
+    assert job.folder.record(first).completions == 1
+
+
+def test_two_processes_do_nothing_twice(tmp_path):
+    file = write(tmp_path / "own.yaml", tiny(protocols=["probe", "match"]))
+    words = [*COMMAND, "--grid", file, "--out", str(tmp_path / "grid")]
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=280)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    found = records(runner.Folder(tmp_path / "grid")).values()
+    assert {(one.starts, one.completions) for one in found} == {(1, 1)}
+    assert len({one.process for one in found}) <= 2
+
+
+def test_jobs_share_the_work(tmp_path, done):
+    home, _, _ = done
+    file = write(tmp_path / "own.yaml", tiny(protocols=["probe", "match"]))
+    looks = []
+    job = runner.begin(file, out=tmp_path / "grid")
+    runner.carry_on(job, 2, look=lambda: looks.append(len(job.standing().done)))
+    runner.finish(job)
+    assert looks[-1] == len(job.plan.stages)
+    assert tables(tmp_path / "grid") == tables(home / "grid")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_in_good_order(tmp_path, number):
+    rows = {"sep_sep": {"recipe": "sep_sep", "epochs": 5000}}
+    file = write(tmp_path / "own.yaml", tiny(rows=rows, baseline=""))
+    words = [*COMMAND, "--grid", file, "--out", str(tmp_path / "grid")]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    checkpoint = None
+    while checkpoint is None and process.poll() is None:
+        time.sleep(0.1)
+        checkpoint = next((tmp_path / "grid").glob("runs/*/checkpoints/last.ckpt"), None)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert said.startswith("Stopped with 2 stages left; all that was done is kept. Go on with")
+    assert f"sm3kit ablate --out {tmp_path / 'grid'}" in said
+    assert not any(one.failed for one in records(runner.Folder(tmp_path / "grid")).values())
+
+
+def test_a_stop_is_no_failure(tmp_path, monkeypatch):
+    from sm3kit.ablation import stages
+
+    def stop(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(stages, "pretrain", stop)
+    job = runner.begin(write(tmp_path / "own.yaml", tiny(rows=RANDOM)), out=tmp_path / "grid")
+    with pytest.raises(Interrupted, match="Stopped with 2 stages left"):
+        runner.carry_on(job)
+    first = next(iter(records(job.folder).values()))
+    assert (first.starts, first.completions, first.failed) == (1, 0, "")
+
+
+def test_a_result_that_was_written_before_the_end_is_taken(done, tmp_path, monkeypatch):
+    """Killed between the result and its note."""
+    import shutil
+
+    from sm3kit.ablation import stages
+
+    home, file, _ = done
+    copy = shutil.copytree(home / "grid", tmp_path / "grid")
+    job = runner.begin(file, out=copy)
+    (key,) = [s.key for s in job.plan.stages.values() if s.title == "random, seed 0: probe"]
+    record = job.folder.record(key)
+    job.folder.write_record(key, dataclasses.replace(record, completions=0, auc=None))
+    monkeypatch.delattr(stages, "evaluate")
+    runner.carry_on(job)
+    assert job.folder.record(key).auc == record.auc
+
+
+def test_a_stage_that_takes_its_process_with_it_fails(tmp_path, monkeypatch):
+    from collections import Counter
+
+    from sm3kit.ablation import local
+    from sm3kit.ablation.worker import process_name
+
+    job = runner.begin(write(tmp_path / "own.yaml", tiny(rows=RANDOM)), out=tmp_path / "grid")
+    key = next(iter(job.plan.stages))
+    record = dataclasses.replace(job.folder.record(key), starts=1, process=process_name())
+    job.folder.write_record(key, record)
+    job.folder.lock(key).parent.mkdir(exist_ok=True)
+    deaths = Counter()
+    for _ in range(local.DEATHS):
+        assert not job.folder.record(key).failed
+        local._mourn(job.folder, os.getpid(), -9, 0, deaths)
+    assert job.folder.record(key).failed == (
+        "Its process ended 3 times: killed by signal 9, for want of memory?"
+    )
+    with pytest.raises(SM3Error, match="Workers end before they begin .exit code 1"):
+        for _ in range(local.DEATHS):
+            local._mourn(job.folder, 1, 1, 0, deaths)
+
+
+def test_cores_and_gpus_are_shared_out():
+    assert share(0, 10_000, {})["OMP_NUM_THREADS"] == "1"
+    assert share(0, 1, {"OMP_NUM_THREADS": "3"})["OMP_NUM_THREADS"] == "3"
+    gpus = {"CUDA_VISIBLE_DEVICES": "0,1,2"}
+    assert [share(n, 2, gpus)["CUDA_VISIBLE_DEVICES"] for n in range(2)] == ["0,2", "1"]
+    assert [share(n, 4, gpus)["CUDA_VISIBLE_DEVICES"] for n in range(4)] == ["0", "1", "2", "0"]
+    assert share(0, 2, {"CUDA_VISIBLE_DEVICES": ""})["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_the_tiny_grid_is_not_changed_by_the_tests():
+    assert list(TINY["rows"]) == ["random", "sep_sep", "tel"]

@@ -1,0 +1,262 @@
+"""The table of a grid: means, spreads, differences, marks, and what it says of itself."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from fabricated import grid, labelled, matched
+
+from sm3kit.ablation.results import RowResults
+from sm3kit.ablation.table import tabulate
+from sm3kit.metrics.predictions import Predictions
+from sm3kit.metrics.summary import compare_seeds, summarise_seeds
+
+
+def found(section, row, metric, label="mean"):
+    (place,) = [
+        place
+        for place, column in enumerate(section.columns)
+        if (column.metric, column.label) == (metric, label)
+    ]
+    (line,) = [line for line in section.lines if line.name == row]
+    return line.numbers[place]
+
+
+def test_mean_and_spread_by_hand(tmp_path):
+    """AUC 24, 18 and 12 of 24 pairs: 75 ± 25; one of six negatives is called positive."""
+    table = tabulate(grid(tmp_path, [labelled(tmp_path, "simclr", [24, 18, 12])]), 50)
+    means, labels = table.sections
+    number = found(means, "simclr", "auc")
+    assert number.mean == pytest.approx(75)
+    assert number.spread == pytest.approx(25)
+    assert number.seeds == 3
+    assert number.low <= 75 <= number.high
+    assert found(means, "simclr", "sens").mean == pytest.approx(75)
+    assert found(means, "simclr", "spec").mean == pytest.approx(100 * 5 / 6)
+    assert found(means, "simclr", "spec").spread == pytest.approx(0)
+    assert found(labels, "simclr", "auc", "RS").mean == pytest.approx(75)
+    assert found(labels, "simclr", "auc", "RS").support == "4/10"
+    assert table.shown()[0] == ["row", "seeds", "AUC", "95 % interval"]
+    assert table.shown()[1][:3] == ["simclr", "3/3", "75.0 ± 25.0"]
+
+
+def test_the_difference_is_paired_by_cases(tmp_path):
+    rows = [
+        labelled(tmp_path, "simclr", [12, 12, 18]),
+        labelled(tmp_path, "byol", [24, 24, 18]),
+    ]
+    means = tabulate(grid(tmp_path, rows, baseline="simclr"), 200).sections[0]
+    number = found(means, "byol", "difference")
+    loaded = [
+        [Predictions.load(file) for file in row.predictions["probe"].values()] for row in rows
+    ]
+    expected = compare_seeds(*loaded, 200)["mean"]
+    assert number.mean == pytest.approx(100 * (22 - 14) / 24)
+    assert [number.low, number.high] == pytest.approx([100 * end for end in expected["ci95"]])
+    assert found(means, "simclr", "difference") is None
+    own = summarise_seeds(loaded[1], 200)["mean"]["ci95"]
+    auc = found(means, "byol", "auc")
+    assert [auc.low, auc.high] == pytest.approx([100 * end for end in own])
+
+
+def test_a_baseline_that_is_no_row_is_left_out(tmp_path):
+    rows = [labelled(tmp_path, "simclr lr=1", [12])]
+    table = tabulate(grid(tmp_path, rows, baseline="simclr"), 20)
+    assert table.baseline == ""
+    assert "difference" not in [column.metric for column in table.sections[0].columns]
+
+
+def test_other_cases_than_the_baseline_have_a_difference_without_interval(tmp_path):
+    rows = [labelled(tmp_path, "simclr", [12]), labelled(tmp_path, "byol", [24], cases=20)]
+    means = tabulate(grid(tmp_path, rows, baseline="simclr"), 20).sections[0]
+    number = found(means, "byol", "difference")
+    assert number.mean == pytest.approx(50)
+    assert number.low is None
+    assert any(note.startswith("byol: the difference is not paired.") for note in means.notes)
+    assert "10 studies of 10 groups" in means.basis.sentence()
+    assert "in other rows 20 studies" in means.basis.sentence()
+
+
+def test_lost_predictions_leave_the_means_of_the_records(tmp_path):
+    row = labelled(tmp_path, "simclr", [24, 12])
+    row.predictions["probe"][1].write_bytes(b"broken")
+    means = tabulate(grid(tmp_path, [row]), 20).sections[0]
+    number = found(means, "simclr", "auc")
+    assert (number.mean, number.low) == (pytest.approx(75), None)
+    assert number.spread == pytest.approx(100 * 0.5 / 2**0.5)
+    assert (
+        "simclr: no interval and no paired difference. The predictions of seed 1 are missing or "
+        "damaged." in means.notes
+    )
+
+
+def test_the_best_of_a_column_and_all_that_look_the_same_are_marked(tmp_path):
+    rows = [labelled(tmp_path, name, aucs) for name, aucs in TIES.items()]
+    means = tabulate(grid(tmp_path, rows), 0).sections[0]
+    assert [line.name for line in means.lines if line.numbers[0].best] == ["a", "c"]
+    assert [row[2][-1] for row in means.shown()[1:]] == ["*", "0", "*"]
+
+
+TIES = {"a": [24, 12], "b": [12, 12], "c": [18, 18]}
+
+
+def test_ranks_are_better_when_lower():
+    rows = [matched("far", [4.0, 6.0]), matched("near", [2.0, 2.0]), matched("near too", [2.0])]
+    (section,) = tabulate(grid(Path(), rows, protocols=("match",), seeds=(0, 1))).sections
+    best = {line.name: line.numbers[0].best for line in section.lines}
+    assert best == {"far": False, "near": True, "near too": True}
+    far = section.lines[0].numbers
+    assert (far[0].mean, far[0].spread) == (5, pytest.approx(2**0.5))
+    assert far[1].mean == pytest.approx(100 * (1 / 4 + 1 / 6) / 2)
+    assert section.basis.select == "last"
+    assert "10 pairs, mean rank by chance 5.5" in section.basis.sentence()
+    assert section.columns[3].head == "mean rank clinic→derm"
+    heads = section.shown()[0]
+    assert heads == ["row", "seeds", "mean rank", "acc@1", "acc@5"]
+
+
+def test_each_space_has_a_section():
+    rows = [
+        matched("imagenet", [4.0]),
+        matched("sep_sep", [2.0], spaces=("backbone", "projection")),
+    ]
+    table = tabulate(grid(Path(), rows, protocols=("match",), seeds=(0,)))
+    assert [one.title for one in table.sections] == ["match, backbone", "match, projection"]
+    assert table.sections[1].lines[0].numbers[0] is None
+
+
+def test_one_row_alone_is_not_the_best(tmp_path):
+    rows = [labelled(tmp_path, "simclr", [24]), RowResults("byol")]
+    means = tabulate(grid(tmp_path, rows), 0).sections[0]
+    assert not means.lines[0].numbers[0].best
+
+
+def test_rows_without_a_result_say_why(tmp_path):
+    folder = tmp_path / "grid"
+    rows = [
+        labelled(tmp_path, "half", [24, None, None], failed={2: "out of memory"}),
+        RowResults("broken", failed={1: f"{folder}/b is\n gone", 0: f"{folder}/b is gone"}),
+        RowResults("waiting"),
+    ]
+    means = tabulate(grid(folder, rows), 0).sections[0]
+    reasons = {line.name: (line.seeds, line.reason) for line in means.lines}
+    assert reasons == {
+        "half": ("1/3", ""),
+        "broken": ("0/3", "failed: ./b is gone"),
+        "waiting": ("0/3", "not yet done"),
+    }
+    assert "half, seed 2 failed: out of memory" in means.notes
+    assert "broken, seeds 0, 1 failed: ./b is gone" in means.notes
+    assert [row[2] for row in means.shown()[2:]] == ["failed", "not yet done"]
+
+
+def test_a_row_done_under_another_protocol_is_not_waiting(tmp_path):
+    rows = [labelled(tmp_path, "simclr", [24])]
+    both = grid(tmp_path, rows, protocols=("probe", "match"), seeds=(0,))
+    assert tabulate(both, 0).of("match").lines[0].reason == "no result with match"
+
+
+def test_a_table_before_the_first_result_still_says_its_basis(tmp_path):
+    empty = grid(tmp_path, [RowResults("simclr")], protocols=("probe", "match"), baseline="simclr")
+    table = tabulate(empty)
+    for section in table.sections:
+        assert section.basis.sentence() == (
+            "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; support not known "
+            "before the first result"
+        )
+    assert table.shown("match")[1] == ["simclr", "0/3", "not yet done", "–", "–"]
+
+
+def test_the_basis_names_rule_split_seeds_and_support_and_no_folder(tmp_path):
+    table = tabulate(grid(tmp_path, [labelled(tmp_path, "simclr", [24])]), 0)
+    assert table.told()[:2] == [
+        "probe, mean of the labels",
+        "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; 10 studies of 10 groups; "
+        "positive of known: BWV PRS 4/10, RS PRS 4/10",
+    ]
+
+
+def test_leaky_selection_is_told(tmp_path):
+    row = labelled(tmp_path, "simclr", [24])
+    row.records["probe"][0]["leaky"] = True
+    means = tabulate(grid(tmp_path, [row]), 0).sections[0]
+    assert "LEAKY: selected on the split that it was measured on" in means.basis.sentence()
+    assert means.lines[0].leaky
+    waiting = tabulate(grid(tmp_path, [RowResults("a")], select="test_best")).sections[0]
+    assert "LEAKY" in waiting.basis.sentence()
+
+
+WRONG = {
+    "simclr-derm": "74.7 (row mean 75.5)",
+    "swav": "76.9 (row mean 78.0)",
+    "byol": "77.3 (row mean 78.3)",
+    "f4m-fs": "79.0 (row mean 80.05)",
+}
+
+
+def test_the_four_wrong_averages_of_table_5_are_marked(tmp_path):
+    rows = [RowResults(name, ("paper", name)) for name in (*WRONG, "simclr", "mine")]
+    means = tabulate(grid(tmp_path, rows)).sections[0]
+    shown = {line.name: line.published() for line in means.lines}
+    told = {name: f"{text}†" for name, text in WRONG.items()}
+    assert shown == {**told, "simclr": "78.2", "mine": "–"}
+    assert [row[-1] for row in means.shown()[1:]] == [
+        "74.7†", "76.9†", "77.3†", "79.0†", "78.2", "–"
+    ]  # fmt: skip
+    for text in WRONG.values():
+        assert any(note.startswith("†") and text in note for note in means.notes)
+
+
+def test_published_numbers_stand_beside_ours(tmp_path):
+    rows = [labelled(tmp_path, "tel", [24], recipes=("paper", "tel"))]
+    means, labels = tabulate(grid(tmp_path, rows), 0).sections
+    number = found(means, "tel", "auc")
+    assert (number.published, number.comparable) == (80.4, True)
+    assert found(labels, "tel", "auc", "BWV").published == 90.37
+
+
+@pytest.mark.parametrize(
+    "change", [{"data": ("synthetic:120",)}, {"split": "val"}, {"protocols": ("knn",)}]
+)
+def test_published_numbers_of_something_else_are_in_brackets(tmp_path, change):
+    rows = [RowResults("swav", ("swav",))]
+    means = tabulate(grid(tmp_path, rows, **change)).sections[0]
+    assert means.lines[0].published() == "[76.9 (row mean 78.0)†]"
+    assert any("published on Derm7pt" in note and "not comparable" in note for note in means.notes)
+
+
+def test_published_ranks_are_of_the_training_pairs():
+    rows = [matched("sep_sep", [2.0], recipes=("sep_sep",))]
+    for split, shown in (("train", "7.23 / 0.42 / 0.73"), ("test", "[7.23 / 0.42 / 0.73]")):
+        table = tabulate(grid(Path(), rows, protocols=("match",), split=split))
+        line = table.sections[0].lines[0]
+        assert line.published() == shown
+        assert line.numbers[1].published == pytest.approx(42)
+
+
+def test_points_of_an_axis_have_no_published_number(tmp_path):
+    rows = [RowResults("tel.heads=2", ("tel",), {"tel.heads": 2})]
+    assert tabulate(grid(tmp_path, rows)).sections[0].lines[0].published() == "–"
+
+
+def test_equal_results_give_an_equal_table(tmp_path):
+    rows = [labelled(tmp_path, "a", [24, 18, 12]), labelled(tmp_path, "b", [12, 18, None])]
+    turned = [
+        dataclasses.replace(
+            row,
+            records={name: dict(reversed(one.items())) for name, one in row.records.items()},
+            predictions={n: dict(reversed(one.items())) for n, one in row.predictions.items()},
+        )
+        for row in rows
+    ]
+    one = tabulate(grid(tmp_path, rows, baseline="a"), 50)
+    assert one == tabulate(grid(Path("/elsewhere"), turned, baseline="a"), 50)
+
+
+def test_the_narrow_form_fits_a_terminal(tmp_path):
+    rows = [
+        labelled(tmp_path, name, [24, 18, 12], recipes=(name,)) for name in ("simclr-derm", "swav")
+    ]
+    shown = tabulate(grid(tmp_path, rows, baseline="swav"), 50).shown()
+    widths = [max(len(row[place]) for row in shown) for place in range(len(shown[0]))]
+    assert sum(widths) + 2 * (len(widths) - 1) <= 80
