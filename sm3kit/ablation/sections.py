@@ -143,6 +143,12 @@ class Section:
             )
         return table
 
+    def told(self) -> list[str]:
+        """What belongs around `shown`: its title, the basis, then the notes."""
+        label = self.columns[0].label if self.columns else ""
+        title = self.title if label in ("", "mean") else f"{self.title}, {label}"
+        return [title, self.basis.sentence(), *self.notes]
+
 
 @dataclass(frozen=True)
 class Table:
@@ -176,7 +182,13 @@ class Table:
 
     def told(self, protocol: str = "") -> list[str]:
         """What belongs around `shown`: its title, the basis, then the notes."""
-        section = self.of(protocol)
-        label = section.columns[0].label
-        title = section.title if label in ("", "mean") else f"{section.title}, {label}"
-        return [title, section.basis.sentence(), *section.notes]
+        return self.of(protocol).told()
+
+    @property
+    def main(self) -> list[Section]:
+        """The sections for a terminal: means, and every space with all its pairs."""
+        return [
+            one
+            for one in self.sections
+            if one.part != "labels" and not one.part.endswith("without duplicates")
+        ]

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def show_table(table: Table, out: Console) -> None:
-    """The main section of each protocol, with what it rests on."""
-    for protocol in table.protocols:
-        title, basis, *notes = table.told(protocol)
+    """The main sections, with what they rest on."""
+    for section in table.main:
+        title, basis, *notes = section.told()
         out.print(f"\n{table.title}: {title}", style="bold", highlight=False, markup=False)
-        _print(table.shown(protocol), out)
+        _print(section.shown(), out)
         for line in (basis, *notes):
             out.print(line, highlight=False, markup=False)
 

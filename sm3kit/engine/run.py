@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import SafetensorError, safe_open
 
 from sm3kit import __version__
 from sm3kit.core.errors import CheckpointError, VariantError
@@ -37,11 +39,16 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every stage ran to its end; the model is written last."""
+        """Whether every stage ran to its end: the model is written last, and names its stage."""
         if not (self.exists and self.model.is_file()):
             return False
-        last = self.mmssl if self.read_variant()[0].stage == "mmssl" else self.mlssl
-        return last.is_file()
+        wanted = "mmssl" if self.read_variant()[0].stage == "mmssl" else "mlssl"
+        try:
+            with safe_open(self.model, "pt") as file:
+                facts = json.loads(file.metadata()["sm3kit"])
+        except (SafetensorError, OSError, TypeError, KeyError, ValueError):
+            return False
+        return bool(facts["stage"] == wanted)
 
     def write_variant(
         self,

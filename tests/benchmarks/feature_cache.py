@@ -90,7 +90,9 @@ def stage2(bench: Bench) -> None:
     """150 epochs of stage 2."""
     fast = bench.train("cached", 8, 150)
     slow = bench.train("anew", 0, MEASURED)
-    slow += (150 - MEASURED) * epoch_seconds(bench.folder / "anew/metrics.csv", "mlssl", COUNTS["train"])
+    slow += (150 - MEASURED) * epoch_seconds(
+        bench.folder / "anew/metrics.csv", "mlssl", COUNTS["train"]
+    )
     print(f"  stage 2, 150 epochs: cached {fast:.0f} s, anew {slow:.0f} s (extrapolated): ", end="")
     print(f"{slow / fast:.1f} times")
 
@@ -124,9 +126,7 @@ def extraction(bench: Bench) -> None:
 
     batches = list(eval_loader(shown, size, list(subject.extractor.fusion.widths)))
     network = subject.extractor
-    inputs = [
-        {n: network.modalities[n].normalise(b.views[n][0]) for n in b.views} for b in batches
-    ]
+    inputs = [{n: network.modalities[n].normalise(b.views[n][0]) for n in b.views} for b in batches]
     encode(network, batches[-1], encoder.precision)
     ratios = []
     for attempt in range(3):
