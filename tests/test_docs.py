@@ -16,7 +16,10 @@ from xml.etree import ElementTree
 import click
 import pytest
 
+from sm3kit.ablation import grid
+from sm3kit.ablation.runner import begin
 from sm3kit.cli.evaluate import evaluate
+from sm3kit.cli.grid_progress import said_plan
 from sm3kit.cli.main import cli
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import bind
@@ -90,6 +93,8 @@ def test_every_command_of_the_documentation_exists(text: str) -> None:
             assert value in registry(FLAG_FAMILIES[word]).names() + [EXAMPLE], text
         elif word == "--recipe" and not value.endswith(".yaml"):
             assert value in recipes.names() + ["NAME"], text
+        elif word == "--grid" and value and not value.startswith("-"):
+            assert value.endswith(".yaml") or value in grid.names(), text
         elif word == "-o":
             check_plugin_option(value)
 
@@ -155,6 +160,29 @@ def test_the_record_of_the_documentation_is_json() -> None:
     (block,) = re.findall(r"^```json\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     record = json.loads(block)
     assert set(record["settings"]) <= {one.name for one in dataclasses.fields(Settings)}
+
+
+def test_the_grids_of_the_documentation_are_grids(tmp_path: Path) -> None:
+    """The plan of the first is shown; the others are looked up."""
+    text = (ROOT / "docs" / "ablation.md").read_text(encoding="utf-8")
+    plans = []
+    for block in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
+        file = str(tmp_path / "mine.yaml")
+        job = begin(file, ["synthetic:40"], tmp_path / "grid", write=False)
+        plans.append(said_plan(job, job.standing(), 1, verbose=False)[1:-1])
+    assert "\n".join(["grid     runs/ablation-mine", *plans[0], "```"]) in text
+
+
+def test_every_built_in_grid_is_documented() -> None:
+    text = (ROOT / "docs" / "ablation.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in grid.names())
+
+
+def test_every_key_of_a_grid_is_documented() -> None:
+    text = (ROOT / "docs" / "ablation.md").read_text(encoding="utf-8")
+    keys = {one.name for one in dataclasses.fields(grid.Grid)} - {"name", "mode"}
+    assert set(re.findall(r"^\| `(\w+)` \| .* \| .* \|$", text, re.M)) >= keys
 
 
 def test_every_metric_is_documented() -> None:

@@ -172,6 +172,10 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
     if mode not in MODES:
         raise VariantError(f"{source}: {unknown('mode of axes', mode, MODES)}")
     axes = content.get("values") or {}
+    if not isinstance(axes, Mapping):
+        raise VariantError(
+            f"{source}: the values of axes want a table, such as {{lr: [0.001, 0.01]}}, not {axes!r}."
+        )
     for name, values in axes.items():
         if not isinstance(values, list | tuple):
             raise VariantError(f"{source}: axis {name!r} wants a list of values, not {values!r}.")
@@ -204,6 +208,9 @@ class _OneOfEach(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key.value, str):
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"a name in line {line} is no word or number.")
             if key.value in seen:
                 line = key.start_mark.line + 1
                 raise yaml.YAMLError(f"{key.value!r} stands there twice, again in line {line}.")

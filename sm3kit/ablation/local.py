@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -112,7 +113,8 @@ def _opened(folder: Folder, number: int) -> TextIO:
 def _mourn(folder: Folder, pid: int, code: int, number: int, deaths: Counter[str]) -> None:
     """Counts what a worker died of, and gives a stage up that takes every worker with it."""
     plan = folder.plan()
-    own = [one for one in plan.stages.values() if _held(folder, one, pid)]
+    name = f"{platform.node()}:{pid}"
+    own = [one for one in plan.stages.values() if _held(folder, one, name)]
     where = own[0].key if own else ""
     deaths[where] += 1
     if deaths[where] < DEATHS:
@@ -126,9 +128,9 @@ def _mourn(folder: Folder, pid: int, code: int, number: int, deaths: Counter[str
         note_failure(folder, own[0], f"Its process ended {DEATHS} times: {how}")
 
 
-def _held(folder: Folder, stage: Stage, pid: int) -> bool:
+def _held(folder: Folder, stage: Stage, process: str) -> bool:
     record = folder.record(stage.key)
-    return record.process.endswith(f":{pid}") and not record.completions and not record.failed
+    return record.process == process and not record.completions and not record.failed
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -109,7 +109,10 @@ def _variant(grid: Grid, settings: Mapping[str, Any], source: str) -> Variant:
     for names, more, whose in ((chain[:split], under, "base"), (chain[split:], over, source)):
         for name in names:
             table = recipes.load(name)
-            table = {key: one for key, one in table.items() if key not in ("complete", "base")}
+            # Which data is the grid's to say, or a row's own settings.
+            table = {
+                key: one for key, one in table.items() if key not in ("complete", "base", "data")
+            }
             variant = variant.changed(table, f"recipe {name!r}")
         variant = variant.changed(_plain(more), whose)
     if "seed" in over:

@@ -100,7 +100,7 @@ def ablate(
     """
     job = begin(grid, data, out, seeds=seeds, protocols=protocols, rows=rows, cache=cache)
     if retry_failed:
-        forget_failures(job.folder, list(job.plan.stages.values()))
+        forget_failures(job.folder, job.standing().stages)
     carry_on(job, jobs, executor)
     return finish(job).results
 

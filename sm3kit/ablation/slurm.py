@@ -19,7 +19,7 @@ SCRIPT = """#!/bin/bash
 #SBATCH --time=24:00:00
 #SBATCH --requeue
 # Two minutes before its time is over a task is asked to stop; what it has done is kept.
-#SBATCH --signal=TERM@120
+#SBATCH --signal=B:TERM@120
 
 # Each task takes the next stage that nobody works on, until all is done. More tasks may be
 # submitted at any time, and the same script again goes on with what is left.

@@ -72,6 +72,8 @@ def _label_sections(results: GridResults, protocol: str, resamples: int) -> list
         ("means", f"{protocol}, mean of the labels", mean_columns, means),
         ("labels", f"{protocol}, AUC of each label", label_columns, per_label),
     ):
+        if not columns:
+            continue  # Nothing is measured yet, and the means say why.
         lines = [
             line_of(results, row, one, values, beside)
             for row, one, values, beside in zip(results.rows, found, numbers, besides, strict=True)

@@ -38,7 +38,11 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
 )
 @data_option
 @click.option(
-    "--seeds", callback=_numbers, default="", metavar="0,1,2", help="Instead of the grid's."
+    "--seeds",
+    callback=_numbers,
+    default="",
+    metavar="0,1,2",
+    help="Instead of the grid's; added to those of a grid that was begun.",
 )
 @click.option(
     "--protocol",
@@ -118,6 +122,9 @@ def _begun(job: Job, given: dict[str, Any], out: Console) -> None:
     for line in said_plan(job, standing, given["jobs"], verbose=given["dry_run"]):
         out.print(line, highlight=False, markup=False)
     if given["dry_run"]:
+        if given["as_json"]:
+            left = [{"key": one.key, "stage": one.title} for one in standing.left]
+            click.echo(json.dumps({"folder": str(job.folder.path), "left": left}, indent=2))
         return
     if given["executor"] == "slurm":
         _submit(job, given, out)
@@ -178,6 +185,8 @@ def _submit(job: Job, given: dict[str, Any], out: Console) -> None:
     out.print(text, highlight=False, markup=False)
     again = f"table    as it grows: sm3kit ablate show {job.folder.path}"
     out.print(again, highlight=False, markup=False)
+    if given["as_json"]:
+        click.echo(json.dumps({"folder": str(job.folder.path), "script": str(file)}, indent=2))
 
 
 @ablate.command()

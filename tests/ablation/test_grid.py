@@ -49,6 +49,7 @@ def test_rows_have_their_published_names(name, table):
         ({"select": "best"}, "No selection named 'best'"),
         ({"baseline": "randon"}, "No row named 'randon'. Did you mean 'random'?"),
         ({"axes": {"mode": "grid", "values": {}}}, "No mode of axes named 'grid'"),
+        ({"axes": {"values": ["lr"]}}, "the values of axes want a table, such as"),
         ({"axes": {"values": {"lr": []}}}, "axis 'lr' has no values, so the product is empty"),
         ({"axes": {"values": {"lr": 0.1}}}, "axis 'lr' wants a list of values, not 0.1"),
         ({"axes": {"lr": [0.1]}}, "axes wants 'mode' and 'values'"),
@@ -70,6 +71,13 @@ def test_unknown_grids_and_files(tmp_path):
     broken.write_text("rows: [", encoding="utf-8")
     with pytest.raises(VariantError, match="is no valid YAML"):
         grid.load(str(broken))
+
+
+def test_a_name_that_is_a_list_is_no_grid(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("rows: {[1]: {lr: 1}}\n", encoding="utf-8")
+    with pytest.raises(VariantError, match="a name in line 1 is no word or number"):
+        grid.load(str(file))
 
 
 def test_two_rows_of_one_name_are_no_grid(tmp_path):

@@ -260,3 +260,8 @@ def test_the_narrow_form_fits_a_terminal(tmp_path):
     shown = tabulate(grid(tmp_path, rows, baseline="swav"), 50).shown()
     widths = [max(len(row[place]) for row in shown) for place in range(len(shown[0]))]
     assert sum(widths) + 2 * (len(widths) - 1) <= 80
+
+
+def test_before_the_first_result_there_is_no_section_of_labels(tmp_path):
+    table = tabulate(grid(tmp_path, [RowResults("waiting")]), 0)
+    assert [one.part for one in table.sections] == ["means"]

@@ -59,6 +59,13 @@ def test_a_dry_run_shows_the_plan(home):
     assert not (home / "dry").exists()
 
 
+def test_a_dry_run_as_json(home):
+    words = ("--out", home / "dry", "--dry-run", "--json")
+    result = sm3kit("ablate", "--grid", home / "own.yaml", *words)
+    assert result.exit_code == 0
+    assert len(json.loads(result.stdout)["left"]) == 4
+
+
 def test_the_grid_may_be_named_by_nothing(tmp_path):
     words = ["--data", "synthetic:40", "--seeds", "0", "--dry-run", "--out", tmp_path / "grid"]
     result = sm3kit("ablate", "--grid", *words)
