@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
+from sm3kit.engine import named_yaml
 
 BUILT_IN = resources.files("sm3kit") / "grids"
 PROTOCOLS = ("probe", "finetune", "knn", "match")
@@ -75,7 +74,7 @@ class Grid:
 
 def names() -> list[str]:
     """The built-in grids, sorted."""
-    return sorted(entry.name[:-5] for entry in BUILT_IN.iterdir() if entry.name.endswith(".yaml"))
+    return named_yaml.built_in(BUILT_IN)
 
 
 def load(name: str) -> Grid:
@@ -84,20 +83,8 @@ def load(name: str) -> Grid:
     Raises:
         VariantError: no such grid or file, or something in it that a grid does not have.
     """
+    table = named_yaml.read("grid", name, BUILT_IN)
     path = Path(name)
-    if name in names():
-        content = (BUILT_IN / f"{name}.yaml").read_bytes()
-    elif path.is_file():
-        content = path.read_bytes()
-    elif name.endswith((".yaml", ".yml")):
-        raise VariantError(f"No grid file {name!r}. Built-in grids: {', '.join(names())}.")
-    else:
-        raise VariantError(unknown("grid", name, names()) + " Or give a .yaml file.")
-    try:
-        table = yaml.load(content, _OneOfEach)
-    except yaml.YAMLError as error:
-        where = " ".join(str(error).split())
-        raise VariantError(f"Grid {name!r} is no valid YAML: {where}") from error
     return parsed(path.stem if path.is_file() else name, table, f"grid {name!r}")
 
 
@@ -200,19 +187,3 @@ def _listed(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     return tuple(str(one) for one in value) if isinstance(value, list | tuple) else (str(value),)
-
-
-class _OneOfEach(yaml.SafeLoader):
-    """Refuses two entries of one name, of which YAML would silently take the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key.value, str):
-                line = key.start_mark.line + 1
-                raise yaml.YAMLError(f"a name in line {line} is no word or number.")
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise yaml.YAMLError(f"{key.value!r} stands there twice, again in line {line}.")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sm3kit.core.errors import VariantError
-from sm3kit.core.names import unknown
 from sm3kit.core.variant import Variant
+from sm3kit.engine import named_yaml
 
 BUILT_IN = resources.files("sm3kit") / "recipes"
 
 
 def names() -> list[str]:
     """The built-in recipes, sorted."""
-    return sorted(entry.name[:-5] for entry in BUILT_IN.iterdir() if entry.name.endswith(".yaml"))
+    return named_yaml.built_in(BUILT_IN)
 
 
 def headline(name: str) -> str:
@@ -33,20 +30,7 @@ def load(name: str) -> dict[str, Any]:
     Raises:
         VariantError: no such recipe or file, or no table of settings in it.
     """
-    path = Path(name)
-    if name in names():
-        content = (BUILT_IN / f"{name}.yaml").read_bytes()
-    elif path.is_file():
-        content = path.read_bytes()
-    elif name.endswith((".yaml", ".yml")):
-        raise VariantError(f"No recipe file {name!r}. Built-in recipes: {', '.join(names())}.")
-    else:
-        raise VariantError(unknown("recipe", name, names()) + " Or give a .yaml file.")
-    try:
-        settings = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        where = " ".join(str(error).split())
-        raise VariantError(f"Recipe {name!r} is no valid YAML: {where}") from error
+    settings = named_yaml.read("recipe", name, BUILT_IN)
     if not isinstance(settings, dict):
         raise VariantError(f"Recipe {name!r} wants a table of settings, such as 'fusion: concat'.")
     return settings

@@ -321,3 +321,10 @@ def test_one_modality_has_nothing_to_fuse():
     assert variant.fusion == "concat"
     variant, _ = resolve([], {"modality": ["derm", "clinic"]})
     assert variant.fusion == "sep_sep"
+
+
+def test_a_setting_that_stands_there_twice_is_said(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("lr: 0.1\nlr: 0.2\n", encoding="utf-8")
+    with pytest.raises(VariantError, match="'lr' stands there twice, again in line 2"):
+        recipes.load(str(file))
