@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,10 @@ from sm3kit.modalities.base import Image, Modality
 
 CHECKSUM = 4  # Bytes of CRC-32 behind the array; numpy.load does not mind them.
 LISTED = 5
+
+# NumPy reads a header with `ast`, which Python 3.11 cannot do in two threads at once: it counts
+# the depth of both together (SystemError: AST constructor recursion depth mismatch).
+_HEADER = Lock()
 
 State = tuple[int, int]  # Size and time of change of an image file.
 
@@ -231,7 +236,8 @@ def _checked(file: Path, state: State) -> _Entry | None:
             return None
         header = io.BytesIO(content)
         npy.read_magic(header)
-        shape, _, dtype = npy.read_array_header_1_0(header)
+        with _HEADER:
+            shape, _, dtype = npy.read_array_header_1_0(header)
     except (OSError, ValueError):
         return None
     with contextlib.suppress(OSError):  # A folder of somebody else.
