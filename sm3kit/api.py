@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer, Clustering
+from sm3kit.core.api_version import API_VERSION
 from sm3kit.core.errors import DataError, OptionError, SM3Error
+from sm3kit.core.paths import file_and_part
 from sm3kit.core.registry import registry
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.fusions.base import Fusion
@@ -18,6 +20,7 @@ from sm3kit.relations.base import Relation
 T = TypeVar("T", bound=Callable[..., Any])
 
 __all__ = [
+    "API_VERSION",
     "Backbone",
     "Clusterer",
     "Clustering",
@@ -34,6 +37,7 @@ __all__ = [
     "Relation",
     "SM3Error",
     "Study",
+    "file_and_part",
     "register",
 ]
 

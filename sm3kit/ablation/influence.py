@@ -54,6 +54,7 @@ def key_of_training(variant: Variant, listing: str, parent: str = "") -> str:
     """
     plain = variant.as_dict()
     facts = {name: value for name, value in plain.items() if name not in NOT_IN_A_KEY}
+    facts["per_modality"] = variant.without_weights().as_dict()["per_modality"]
     return hashed(
         {
             "stage": variant.stage,
@@ -61,6 +62,11 @@ def key_of_training(variant: Variant, listing: str, parent: str = "") -> str:
             "variant": facts,
             "data": listing,
             "weights": _content(variant.weights),
+            "weights_of": {
+                name: _content(str(one["weights"]))
+                for name, one in variant.per_modality.items()
+                if "weights" in one
+            },
             "init": _content(variant.init),
         }
     )

@@ -6,12 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
-from sm3kit.datasets.base import SPLITS, Dataset
+from sm3kit.datasets.base import SPLITS, Dataset, as_paths, file_names
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,10 @@ def listing(data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> Li
         for split in SPLITS:
             for study in found.studies(split):
                 studies[split] += 1
-                images = {name: Path(path).name for name, path in sorted(study.images.items())}
+                images = {
+                    name: file_names(as_paths(paths))
+                    for name, paths in sorted(study.images.items())
+                }
                 labels = sorted(study.labels.items())
                 digest.update(_line([split, study.id, images, labels, study.group]))
     shown = tuple(dict.fromkeys(modalities))

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sm3kit.cli import completing
 from sm3kit.cli.settings import (
+    PerModality,
+    by_modality,
     console,
     data_option,
     feature_cache,
     image_cache,
     map_option,
+    output_options,
     parsed_map,
     parsed_options,
     plugin_options,
 )
 from sm3kit.core.errors import VariantError
+from sm3kit.core.variant import PER_MODALITY
+
+if TYPE_CHECKING:
+    from sm3kit.engine.pretrain import Outcome
 
 
 @click.command()
@@ -28,23 +37,36 @@ from sm3kit.core.errors import VariantError
     "--recipe",
     multiple=True,
     metavar="NAME|FILE",
+    shell_complete=completing.recipes,
     help="Settings of a row of the paper, or your own file. Several are laid over each other.",
 )
 @click.option(
     "--objective",
     multiple=True,
     metavar="NAME",
+    shell_complete=completing.plugin_names("objectives"),
     help="What to learn within each modality: simclr, byol, swav, or a plugin.",
 )
 @click.option(
     "--fusion",
     metavar="NAME",
+    shell_complete=completing.plugin_names("fusions"),
     help="How modalities meet: concat, sep_shared, sep_sep, sum, none, or a plugin.",
 )
-@click.option("--backbone", metavar="NAME", help="Any timm model, as timm/resnet50 or resnet50.")
+@click.option(
+    "--backbone",
+    multiple=True,
+    type=PerModality(click.STRING),
+    metavar="[MODALITY=]NAME",
+    shell_complete=completing.backbones,
+    help="Any timm model, as timm/resnet50 or resnet50; MODALITY=NAME for one modality.",
+)
 @click.option(
     "--weights",
-    metavar="imagenet|none|FILE",
+    multiple=True,
+    type=PerModality(click.STRING),
+    metavar="[MODALITY=]imagenet|none|FILE",
+    shell_complete=completing.weights,
     help="Weights to start from; a file never needs the network.",
 )
 @click.option(
@@ -53,11 +75,13 @@ from sm3kit.core.errors import VariantError
 @click.option(
     "--relation",
     metavar="NAME",
+    shell_complete=completing.plugin_names("relations"),
     help="How the labels of stage 2 know of each other: none, proj, msa, tel, te, or a plugin.",
 )
 @click.option(
     "--clusterer",
     metavar="NAME",
+    shell_complete=completing.plugin_names("clusterers"),
     help="What makes pseudo-labels: faiss, sklearn, torch, release, sinkhorn, or a plugin.",
 )
 @click.option(
@@ -70,6 +94,7 @@ from sm3kit.core.errors import VariantError
     "--init",
     type=click.Path(exists=True, file_okay=False),
     metavar="RUN",
+    shell_complete=completing.runs,
     help="Start from the networks of an earlier run.",
 )
 @click.option(
@@ -83,7 +108,11 @@ from sm3kit.core.errors import VariantError
 )
 @click.option("--batch-size", type=int, help="Studies per step and device.")
 @click.option(
-    "--image-size", type=click.IntRange(8), help="Height and width of the views, in pixels."
+    "--image-size",
+    multiple=True,
+    type=PerModality(click.IntRange(8)),
+    metavar="[MODALITY=]N",
+    help="Height and width of the views, in pixels.",
 )
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of weights, order and views.")
@@ -105,12 +134,15 @@ from sm3kit.core.errors import VariantError
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+@output_options
 def pretrain(
     rename: tuple[str, ...],
     options: tuple[str, ...],
     out: Path | None,
     resume: bool,
     no_cache: bool,
+    quiet: bool,
+    as_json: bool,
     **flags: Any,
 ) -> None:
     """Pre-train on images without labels.
@@ -136,6 +168,7 @@ def pretrain(
 
     # A value that was not given is None or (); 0 is a value.
     asked = {n: v for n, v in flags.items() if v is not None and v != ()}
+    asked |= by_modality({n: asked.pop(n) for n in PER_MODALITY if n in asked})
     plugins = parsed_options(options)
     asked |= plugins.pop("training", {})
     asked |= {"options": plugins} if plugins else {}
@@ -150,7 +183,8 @@ def pretrain(
         folder = out or Path(os.environ.get("SM3KIT_RUN") or free_folder(variant))
     check_evaluation(variant)
     # Of several processes the first one speaks.
-    reporter = Reporter(console(quiet=not is_first_process()))
+    people = console(stderr=as_json, quiet=not is_first_process())
+    reporter = Reporter(people, quiet)
     reporter.say(f"sm3kit {__version__}, {why}")
     reporter.say(f"run      {folder}")
     outcome = run_pretraining(
@@ -160,10 +194,25 @@ def pretrain(
         for space, ranks in spaces.items():
             for direction, (rank, pairs) in ranks.items():
                 reporter.say(
-                    f"matched  {split:5} {direction:14} mean rank {rank:6.1f} of {pairs} pairs "
+                    f"matched  {split:5} {direction:12}  mean rank {rank:5.1f} of {pairs} "
                     f"(chance {(pairs + 1) / 2:g}), {space}"
                 )
-    reporter.say(f"done     {outcome.run.model}")
+    Reporter(people).say(f"done     {outcome.run.model}")
+    if as_json and is_first_process():
+        click.echo(json.dumps(_document(outcome), indent=2, ensure_ascii=False))
+
+
+def _document(outcome: Outcome) -> dict[str, Any]:
+    """The run folder, its files, and the ranks, for programs."""
+    folder = outcome.run.folder
+    names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+    matched = [
+        {"split": split, "space": space, "direction": direction, "mean_rank": rank, "of": pairs}
+        for split, spaces in outcome.ranks.items()
+        for space, ranks in spaces.items()
+        for direction, (rank, pairs) in ranks.items()
+    ]
+    return {"run": str(folder), "files": sorted(names), "matched": matched}
 
 
 def _existing(out: Path | None) -> Path:

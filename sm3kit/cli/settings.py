@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sm3kit.cli.completing import data_specs, plugin_option
 from sm3kit.core.errors import OptionError
+from sm3kit.core.folding import folded
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sm3kit.engine.feature_cache import FeatureCache
     from sm3kit.engine.image_cache import ImageCache
+
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # Generic for type checkers only, before click 8.2.
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +31,7 @@ def data_option(command: F) -> F:
         "--data",
         multiple=True,
         metavar="SPEC",
+        shell_complete=data_specs,
         help="synthetic (the default), derm7pt:DIR, milk10k:DIR, manifest:FILE.csv, or a plugin's "
         "name:argument. Several are pooled.",
     )(command)
@@ -48,9 +55,54 @@ def plugin_options(command: F) -> F:
         "options",
         multiple=True,
         metavar="PLUGIN.OPTION=VALUE",
+        shell_complete=plugin_option,
         help="Set an option of a plugin, of a modality by its name, or of the training "
         "(training.weight_decay=0.01). `sm3kit plugins show NAME` lists them.",
     )(command)
+
+
+def output_options(command: F) -> F:
+    """--quiet, and --json, which puts everything for people on stderr."""
+    as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Only warnings and the last line.")
+    return quiet(as_json(command))
+
+
+class PerModality(ParamType):
+    """A value for all modalities, or MODALITY=VALUE for one of them.
+
+    Args:
+        inner: the type of the value.
+    """
+
+    name = "value"
+
+    def __init__(self, inner: ParamType) -> None:
+        self.inner = inner
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """(modality, value); no modality means all."""
+        if isinstance(value, tuple):
+            return value
+        modality, equals, rest = str(value).partition("=")
+        if not equals or "/" in modality or "." in modality:
+            return "", self.inner.convert(value, param, ctx)
+        return modality, self.inner.convert(rest, param, ctx)
+
+
+def by_modality(flags: Mapping[str, Sequence[tuple[str, Any]]]) -> dict[str, Any]:
+    """Settings of a variant from the values of PerModality options; the last one holds."""
+    asked: dict[str, Any] = {}
+    table: dict[str, dict[str, Any]] = {}
+    for setting, values in flags.items():
+        for modality, value in values:
+            if modality:
+                table.setdefault(modality, {})[setting] = value
+            else:
+                asked[setting] = value
+    return asked | ({"per_modality": table} if table else {})
 
 
 def parsed_map(pairs: Sequence[str]) -> dict[str, str]:
@@ -85,6 +137,13 @@ def console(stderr: bool = False, quiet: bool = False) -> Console:
     found = Console(stderr=stderr, quiet=quiet)
     found.soft_wrap = not found.is_terminal
     return found
+
+
+def say(out: Console, text: str, style: str | None = None) -> None:
+    """A line of plain text, folded between words on a terminal and never in a file."""
+    if out.is_terminal:
+        text = folded(text, out.width)
+    out.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
 def image_cache(no_cache: bool) -> ImageCache:

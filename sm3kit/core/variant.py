@@ -46,7 +46,8 @@ OF_STAGE_2 = (
 )
 # One view per study, with less colour change and neither greyscale nor blur: the release.
 MLSSL_VIEWS = {"views": 1, "jitter": 0.5, "grayscale": 0.0, "blur": 0.0}
-TABLES = ("options", "map", "mlssl_views", "evaluate")
+TABLES = ("options", "map", "mlssl_views", "evaluate", "per_modality")
+PER_MODALITY = ("backbone", "weights", "image_size")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Variant:
         modality: the modalities to use; empty takes all that the data have.
         backbone: `provider/model`.
         weights: "imagenet", "none" or a file.
+        per_modality: {modality: {setting: value}} where its backbone, weights or image_size
+            differ from those of all.
         objective: objectives by name.
         fusion: fusion by name.
         relation: how label embeddings know of each other, by name; stage 2.
@@ -73,6 +76,7 @@ class Variant:
             studies until it divides by `pad_to`.
         pad_to: see `last_batch`.
         image_size: height and width of the views, in pixels.
+        paired_geometry: registered modalities of a study are cropped, flipped and turned alike.
         lr: learning rate of AdamW.
         schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
         weight_decay: of AdamW.
@@ -111,6 +115,7 @@ class Variant:
     modality: tuple[str, ...] = ()
     backbone: str = "timm/resnet50.tv_in1k"
     weights: str = "imagenet"
+    per_modality: dict[str, dict[str, Any]] = field(default_factory=dict)
     objective: tuple[str, ...] = ("simclr",)
     fusion: str = "sep_sep"
     relation: str = "tel"
@@ -123,6 +128,7 @@ class Variant:
     last_batch: Literal["keep", "drop", "pad"] = "keep"
     pad_to: int = 2
     image_size: int = 224
+    paired_geometry: bool = False
     lr: float = 1e-6
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 0.05
@@ -172,14 +178,28 @@ class Variant:
                 raise VariantError(f"{source}: {unknown('setting', str(name), known)}")
             if name in TABLES and not isinstance(value, Mapping):
                 raise VariantError(f"{source}: {name} wants a table, not {value!r}.")
-            if name in ("options", "evaluate"):
+            if name in ("options", "evaluate", "per_modality"):
                 values[name] = _merged(getattr(self, name), value, f"{source}: {name}")
             elif name in TABLES:
                 values[name] = {**getattr(self, name), **value}
             else:
                 option = Option(name, hints[name], getattr(self, name))
                 values[name] = convert(option, value, source)
+        if "per_modality" in values:
+            values["per_modality"] = _of_modalities(values["per_modality"], source)
         return dataclasses.replace(self, **values)
+
+    def of(self, modality: str, setting: str) -> Any:
+        """The backbone, weights or image_size of one modality."""
+        return self.per_modality.get(modality, {}).get(setting, getattr(self, setting))
+
+    def without_weights(self) -> Variant:
+        """The variant of networks whose weights come from elsewhere."""
+        bare = {
+            modality: {name: value for name, value in settings.items() if name != "weights"}
+            for modality, settings in self.per_modality.items()
+        }
+        return dataclasses.replace(self, weights="none", per_modality=bare)
 
     def differences(self, other: Variant) -> dict[str, tuple[Any, Any]]:
         """Settings that differ between two variants and may not, when a run goes on.
@@ -224,6 +244,22 @@ def _merged(
             raise VariantError(f"{source} of {owner!r} want a table, not {values!r}.")
         merged.setdefault(owner, {}).update(values)
     return merged
+
+
+def _of_modalities(
+    table: Mapping[str, Mapping[str, Any]], source: str
+) -> dict[str, dict[str, Any]]:
+    """Checked and typed settings of single modalities."""
+    hints = typing.get_type_hints(Variant)
+    typed: dict[str, dict[str, Any]] = {}
+    for modality, settings in table.items():
+        for name, value in settings.items():
+            if name not in PER_MODALITY:
+                where = f"{source}: per_modality {modality}"
+                raise VariantError(f"{where}: {unknown('setting', str(name), PER_MODALITY)}")
+            option = Option(name, hints[name], getattr(Variant(), name))
+            typed.setdefault(modality, {})[name] = convert(option, value, f"{source} ({modality})")
+    return typed
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 SPLITS = ("train", "val", "test")
@@ -16,14 +17,16 @@ class Study:
 
     Attributes:
         id: unique within its data set.
-        images: {modality: path}; a modality that is missing is not in it.
+        images: {modality: path}; a modality that is missing is not in it. Where a study has
+            several images of one modality, a tuple of paths: each epoch draws one of them, and
+            evaluation takes the one in the middle. A path may name a part of its file after `#`.
         labels: {label: class index}; a label that is unknown is not in it, or -1.
         group: what must stay in one split: patient, else lesion, else the id.
         split: "train", "val" or "test".
     """
 
     id: str
-    images: Mapping[str, str]
+    images: Mapping[str, str | tuple[str, ...]]
     labels: Mapping[str, int]
     group: str
     split: str
@@ -40,10 +43,18 @@ class LabelSpec:
 
 @dataclass(frozen=True)
 class ModalitySpec:
-    """Which modality plugin reads the images of one name, and with which options."""
+    """Which modality plugin reads the images of one name, and with which options.
+
+    Attributes:
+        plugin: name of the modality plugin.
+        options: {option: value} for it; the user's own are stronger.
+        frame: modalities of one data set with the same word here are registered: a place in one
+            image is the same place in the other. Empty where nothing is known.
+    """
 
     plugin: str = "photo"
     options: Mapping[str, Any] = field(default_factory=dict)
+    frame: str = ""
 
 
 class Dataset:
@@ -61,6 +72,11 @@ class Dataset:
     labels: Sequence[LabelSpec]
     notes: Sequence[str] = ()
 
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """Writes a small example into a folder and gives its `argument`; the laws are tried on it."""
+        raise NotImplementedError
+
     def studies(self, split: str | None = None) -> list[Study]:
         """The studies of one split ("train", "val", "test"), or all, in a stable order.
 
@@ -68,3 +84,14 @@ class Dataset:
             DataError: a folder, table, column or value is missing or wrong; the message names it.
         """
         raise NotImplementedError
+
+
+def as_paths(images: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The paths of one modality of a study, one or several."""
+    return (images,) if isinstance(images, str) else tuple(images)
+
+
+def file_names(paths: Sequence[str]) -> str | list[str]:
+    """The names of the files of one modality of a study, without their folders."""
+    names = [Path(path).name for path in paths]
+    return names[0] if len(names) == 1 else names

@@ -40,6 +40,7 @@ IMAGE_SUFFIXES = (
     ".nrrd",
     ".npy",
 )
+SEVERAL = "|"  # Between the paths of several images in one cell.
 MOST_CLASSES = 30  # More distinct values look like a measurement, not a label.
 
 
@@ -50,7 +51,8 @@ class Manifest(Dataset):
     split here by a seed, stratified on the first label. `group` (for example the patient)
     holds what must stay in one split; where it is blank, a study is alone. A column whose
     values end in an image suffix is a modality; its paths are absolute or start at the folder
-    of the file; a blank is a missing image. The other columns are labels if a class has two
+    of the file; a blank is a missing image, and several images of a study stand in one cell with
+    `|` between them. The other columns are labels if a class has two
     rows on average and there are at most 30 classes. A blank, -1, nan or unknown is an
     unknown label. Classes are in natural order.
 
@@ -65,6 +67,8 @@ class Manifest(Dataset):
         test: share of the groups for testing, likewise.
         split_seed: another seed gives another split, likewise.
         plugins: modality plugins other than photo, for example `ct:window`.
+        registered: modalities in which a place is the same place, for example `ct,pet`; see
+            `training.paired_geometry`.
 
     Raises:
         DataError: the file, a column or a value is missing or wrong.
@@ -83,6 +87,7 @@ class Manifest(Dataset):
         test: float = 0.2,
         split_seed: int = 0,
         plugins: tuple[str, ...] = (),
+        registered: tuple[str, ...] = (),
     ) -> None:
         self.argument = argument
         table = read_table(Path(argument).expanduser(), "a row per study with id, images, labels")
@@ -102,7 +107,11 @@ class Manifest(Dataset):
             for row, (group, split) in zip(table.rows, splits, strict=True)
         ]
         plugin_of = _pairs("plugins", plugins, images)
-        self.modalities = {name: ModalitySpec(plugin_of.get(name, "photo")) for name in images}
+        frame = dict.fromkeys(_named("registered", registered, images), "registered")
+        self.modalities = {
+            name: ModalitySpec(plugin_of.get(name, "photo"), frame=frame.get(name, ""))
+            for name in images
+        }
         asked = _pairs("reported", reported, chosen)
         training = self.studies("train")
         self.labels = [
@@ -159,7 +168,9 @@ def _pairs(option: str, entries: Iterable[str], known: Sequence[str]) -> dict[st
 
 
 def _is_image(cell: str) -> bool:
-    return cell.lower().endswith(IMAGE_SUFFIXES)
+    """Whether all paths of a cell end as images do, without the part after `#`."""
+    paths = [path.strip().lower().partition("#")[0] for path in cell.split(SEVERAL)]
+    return any(paths) and all(path.endswith(IMAGE_SUFFIXES) for path in paths if path)
 
 
 def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
@@ -186,10 +197,15 @@ def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
     return images
 
 
-def _paths(table: Table, row: Row, images: list[str]) -> dict[str, str]:
-    # A table made on Windows writes folder\file.
-    given = {name: row[name].replace("\\", "/") for name in images if row[name]}
-    return {name: str(table.path.parent / path) for name, path in given.items()}
+def _paths(table: Table, row: Row, images: list[str]) -> dict[str, str | tuple[str, ...]]:
+    found: dict[str, str | tuple[str, ...]] = {}
+    for name in images:
+        # A table made on Windows writes folder\file.
+        cells = [cell.strip().replace("\\", "/") for cell in row[name].split(SEVERAL)]
+        paths = tuple(str(table.path.parent / cell) for cell in cells if cell)
+        if paths:
+            found[name] = paths if len(paths) > 1 else paths[0]
+    return found
 
 
 def _natural(name: str) -> tuple[object, ...]:

@@ -51,7 +51,9 @@ def resolved(variant: Variant) -> Variant:
         SM3Error: unknown names or options, or values of another type.
     """
     options = {owner: dict(values) for owner, values in variant.options.items()}
-    used = [("fusions", variant.fusion), ("backbones", provider_and_model(variant)[0])]
+    modalities = ["", *variant.per_modality]
+    providers = dict.fromkeys(provider_and_model(variant, name)[0] for name in modalities)
+    used = [("fusions", variant.fusion), *(("backbones", name) for name in providers)]
     used += [("objectives", name) for name in (*variant.objective, *_implied(variant))]
     if variant.stage != "mmssl":
         used += [("relations", variant.relation), ("clusterers", variant.clusterer)]
@@ -78,13 +80,29 @@ def build_pool(variant: Variant) -> Pool:
     """
     pool = open_pool(
         variant.data,
-        image_size=variant.image_size,
+        image_size=lambda name: int(variant.of(name, "image_size")),
         only=variant.modality,
         rename=variant.map,
         options=variant.options,
+        paired_geometry=variant.paired_geometry,
     )
     check_owners(variant.options, pool, "training")
+    for name in variant.per_modality:
+        if name not in pool.modalities:
+            raise VariantError(
+                f"Settings of one modality: {unknown('modality', name, pool.modalities)}"
+            )
     return pool
+
+
+def suggested(variant: Variant, modalities: Mapping[str, Modality]) -> Variant:
+    """The variant with the backbones that modalities take where the user names none for them."""
+    own = {
+        name: {"backbone": one.backbone, **variant.per_modality.get(name, {})}
+        for name, one in modalities.items()
+        if one.backbone
+    }
+    return resolved(variant.changed({"per_modality": own}, "modalities")) if own else variant
 
 
 def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
@@ -109,11 +127,22 @@ def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
 
 
 def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
-    """The backbone of one modality; a bare model name means timm."""
-    provider, model = provider_and_model(variant)
+    """The backbone of one modality; weights go to a provider that has an option for them.
+
+    Raises:
+        VariantError: weights are given for a modality whose backbone takes none.
+    """
+    provider, model = provider_and_model(variant, modality)
     component = registry("backbones").get(provider)
     options = bind(component, f"backbone {provider!r}", variant.options.get(provider, {}))
-    backbone: Backbone = component(model, channels, **{"weights": variant.weights, **options})
+    if "weights" in options_of(component):
+        options = {"weights": variant.of(modality, "weights"), **options}
+    elif "weights" in variant.per_modality.get(modality, {}):
+        raise VariantError(
+            f"--weights {modality}=…: the backbone {variant.of(modality, 'backbone')} takes no "
+            "weights. Leave them out."
+        )
+    backbone: Backbone = component(model, channels, **options)
     return backbone
 
 
@@ -188,13 +217,14 @@ def modules(parts: Stage1) -> nn.ModuleDict:
     )
 
 
-def provider_and_model(variant: Variant) -> tuple[str, str]:
-    """Provider and model of the backbone; a bare model name means timm."""
-    provider, _, model = variant.backbone.rpartition("/")
+def provider_and_model(variant: Variant, modality: str) -> tuple[str, str]:
+    """Provider and model of the backbone of a modality; a bare model name means timm."""
+    backbone = variant.of(modality, "backbone")
+    provider, _, model = backbone.rpartition("/")
     known = registry("backbones").names()
     if provider and provider not in known:
         raise VariantError(
-            f"--backbone {variant.backbone}: {unknown('backbone provider', provider, known)}"
+            f"--backbone {backbone}: {unknown('backbone provider', provider, known)}"
         )
     return provider or "timm", model
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -12,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sm3kit.engine.cases import Case
+from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pool import Case, Pool
+from sm3kit.engine.pool import Pool
 from sm3kit.modalities.base import Image
 
 EVALUATION = -1  # The epoch that stands for the evaluation view.
@@ -76,8 +77,9 @@ class StudyViews(Dataset[Item]):
     """Views of the cases of a pool, asked for by (epoch, position).
 
     The views of one study in one epoch depend on the seed, the epoch and the position alone, so
-    that neither workers nor a resumed training change them. A negative epoch asks for the
-    evaluation view.
+    that neither workers nor a resumed training change them. Of several images of a modality one
+    is drawn; registered modalities share their geometry where the pool says so. A negative epoch
+    asks for the evaluation view, of the image in the middle.
     """
 
     def __init__(self, pool: Pool, cases: Sequence[Case], cache: ImageCache, seed: int) -> None:
@@ -89,16 +91,27 @@ class StudyViews(Dataset[Item]):
     def __getitem__(self, place: tuple[int, int]) -> Item:
         epoch, index = place
         case = self.cases[index]
-        views = {}
-        for name, path in case.images.items():
+        views: dict[str, list[Image]] = {}
+        if epoch == EVALUATION:
+            for name, path in case.shown().items():
+                image = self.cache.get(path, self.pool.readers[case.source][name])
+                views[name] = [self.pool.modalities[name].eval_view(image)]
+            return Item(views, case.labels, index, case.group)
+        frames = self.pool.frames[case.source]
+        for name, paths in case.images.items():
+            rng = self._generator(epoch, index, name)
+            path = paths[rng.integers(len(paths))] if len(paths) > 1 else paths[0]
             image = self.cache.get(path, self.pool.readers[case.source][name])
             modality = self.pool.modalities[name]
-            if epoch == EVALUATION:
-                views[name] = [modality.eval_view(image)]
+            if name in frames:
+                shared = self._generator(epoch, index, f"frame {frames[name]}")
+                views[name] = modality.views(image, rng, shared)
             else:
-                entropy = [self.seed, epoch, index, crc32(name.encode())]
-                views[name] = modality.views(image, np.random.default_rng(entropy))
+                views[name] = modality.views(image, rng)
         return Item(views, case.labels, index, case.group)
+
+    def _generator(self, epoch: int, index: int, name: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, index, crc32(name.encode())])
 
 
 class Collate:
@@ -136,68 +149,6 @@ def _stacked(images: Sequence[Image]) -> Tensor:
     """(B, C, H, W) with channels-last memory."""
     rows = np.stack([image.transpose(1, 2, 0) for image in images])
     return torch.from_numpy(rows).permute(0, 3, 1, 2)
-
-
-class EpochBatches:
-    """Batches of (epoch, position), shuffled by seed and epoch, split over processes.
-
-    Args:
-        count: number of studies.
-        batch_size: studies per batch and process.
-        seed: of the order.
-        last: "keep", "drop" or "pad" the shorter last batch.
-        pad_to: "pad" repeats studies until the last batch divides by this.
-        rank, world: this process, and how many there are; all get batches of equal length.
-        first_epoch: the epoch that a resumed training begins with.
-        least: studies that a batch must have, or it is left out.
-    """
-
-    def __init__(
-        self,
-        count: int,
-        batch_size: int,
-        seed: int,
-        *,
-        last: Literal["keep", "drop", "pad"] = "keep",
-        pad_to: int = 1,
-        rank: int = 0,
-        world: int = 1,
-        first_epoch: int = 0,
-        least: int = 2,
-    ) -> None:
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.last, self.pad_to, self.rank, self.world = last, pad_to, rank, world
-        self.least = least
-        self.first_epoch = self.epoch = first_epoch
-        # Lightning looks for `set_epoch` on the sampler of a batch sampler.
-        self.sampler = self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called before each epoch with its number since the start or the resumption."""
-        self.epoch = self.first_epoch + epoch
-
-    def __len__(self) -> int:
-        return len(self._batches(np.arange(self.count)))
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        # A generator runs later than it is made: the epoch is fixed at the first batch.
-        epoch = self.epoch
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-        for batch in self._batches(order):
-            yield [(epoch, int(index)) for index in batch]
-
-    def _batches(self, order: np.ndarray) -> list[np.ndarray]:
-        whole = self.batch_size * self.world
-        rest = len(order) % whole
-        if rest and self.last == "drop" and len(order) > whole:
-            order = order[: len(order) - rest]
-        elif rest:
-            multiple = self.world * (self.pad_to if self.last == "pad" else 1)
-            order = np.concatenate([order, order[: -len(order) % multiple]])
-        batches = [order[start : start + whole] for start in range(0, len(order), whole)]
-        mine = [batch[self.rank :: self.world] for batch in batches]
-        # One study alone has nothing to be compared with.
-        return [batch for batch in mine if len(batch) >= self.least]
 
 
 def train_loader(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.duplicates import same_content
 from sm3kit.core.errors import DataError
-from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study
+from sm3kit.core.paths import file_and_part
+from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study, as_paths
 from sm3kit.engine.check_report import Fault, LabelCounts, Report, Shared, Sizes, Use
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
     uses = [
         Use(study.id, study.split, modality, path)
         for study in studies
-        for modality, path in study.images.items()
+        for modality, paths in study.images.items()
+        for path in as_paths(paths)
     ]
     bytes_of, missing = _stat(uses)
     there = [use for use in uses if use.path in bytes_of]
@@ -40,7 +42,9 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
     filled = [use for use in there if bytes_of[use.path]]
     sizes, unreadable = _read(filled, read) if read else ({}, [])
     unreadable = empty + unreadable
-    same = same_content({path: size for path, size in bytes_of.items() if size})
+    # Two parts of one file are two images.
+    whole = {path: size for path, size in bytes_of.items() if size and not file_and_part(path)[1]}
+    same = same_content(whole)
     shared = _shared(uses, same)
     leaking = _leaking(studies)
     labels = tuple(_label_counts(label, studies) for label in dataset.labels)
@@ -85,7 +89,7 @@ def _stat(uses: list[Use]) -> tuple[dict[str, int], list[Fault]]:
     bytes_of, missing = {}, []
     for use in uses:
         try:
-            bytes_of[use.path] = Path(use.path).stat().st_size
+            bytes_of[use.path] = Path(file_and_part(use.path)[0]).stat().st_size
         except OSError as error:
             missing.append(Fault(use, error.strerror or type(error).__name__))
     return bytes_of, missing

@@ -174,13 +174,15 @@ class Encoder:
         if name not in self._weights:
             self._weights[name] = self.extractor.fingerprint(name)
         images = [
-            f"{shown.cache.digest(case.images[name])} {shown.pool.readers[case.source][name].reading}"
+            f"{' '.join(shown.cache.digest(path) for path in case.images[name])} "
+            f"{shown.pool.readers[case.source][name].reading}"
             if name in case.images
             else ""
             for case in shown.cases
         ]
-        provider = provider_and_model(self.variant)[0]
-        network = [self.variant.backbone, sorted(self.variant.options.get(provider, {}).items())]
+        provider = provider_and_model(self.variant, name)[0]
+        backbone = self.variant.of(name, "backbone")
+        network = [backbone, sorted(self.variant.options.get(provider, {}).items())]
         looks = ""
         if name in shown.pool.modalities:
             looks = described(shown.pool, self.variant, name, changes)

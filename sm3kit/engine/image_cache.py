@@ -19,6 +19,7 @@ import numpy.lib.format as npy
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import whole_file
+from sm3kit.core.paths import file_and_part
 from sm3kit.engine.bounded_folder import BoundedFolder, chosen_limit
 from sm3kit.imaging.layout import to_chw, to_hwc
 from sm3kit.modalities.base import Image, Modality
@@ -30,7 +31,8 @@ LISTED = 5
 # the depth of both together (SystemError: AST constructor recursion depth mismatch).
 _HEADER = Lock()
 
-State = tuple[int, int]  # Size and time of change of an image file.
+State = tuple[int, int]  # Size and time of change of an image file, or of a folder's files.
+BLOCK = 1 << 20  # Bytes that are hashed at a time: a volume need not fit into memory.
 
 
 class Filled(NamedTuple):
@@ -44,8 +46,9 @@ class Filled(NamedTuple):
 class ImageCache:
     """Gives images from their pixels on disk, written when an image is first asked for.
 
-    Pixels are .npy files (H, W, C) under the hash of the image file's bytes and of
-    `Modality.reading`: copies of a file share them, and a changed file never meets old ones.
+    Pixels are .npy files (H, W, C) under the hash of the image file's bytes, the part of it that
+    is meant, and `Modality.reading`: copies of a file share them, and a changed file never meets
+    old ones. Of a folder (a series of slices) names, sizes and times are hashed.
     They appear whole, are checked against their sum when a process first uses them, and when
     the folder is full the least recently used go. Several processes may share the folder. No
     file stays open or mapped, and the object can be pickled.
@@ -83,7 +86,9 @@ class ImageCache:
     def digest(self, path: str) -> str:
         """A hash of the content of an image file; of names, sizes and times in a folder."""
         state = _state(path)
-        return _folder_digest(path) if state is None else self._content(path, state) or ""
+        part = file_and_part(path)[1]
+        content = "" if state is None else self._content(path, state) or ""
+        return f"{content}#{part}" if part else content
 
     def fill(
         self,
@@ -164,19 +169,21 @@ class ImageCache:
         content = self._content(path, state)
         if content is None:
             return None  # `modality.read` says why.
-        key = hashlib.blake2b(f"{content} {modality.reading}".encode(), digest_size=20).hexdigest()
+        part = file_and_part(path)[1]
+        facts = f"{content}#{part} {modality.reading}" if part else f"{content} {modality.reading}"
+        key = hashlib.blake2b(facts.encode(), digest_size=20).hexdigest()
         assert self.root is not None
         return self.root / key[:2] / f"{key[2:]}.npy"
 
     def _content(self, path: str, state: State) -> str | None:
-        known = self._digests.get(path)
+        name = file_and_part(path)[0]
+        known = self._digests.get(name)
         if known is None or known[0] != state:
             try:
-                content = Path(path).read_bytes()
+                known = state, _digest(Path(name))
             except OSError:
                 return None
-            known = state, hashlib.blake2b(content, digest_size=20).hexdigest()
-            self._digests[path] = known
+            self._digests[name] = known
         return known[1]
 
     def _remedy(self) -> str:
@@ -212,19 +219,36 @@ class _Entry(NamedTuple):
 
 
 def _state(path: str) -> State | None:
-    """None for what has no content to hash: a missing file, or a folder of slices."""
+    """None for what has no content to hash, such as a missing file."""
+    name = file_and_part(path)[0] if "#" in path else path
     try:
-        one = os.stat(path)  # noqa: PTH116  a str, and called for every view
+        one = os.stat(name)  # noqa: PTH116  a str, and called for every view
+        if stat.S_ISREG(one.st_mode):
+            return one.st_size, one.st_mtime_ns
+        if stat.S_ISDIR(one.st_mode):
+            inside = [file.stat() for file in _files(Path(name))]
+            times = [file.st_mtime_ns for file in inside]
+            return sum(file.st_size for file in inside), max([one.st_mtime_ns, *times])
     except OSError:
-        return None
-    return (one.st_size, one.st_mtime_ns) if stat.S_ISREG(one.st_mode) else None
+        pass
+    return None
 
 
-def _folder_digest(path: str) -> str:
-    digest = hashlib.blake2b(path.encode(), digest_size=20)
-    for file in sorted(Path(path).rglob("*")):
-        one = file.stat()
-        digest.update(f"{file.name} {one.st_size} {one.st_mtime_ns}".encode())
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder of slices, also of those in it, in order."""
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=20)
+    if path.is_dir():
+        for inner in _files(path):
+            one = inner.stat()
+            digest.update(f"{inner.resolve()} {one.st_size} {one.st_mtime_ns}".encode())
+        return digest.hexdigest()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
     return digest.hexdigest()
 
 

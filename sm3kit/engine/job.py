@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from sm3kit.core.variant import Variant
 from sm3kit.engine.batches import StudyViews
+from sm3kit.engine.cases import Case
 from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pool import Case, Pool
+from sm3kit.engine.pool import Pool
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import Run
 

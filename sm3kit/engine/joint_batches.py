@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sm3kit.engine.batches import EpochBatches, StudyViews, eval_loader, train_loader
+from sm3kit.engine.batches import StudyViews, eval_loader, train_loader
+from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.extraction import Features, encode
 from sm3kit.engine.extractor import Extractor
 

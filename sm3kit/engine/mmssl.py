@@ -103,7 +103,8 @@ class MultiModalSSL(pl.LightningModule):
         with torch.no_grad():
             slow = {name: self.encode(views, self._slow(name)) for name in self.targets}
         with torch.autocast(self.device.type, enabled=False):
-            terms = self._terms_within(features, slow)
+            groups = {name: batch.group[present[name]] for name in features}
+            terms = self._terms_within(features, slow, groups)
             terms |= self._terms_across(features, present, batch)
         self._check_finite(terms, batch)
         self.last_terms = {name: term.detach() for name, term in terms.items()}
@@ -116,6 +117,7 @@ class MultiModalSSL(pl.LightningModule):
         self,
         features: Mapping[str, list[Tensor]],
         slow: Mapping[str, Mapping[str, list[Tensor]]],
+        groups: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
         for name, each in self.parts.objectives.items():
@@ -123,7 +125,7 @@ class MultiModalSSL(pl.LightningModule):
                 if modality not in features:
                     continue
                 targets = slow[name][modality] if name in slow else None
-                found = objective(features[modality], targets)
+                found = objective(features[modality], targets, group=groups[modality])
                 terms |= {_term(name, modality, t): value for t, value in found.items()}
         for modality, each_view in features.items():
             self._remember(modality, each_view)

@@ -4,60 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
-from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, ModalitySpec, file_names
+from sm3kit.engine.cases import Case, Source, registered
 from sm3kit.engine.renaming import renamed
 from sm3kit.modalities.base import Modality
 
 Options = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Source:
-    """One data set of a pool.
-
-    Attributes:
-        spec: what a user gave to --data.
-        dataset: the data set.
-        names: {modality in the data: name in the pool}, those in use.
-        every_name: the names of all its modalities, used or not.
-    """
-
-    spec: str
-    dataset: Dataset
-    names: Mapping[str, str]
-    every_name: Sequence[str]
-
-    def images(self, study: Study) -> dict[str, str]:
-        """The images of a study by pool name."""
-        return {self.names[name]: path for name, path in study.images.items() if name in self.names}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One study in a pool.
-
-    Attributes:
-        study: the study as its data set lists it.
-        source: index of its data set.
-        images: {modality: path} by the pool's names.
-        labels: (K,) class per label of the pool, -1 where unknown.
-        group: code of the patient or lesion, unique over data sets.
-    """
-
-    study: Study
-    source: int
-    images: Mapping[str, str]
-    labels: tuple[int, ...]
-    group: int
 
 
 @dataclass(frozen=True)
@@ -70,6 +30,7 @@ class Pool:
         readers: {modality: how it is read} for each data set.
         labels: the labels of all data sets; with several, named `dataset/label`, or `dataset2/label`.
         cases: {split: cases}.
+        frames: {modality: frame} for each data set, of those whose views share their geometry.
     """
 
     sources: Sequence[Source]
@@ -77,6 +38,7 @@ class Pool:
     readers: Sequence[Mapping[str, Modality]]
     labels: Sequence[LabelSpec]
     cases: Mapping[str, Sequence[Case]]
+    frames: Sequence[Mapping[str, str]]
 
     def of(self, splits: Sequence[str]) -> list[Case]:
         """The cases of some splits, in order."""
@@ -88,7 +50,7 @@ class Pool:
             [
                 self.sources[case.source].spec.partition(":")[0],
                 case.study.id,
-                {name: Path(path).name for name, path in sorted(case.images.items())},
+                {name: file_names(paths) for name, paths in sorted(case.images.items())},
                 list(case.labels),
                 case.study.group,
                 split,
@@ -115,21 +77,23 @@ def open_dataset(spec: str, options: Options | None = None) -> Dataset:
 def open_pool(
     specs: Sequence[str],
     *,
-    image_size: int,
+    image_size: Callable[[str], int],
     only: Sequence[str] = (),
     among: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     options: Options | None = None,
+    paired_geometry: bool = False,
 ) -> Pool:
     """Pools data sets.
 
     Args:
         specs: data sets, each `name` or `name:argument`.
-        image_size: S of the views, in pixels.
+        image_size: gives S of the views of a modality, in pixels.
         only: modalities to use; empty takes all.
         among: modalities to use if the data have them; empty takes all.
         rename: {name in the pool: name in the data}; see `renamed`.
         options: {plugin or modality: {option: value}}.
+        paired_geometry: registered modalities of a study are cropped, flipped and turned alike.
 
     Raises:
         SM3Error: unknown names or options, no studies, or modalities that do not fit together.
@@ -158,12 +122,13 @@ def open_pool(
     ]
     readers = [_readers(source, image_size, options) for source in sources]
     modalities = {name: next(table[name] for table in readers if name in table) for name in chosen}
-    _same_channels(modalities, sources, readers)
+    _same_shape(modalities, sources, readers)
     labels, offsets = _labels(sources)
     cases = {split: _cases(sources, labels, offsets, split) for split in SPLITS}
     if not any(cases.values()):
         raise DataError(f"No study in {', '.join(specs)} has an image of {', '.join(chosen)}.")
-    return Pool(sources, modalities, readers, labels, cases)
+    frames = registered(sources, modalities) if paired_geometry else [{} for _ in sources]
+    return Pool(sources, modalities, readers, labels, cases, frames)
 
 
 def build_modality(name: str, spec: ModalitySpec, image_size: int, options: Options) -> Modality:
@@ -178,24 +143,32 @@ def build_modality(name: str, spec: ModalitySpec, image_size: int, options: Opti
     return modality
 
 
-def _readers(source: Source, image_size: int, options: Options) -> dict[str, Modality]:
+def _readers(
+    source: Source, image_size: Callable[[str], int], options: Options
+) -> dict[str, Modality]:
     return {
-        new: build_modality(new, source.dataset.modalities[old], image_size, options)
+        new: build_modality(new, source.dataset.modalities[old], image_size(new), options)
         for old, new in source.names.items()
     }
 
 
-def _same_channels(
+def _same_shape(
     modalities: Mapping[str, Modality],
     sources: Sequence[Source],
     readers: Sequence[Mapping[str, Modality]],
 ) -> None:
     for source, table in zip(sources, readers, strict=True):
         for name, reader in table.items():
-            if reader.channels != modalities[name].channels:
+            wanted = modalities[name].shape
+            if reader.channels != wanted[0]:
                 raise DataError(
                     f"Modality {name!r} has {reader.channels} channels in {source.spec} but "
-                    f"{modalities[name].channels} elsewhere. Rename one with --map."
+                    f"{wanted[0]} elsewhere. Rename one with --map."
+                )
+            if reader.shape != wanted:
+                raise DataError(
+                    f"Modality {name!r} has views of {reader.shape} in {source.spec} but of "
+                    f"{wanted} elsewhere. Rename one with --map."
                 )
 
 

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import DataError, VariantError
+from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
 from sm3kit.engine import checkpoints, stage1, stage2
-from sm3kit.engine.assemble import Stage1, build_pool, modules, resolved
+from sm3kit.engine.assemble import Stage1, build_pool, modules, resolved, suggested
 from sm3kit.engine.batches import shares
+from sm3kit.engine.cases import Case
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.engine.hardware import check_devices, chosen_workers, is_first_process, machine
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.job import Job
-from sm3kit.engine.pool import Case, Pool
+from sm3kit.engine.pool import Pool
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import Run
 from sm3kit.engine.trained import Trained, read_trained, start_from
@@ -66,6 +68,7 @@ def pretrain(
     check_devices(variant.devices)
     variant = resolved(variant)
     pool = build_pool(variant)
+    variant = suggested(variant, pool.modalities)
     cases = _trainable(pool, variant)
     job = Job(
         run,
@@ -91,7 +94,8 @@ def pretrain(
     parts, extractor = stage1.build(job, trained_before=kept or covered)
     notes = start_from(init, extractor, variant) if init else []
     if main:
-        if variant.weights == "imagenet" and not (kept or covered):
+        fetched = any(variant.of(name, "weights") == "imagenet" for name in pool.modalities)
+        if fetched and not (kept or covered):
             reporter.say("weights  imagenet, fetched by timm where its cache does not hold them")
         _announce(job, parts, notes, init)
     if variant.stage != "mlssl":
@@ -197,7 +201,8 @@ def _fill(cache: ImageCache, pool: Pool, variant: Variant, reporter: Reporter) -
     items = [
         (path, pool.readers[case.source][name])
         for case in pool.of(list(splits))
-        for name, path in case.images.items()
+        for name, paths in case.images.items()
+        for path in paths
     ]
     with reporter:
         task = reporter.task("reading images", len(items))
@@ -215,15 +220,31 @@ def _describe(
 ) -> None:
     counts = ", ".join(f"{split} {len(found)}" for split, found in pool.cases.items())
     have = ", ".join(f"{n} {c}" for n, c in shares(cases, list(pool.modalities)).items())
-    millions = sum(p.numel() for b in parts.backbones.values() for p in b.parameters()) / 1e6
     losses = " + ".join([*parts.objectives, *parts.crossings])
     notes = [note for source in pool.sources for note in source.dataset.notes]
     for note in dict.fromkeys(notes + [n for m in pool.modalities.values() for n in m.notes]):
         reporter.say(f"note     {note}")
     reporter.say(f"data     {', '.join(variant.data)}: {counts} studies")
     reporter.say(f"train    {len(cases)} studies of {'+'.join(variant.splits)}: {have}")
-    reporter.say(
-        f"model    {len(parts.backbones)} x {variant.backbone} ({millions:.1f} M weights, "
-        f"{variant.weights}), {variant.image_size} px"
-    )
+    for line in _networks(pool, parts, variant):
+        reporter.say(f"model    {line}")
     reporter.say(f"loss     {losses}, fusion {variant.fusion}")
+
+
+def _networks(pool: Pool, parts: Stage1, variant: Variant) -> list[str]:
+    """One line for all backbones that are alike."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for name, modality in pool.modalities.items():
+        with_weights = "weights" in options_of(type(parts.backbones[name]))
+        weights = str(variant.of(name, "weights")) if with_weights else "none"
+        _, height, width = modality.shape
+        shown = f", {height} px" if height == width > 1 else ""
+        alike.setdefault((variant.of(name, "backbone"), weights, shown), []).append(name)
+    lines = []
+    for (backbone, weights, shown), names in alike.items():
+        count = sum(p.numel() for name in names for p in parts.backbones[name].parameters())
+        of = f"{', '.join(names)}: " if len(alike) > 1 else ""
+        lines.append(
+            f"{of}{len(names)} x {backbone} ({count / 1e6:.1f} M weights, {weights}){shown}"
+        )
+    return lines

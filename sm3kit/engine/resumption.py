@@ -29,6 +29,7 @@ def resumable(run: Run, asked: Mapping[str, Any], alone: Variant) -> Variant:
         wanted = wanted.changed({"options": asked["options"]}, "command line")
     if asked.get("recipe"):
         kept = {name: getattr(wanted, name) for name in ("stage", "epochs", "mlssl_epochs")}
+        kept["per_modality"] = {**stored.per_modality, **alone.per_modality}
         wanted = dataclasses.replace(alone, **kept)
     wanted = resolved(wanted)
     if stored.stage == "mmssl":

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
 
 from sm3kit.engine import checkpoints
 from sm3kit.engine.assemble import Stage1, build_stage1, modules
-from sm3kit.engine.batches import EpochBatches, StudyViews, eval_loader, train_loader
+from sm3kit.engine.batches import StudyViews, eval_loader, train_loader
 from sm3kit.engine.encoding import encoded, mean_ranks
+from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.fitting import Machine, fit
 from sm3kit.engine.hardware import resolved_precision
@@ -30,7 +30,7 @@ def build(job: Job, *, trained_before: bool) -> tuple[Stage1, Extractor]:
     """
     # Weights depend on the seed alone, whatever ran before in this process.
     torch.manual_seed(job.variant.seed)
-    start = dataclasses.replace(job.variant, weights="none") if trained_before else job.variant
+    start = job.variant.without_weights() if trained_before else job.variant
     parts = build_stage1(start, job.pool.modalities)
     return parts, Extractor(
         parts.backbones, parts.fusion, job.pool.modalities, job.variant.channels_last

@@ -10,8 +10,9 @@ from torch import Tensor
 from sm3kit.core.errors import CheckpointError, DataError, VariantError
 from sm3kit.engine import checkpoints
 from sm3kit.engine.assemble import build_clusterer, build_relation
-from sm3kit.engine.batches import EpochBatches, StudyViews
+from sm3kit.engine.batches import StudyViews
 from sm3kit.engine.cluster_monitor import look_at_clusters
+from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.extraction import Encoder
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.fitting import Machine, fit

@@ -106,13 +106,15 @@ def start_from(trained: Trained, extractor: Extractor, variant: Variant) -> list
     Raises:
         CheckpointError: its backbone is another, or it has none of the modalities.
     """
-    if trained.variant.backbone != variant.backbone:
-        raise CheckpointError(
-            f"--init {trained.folder} was trained with --backbone {trained.variant.backbone}, "
-            f"not {variant.backbone}. Give the same backbone, or another run."
-        )
     names = list(extractor.backbones)
     shared = [name for name in names if name in trained.channels]
+    for name in shared:
+        own, asked = trained.variant.of(name, "backbone"), variant.of(name, "backbone")
+        if own != asked:
+            raise CheckpointError(
+                f"--init {trained.folder} was trained with --backbone {own} for {name}, "
+                f"not {asked}. Give the same backbone, or another run."
+            )
     if not shared:
         raise CheckpointError(
             f"--init {trained.folder} has networks for {', '.join(trained.channels)}, and the "

@@ -31,15 +31,15 @@ def viewed(pool: Pool, variant: Variant, changes: Mapping[str, Any]) -> Pool:
     _check(pool, changes)
     modalities = {}
     for name in pool.modalities:
-        spec = _spec(pool, name)
+        spec = spec_of(pool, name)
         modalities[name] = build_modality(
-            name, spec, variant.image_size, _laid_over(variant, name, spec, changes)
+            name, spec, variant.of(name, "image_size"), _laid_over(variant, name, spec, changes)
         )
     return dataclasses.replace(pool, modalities=modalities)
 
 
 def _check(pool: Pool, changes: Mapping[str, Any]) -> None:
-    plugins = {_spec(pool, name).plugin for name in pool.modalities}
+    plugins = {spec_of(pool, name).plugin for name in pool.modalities}
     known = {name for one in plugins for name in options_of(registry("modalities").get(one))}
     for option in changes:
         # What every photograph has and another modality lacks is no mistake.
@@ -49,11 +49,14 @@ def _check(pool: Pool, changes: Mapping[str, Any]) -> None:
 
 def described(pool: Pool, variant: Variant, name: str, changes: Mapping[str, Any]) -> str:
     """Everything that the views of a modality depend on beside the image and the seed, as text."""
-    spec = _spec(pool, name)
+    spec = spec_of(pool, name)
     options = _laid_over(variant, name, spec, changes)
     chosen = {**spec.options, **options.get(spec.plugin, {}), **options[name]}
     component = registry("modalities").get(spec.plugin)
-    facts = [__version__, component.__module__, component.__qualname__, variant.image_size, chosen]
+    size = variant.of(name, "image_size")
+    facts = [__version__, component.__module__, component.__qualname__, size, chosen]
+    frames = [table.get(name) for table in pool.frames]
+    facts += [frames] if any(frames) else []
     return json.dumps(facts, sort_keys=True, default=str)
 
 
@@ -67,7 +70,7 @@ def _laid_over(
     return options
 
 
-def _spec(pool: Pool, name: str) -> ModalitySpec:
+def spec_of(pool: Pool, name: str) -> ModalitySpec:
     """What the first data set with a modality says of it."""
     return next(
         source.dataset.modalities[own]

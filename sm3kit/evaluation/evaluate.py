@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
 from sm3kit.engine.hardware import machine
 from sm3kit.engine.run import versions
+from sm3kit.evaluation.classifier_file import save_classifier
 from sm3kit.evaluation.finetune import finetune
 from sm3kit.evaluation.learning import Answer
 from sm3kit.evaluation.matching import match
@@ -58,7 +57,9 @@ def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> 
         answer = _answer(subject, settings, work)
         record |= _body(answer, settings)
         answer.predictions.save(predictions_file(file))
-        _save_network(answer, file.with_suffix(".safetensors"))
+        if answer.network is not None:
+            place = file.with_suffix(".safetensors")
+            save_classifier(answer.network, place, subject, settings, record)
     record |= _published(record)
     record["file"] = str(file)
     with whole_file(file, REMEDY) as part:
@@ -143,16 +144,6 @@ def _body(answer: Answer, settings: Settings) -> Record:
         "trained_on": answer.trained_on,
         **summarise(answer.predictions, settings.resamples),
     }
-
-
-def _save_network(answer: Answer, file: Path) -> None:
-    """Keeps what was trained, for predictions on new studies."""
-    if answer.network is None:
-        return
-    state = {name: value.cpu().contiguous() for name, value in answer.network.state_dict().items()}
-    facts = {"format": "pt", "scope": answer.scope}
-    with whole_file(file, REMEDY) as part:
-        save_file(state, part, metadata=facts)
 
 
 def _published(record: Record) -> Record:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from sm3kit.core.errors import CheckpointError, DataError, VariantError
 from sm3kit.engine import checkpoints
-from sm3kit.engine.batches import EpochBatches
+from sm3kit.engine.cases import Case
+from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.fitting import Machine, fit
 from sm3kit.engine.job import Job
-from sm3kit.engine.pool import Case
 from sm3kit.engine.run import Run
 from sm3kit.evaluation.predicting import predictions_of
 from sm3kit.evaluation.settings import Settings

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sm3kit.core.errors import DataError
-from sm3kit.engine.pool import Case
+from sm3kit.engine.cases import Case
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.ranks import first_of_each, rank_summary
@@ -41,7 +41,7 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
             "width. Choose another --split."
         )
     answer: dict[str, Any] = {"space": found}
-    keys = [[subject.images.digest(path) for path in case.images.values()] for case in cases]
+    keys = [[subject.images.digest(path) for path in case.shown().values()] for case in cases]
     first = first_of_each(keys)
     if len(first) < len(cases):
         answer["without_duplicates"] = {

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.engine.pool import Case
+from sm3kit.engine.cases import Case
 from sm3kit.evaluation.learning import Answer, chooser
 from sm3kit.evaluation.predicting import predictions_of
 from sm3kit.evaluation.settings import Settings

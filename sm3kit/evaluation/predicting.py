@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from sm3kit.engine.pool import Case
+from sm3kit.engine.cases import Case
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores, Predictions
 

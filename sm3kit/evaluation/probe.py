@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import VariantError
-from sm3kit.engine.batches import EVALUATION, EpochBatches, StudyViews
+from sm3kit.engine.batches import EVALUATION, StudyViews
+from sm3kit.engine.cases import Case
+from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.joint_batches import CachedJoint, EncodedJoint, JointSource
-from sm3kit.engine.pool import Case
 from sm3kit.engine.viewing import viewed
 from sm3kit.evaluation.classifier import FromFeatures, classifier_of
 from sm3kit.evaluation.learning import Answer, Lesson, learned

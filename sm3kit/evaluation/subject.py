@@ -15,15 +15,17 @@ from sm3kit.core.errors import DataError
 from sm3kit.core.variant import Variant
 from sm3kit.engine.assemble import build_backbone, build_fusion, check_owners
 from sm3kit.engine.batches import StudyViews
+from sm3kit.engine.cases import Case
 from sm3kit.engine.extraction import Encoder, Features
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.engine.hardware import chosen_workers, resolved_precision
 from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pool import Case, Pool, open_pool
+from sm3kit.engine.pool import Pool, open_pool
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.trained import Trained, load_part, read_trained
 from sm3kit.evaluation.label_embedding import LabelEmbedding, label_embedding
+from sm3kit.modalities.base import Modality
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,10 @@ def open_subject(
     variant = trained.variant.changed(changes, "command line")
     if data or rename:
         variant = dataclasses.replace(variant, map=dict(rename or {}), modality=())
-    pool = _pool(trained, variant)
+    transferred = list(variant.data) != list(trained.variant.data)
+    pool = _pool(trained, variant, transferred)
     check_owners(options or {}, pool, "evaluate")
-    extractor = _extractor(trained, pool)
+    extractor = extractor_of(trained, pool.modalities)
     embedding, prototypes, notes = label_embedding(trained, pool, extractor.fusion.joint_width)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     extractor.to(device).requires_grad_(False).eval()
@@ -139,7 +142,7 @@ def open_subject(
         resolved_precision(variant.precision, extractor),
         chosen_workers(variant.workers, count),
     )
-    notes += _notes(trained, pool, list(variant.data) != list(trained.variant.data))
+    notes += _notes(trained, pool, transferred)
     return Subject(
         trained,
         variant,
@@ -154,14 +157,18 @@ def open_subject(
     )
 
 
-def _pool(trained: Trained, variant: Variant) -> Pool:
-    """The studies, with those of their modalities that the run has networks for."""
+def _pool(trained: Trained, variant: Variant, transferred: bool) -> Pool:
+    """The studies, with those of their modalities that the run has networks for.
+
+    Other data may know nothing of a common geometry; it concerns random views alone.
+    """
     pool = open_pool(
         variant.data,
-        image_size=variant.image_size,
+        image_size=lambda name: int(variant.of(name, "image_size")),
         among=list(trained.channels),
         rename=variant.map,
         options=variant.options,
+        paired_geometry=variant.paired_geometry and not transferred,
     )
     for name, modality in pool.modalities.items():
         if modality.channels != trained.channels[name]:
@@ -172,9 +179,13 @@ def _pool(trained: Trained, variant: Variant) -> Pool:
     return pool
 
 
-def _extractor(trained: Trained, pool: Pool) -> Extractor:
-    """The backbones and the fusion of a run; also for modalities that the data lack."""
-    bare = dataclasses.replace(trained.variant, weights="none")
+def extractor_of(trained: Trained, modalities: Mapping[str, Modality]) -> Extractor:
+    """The backbones and the fusion of a run; also for modalities that the data lack.
+
+    Args:
+        modalities: {modality: how raw views are normalised}.
+    """
+    bare = trained.variant.without_weights()
     backbones = {
         name: build_backbone(bare, name, channels) for name, channels in trained.channels.items()
     }
@@ -182,7 +193,7 @@ def _extractor(trained: Trained, pool: Pool) -> Extractor:
     for name, backbone in backbones.items():
         load_part(backbone, trained.of(f"backbones.{name}"), trained, name)
     load_part(fusion, trained.of("fusion"), trained, "the fusion")
-    return Extractor(backbones, fusion, pool.modalities, trained.variant.channels_last)
+    return Extractor(backbones, fusion, modalities, trained.variant.channels_last)
 
 
 def _notes(trained: Trained, pool: Pool, transferred: bool) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,32 +22,57 @@ class Modality:
         channels: number C of channels.
         image_size: height and width S of every view, in pixels.
         reading: all that influences `read`, as text; images are cached under it.
+        backbone: `provider/model` for this kind of image where the user names none for it; empty
+            takes the one of all modalities.
         notes: what a user should know of the choices that were made, a line each.
     """
 
     channels: int
     image_size: int
     reading: str
+    backbone: str = ""
     notes: Sequence[str] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of every view: (C, S, S), unless the modality says otherwise."""
+        return self.channels, self.image_size, self.image_size
+
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """Writes a small example into a folder and gives its path; the laws are tried on it."""
+        raise NotImplementedError
 
     def read(self, path: str) -> Image:
         """The image of a file, (C, H, W), uint8 or float32.
+
+        Args:
+            path: as the data set names it: a file or a folder, or a part of one after `#`
+                (`ct.nii.gz#slice=12`), which `sm3kit.api.file_and_part` takes apart.
 
         Raises:
             DataError: the file is missing, damaged, or has another number of channels.
         """
         raise NotImplementedError
 
-    def views(self, image: Image, rng: np.random.Generator | None = None) -> list[Image]:
-        """V random views (C, S, S) of an image (C, H, W), same dtype; the image stays as it is.
+    def views(
+        self,
+        image: Image,
+        rng: np.random.Generator | None = None,
+        geometry: np.random.Generator | None = None,
+    ) -> list[Image]:
+        """V random views of `shape` from an image (C, H, W), same dtype; the image stays as it is.
 
         Args:
             rng: where all randomness comes from; None draws a fresh generator.
+            geometry: where crops, flips and turns come from, if not from `rng`: registered
+                modalities of a study get the same state here. A modality that cannot be paired
+                leaves this argument out.
         """
         raise NotImplementedError
 
     def eval_view(self, image: Image) -> Image:
-        """The one view (C, S, S) that evaluation uses, without randomness."""
+        """The one view of `shape` that evaluation uses, without randomness."""
         raise NotImplementedError
 
     def normalise(self, views: Tensor) -> Tensor:

@@ -143,16 +143,23 @@ class Photo(Modality):
             pixels = geometry.shrink(pixels, self.shorter_side)
         return to_chw(np.ascontiguousarray(pixels))
 
-    def views(self, image: Image, rng: np.random.Generator | None = None) -> list[Image]:
+    def views(
+        self,
+        image: Image,
+        rng: np.random.Generator | None = None,
+        geometry: np.random.Generator | None = None,
+    ) -> list[Image]:
         """V random views (C, S, S), same dtype, in channels-last memory.
 
         Args:
             rng: where all randomness comes from; None draws a fresh generator.
+            geometry: where crop, turn and flips come from instead.
         """
         one_thread()
         rng = np.random.default_rng() if rng is None else rng
+        where = rng if geometry is None else geometry
         pixels = to_hwc(image)
-        return [to_chw(self._view(pixels, rng)) for _ in range(self.view_count)]
+        return [to_chw(self._view(pixels, rng, where)) for _ in range(self.view_count)]
 
     def eval_view(self, image: Image) -> Image:
         """The whole image as (C, S, S); its aspect ratio is not kept, as in the release."""
@@ -175,19 +182,19 @@ class Photo(Modality):
             return normal
         return normal.mul_(scale.view(1, -1, 1, 1)).sub_(shift.view(1, -1, 1, 1))
 
-    def _view(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    def _view(self, pixels: Pixels, rng: np.random.Generator, where: np.random.Generator) -> Pixels:
         """One random view (S, S, C); the crop comes first, so that the rest has less to do."""
         size = self.image_size
         height, width = pixels.shape[:2]
-        box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, rng)
+        box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, where)
         # A reduced image is smooth enough for plain bilinear; it is then nearest to Pillow's.
         linear_to = 2.0 if self.shorter_side else 1.0
         pixels = geometry.resize(geometry.crop(pixels, box), size, size, linear_to)
         if self.rotate:
-            pixels = geometry.rotate(pixels, rng.uniform(-self.rotate, self.rotate))
-        if rng.random() < self.flip:
+            pixels = geometry.rotate(pixels, where.uniform(-self.rotate, self.rotate))
+        if where.random() < self.flip:
             pixels = geometry.flip_horizontal(pixels)
-        if rng.random() < self.vertical_flip:
+        if where.random() < self.vertical_flip:
             pixels = geometry.flip_vertical(pixels)
         if rng.random() < self.jitter:
             pixels = self._jittered(pixels, rng)

@@ -124,6 +124,18 @@ def _gathered_plain(values: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def any_row(present: Tensor, gather: bool) -> Tensor:
+    """1 if some row is present, else 0, as a scalar; of all processes with `gather`.
+
+    Args:
+        present: (N,) bool.
+        gather: look at the rows of all processes.
+    """
+    if gather and _processes() > 1:
+        present = _gathered_plain(present)
+    return present.any().to(torch.float32)
+
+
 def in_shards(count: int, shards: int) -> list[slice]:
     """Slices that cut `count` rows into shards of equal length, the last ones a row shorter.
 

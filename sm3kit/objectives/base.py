@@ -40,6 +40,7 @@ class Objective(nn.Module):
             targets: features (B, D) per view from the EMA encoder, if `wants_target`.
             present: {stream: (B,) bool}, only for objectives on streams.
             group: (B,) integer code of the patient or lesion; equal codes are no negatives.
+                None means that no two rows belong together.
         """
         raise NotImplementedError
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
-from sm3kit.nn.contrastive import in_shards, pairwise_ntx
+from sm3kit.nn.contrastive import any_row, in_shards, pairwise_ntx
 from sm3kit.objectives.base import Features, Objective
 
 
@@ -22,7 +22,8 @@ class CrossModal(Objective):
     Differs from the paper: the default is the released code, which contrasts view 1 with view 1
     and view 2 with view 2 in both directions and takes the mean; "eq4" is equation 4 as printed.
     A single stream (concat, sum) is contrasted view against view. For more than two streams, the
-    mean over all pairs of streams. Streams of one study that are missing take no part.
+    mean over all pairs of streams that some study of the batch has both of. Streams of one study
+    that are missing take no part.
 
     Args:
         width: not used; the streams are projected already.
@@ -62,7 +63,7 @@ class CrossModal(Objective):
         present: Mapping[str, Tensor] | None = None,
         group: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """One term "a-b" for each pair of streams, already divided by the number of pairs.
+        """One term "a-b" for each pair of streams, already divided by the number of such pairs.
 
         Args:
             features: {stream: [(B, P)] * V}.
@@ -80,13 +81,15 @@ class CrossModal(Objective):
             pairs = list(combinations(features[name], 2))
             here = present[name] if present is not None else None
             return {name: self._mean(pairs, here, group)}
-        terms = {}
-        edges = list(combinations(streams, 2))
-        for one, other in edges:
+        terms: dict[str, Tensor] = {}
+        met: list[Tensor | float] = []
+        for one, other in combinations(streams, 2):
             here = present[one] & present[other] if present is not None else None
             pairs = self._pairs(features[one], features[other])
-            terms[f"{one}-{other}"] = self._mean(pairs, here, group) / len(edges)
-        return terms
+            terms[f"{one}-{other}"] = self._mean(pairs, here, group)
+            met.append(1.0 if here is None else any_row(here, self.gather))
+        count = torch.as_tensor(sum(met)).clamp(min=1)
+        return {name: term / count for name, term in terms.items()}
 
     def _ordered(self, features: Mapping[str, Sequence[Tensor]]) -> list[str]:
         streams = list(features)

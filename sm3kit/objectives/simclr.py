@@ -11,7 +11,7 @@ from lightly.loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead, SimSiamProjectionHead
 from torch import Tensor
 
-from sm3kit.nn.contrastive import in_shards
+from sm3kit.nn.contrastive import in_shards, pairwise_ntx
 from sm3kit.objectives.base import Features, Objective, as_views
 
 
@@ -32,6 +32,8 @@ class SimCLR(Objective):
         gather: negatives from all processes (DDP). The release does not gather.
         shards: cuts the batch into parts that only compare within themselves, as several GPUs
             without gathered negatives do; the release ran on 2.
+        mask_groups: images of one patient or lesion are not each other's negatives. Where no two
+            studies of a batch share one, the loss is that of the paper.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class SimCLR(Objective):
         head: Literal["sm3", "simclr"] = "sm3",
         gather: bool = False,
         shards: int = 1,
+        mask_groups: bool = True,
     ) -> None:
         super().__init__()
         heads = {"sm3": SimSiamProjectionHead, "simclr": SimCLRProjectionHead}
         self.head = heads[head](width, hidden or width, projection)
         self.contrast = NTXentLoss(temperature, gather_distributed=gather)
-        self.shards = shards
+        self.temperature, self.gather = temperature, gather
+        self.shards, self.mask_groups = shards, mask_groups
 
     def forward(
         self,
@@ -63,8 +67,20 @@ class SimCLR(Objective):
         views = as_views(features)
         projected = self.head(torch.cat(views)).float().chunk(len(views))
         terms = [
-            self.contrast(first[rows], second[rows])
+            self._contrasted(first[rows], second[rows], None if group is None else group[rows])
             for first, second in combinations(projected, 2)
             for rows in in_shards(len(first), self.shards)
         ]
         return {"loss": torch.stack(terms).mean()}
+
+    def _contrasted(self, first: Tensor, second: Tensor, group: Tensor | None) -> Tensor:
+        # With gathered negatives all processes must take the same way, whatever groups they hold.
+        if not self.mask_groups or group is None or not (self.gather or _repeats(group)):
+            loss: Tensor = self.contrast(first, second)
+            return loss
+        return pairwise_ntx(first, second, self.temperature, group=group, gather=self.gather)
+
+
+def _repeats(group: Tensor) -> bool:
+    codes = group.tolist()
+    return len(set(codes)) < len(codes)

@@ -64,6 +64,30 @@ def test_studies(path: Path) -> None:
     assert eighth.labels["grade"] == 0
 
 
+def test_several_images_stand_in_one_cell(path: Path) -> None:
+    folder = path.parent
+    data = Manifest(save(path, ROWS, "a_d.jpg", "a_d.jpg | sub\\a2_d.jpg|"))
+    assert list(data.modalities) == ["derm", "clinic"]
+    first, second, *_ = data.studies()
+    assert first.images["derm"] == (f"{folder}/a_d.jpg", f"{folder}/sub/a2_d.jpg")
+    assert second.images["derm"] == f"{folder}/b_d.jpg"
+
+
+def test_a_path_may_name_a_part_of_its_file(path: Path) -> None:
+    data = Manifest(save(path, ROWS, "a_d.jpg", "ct.nii.gz#slice=12"))
+    assert list(data.modalities) == ["derm", "clinic"]
+    assert data.studies()[0].images["derm"] == f"{path.parent}/ct.nii.gz#slice=12"
+
+
+def test_registered_modalities(path: Path) -> None:
+    data = Manifest(save(path, ROWS), registered=("derm", "clinic"))
+    assert len({spec.frame for spec in data.modalities.values()}) == 1
+    assert data.modalities["derm"].frame
+    assert not Manifest(str(path)).modalities["derm"].frame
+    with pytest.raises(OptionError, match=r"option 'registered'.*'drem'"):
+        Manifest(str(path), registered=("drem",))
+
+
 def test_words_for_splits(path: Path) -> None:
     data = Manifest(save(path, ROWS))
     assert Counter(study.split for study in data.studies()) == {"train": 4, "val": 3, "test": 2}

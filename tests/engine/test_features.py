@@ -14,7 +14,8 @@ from rich.console import Console
 from sm3kit.backbones.timm import Timm
 from sm3kit.engine import stage1
 from sm3kit.engine.assemble import build_pool
-from sm3kit.engine.batches import EVALUATION, Collate, EpochBatches, StudyViews
+from sm3kit.engine.batches import EVALUATION, Collate, StudyViews
+from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.extraction import Encoder, Features
 from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.engine.image_cache import ImageCache

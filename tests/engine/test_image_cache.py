@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from sm3kit.core.errors import DataError, SM3Error
+from sm3kit.core.paths import file_and_part
+from sm3kit.engine import image_cache
 from sm3kit.engine.bounded_folder import GIB
 from sm3kit.engine.image_cache import Filled, ImageCache
 from sm3kit.modalities.photo import Photo
@@ -249,16 +251,79 @@ def test_an_unreadable_image_says_so_on_get(tmp_path, cache, photo):
         cache.get(str(tmp_path / "no.png"), photo)
 
 
-class Slices(Photo):
-    """An image that is a folder, as a series of slices would be."""
+class Slices(Counting):
+    """An image that is a folder, as a series of slices would be, or one slice of it."""
 
     def read(self, path):
-        return np.zeros((1, 4, 4), dtype=np.uint8)
+        self.decoded += 1
+        folder, part = file_and_part(path)
+        slices = [np.asarray(Image.open(one)) for one in sorted(Path(folder).glob("*.png"))]
+        return np.stack([slices[int(part or 0)][:, :, 0]])
 
 
-def test_a_folder_of_slices_is_read_and_not_kept(tmp_path, cache):
-    assert cache.get(str(tmp_path), Slices(64)).shape == (1, 4, 4)
-    assert files(cache.root) == []
+def series(folder, count=3):
+    for number in range(count):
+        picture(folder, f"{number}.png", seed=number)
+    return str(folder)
+
+
+def test_a_folder_of_slices_is_kept_until_one_of_them_changes(tmp_path, cache):
+    folder, modality = series(tmp_path / "series"), Slices(64)
+    first = cache.get(folder, modality)
+    again = ImageCache(cache.root).get(folder, modality)
+    assert modality.decoded == 1
+    assert (first == again).all()
+    picture(tmp_path / "series", "0.png", seed=9)
+    changed = ImageCache(cache.root).get(folder, modality)
+    assert modality.decoded == 2
+    assert (changed != first).any()
+
+
+def test_parts_of_one_image_are_kept_apart(tmp_path, cache):
+    folder, modality = series(tmp_path / "series"), Slices(64)
+    parts = [cache.get(f"{folder}#{number}", modality) for number in range(3)]
+    again = [ImageCache(cache.root).get(f"{folder}#{number}", modality) for number in range(3)]
+    assert modality.decoded == 3
+    for number, (one, other) in enumerate(zip(parts, again, strict=True)):
+        assert (one == other).all()
+        assert (one == modality.read(f"{folder}#{number}")).all()
+    assert len({cache.digest(f"{folder}#{number}") for number in range(3)}) == 3
+
+
+def test_a_file_with_many_parts_is_hashed_once(tmp_path, cache, monkeypatch):
+    hashed = []
+    digest = image_cache._digest
+    monkeypatch.setattr(image_cache, "_digest", lambda path: hashed.append(path) or digest(path))
+    path = picture(tmp_path, "volume.png")
+    for number in range(5):
+        cache.digest(f"{path}#slice={number}")
+    assert hashed == [Path(path)]
+
+
+def test_a_file_may_have_the_mark_in_its_name(tmp_path, cache, photo):
+    path = picture(tmp_path, "lesion#2.png")
+    assert (cache.get(path, photo) == Photo(64).read(path)).all()
+    cache.get(path, photo)
+    assert photo.decoded == 1
+
+
+def test_headers_are_read_by_one_thread_at_a_time(tmp_path, cache, photo, monkeypatch):
+    """NumPy parses them with `ast`, which some Pythons cannot do in two threads at once."""
+    inside, most = [], []
+    read = image_cache.npy.read_array_header_1_0
+
+    def slow(file):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return read(file)
+
+    items = [(picture(tmp_path, f"{number}.png", number), photo) for number in range(12)]
+    cache.fill(items)
+    monkeypatch.setattr(image_cache.npy, "read_array_header_1_0", slow)
+    ImageCache(cache.root).fill(items, threads=4)
+    assert most == [1] * 12
 
 
 def test_a_file_that_changes_while_it_is_decoded_is_not_kept(tmp_path, cache):

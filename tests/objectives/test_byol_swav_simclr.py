@@ -79,6 +79,33 @@ def test_simclr_shards_of_one_row_have_nothing_to_tell_apart(rows, shards):
         assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
+def test_simclr_takes_images_of_one_patient_for_no_negatives():
+    """Images 0 and 1 are of one patient: their views are no negatives of each other."""
+    objective = SimCLR(WIDTH, projection=4).eval()
+    given, group = views(), torch.tensor([7, 7, 1, 2, 3, 4, 5, 6])
+    found = objective(given, group=group)["loss"]
+    one, other = F.normalize(objective.head(torch.cat(given)), dim=1).chunk(2)
+    rows = torch.cat([one, other])
+    similar = (rows @ rows.T / 0.1).exp()
+    patient = torch.cat([group, group])
+    losses = []
+    for anchor in range(16):
+        partner = (anchor + 8) % 16
+        others = similar[anchor][patient != patient[anchor]].sum()
+        losses.append(-(similar[anchor, partner] / (similar[anchor, partner] + others)).log())
+    torch.testing.assert_close(found, torch.stack(losses).mean(), **CLOSE)
+    assert not torch.allclose(found, objective(given)["loss"])
+
+
+def test_simclr_without_masks_or_with_single_images_is_that_of_lightly():
+    given, group = views(), torch.tensor([7, 7, 1, 2, 3, 4, 5, 6])
+    objective = SimCLR(WIDTH, projection=4, mask_groups=False).eval()
+    plain = objective(given)["loss"]
+    assert torch.equal(objective(given, group=group)["loss"], plain)
+    objective.mask_groups = True
+    assert torch.equal(objective(given, group=torch.arange(8))["loss"], plain)
+
+
 def test_simclr_does_not_care_for_the_order_of_images():
     objective = SimCLR(WIDTH)
     given = views()

@@ -112,11 +112,12 @@ def test_a_modality_that_no_study_has_leaves_the_others_alone(pairing, filling):
     given = streams(3)
     full = torch.ones(6, dtype=torch.bool)
     objective = CrossModal(0, pairing=pairing)
-    whole = objective(given, present=dict.fromkeys(given, full))
+    two = {name: given[name] for name in ("clinic", "derm")}
+    alone = objective(two, present=dict.fromkeys(two, full))
     given["sono"] = [torch.full_like(view, filling) for view in given["sono"]]
     given["sono"][0].requires_grad_()
     terms = objective(given, present={"clinic": full, "derm": full, "sono": ~full})
-    assert torch.equal(terms["clinic-derm"], whole["clinic-derm"])
+    assert torch.equal(terms["clinic-derm"], alone["clinic-derm"])
     assert terms["clinic-sono"] == terms["derm-sono"] == 0
     total(terms).backward()
     assert (given["sono"][0].grad == 0).all()
@@ -215,3 +216,22 @@ def test_it_learns_nothing_of_its_own():
     assert list(CrossModal(7).buffers()) == []
     assert CrossModal.on == "streams"
     assert not CrossModal.wants_target
+
+
+def test_the_mean_is_over_pairs_of_streams_that_meet():
+    given = streams(3)
+    here = torch.ones(6, dtype=torch.bool)
+    present = {"clinic": here, "derm": here, "sono": torch.tensor([True] * 3 + [False] * 3)}
+    found = CrossModal(0)(given, present=present)
+    (c1, c2), (s1, s2) = given["clinic"], given["sono"]
+    wanted = lightly((c1[:3], s1[:3]), (c2[:3], s2[:3])) / 3
+    torch.testing.assert_close(found["clinic-sono"], wanted, **CLOSE)
+
+
+def test_a_batch_without_any_pair_is_a_zero_with_gradient():
+    given = {name: [view.requires_grad_() for view in views] for name, views in streams(3).items()}
+    nowhere = {name: torch.zeros(6, dtype=torch.bool) for name in given}
+    loss = total(CrossModal(0)(given, present=nowhere))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert all(bool(view.grad.isfinite().all()) for views in given.values() for view in views)

@@ -1,0 +1,178 @@
+"""The file of a trained classifier: its weights, and all that a prediction needs to know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from sm3kit.core.errors import CheckpointError
+from sm3kit.core.files import whole_file
+from sm3kit.datasets.base import LabelSpec, ModalitySpec
+from sm3kit.engine.run import versions
+from sm3kit.engine.viewing import spec_of
+from sm3kit.evaluation.settings import Settings
+from sm3kit.evaluation.subject import Subject
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the images of one modality came to the classifier.
+
+    Attributes:
+        spec: the modality plugin with all options that were set.
+        image_size: S of the views, in pixels.
+        shape: (C, H, W) of a view.
+        values: type of its values, "uint8" or "float32".
+    """
+
+    spec: ModalitySpec
+    image_size: int
+    shape: tuple[int, ...]
+    values: str
+
+
+@dataclass(frozen=True)
+class ClassifierFile:
+    """What `sm3kit evaluate` left of a classifier, without its weights.
+
+    Attributes:
+        path: the file.
+        protocol, split, select: how it was trained, measured and chosen.
+        leaky: whether it was chosen on the split that it was measured on.
+        transfer: whether it learned from other data than the run.
+        data: what it learned from.
+        scope: what learned.
+        seed: of heads, order and views.
+        chosen: {"epoch": 12}.
+        precision: of the networks, as Lightning names it.
+        model: hash of the model file of the run.
+        labels: of the K heads, in order.
+        places: which label of stage 2 each of them is; None without a relation.
+        readings: {modality: how its images were read}, of those that the data had.
+    """
+
+    path: Path
+    protocol: str
+    split: str
+    select: str
+    leaky: bool
+    transfer: bool
+    data: tuple[str, ...]
+    scope: str
+    seed: int
+    chosen: Mapping[str, int]
+    precision: str
+    model: str
+    labels: tuple[LabelSpec, ...]
+    places: tuple[int, ...] | None
+    readings: Mapping[str, Reading]
+
+    def weights(self) -> dict[str, Tensor]:
+        """All weights by name."""
+        with safe_open(self.path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def save_classifier(
+    network: nn.Module,
+    path: Path,
+    subject: Subject,
+    settings: Settings,
+    record: Mapping[str, Any],
+) -> None:
+    """Writes a trained network with what a prediction needs; whole or not at all.
+
+    Args:
+        record: of the evaluation.
+    """
+    same = ("protocol", "split", "select", "leaky", "transfer", "data", "scope", "chosen")
+    embedding = getattr(getattr(network, "classifier", None), "embedding", None)
+    # Fine-tuning computes in float32, whatever the networks were pre-trained in.
+    precision = subject.encoder.precision if settings.protocol == "probe" else "32-true"
+    facts = {
+        "format": FORMAT,
+        **{name: record[name] for name in same},
+        "seed": settings.seed,
+        "precision": precision,
+        "model": subject.trained.file_hash,
+        "labels": [[one.name, one.classes, one.reported] for one in subject.pool.labels],
+        "places": None if embedding is None else embedding.order,
+        "readings": {name: _reading(subject, name) for name in subject.pool.modalities},
+        "versions": versions(),
+    }
+    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    kept = {"format": "pt", "scope": str(record["scope"]), "sm3kit": json.dumps(facts)}
+    with whole_file(path, "Free some space, then evaluate again.") as part:
+        save_file(state, part, metadata=kept)
+
+
+def read_classifier(path: Path) -> ClassifierFile:
+    """What is known of a classifier; its weights are not read.
+
+    Raises:
+        CheckpointError: the file is damaged, or of an sm3kit that did not keep these facts.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get("sm3kit")
+        if text is None:
+            raise ValueError("it does not say how its images are read")
+        facts = json.loads(text)
+        if facts["format"] != FORMAT:
+            raise ValueError(f"it has format {facts['format']!r} instead of {FORMAT}")
+        return _understood(path, facts)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"The classifier {path} cannot be used: {reason}. Make it anew with sm3kit evaluate."
+        ) from error
+
+
+def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
+    readings = {
+        name: Reading(
+            ModalitySpec(one["plugin"], one["options"]),
+            int(one["image_size"]),
+            tuple(one["shape"]),
+            str(one["values"]),
+        )
+        for name, one in facts["readings"].items()
+    }
+    labels = tuple(LabelSpec(name, tuple(c), reported) for name, c, reported in facts["labels"])
+    places = None if facts["places"] is None else tuple(facts["places"])
+    plain = ("protocol", "split", "select", "leaky", "transfer", "scope", "seed", "chosen")
+    plain += ("precision", "model")
+    return ClassifierFile(
+        path=path,
+        data=tuple(facts["data"]),
+        labels=labels,
+        places=places,
+        readings=readings,
+        **{name: facts[name] for name in plain},
+    )
+
+
+def _reading(subject: Subject, name: str) -> dict[str, Any]:
+    spec = spec_of(subject.pool, name)
+    chosen = subject.variant.options
+    modality = subject.pool.modalities[name]
+    case = next(
+        case for cases in subject.pool.cases.values() for case in cases if name in case.images
+    )
+    image = subject.images.get(case.shown()[name], subject.pool.readers[case.source][name])
+    return {
+        "plugin": spec.plugin,
+        "options": {**spec.options, **chosen.get(spec.plugin, {}), **chosen.get(name, {})},
+        "image_size": modality.image_size,
+        "shape": list(modality.shape),
+        "values": str(modality.eval_view(image).dtype),
+    }

@@ -1,0 +1,291 @@
+"""What modalities may differ in: their networks, their sizes, how many images, what they share."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sm3kit.core.errors import CheckpointError, VariantError
+from sm3kit.core.variant import Variant
+from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.engine.assemble import build_pool, resolved
+from sm3kit.engine.batches import EVALUATION, StudyViews
+from sm3kit.engine.image_cache import ImageCache
+from sm3kit.engine.resumption import resumable
+from sm3kit.engine.run import Run
+from sm3kit.engine.trained import read_trained
+from sm3kit.modalities.photo import Photo
+
+SIDE = 48
+
+
+def gradient(shade):
+    """A picture in which every place has a colour of its own."""
+    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.uint8) * 5
+    return np.stack([y, x, np.full_like(x, shade)], axis=2)
+
+
+class Scans(Dataset):
+    """Studies of a registered pair, with two pictures of `eye`; the folder is the argument."""
+
+    def __init__(self, argument, *, frame: str = "body"):
+        self.argument, self.frame = argument, frame
+        self.labels = [LabelSpec("stage", ("one", "two"), "two")]
+        self.modalities = {
+            "ct": ModalitySpec(frame=frame),
+            "pet": ModalitySpec(frame=frame),
+            "eye": ModalitySpec(),
+        }
+
+    def studies(self, split=None):
+        studies = []
+        for index in range(12):
+            images = {name: f"{self.argument}/{name}{index}.png" for name in ("ct", "pet")}
+            images["eye"] = tuple(f"{self.argument}/eye{index}_{n}.png" for n in range(3))
+            where = "train" if index < 8 else "val"
+            studies.append(
+                Study(str(index), images, {"stage": index % 2}, group=str(index // 2), split=where)
+            )
+        return [study for study in studies if split in (None, study.split)]
+
+
+@pytest.fixture
+def scans(tmp_path, registered):
+    registered("datasets", "scans", Scans)
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for index in range(12):
+        for name, shade in (("ct", 0), ("pet", 0), ("eye", 50)):
+            for number in range(3 if name == "eye" else 1):
+                suffix = f"_{number}" if name == "eye" else ""
+                picture = Image.fromarray(gradient(shade + 60 * number))
+                picture.save(folder / f"{name}{index}{suffix}.png")
+    return f"scans:{folder}"
+
+
+def shown(variant, seed=0):
+    pool = build_pool(variant)
+    return StudyViews(pool, pool.cases["train"], ImageCache(None), seed)
+
+
+def shade(view):
+    return int(np.median(view[2]))
+
+
+PLAIN = {"jitter": 0.0, "grayscale": 0.0, "blur": 0.0}
+
+
+# Several images of one modality
+
+
+def test_each_epoch_draws_an_image_and_the_seed_decides(scans):
+    views = shown(Variant(data=(scans,), image_size=16, options={"eye": PLAIN}))
+    drawn = [[shade(views[epoch, i].views["eye"][0]) for i in range(8)] for epoch in range(20)]
+    assert {one for epoch in drawn for one in epoch} == {50, 110, 170}
+    assert len({tuple(epoch) for epoch in drawn}) > 15
+    again = shown(Variant(data=(scans,), image_size=16, options={"eye": PLAIN}))
+    assert [shade(again[3, i].views["eye"][0]) for i in range(8)] == drawn[3]
+
+
+def test_both_views_are_of_the_image_that_was_drawn(scans):
+    views = shown(Variant(data=(scans,), image_size=16, options={"eye": PLAIN}))
+    for epoch in range(5):
+        one, two = views[epoch, 0].views["eye"]
+        assert shade(one) == shade(two)
+
+
+def test_evaluation_takes_the_image_in_the_middle(scans):
+    views = shown(Variant(data=(scans,), image_size=16))
+    assert {shade(views[EVALUATION, i].views["eye"][0]) for i in range(8)} == {110}
+
+
+# Registered modalities
+
+
+def test_registered_modalities_share_their_geometry(scans):
+    """The two pictures are the same, so that equal crops and flips show equal pixels."""
+    options = {"ct": PLAIN, "pet": PLAIN, "eye": PLAIN}
+    paired = Variant(data=(scans,), image_size=16, paired_geometry=True, options=options)
+    alone = dataclasses.replace(paired, paired_geometry=False)
+    same, other = shown(paired), shown(alone)
+    for index in range(8):
+        item = same[0, index]
+        for one, two in zip(item.views["ct"], item.views["pet"], strict=True):
+            assert (one == two).all()
+        item = other[0, index]
+        assert any((a != b).any() for a, b in zip(item.views["ct"], item.views["pet"], strict=True))
+
+
+def test_what_is_not_geometry_stays_their_own(scans):
+    options = {"ct": {"jitter": 1.0}, "pet": {"jitter": 1.0}}
+    views = shown(Variant(data=(scans,), image_size=16, paired_geometry=True, options=options))
+    item = views[0, 0]
+    assert any((a != b).any() for a, b in zip(item.views["ct"], item.views["pet"], strict=True))
+
+
+def test_paired_geometry_wants_registered_modalities(scans):
+    one = Variant(data=(scans,), options={"scans": {"frame": ""}}, paired_geometry=True)
+    with pytest.raises(VariantError, match=r"of ct, pet, eye none are.*manifest\.registered="):
+        build_pool(one)
+
+
+class Unpaired(Photo):
+    """A photograph that draws no geometry of its own."""
+
+    def views(self, image, rng=None):
+        return super().views(image, rng)
+
+
+def test_a_modality_that_cannot_be_paired_says_so(scans, registered, monkeypatch):
+    registered("modalities", "unpaired", Unpaired)
+    monkeypatch.setattr(
+        Scans,
+        "__init__",
+        lambda self, argument: vars(self).update(
+            argument=argument,
+            labels=[],
+            modalities={name: ModalitySpec("unpaired", frame="body") for name in ("ct", "pet")},
+        ),
+    )
+    build_pool(Variant(data=(scans,)))
+    with pytest.raises(VariantError, match="'ct' cannot share its geometry: Unpaired draws no"):
+        build_pool(Variant(data=(scans,), paired_geometry=True))
+
+
+# A network and a size of its own
+
+
+@pytest.fixture
+def mixed(tiny, scans):
+    return dataclasses.replace(
+        tiny,
+        data=(scans,),
+        batch_size=4,
+        per_modality={"eye": {"backbone": "timm/test_efficientnet", "image_size": 48}},
+    )
+
+
+def test_modalities_may_have_networks_and_sizes_of_their_own(mixed, train, tmp_path):
+    outcome, said = train(mixed)
+    flat = " ".join(said.split())
+    assert "ct, pet: 2 x timm/test_resnet" in flat
+    assert "eye: 1 x timm/test_efficientnet" in flat
+    assert "48 px" in flat
+    trained = read_trained(outcome.run.folder)
+    assert trained.variant.of("eye", "backbone") == "timm/test_efficientnet"
+    assert trained.variant.of("ct", "image_size") == 32
+    train(dataclasses.replace(mixed, epochs=3), "run", resume=True)
+
+
+def test_the_rest_of_the_method_follows(mixed, train, tiny2):
+    both = dataclasses.replace(tiny2, data=mixed.data, per_modality=mixed.per_modality)
+    outcome, _ = train(dataclasses.replace(both, mlssl_batch_size=4))
+    assert read_trained(outcome.run.folder).stage == "mlssl"
+
+
+def test_a_modality_may_suggest_its_network(scans, tiny, train, registered, monkeypatch):
+    monkeypatch.setattr(Photo, "backbone", "timm/test_efficientnet")
+    outcome, _ = train(dataclasses.replace(tiny, data=(scans,), epochs=0))
+    variant = read_trained(outcome.run.folder).variant
+    assert {variant.of(n, "backbone") for n in ("ct", "eye")} == {"timm/test_efficientnet"}
+    chosen = {"eye": {"backbone": "timm/test_resnet"}}
+    outcome, _ = train(
+        dataclasses.replace(tiny, data=(scans,), epochs=0, per_modality=chosen), "chosen"
+    )
+    variant = read_trained(outcome.run.folder).variant
+    assert variant.of("eye", "backbone") == "timm/test_resnet"
+    assert variant.of("ct", "backbone") == "timm/test_efficientnet"
+
+
+def test_a_suggested_network_does_not_stop_a_resumption(scans, tiny, train, monkeypatch):
+    monkeypatch.setattr(Photo, "backbone", "timm/test_efficientnet")
+    one = dataclasses.replace(tiny, data=(scans,), epochs=1)
+    outcome, _ = train(one)
+    asked = {"epochs": 2, "recipe": ("quick",)}
+    wanted = resumable(Run(outcome.run.folder), asked, dataclasses.replace(one, epochs=2))
+    assert wanted.of("ct", "backbone") == "timm/test_efficientnet"
+    train(dataclasses.replace(one, epochs=2), resume=True)
+
+
+def test_other_networks_cannot_be_started_from(mixed, train, tmp_path):
+    outcome, _ = train(dataclasses.replace(mixed, epochs=0))
+    other = dataclasses.replace(mixed, init=str(outcome.run.folder), per_modality={})
+    with pytest.raises(CheckpointError, match="timm/test_efficientnet for eye, not timm/test_resn"):
+        train(other, "other")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"eye": {"lr": 1}}, "per_modality eye: No setting named 'lr'"),
+        ({"eye": {"image_size": "big"}}, "wants int, not 'big'"),
+    ],
+)
+def test_a_wrong_setting_of_a_modality(table, said):
+    with pytest.raises(Exception, match=said):
+        Variant().changed({"per_modality": table}, "recipe 'mine'")
+
+
+def test_settings_of_a_modality_that_is_not_there(scans):
+    one = Variant(data=(scans,), per_modality={"oct": {"image_size": 64}})
+    with pytest.raises(VariantError, match=r"No modality named 'oct'.*Known: ct, eye, pet"):
+        build_pool(one)
+
+
+def test_weights_of_one_modality(scans, tiny, train, tmp_path):
+    import timm
+    from safetensors.torch import load_file, save_file
+
+    network = timm.create_model("test_resnet", num_classes=0)
+    file = tmp_path / "ct.safetensors"
+    save_file(network.state_dict(), file)
+    one = dataclasses.replace(
+        tiny, data=(scans,), epochs=0, per_modality={"ct": {"weights": str(file)}}
+    )
+    outcome, _ = train(one)
+    weights = load_file(outcome.run.model)
+    mine = network.state_dict()["conv1.0.weight"]
+    assert torch.equal(weights["backbones.ct.model.conv1.0.weight"], mine)
+    assert not torch.equal(weights["backbones.pet.model.conv1.0.weight"], mine)
+
+
+def test_options_of_every_provider_are_spelt_out(registered):
+    from sm3kit.backbones.base import Backbone
+
+    class Vector(Backbone):
+        """Means of channels."""
+
+        def __init__(self, model, channels, *, depth: int = 3):
+            super().__init__()
+            self.width = channels
+            self.scale = torch.nn.Parameter(torch.ones(channels))
+
+        def forward(self, view):
+            return view.mean((2, 3)) * self.scale
+
+    registered("backbones", "vector", Vector)
+    one = Variant(per_modality={"eye": {"backbone": "vector/any"}})
+    assert resolved(one).options["vector"] == {"depth": 3}
+    assert "timm" in resolved(one).options
+
+
+def test_weights_for_a_network_that_takes_none(registered, scans, tiny, train):
+    from sm3kit.backbones.base import Backbone
+
+    class Vector(Backbone):
+        """Means of channels."""
+
+        def __init__(self, model, channels):
+            super().__init__()
+            self.width = channels
+
+    registered("backbones", "vector", Vector)
+    one = dataclasses.replace(
+        tiny,
+        data=(scans,),
+        per_modality={"eye": {"backbone": "vector/x", "weights": "imagenet"}},
+    )
+    with pytest.raises(VariantError, match="--weights eye=…: the backbone vector/x takes no weig"):
+        train(one)
