@@ -39,7 +39,9 @@ def with_used_options(variant: Variant) -> Variant:
     bare = resolved(dataclasses.replace(variant, options={}))
     plugins = {name for family in KINDS for name in registry(family).names()}
     sets = {spec.partition(":")[0] for spec in variant.data}
-    unused = plugins - bare.options.keys() - sets - {*registry("modalities").names()}
+    # Which backbones modalities suggest is known only when the data are opened.
+    open_later = {*registry("modalities").names(), *registry("backbones").names()}
+    unused = plugins - bare.options.keys() - sets - open_later
     kept = {owner: values for owner, values in whole.options.items() if owner not in unused}
     return dataclasses.replace(whole, options=dict(sorted(kept.items())))
 

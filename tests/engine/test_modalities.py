@@ -289,3 +289,29 @@ def test_weights_for_a_network_that_takes_none(registered, scans, tiny, train):
     )
     with pytest.raises(VariantError, match="--weights eye=…: the backbone vector/x takes no weig"):
         train(one)
+
+
+# Missing ones
+
+
+class Gaps(Scans):
+    """Studies with one picture each, but for the first two."""
+
+    def studies(self, split=None):
+        found = []
+        for number, study in enumerate(super().studies(split)):
+            name = ("ct", "pet", "eye")[number % 3]
+            images = study.images if number < 2 else {name: study.images[name]}
+            found.append(dataclasses.replace(study, images=images))
+        return found
+
+
+@pytest.mark.parametrize("fusion", ["none", "concat", "sum", "sep_sep", "sep_shared"])
+def test_batches_without_anything_to_compare_are_no_error(scans, tiny2, train, registered, fusion):
+    """Of two studies per batch most share no modality: their loss is a zero."""
+    registered("datasets", "gaps", Gaps)
+    spec = scans.replace("scans:", "gaps:", 1)
+    one = dataclasses.replace(tiny2, data=(spec,), fusion=fusion, batch_size=2, mlssl_batch_size=4)
+    outcome, _ = train(one)
+    weights = read_trained(outcome.run.folder).weights
+    assert all(bool(value.isfinite().all()) for value in weights.values())

@@ -203,6 +203,7 @@ def test_options_of_recipes_and_flags_are_merged():
         "projection": 128,
         "head": "sm3",
         "shards": 2,
+        "mask_groups": False,
     }
     assert options["photo"] == {"reduce": False, "hue": "0"}
 
