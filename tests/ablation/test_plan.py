@@ -7,10 +7,12 @@ import pytest
 from tiny_grid import tiny
 
 from sm3kit.ablation import grid
+from sm3kit.ablation.influence import for_stage1, key_of_training
 from sm3kit.ablation.plan import Plan
 from sm3kit.ablation.planning import plan_of
 from sm3kit.ablation.rows import rows_of
 from sm3kit.core.errors import VariantError
+from sm3kit.core.variant import Variant
 
 DATA = ["synthetic:40"]
 STAGE_2 = ("no_proj", "proj", "msa", "tel", "te")
@@ -227,3 +229,20 @@ def test_a_mistake_in_an_axis_has_its_answer(axis, answer):
 def test_a_value_twice_makes_two_rows_of_one_name():
     with pytest.raises(VariantError, match="Two rows of grid 'own' are called 'lr=0.1'"):
         rows(rows={"one": {}}, axes={"values": {"lr": [0.1, "0.10"]}}, baseline="")
+
+
+def test_options_of_a_network_that_a_modality_suggests_are_in_the_key(registered):
+    """Which network that is shows only when the data are opened."""
+
+    class Vector:
+        """A provider that no setting names."""
+
+        def __init__(self, model, channels, *, depth: int = 1):
+            self.width = channels
+
+    registered("backbones", "vector", Vector)
+    keys = {
+        key_of_training(for_stage1(Variant(options={"vector": {"depth": depth}})), "listing")
+        for depth in (1, 2)
+    }
+    assert len(keys) == 2
