@@ -1,4 +1,4 @@
-"""What plugin authors import: the contracts, the errors and `register`, and nothing else."""
+"""What plugin authors import: contracts, errors, `register`, and what data sets are made with."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from sm3kit.core.api_version import API_VERSION
 from sm3kit.core.errors import DataError, OptionError, SM3Error
 from sm3kit.core.paths import file_and_part
 from sm3kit.core.registry import registry
+from sm3kit.core.splits import rarest, split_groups
+from sm3kit.core.tables import Row, Table, read_table
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Image, Modality
@@ -35,10 +37,16 @@ __all__ = [
     "Objective",
     "OptionError",
     "Relation",
+    "Row",
     "SM3Error",
     "Study",
+    "Table",
+    "component",
     "file_and_part",
+    "rarest",
+    "read_table",
     "register",
+    "split_groups",
 ]
 
 
@@ -50,3 +58,14 @@ def register(family: str, name: str) -> Callable[[T], T]:
         NameClash: the name is taken.
     """
     return registry(family).register(name)
+
+
+def component(family: str, name: str) -> Any:
+    """The class behind a name, to build on: `component("datasets", "derm7pt")(folder)`.
+
+    Raises:
+        UnknownName: there is no such family or plugin.
+        NameClash: two distributions claim the name.
+        BrokenPlugin: it cannot be imported.
+    """
+    return registry(family).get(name)

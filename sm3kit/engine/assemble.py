@@ -96,13 +96,15 @@ def build_pool(variant: Variant) -> Pool:
 
 
 def suggested(variant: Variant, modalities: Mapping[str, Modality]) -> Variant:
-    """The variant with the backbones that modalities take where the user names none for them."""
+    """The variant with what its data said: backbones of modalities, options fitted to them."""
     own = {
         name: {"backbone": one.backbone, **variant.per_modality.get(name, {})}
         for name, one in modalities.items()
         if one.backbone
     }
-    return resolved(variant.changed({"per_modality": own}, "modalities")) if own else variant
+    fitted = {name: dict(one.fitted) for name, one in modalities.items() if one.fitted}
+    changes = {"per_modality": own, "options": fitted}
+    return resolved(variant.changed(changes, "modalities")) if own or fitted else variant
 
 
 def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:

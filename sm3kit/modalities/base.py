@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ class Modality:
         reading: all that influences `read`, as text; images are cached under it.
         backbone: `provider/model` for this kind of image where the user names none for it; empty
             takes the one of all modalities.
+        fitted: options that the data set fitted to its training split, {option: value}, plain
+            lists and numbers. A run keeps them, so that other or edited data are read as in its
+            training.
         notes: what a user should know of the choices that were made, a line each.
     """
 
@@ -31,6 +35,7 @@ class Modality:
     image_size: int
     reading: str
     backbone: str = ""
+    fitted: Mapping[str, Any] = MappingProxyType({})
     notes: Sequence[str] = ()
 
     @property

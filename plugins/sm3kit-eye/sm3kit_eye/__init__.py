@@ -1,0 +1,1 @@
+"""Fundus photographs and OCT for sm3kit."""

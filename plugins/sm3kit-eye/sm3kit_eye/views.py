@@ -1,0 +1,121 @@
+"""What both modalities share: reading, places of views, normalisation, limits of options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sm3kit.api import Image, OptionError
+from sm3kit.imaging import geometry
+from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
+from sm3kit.imaging.reading import read_pixels
+
+# Networks with weights of ImageNet expect its mean and deviation; with one channel their average.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+Rule = tuple[str, str, Callable[[Any], bool]]  # Options, what is wanted, whether a value is good.
+RULES: tuple[Rule, ...] = (
+    ("image_size views", "1 or more", lambda n: n >= 1),
+    ("crop_scale", "two shares in order, above 0, at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
+    ("crop_ratio", "two numbers in order, above 0", lambda x: 0 < x[0] <= x[1]),
+    ("flip vertical_flip jitter", "0 to 1", lambda p: 0 <= p <= 1),
+    ("rotate brightness contrast saturation speckle", "0 or more", lambda x: x >= 0),
+    ("hue", "0 to 0.5", lambda x: 0 <= x <= 0.5),
+    ("field gamma", "0 or more, below 1", lambda x: 0 <= x < 1),
+    ("std", "numbers above 0", lambda x: min(x) > 0),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """How views are cut out of an image: the sizes, turns and flips that may be drawn."""
+
+    size: int
+    crop_scale: tuple[float, float]
+    crop_ratio: tuple[float, float]
+    rotate: float
+    flip: float
+    vertical_flip: float = 0.0
+
+    def draw(
+        self,
+        pixels: Pixels,
+        rng: np.random.Generator,
+        moved: Callable[[geometry.Box], geometry.Box] | None = None,
+    ) -> Pixels:
+        """One view (S, S, C); the draws are those of sm3kit's photographs, in the same order.
+
+        Args:
+            moved: puts the box that was drawn to another place.
+        """
+        height, width = pixels.shape[:2]
+        box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, rng)
+        pixels = geometry.crop(pixels, box if moved is None else moved(box))
+        # Images are scaled down on reading: plain bilinear still looks at every pixel.
+        pixels = geometry.resize(pixels, self.size, self.size, linear_to=2.0)
+        if self.rotate:
+            pixels = geometry.rotate(pixels, rng.uniform(-self.rotate, self.rotate))
+        if rng.random() < self.flip:
+            pixels = geometry.flip_horizontal(pixels)
+        if rng.random() < self.vertical_flip:
+            pixels = geometry.flip_vertical(pixels)
+        return pixels
+
+
+def enough(image_size: int, crop_scale: tuple[float, float], reduce: bool) -> int:
+    """The shorter side that the smallest crop needs, in pixels; 0 keeps all."""
+    return math.ceil(image_size / math.sqrt(crop_scale[0])) if reduce else 0
+
+
+def read(
+    path: str, channels: int, shorter_side: int, cut: Callable[[Pixels], Pixels] | None = None
+) -> Image:
+    """The image (C, H, W) of a file, scaled down to a shorter side; see `sm3kit.imaging`.
+
+    Args:
+        cut: takes away what is not part of the image.
+
+    Raises:
+        DataError: the file is missing, damaged, or has another number of channels.
+    """
+    one_thread()
+    pixels = read_pixels(path, channels, shorter_side)
+    pixels = pixels if cut is None else cut(pixels)
+    pixels = geometry.shrink(pixels, shorter_side) if shorter_side else pixels
+    return to_chw(np.ascontiguousarray(pixels))
+
+
+def whole(image: Image, size: int) -> Image:
+    """The whole image as (C, S, S); its aspect ratio is not kept."""
+    one_thread()
+    return to_chw(geometry.resize(to_hwc(image), size, size))
+
+
+def normalised(views: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Float32 views (B, C, S, S) less the mean, over the deviation, of values from 0 to 1."""
+    unit = 1.0 if views.is_floating_point() else 255.0
+    middle = torch.tensor(mean, device=views.device).view(1, -1, 1, 1)
+    width = torch.tensor(std, device=views.device).view(1, -1, 1, 1)
+    return (views.to(torch.float32) / unit - middle) / width
+
+
+def check_options(plugin: str, channels: int, given: dict[str, Any]) -> None:
+    """Makes sure that options are within their limits.
+
+    Raises:
+        OptionError: one is not; the message names it.
+    """
+    numbers: Rule = ("mean std", f"a number per channel ({channels})", lambda x: len(x) == channels)
+    for options, wanted, good in (numbers, *RULES):
+        for option in options.split():
+            if option in given and not good(given[option]):
+                raise OptionError(
+                    f"The modality {plugin!r}: option {option!r} wants {wanted}, "
+                    f"not {given[option]!r}."
+                )

@@ -1,0 +1,1 @@
+"""Patient metadata as a modality of sm3kit: a table row becomes a vector."""
