@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import openpyxl
 
-from sm3kit.api import DataError, Dataset, LabelSpec, ModalitySpec, OptionError, Study
+from sm3kit.api import DataError, Dataset, LabelSpec, ModalitySpec, OptionError, Study, split_groups
 from sm3kit_eye import drawing
 from sm3kit_eye.pairing import images_in, natural
-from sm3kit_eye.splitting import split
 from sm3kit_eye.tables import flags, read_table
 
 IMAGES, TABLE = "multi-modality_images", "glaucoma_grading_training_GT.xlsx"
@@ -71,7 +70,7 @@ class Gamma(Dataset):
         found = {path.name: _images(path, oct_slices) for path in folders}
         cases = {case: images for case, images in found.items() if images}
         strata = {case: str(grades.get(_plain(case))) for case in cases}
-        splits = split(strata, val, test, split_seed)
+        splits = split_groups(strata, val=val, test=test, seed=split_seed)
         self._studies = [
             Study(case, images, _labels(grades.get(_plain(case)), ordinal), case, splits[case])
             for case, images in cases.items()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sm3kit.api import DataError, Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.api import DataError, Dataset, LabelSpec, ModalitySpec, Study, split_groups
 from sm3kit_eye import drawing
 from sm3kit_eye.pairing import Key, images_in, key_of, natural, pair_by_key
-from sm3kit_eye.splitting import rarest, split
 from sm3kit_eye.tables import flags, holds_flags, read_table
 
 MODALITIES = ("fundus", "oct")
@@ -89,7 +89,7 @@ class TopconMM(Dataset):
             rows = [row for table in tables.values() for row in table.said.get(eye, [])]
             known[eye] = _combined(rows, names, {word.casefold() for word in normal})
             present[eye[0]] |= {name for name, value in known[eye].items() if value}
-        splits = split(rarest(present), val, test, split_seed)
+        splits = split_groups(_rarest(present), val=val, test=test, seed=split_seed)
         self._studies = [
             Study("-".join(eye), images, known[eye], eye[0], splits[eye[0]])
             for eye, images in eyes.items()
@@ -186,3 +186,16 @@ def _notes(
         if table.others:
             notes.append(f"{name}: not taken as labels: {', '.join(table.others)}.")
     return notes
+
+
+def _rarest(present: Mapping[str, AbstractSet[str]]) -> dict[str, str]:
+    """{patient: the rarest of its labels}, "" where it has none.
+
+    Args:
+        present: {patient: the labels that are present}.
+    """
+    counts = Counter(label for labels in present.values() for label in labels)
+    return {
+        patient: min(labels, key=lambda label: (counts[label], label), default="")
+        for patient, labels in present.items()
+    }

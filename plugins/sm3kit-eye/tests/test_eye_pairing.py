@@ -1,13 +1,12 @@
 """Which images belong together, in which order, and who is in which split."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from sm3kit.api import DataError, OptionError
+from sm3kit.api import DataError
 from sm3kit_eye.pairing import images_in, key_of, natural, pair_by_key
-from sm3kit_eye.splitting import rarest, split
+from sm3kit_eye.topcon_mm import _rarest
 
 PATTERN = r"(?P<patient>\w+)_(?P<side>[LR])_(?P<scan>\w+)"
 
@@ -67,36 +66,4 @@ def test_hidden_files_are_no_images(tmp_path):
 
 def test_the_rarest_label_is_the_stratum():
     present = {"a": {"x", "y"}, "b": {"x"}, "c": {"x"}, "d": set()}
-    assert rarest(present) == {"a": "y", "b": "x", "c": "x", "d": ""}
-
-
-class TestSplit:
-    STRATA = {f"p{n}": "rare" if n < 4 else "" for n in range(44)}
-
-    def test_shares_of_each_stratum(self):
-        splits = split(self.STRATA, 0.1, 0.2, 0)
-        common = Counter(splits[name] for name in self.STRATA if not self.STRATA[name])
-        assert common == {"train": 28, "val": 4, "test": 8}
-        rare = Counter(splits[name] for name in self.STRATA if self.STRATA[name])
-        assert rare == {"train": 2, "val": 1, "test": 1}
-
-    def test_names_and_seed_decide(self):
-        backwards = dict(reversed(self.STRATA.items()))
-        assert split(backwards, 0.1, 0.2, 0) == split(self.STRATA, 0.1, 0.2, 0)
-        assert split(self.STRATA, 0.1, 0.2, 1) != split(self.STRATA, 0.1, 0.2, 0)
-
-    def test_without_a_share_there_is_no_such_split(self):
-        assert set(split(self.STRATA, 0, 0, 0).values()) == {"train"}
-        assert set(split(self.STRATA, 0, 0.5, 0).values()) == {"train", "test"}
-
-    @pytest.mark.parametrize("size", [1, 2, 3])
-    @pytest.mark.parametrize("shares", [(0.15, 0.2), (0.45, 0.45), (0.0, 0.9), (0.9, 0.0)])
-    def test_one_at_least_is_trained_on(self, size, shares):
-        splits = split({str(n): "" for n in range(size)}, *shares, 0)
-        assert len(splits) == size
-        assert "train" in splits.values()
-
-    @pytest.mark.parametrize("shares", [(-0.1, 0.2), (0.6, 0.4)])
-    def test_shares_have_limits(self, shares):
-        with pytest.raises(OptionError, match=r"must be 0 or more and leave something to train on"):
-            split(self.STRATA, *shares, 0)
+    assert _rarest(present) == {"a": "y", "b": "x", "c": "x", "d": ""}
