@@ -1,0 +1,1 @@
+"""CT, PET and MR volumes for sm3kit."""

@@ -1,0 +1,1 @@
+"""One layout on disk each."""

@@ -1,0 +1,133 @@
+"""AutoPET: whole-body PET-CT with FDG and PSMA."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from sm3kit.api import DataError, Dataset, ModalitySpec, Study
+from sm3kit_volumes import examples
+from sm3kit_volumes.listing import Case, listing
+from sm3kit_volumes.tables import read_rows
+
+FILE = re.compile(
+    r"(?P<tracer>[^_]+)_(?P<patient>[^_]+)_(?P<study>.+)_(?P<channel>000[01])\.nii\.gz"
+)
+CHANNELS = {"0000": "ct", "0001": "pet"}
+OLDER = {"CTres.nii.gz": "ct", "SUV.nii.gz": "pet"}
+
+
+class AutoPET(Dataset):
+    """PET in SUV and the CT on its grid, `autopet:DIR`; a study is one visit of a patient.
+
+    Two layouts: that of autoPET III and later (`imagesTr/<tracer>_<patient>_<study>_0000.nii.gz`
+    CT, `_0001` SUV), and the older `<patient>/<study>/{CTres,SUV}.nii.gz`. Labels: the tracer,
+    and the diagnosis from `fdg_metadata.csv`, `psma_metadata.csv` or any other CSV beside
+    the images with the columns Subject ID and diagnosis. Both images are registered.
+
+    Source: Gatidis et al. 2022, https://doi.org/10.1038/s41597-022-01718-3; Jeblick et al. 2024,
+    https://doi.org/10.57754/FDAT.6gjsg-zcg93.
+
+    Args:
+        argument: the folder.
+        val: share of the patients for validation.
+        test: share of the patients for testing.
+        split_seed: another seed gives another split.
+        slices: studies that are made of a visit, each of one slice at its own height.
+
+    Raises:
+        DataError: the folder holds neither layout.
+    """
+
+    def __init__(
+        self,
+        argument: str,
+        *,
+        val: float = 0.15,
+        test: float = 0.2,
+        split_seed: int = 0,
+        slices: int = 1,
+    ) -> None:
+        self.argument = argument
+        root = Path(argument).expanduser()
+        visits = _nnunet(root) or _older(root)
+        if not visits:
+            raise DataError(
+                f"{root} holds no AutoPET: neither imagesTr/<tracer>_<patient>_<study>_0000.nii.gz "
+                "nor <patient>/<study>/CTres.nii.gz and SUV.nii.gz. Give the folder above them."
+            )
+        diagnoses = _diagnoses(root)
+        cases = [
+            Case(
+                "_".join(filter(None, (tracer, patient, study))),
+                patient,
+                images,
+                {"diagnosis": _diagnosis(diagnoses[patient], study), "tracer": tracer},
+            )
+            for (tracer, patient, study), images in sorted(visits.items())
+        ]
+        self._listing = listing(
+            cases, ("diagnosis", "tracer"), val=val, test=test, split_seed=split_seed, slices=slices
+        )
+        self.modalities = {name: ModalitySpec(name, frame="pet") for name in ("ct", "pet")}
+        self.labels = self._listing.labels
+        self.notes = self._listing.notes
+
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """A small folder of the newer layout."""
+        lines = ["Subject ID,Study Date,diagnosis"]
+        for number in range(8):
+            tracer = ("fdg", "psma")[number % 2]
+            stem = folder / "imagesTr" / f"{tracer}_{number:04x}_2020-01-0{number + 1}"
+            examples.write_scan(Path(f"{stem}_0000.nii.gz"), examples.hounsfield(number))
+            examples.write_scan(Path(f"{stem}_0001.nii.gz"), examples.uptake(number))
+            illness = ("MELANOMA", "NEGATIVE")[number // 2 % 2]
+            lines.append(f"PETCT_{number:04x},2020-01-0{number + 1},{illness}")
+        (folder / "fdg_metadata.csv").write_text("\n".join(lines), encoding="utf-8")
+        return str(folder)
+
+    def studies(self, split: str | None = None) -> list[Study]:
+        """The studies of one split, or all, by name."""
+        return self._listing.of(split)
+
+
+Visits = dict[tuple[str, str, str], dict[str, str]]
+
+
+def _nnunet(root: Path) -> Visits:
+    visits: Visits = defaultdict(dict)
+    for file in (root / "imagesTr").glob("*.nii.gz"):
+        if found := FILE.fullmatch(file.name):
+            key = found["tracer"], found["patient"], found["study"]
+            visits[key][CHANNELS[found["channel"]]] = str(file)
+    return visits
+
+
+def _older(root: Path) -> Visits:
+    visits: Visits = defaultdict(dict)
+    for name, modality in OLDER.items():
+        for file in root.glob(f"*/*/{name}"):
+            visits["", file.parent.parent.name.removeprefix("PETCT_"), file.parent.name][
+                modality
+            ] = str(file)
+    return visits
+
+
+def _diagnoses(root: Path) -> dict[str, list[tuple[str, str]]]:
+    """{patient: (date, diagnosis) of each row}; a visit has a row per series."""
+    found = defaultdict(list)
+    for table in sorted(root.glob("*.csv")):
+        for row in read_rows(table):
+            if "Subject ID" in row and row.get("diagnosis"):
+                patient = row["Subject ID"].partition("_")[2] or row["Subject ID"]
+                found[patient].append((row.get("Study Date", ""), row["diagnosis"]))
+    return found
+
+
+def _diagnosis(rows: list[tuple[str, str]], study: str) -> str:
+    """That of the visit; where no date fits, the one that all visits of the patient have."""
+    dated = {diagnosis for date, diagnosis in rows if date and study.startswith(date)}
+    every = dated or {diagnosis for _, diagnosis in rows}
+    return every.pop() if len(every) == 1 else ""

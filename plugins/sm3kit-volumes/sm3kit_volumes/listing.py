@@ -1,0 +1,181 @@
+"""From cases to studies: splits by patient, classes in order, slices as studies."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sm3kit.api import DataError, LabelSpec, OptionError, Study
+from sm3kit_volumes.checking import check
+from sm3kit_volumes.parts import with_part
+
+NOT_KNOWN = ("", "-1", "nan", "na", "n/a", "none", "unknown")
+SPLITS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One visit of one patient, as it lies on disk.
+
+    Attributes:
+        id: unique within its data set.
+        patient: who it is; all studies of a patient stay in one split.
+        images: {modality: path}.
+        labels: {label: class}, as text; what is unknown is blank or not there.
+        split: train, val, test, or empty where it is drawn here.
+    """
+
+    id: str
+    patient: str
+    images: Mapping[str, str]
+    labels: Mapping[str, str]
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The studies of a data set, its labels, and what a user should know of them."""
+
+    studies: list[Study]
+    labels: list[LabelSpec]
+    notes: list[str]
+
+    def of(self, split: str | None) -> list[Study]:
+        """The studies of one split, or all."""
+        return [study for study in self.studies if split in (None, study.split)]
+
+
+def listing(
+    cases: Sequence[Case],
+    labels: Sequence[str],
+    *,
+    val: float,
+    test: float,
+    split_seed: int,
+    slices: int,
+) -> Listing:
+    """The studies of some cases, in their order.
+
+    Args:
+        labels: the labels that are wanted; one with fewer than two known classes is left out.
+        val, test: shares of the patients, where cases have no split.
+        split_seed: another seed gives another split.
+        slices: studies that are made of a case, each of one slice of every volume; 1 leaves the
+            choice of the slice to the modality.
+
+    Raises:
+        DataError: an id stands twice, or a split is not known.
+        OptionError: the shares leave nothing to train on, or there is less than one slice.
+    """
+    check("slices", slices, "1 or more", slices >= 1)
+    for case_id, count in Counter(case.id for case in cases).items():
+        if count > 1:
+            raise DataError(f"The id {case_id!r} stands {count} times. Each study needs its own.")
+    classes = {
+        label: found
+        for label in labels
+        if len(
+            found := sorted({known_class(c.labels.get(label)) for c in cases} - {""}, key=_natural)
+        )
+        > 1
+    }
+    notes = [
+        f"Label {one!r} is left out: it has no two classes." for one in labels if one not in classes
+    ]
+    drawn = _drawn([case for case in cases if not case.split], labels, val, test, split_seed)
+    if drawn:
+        notes.append(
+            f"Split by patient, stratified on {labels[0] if labels else 'nothing'}, seed {split_seed}."
+        )
+    studies = []
+    for case in cases:
+        split = SPLITS.get(case.split.lower(), "") if case.split else drawn[case.patient]
+        if not split:
+            raise DataError(
+                f"Study {case.id!r} is in the split {case.split!r}. Known: {', '.join(SPLITS)}."
+            )
+        known = {
+            label: found.index(name)
+            for label, found in classes.items()
+            if (name := known_class(case.labels.get(label)))
+        }
+        studies += _sliced(Study(case.id, case.images, known, case.patient, split), slices)
+    specs = [
+        LabelSpec(one, tuple(found), _reported(one, found, studies))
+        for one, found in classes.items()
+    ]
+    return Listing(studies, specs, notes)
+
+
+def known_class(cell: str | None) -> str:
+    """The class that a cell names, "" if it is unknown; 1.0 is 1, as tables save it so."""
+    text = re.sub(r"^(-?\d+)\.0*$", r"\1", (cell or "").strip())
+    return "" if text.lower() in NOT_KNOWN else text
+
+
+def _natural(name: str) -> tuple[float, str]:
+    """Numbers by value, before words."""
+    try:
+        return float(name), name
+    except ValueError:
+        return float("inf"), name
+
+
+def _sliced(study: Study, slices: int) -> list[Study]:
+    if slices == 1:
+        return [study]
+    shares = [f"{100 * (number + 1) / (slices + 1):.3g}%" for number in range(slices)]
+    return [
+        Study(
+            f"{study.id}/{share}",
+            {name: with_part(str(path), slice=share) for name, path in study.images.items()},
+            study.labels,
+            study.group,
+            study.split,
+        )
+        for share in shares
+    ]
+
+
+def _drawn(
+    cases: Sequence[Case], labels: Sequence[str], val: float, test: float, seed: int
+) -> dict[str, str]:
+    """{patient: split}; each class of the first label is spread over all splits."""
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise OptionError(
+            f"The shares val={val:g} and test={test:g} must be 0 or more and leave something to "
+            "train on. Try val=0.15 and test=0.2."
+        )
+    names: dict[str, str] = {}
+    for case in cases:
+        found = known_class(case.labels.get(labels[0])) if labels else ""
+        names[case.patient] = names.get(case.patient) or found
+    strata = defaultdict(list)
+    for patient, name in names.items():
+        strata[name].append(patient)
+    splits = {}
+    for patients in strata.values():
+        patients.sort(key=lambda one: hashlib.sha256(f"{seed}:{one}".encode()).digest())
+        few = 1 if len(patients) >= 3 else 0
+        tested = max(few, round(test * len(patients))) if test else 0
+        validated = max(few, round(val * len(patients))) if val else 0
+        for place, patient in enumerate(patients):
+            splits[patient] = (
+                "test" if place < tested else "val" if place < tested + validated else "train"
+            )
+    return splits
+
+
+def _reported(label: str, classes: Sequence[str], studies: Sequence[Study]) -> str:
+    """The last of two classes, else the rarest in training."""
+    if len(classes) == 2:
+        return classes[1]
+    counts = Counter(study.labels.get(label) for study in studies if study.split == "train")
+    known = [index for index in range(len(classes)) if counts[index]]
+    return classes[min(known, key=lambda index: counts[index], default=-1)]

@@ -1,0 +1,1 @@
+"""One file format each, opened as a `Volume` without reading its voxels."""

@@ -1,0 +1,193 @@
+"""DICOM files and series, by pydicom; slices are sorted by where they lie, not by name."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sm3kit.api import DataError
+from sm3kit_volumes.libraries import library
+from sm3kit_volumes.parts import Part
+from sm3kit_volumes.volume import Volume, Voxels, damaged
+
+LOG = logging.getLogger(__name__)
+DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+UPRIGHT = (1, 0, 0, 0, 1, 0)  # Columns to the left of the patient, rows to the back.
+# DICOM counts millimetres to the left and to the back.
+TO_CANONICAL = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def open_dicom(path: Path, part: Part, outside: float) -> Volume:
+    """The volume of a file, or of a series in a folder and the folders in it.
+
+    Of several series the one with most slices is taken, unless `#series=UID` says which.
+
+    Raises:
+        DataError: there is no series, a slice is missing, two are at one place, or the slices
+            are not grey planes of one size and direction.
+    """
+    headers = [_header(path)] if path.is_file() else _headers(path)
+    slices = _series(path, headers, part.series)
+    _check_alike(path, slices)
+    slices, gap = _sorted(path, slices)
+    block = _blocks([Path(one.filename) for one in slices])
+    first = slices[0]
+    shape = (int(first.Columns), int(first.Rows), len(slices))
+    return Volume(str(path), shape, _affine(first, gap), block, outside, headers=tuple(slices))
+
+
+def patient_of(path: Path) -> str:
+    """PatientID of a file, or of the first DICOM file of a folder; empty where there is none."""
+    pydicom = library("pydicom", "DICOM files")
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    for file in files:
+        if file.is_file() and is_dicom(file):
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["PatientID"])
+            return str(header.get("PatientID") or "").strip()
+    return ""
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether a file has the mark of DICOM behind its preamble."""
+    with file.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def _header(file: Path) -> Any:
+    pydicom = library("pydicom", "DICOM files")
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+        header.filename = str(file)
+        return header
+    except Exception as error:  # pydicom raises many kinds on a damaged header.
+        raise damaged(file, error) from error
+
+
+def _headers(folder: Path) -> list[Any]:
+    """The headers of all images below a folder; directories, reports and contours are none."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and is_dicom(file)]
+    images = [header for header in map(_header, files) if "Rows" in header]
+    if not images:
+        raise DataError(
+            f"The folder {folder} holds no DICOM image ({len(files)} DICOM files). Name the folder "
+            "of a series, or a file."
+        )
+    return images
+
+
+def _series(folder: Path, headers: Sequence[Any], wanted: str) -> list[Any]:
+    """The slices of one series; a choice that was made here is logged."""
+    found = defaultdict(list)
+    for header in headers:
+        found[str(header.get("SeriesInstanceUID", ""))].append(header)
+    if wanted and wanted not in found:
+        listed = ", ".join(f"{uid} ({len(slices)} slices)" for uid, slices in found.items())
+        raise DataError(f"The folder {folder} holds no series {wanted}. It holds {listed}.")
+    uid = wanted or max(found, key=lambda one: len(found[one]))
+    if not wanted and len(found) > 1:
+        LOG.warning(
+            "%s holds %d series; the largest, %s, is read. Choose another with %s#series=UID.",
+            folder,
+            len(found),
+            uid,
+            folder.name,
+        )
+    return found[uid]
+
+
+def _check_alike(path: Path, slices: Sequence[Any]) -> None:
+    first = slices[0]
+    if first.get("SamplesPerPixel", 1) != 1:
+        raise DataError(f"{path} is a colour image. Scans are grey; read it as a photo.")
+    if int(first.get("NumberOfFrames", 1)) > 1:
+        raise DataError(
+            f"{path} is an enhanced (multi-frame) DICOM file, which is not read here. "
+            "Convert it to NIfTI, for example with dcm2niix."
+        )
+    for one in slices[1:]:
+        same = (one.Rows, one.Columns) == (first.Rows, first.Columns)
+        if not same or not np.allclose(_direction(one), _direction(first), atol=1e-3):
+            raise DataError(
+                f"{path}: the slices {_name(first)} and {_name(one)} of one series differ in size "
+                "or direction. Move what is not of the volume to another folder."
+            )
+
+
+def _sorted(path: Path, slices: Sequence[Any]) -> tuple[list[Any], float]:
+    """The slices in the order of their places along the normal, and how far they are apart."""
+    if len(slices) == 1:
+        return list(slices), float(slices[0].get("SliceThickness") or 1)
+    unplaced = [one for one in slices if "ImagePositionPatient" not in one]
+    if unplaced:
+        raise DataError(f"{path}: the slice {_name(unplaced[0])} has no ImagePositionPatient.")
+    row, column = _direction(slices[0])
+    placed = sorted(
+        ((float(np.dot(one.ImagePositionPatient, np.cross(row, column))), one) for one in slices),
+        key=lambda pair: (pair[0], pair[1].filename),
+    )
+    gaps = np.diff([place for place, _ in placed])
+    usual = float(np.median(gaps))
+    for gap, (start, one), (end, other) in zip(gaps, placed, placed[1:], strict=False):
+        where = f"{_name(one)} at {start:.1f} mm and {_name(other)} at {end:.1f} mm"
+        if gap > 1.5 * usual:
+            raise DataError(
+                f"{path}: a slice is missing between {where}; neighbours are {usual:.1f} mm apart. "
+                "Copy the series again, or leave its study out."
+            )
+        if gap < 0.5 * usual or gap <= 0:
+            raise DataError(
+                f"{path}: two slices are at one place, {where}: the series holds several times or "
+                "echoes. Keep one of them in the folder."
+            )
+    return [one for _, one in placed], usual
+
+
+def _affine(header: Any, gap: float) -> npt.NDArray[np.float64]:
+    row, column = _direction(header)
+    down, across = header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or (1, 1)
+    affine = np.eye(4)
+    affine[:3, 0] = row * float(across)
+    affine[:3, 1] = column * float(down)
+    affine[:3, 2] = np.cross(row, column) * gap
+    affine[:3, 3] = header.get("ImagePositionPatient") or (0, 0, 0)
+    return TO_CANONICAL @ affine
+
+
+def _direction(header: Any) -> npt.NDArray[np.float64]:
+    """(2, 3): where the next column lies, and the next row."""
+    given = header.get("ImageOrientationPatient") or UPRIGHT
+    return np.asarray(given, np.float64).reshape(2, 3)
+
+
+def _blocks(files: Sequence[Path]) -> Any:
+    def block(first: int, last: int) -> Voxels:
+        return np.stack([_plane(file) for file in files[first:last]], axis=2)
+
+    return block
+
+
+def _plane(file: Path) -> Voxels:
+    """The values (columns, rows) of a slice, in the unit of the scanner's slope and intercept."""
+    pydicom = library("pydicom", "DICOM files")
+    pixels = library("pydicom.pixels", "DICOM files")
+    slice_ = pydicom.dcmread(file)
+    try:
+        return np.asarray(pixels.apply_modality_lut(slice_.pixel_array, slice_), np.float32).T
+    except Exception as error:  # Decoders raise nearly anything.
+        syntax = slice_.file_meta.TransferSyntaxUID
+        if syntax.is_compressed and not pixels.get_decoder(syntax).is_available:
+            raise DataError(
+                f"{file} is compressed ({syntax.name}), and no decoder is installed. "
+                f"Install them: {DECODERS}"
+            ) from error
+        raise damaged(file, error) from error
+
+
+def _name(header: Any) -> str:
+    return Path(header.filename).name

@@ -1,0 +1,48 @@
+"""Any scan by its path: which reader opens it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sm3kit.api import DataError
+from sm3kit_volumes.parts import Part, parted
+from sm3kit_volumes.readers import dicom, itk, nifti
+from sm3kit_volumes.volume import Volume
+
+SUFFIXES = (*nifti.SUFFIXES, *itk.SUFFIXES, ".dcm")
+
+
+def open_volume(path: str, outside: float) -> tuple[Volume, Part]:
+    """The volume behind a path, on the grid that its part names, and that part.
+
+    Args:
+        outside: the value of what is outside of the body.
+
+    Raises:
+        DataError: there is no such scan, or it cannot be read.
+    """
+    file, part = parted(path)
+    volume = _open(file, part, outside)
+    if part.grid:
+        volume = itk.resampled(volume, _open(file.parent / part.grid, Part(), outside))
+    return volume, part
+
+
+def _open(file: Path, part: Part, outside: float) -> Volume:
+    if not file.exists():
+        raise DataError(
+            f"There is no scan {file}. Check the data folder, or the table that names it."
+        )
+    if file.is_file() and not file.stat().st_size:
+        raise DataError(f"The scan {file} is empty (0 bytes). Copy it again from its source.")
+    name = file.name.lower()
+    if name.endswith(nifti.SUFFIXES):
+        return nifti.open_nifti(file, part, outside)
+    if name.endswith(itk.SUFFIXES):
+        return itk.open_itk(file, outside)
+    if file.is_dir() or dicom.is_dicom(file):
+        return dicom.open_dicom(file, part, outside)
+    raise DataError(
+        f"{file} is not a scan that is read here: NIfTI, MetaImage and NRRD are known by "
+        f"{', '.join(SUFFIXES[:-1])}, DICOM by its mark, a series by its folder."
+    )
