@@ -1,21 +1,26 @@
-"""Writes commands.md from the --help of every command: python docs/generate_commands.py [--check]."""
+"""Writes commands/*.md from --help: python docs/generate_commands.py [--check]."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import click
-from generated_page import note, settle
+from generated_page import DOCS, note, settle
 
-from sm3kit.cli.main import cli
+from sm3kit.cli.main import COMMANDS, cli
 
 WIDTH = 80
+FOLDER = "commands"
 HEAD = """
 # Commands
 
-The text of `--help`, command by command. Exit codes: 0 done, 1 a user's mistake or a failed
-run with a one-line reason, 2 a wrong command line. `sm3kit --debug COMMAND` shows the traceback
-of an error.
+The text of `--help`, a page for each command. Options that many have: `--quiet` leaves only
+warnings and the last line, `--json` puts one JSON document on stdout and everything for people on
+stderr. Colours go with `NO_COLOR=1`.
+
+Exit codes: 0 done, 1 a user's mistake or a failed run with a one-line reason, 2 a wrong command
+line. `sm3kit --debug COMMAND` shows the traceback of an error.
+
 """
 
 
@@ -35,20 +40,41 @@ def opened(command: click.Command, name: str, parent: click.Context | None = Non
     return click.Context(command, info_name=name, parent=parent, **settings)
 
 
-def page() -> str:
-    """The whole page."""
-    parts = [note("commands.md"), HEAD]
-    for context in commands(cli, opened(cli, "sm3kit")):
-        parts.append(f"\n## `{context.command_path}`\n\n")
-        parts.append(f"```text\n{context.command.get_help(context)}\n```\n")
-    return "".join(parts)
+def pages() -> dict[str, str]:
+    """{file: text} of all pages: the table of commands, and a page for each."""
+    root = opened(cli, "sm3kit")
+    rows = [f"| [`{name}`]({name}.md) | {line} |\n" for name, (_, line) in COMMANDS.items()]
+    table = f"| command | |\n| --- | --- |\n{''.join(rows)}"
+    found = {f"{FOLDER}/index.md": f"{note(FOLDER)}{HEAD}{table}\n{shown(root)}"}
+    for name in COMMANDS:
+        command = cli.get_command(root, name)
+        assert command is not None  # It is in the table.
+        first, *others = commands(command, opened(command, name, root))
+        parts = [f"{note(FOLDER)}\n# {first.command_path}\n\n{shown(first)}"]
+        parts += [f"\n## {one.command_path}\n\n{shown(one)}" for one in others]
+        found[f"{FOLDER}/{name}.md"] = "".join(parts)
+    return found
+
+
+def shown(context: click.Context) -> str:
+    """The help of a command as a block."""
+    return f"```text\n{context.command.get_help(context)}\n```\n"
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="Compare, and write nothing.")
 def main(check: bool) -> None:
-    """Writes commands.md, or checks that it is up to date."""
-    settle("commands.md", page(), check)
+    """Writes the pages, or checks that they are up to date."""
+    written = pages()
+    for name, text in written.items():
+        settle(name, text, check)
+    for page in sorted((DOCS / FOLDER).glob("*.md")):
+        if f"{FOLDER}/{page.name}" not in written:
+            if check:
+                raise click.ClickException(
+                    f"docs/{FOLDER}/{page.name} is of no command. Remove it."
+                )
+            page.unlink()
 
 
 if __name__ == "__main__":

@@ -17,18 +17,23 @@ def settle(name: str, text: str, check: bool) -> None:
     """
     page = DOCS / name
     if not check:
+        page.parent.mkdir(exist_ok=True)
         page.write_text(text, encoding="utf-8")
         return
     if not page.is_file() or page.read_text(encoding="utf-8") != text:
-        script = f"generate_{page.stem}.py"
         raise click.ClickException(
-            f"docs/{name} is out of date. Write it anew with: python docs/{script}"
+            f"docs/{name} is out of date. Write it anew with: python docs/{_script(name)}"
         )
 
 
 def note(name: str) -> str:
     """The comment at the head of a generated page."""
-    return f"<!-- Written by docs/generate_{Path(name).stem}.py. Do not edit. -->\n"
+    return f"<!-- Written by docs/{_script(name)}. Do not edit. -->\n"
+
+
+def _script(name: str) -> str:
+    """What writes a page, or a folder of pages."""
+    return f"generate_{name.partition('/')[0].removesuffix('.md')}.py"
 
 
 def cell(text: str) -> str:

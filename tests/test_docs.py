@@ -8,6 +8,7 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from sm3kit.ablation import grid
 from sm3kit.ablation.runner import begin
 from sm3kit.cli.evaluate import evaluate
 from sm3kit.cli.grid_progress import said_plan
-from sm3kit.cli.main import cli
+from sm3kit.cli.main import COMMANDS, cli
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
@@ -31,7 +32,8 @@ from sm3kit.metrics.per_label import METRICS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-GENERATED = ("commands", "plugins", "recipes", "published")
+CI = ROOT / ".ci" / "run"
+GENERATED = ("plugins", "recipes", "published")
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 FLAG_FAMILIES = {
     "--objective": "objectives",
@@ -59,7 +61,7 @@ def commands_in(page: Path) -> Iterator[str]:
             yield found.group(1)
 
 
-COMMANDS = [
+TYPED = [
     pytest.param(command, id=f"{page.stem}: {command}")
     for page in PAGES
     for command in dict.fromkeys(commands_in(page))
@@ -77,7 +79,7 @@ def resolved(words: list[str]) -> tuple[click.Command, list[str]]:
     return command, words
 
 
-@pytest.mark.parametrize("text", COMMANDS)
+@pytest.mark.parametrize("text", TYPED)
 def test_every_command_of_the_documentation_exists(text: str) -> None:
     command, words = resolved(shlex.split(text)[1:])
     known = {name: one for one in command.params for name in (*one.opts, *one.secondary_opts)}
@@ -211,18 +213,50 @@ def test_generated_pages_are_up_to_date(
     assert script.page() == written, f"write it anew with: python docs/generate_{name}.py"
 
 
+def test_the_page_of_every_command_is_up_to_date(scripts: Path) -> None:
+    pages = importlib.import_module("generate_commands").pages()
+    assert {f"commands/{page.name}" for page in (scripts / "commands").glob("*.md")} == set(pages)
+    assert set(pages) == {f"commands/{name}.md" for name in ("index", *COMMANDS)}
+    for name, text in pages.items():
+        written = (scripts / name).read_text(encoding="utf-8")
+        assert text == written, "write it anew with: python docs/generate_commands.py"
+
+
+def test_every_command_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"commands/(\w+)\.md", navigation)
+    assert listed == ["index", *COMMANDS]
+
+
+def test_the_pages_of_commands_are_checked_and_tidied(
+    scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = importlib.import_module("generate_commands")
+    monkeypatch.setattr(importlib.import_module("generated_page"), "DOCS", tmp_path)
+    monkeypatch.setattr(script, "DOCS", tmp_path)
+    script.main([], standalone_mode=False)
+    script.main(["--check"], standalone_mode=False)
+    (tmp_path / "commands" / "gone.md").write_text("", encoding="utf-8")
+    with pytest.raises(click.ClickException) as caught:
+        script.main(["--check"], standalone_mode=False)
+    assert caught.value.message == "docs/commands/gone.md is of no command. Remove it."
+    script.main([], standalone_mode=False)
+    assert not (tmp_path / "commands" / "gone.md").exists()
+
+
 def test_an_outdated_page_is_refused_with_what_to_do(
     scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = importlib.import_module("generated_page")
     monkeypatch.setattr(page, "DOCS", tmp_path)
-    page.settle("commands.md", "old", check=False)
-    page.settle("commands.md", "old", check=True)
-    with pytest.raises(click.ClickException) as caught:
-        page.settle("commands.md", "new", check=True)
-    assert caught.value.message == (
-        "docs/commands.md is out of date. Write it anew with: python docs/generate_commands.py"
-    )
+    for name, script in (("recipes.md", "recipes"), ("commands/cache.md", "commands")):
+        page.settle(name, "old", check=False)
+        page.settle(name, "old", check=True)
+        with pytest.raises(click.ClickException) as caught:
+            page.settle(name, "new", check=True)
+        assert caught.value.message == (
+            f"docs/{name} is out of date. Write it anew with: python docs/generate_{script}.py"
+        )
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -259,6 +293,34 @@ def test_the_readme_marks_the_two_commands_for_ci() -> None:
         assert re.search(rf"^<!-- ci: {mark} -->\n```sh\n.+\n```$", readme(), re.M)
 
 
+def quickstart() -> list[str]:
+    """The lines of the quick start that CI runs: bash takes them out of the page as CI does."""
+    function = re.search(r"^block\(\) \{.*?^\}", CI.read_text(encoding="utf-8"), re.S | re.M)
+    assert function
+    done = subprocess.run(
+        ["bash", "-c", f"{function.group()}\nblock quickstart docs/index.md"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return done.stdout.splitlines()
+
+
+def test_ci_runs_every_line_of_the_quick_start() -> None:
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    install, *others = [block.splitlines() for block in blocks]
+    assert [line for block in others for line in block] == quickstart()
+    assert re.search(rf"^{re.escape(install[0])} && ", readme(), re.M), "CI installs as README says"
+    assert "block quickstart docs/index.md)" in CI.read_text(encoding="utf-8")
+
+
+def test_the_quick_start_shows_every_command_that_a_newcomer_needs() -> None:
+    named = {line.split()[1] for line in quickstart()}
+    assert named == set(COMMANDS) - {"ablate", "cache", "completion"}
+
+
 def test_the_fusion_of_the_readme_is_the_example_that_runs() -> None:
     example = (ROOT / "examples" / "own_fusion.py").read_text(encoding="utf-8")
     assert f"```python\n{example}```\n" in readme()
@@ -267,17 +329,19 @@ def test_the_fusion_of_the_readme_is_the_example_that_runs() -> None:
 @pytest.mark.parametrize("page", [README, ROOT / "plugins" / "README.md"], ids=["main", "plugins"])
 def test_links_of_a_readme_lead_somewhere(page: Path) -> None:
     text = without_blocks(page.read_text(encoding="utf-8"))
-    heads = {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings(text)}
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
-        if link.startswith("#"):
-            assert link[1:] in heads, link
-        elif not link.startswith("http"):
-            assert (page.parent / link).is_file(), link
+        if link.startswith("http"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
 
 
-def headings(text: str) -> list[str]:
-    """The headings of a page."""
-    return re.findall(r"^#+ (.+)$", text, re.M)
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of a page may say."""
+    heads = re.findall(r"^#+ (.+)$", without_blocks(page.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in heads}
 
 
 def test_the_drawing_is_there_and_describes_itself() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,17 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+SAID = {
+    "own_fusion": [r"^epoch 1/1 ", r"^loss     simclr \+ crossmodal, fusion clip$"],
+    "own_grid": [r"^sep_sep, colder, seed 1: mean rank [\d.]+$"],
+    "own_manifest": [r"^epoch 1/1 ", r"^Trained with "],
+    "prediction": [r"^from derm and clinic: \w+ with \d+ %$", r"^from derm: "],
+    "three_modalities": [
+        r"^epoch 1/1 ",
+        r"^photo->infrared: mean rank [\d.]+ of 9$",
+        r"^ultrasound->infrared: mean rank [\d.]+ of 7$",
+    ],
+}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -23,8 +35,13 @@ def test_an_example_runs_and_trains(example: Path, tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert "epoch 1/1" in done.stdout
-    assert len(list(tmp_path.glob("runs/*/model.safetensors"))) == 1
+    assert list(tmp_path.glob("runs/**/model.safetensors"))
+    for line in SAID[example.stem]:
+        assert re.search(line, done.stdout, re.M), done.stdout
+
+
+def test_what_every_example_says_is_known() -> None:
+    assert set(SAID) == {example.stem for example in EXAMPLES}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

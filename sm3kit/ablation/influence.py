@@ -11,6 +11,7 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import OF_STAGE_2, Variant
 from sm3kit.engine.assemble import resolved
+from sm3kit.engine.plugin_origins import files_of
 
 # How to compute or to watch; and what is in a key by its content: data, init and weights.
 NOT_IN_A_KEY = ("recipe", "data", "init", "weights", "workers", "monitor_every", "stage")
@@ -70,8 +71,15 @@ def key_of_training(variant: Variant, listing: str, parent: str = "") -> str:
                 if "weights" in one
             },
             "init": _content(variant.init),
+            **_plugin_files(variant),
         }
     )
+
+
+def _plugin_files(variant: Variant) -> dict[str, object]:
+    """The code of plugins that are single files; installed ones count by their names alone."""
+    contents = [one["content"] for one in files_of(variant)]
+    return {"plugin_files": contents} if contents else {}
 
 
 def _content(path: str) -> str:

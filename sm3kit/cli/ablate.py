@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sm3kit.cli.settings import console, data_option
+from sm3kit.cli import completing
+from sm3kit.cli.settings import console, data_option, output_options, plugin_file_option, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
     flag_value="quick",
     default="",
     metavar="[NAME|FILE]",
+    shell_complete=completing.grids,
     help="quick (also without a name), table1, table5, table6, fig5-mmssl, fig5-mlssl, or your own "
     "YAML file. Left out, the grid in --out.",
 )
@@ -69,9 +71,10 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
     help="Where the script for SLURM is written.",
 )
 @click.option("--out", type=FOLDER, help="The folder; runs/ablation-GRID by itself.")
+@plugin_file_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed before.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@output_options
 @click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
 @click.option("--worker", is_flag=True, hidden=True)
 @click.option("--parent", type=int, hidden=True)
@@ -119,8 +122,9 @@ def _begun(job: Job, given: dict[str, Any], out: Console) -> None:
     if given["retry_failed"] and not given["dry_run"]:
         forget_failures(job.folder, job.standing().stages)
     standing = job.standing()
-    for line in said_plan(job, standing, given["jobs"], verbose=given["dry_run"]):
-        out.print(line, highlight=False, markup=False)
+    if given["dry_run"] or not given["quiet"]:
+        for line in said_plan(job, standing, given["jobs"], verbose=given["dry_run"]):
+            say(out, line)
     if given["dry_run"]:
         if given["as_json"]:
             left = [{"key": one.key, "stage": one.title} for one in standing.left]
@@ -129,23 +133,24 @@ def _begun(job: Job, given: dict[str, Any], out: Console) -> None:
     if given["executor"] == "slurm":
         _submit(job, given, out)
         return
-    with shown(job, given["jobs"], out) as look:
+    with shown(job, given["jobs"], out, given["quiet"]) as look:
         carry_on(job, given["jobs"], given["executor"], look)
-    _finished(job, finish(job), given["as_json"], out)
+    _finished(job, finish(job), given["as_json"], out, given["quiet"])
 
 
-def _finished(job: Job, end: Finished, as_json: bool, out: Console) -> None:
+def _finished(job: Job, end: Finished, as_json: bool, out: Console, quiet: bool) -> None:
     """The table and the failures of a grid that came to its end."""
     from sm3kit.cli.grid_table import show_table
 
     standing = job.standing()
-    show_table(end.table, out)
+    if not quiet:
+        show_table(end.table, out)
     files = [str(file) for file in end.files]
-    out.print(f"written  {', '.join(files)}", highlight=False, markup=False)
+    say(out, f"written  {', '.join(files)}")
     failures = [(cell.row, cell.seed, reason) for cell, reason in standing.failures]
     for row, seed, reason in failures:
         text = f"failed   {row}, seed {seed}: {reason}"
-        out.print(text, style="red", highlight=False, markup=False)
+        say(out, text, style="red")
     if as_json:
         rows = [
             {"row": one.name, "seeds_done": one.seeds[0], "seeds": one.seeds[1], "auc": one.auc}
@@ -155,7 +160,7 @@ def _finished(job: Job, end: Finished, as_json: bool, out: Console) -> None:
         document = {"folder": str(job.folder.path), "rows": rows, "failed": failed, "files": files}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     if failures:
-        out.print("The rest is done. Try again with --retry-failed.", highlight=False)
+        say(out, "The rest is done. Try again with --retry-failed.")
         raise click.exceptions.Exit(1)
 
 
@@ -182,9 +187,9 @@ def _submit(job: Job, given: dict[str, Any], out: Console) -> None:
         f"written  {file}, an array of {given['jobs']} tasks. Look through its resources, then: "
         f"sbatch {file}"
     )
-    out.print(text, highlight=False, markup=False)
+    say(out, text)
     again = f"table    as it grows: sm3kit ablate show {job.folder.path}"
-    out.print(again, highlight=False, markup=False)
+    say(out, again)
     if given["as_json"]:
         click.echo(json.dumps({"folder": str(job.folder.path), "script": str(file)}, indent=2))
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sm3kit.cli.settings import console, parsed_options, plugin_options
+from sm3kit.cli.completing import data_specs
+from sm3kit.cli.settings import (
+    console,
+    output_options,
+    parsed_options,
+    plugin_file_option,
+    plugin_options,
+    say,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,11 +34,12 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("spec")
+@click.argument("spec", shell_complete=data_specs)
 @plugin_options
+@plugin_file_option
 @click.option("--quick", is_flag=True, help="Do not open the images.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def check(spec: str, options: tuple[str, ...], quick: bool, as_json: bool) -> None:
+@output_options
+def check(spec: str, options: tuple[str, ...], quick: bool, quiet: bool, as_json: bool) -> None:
     """Show what a data set holds and what is wrong with it.
 
     SPEC is what you would give to --data. Exit code 1 if there is a problem.
@@ -45,30 +54,34 @@ def check(spec: str, options: tuple[str, ...], quick: bool, as_json: bool) -> No
         import json
 
         click.echo(json.dumps({**dataclasses.asdict(report), "ok": report.ok}, indent=2))
-    else:
-        _show(people, spec, report)
+    _show(people, spec, report, quiet)
     if not report.ok:
         raise click.exceptions.Exit(1)
 
 
-def _show(people: Console, spec: str, report: Report) -> None:
-    people.print(f"{spec}: {sum(report.studies.values())} studies", highlight=False, markup=False)
+def _show(people: Console, spec: str, report: Report, quiet: bool) -> None:
+    if not quiet:
+        _show_content(people, spec, report)
+    for text in report.warnings:
+        say(people, f"warning: {text}", style="yellow")
+    for text in report.problems:
+        say(people, f"problem: {text}", style="red")
+    if report.ok:
+        say(people, "No problem found.")
+
+
+def _show_content(people: Console, spec: str, report: Report) -> None:
+    say(people, f"{spec}: {sum(report.studies.values())} studies")
     for note in report.notes:
-        people.print(f"  {note}", highlight=False, markup=False)
+        say(people, f"  {note}")
     people.print(_table(report))
-    people.print("* the class that results report", highlight=False, markup=False)
+    say(people, "* the class that results report")
     for name, sizes in report.sizes.items():
         smallest, middle, largest = (
             f"{width} x {height}" for height, width in (sizes.smallest, sizes.median, sizes.largest)
         )
         text = f"{name}: {sizes.images} images, {smallest} to {largest} px, median {middle}"
-        people.print(text, highlight=False, markup=False)
-    for text in report.warnings:
-        people.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
-    for text in report.problems:
-        people.print(f"problem: {text}", style="red", highlight=False, markup=False)
-    if report.ok:
-        people.print("No problem found.", highlight=False)
+        say(people, text)
 
 
 def _table(report: Report) -> Table:

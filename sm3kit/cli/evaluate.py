@@ -8,19 +8,29 @@ from typing import Any
 
 import click
 
+from sm3kit.cli import completing
 from sm3kit.cli.settings import (
     console,
     feature_cache,
     image_cache,
     map_option,
+    output_options,
     parsed_map,
     parsed_options,
+    plugin_file_option,
 )
 from sm3kit.core.errors import VariantError
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument(
+    "runs",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN...",
+    shell_complete=completing.runs,
+)
 @click.option(
     "--protocol",
     type=click.Choice(["probe", "finetune", "knn", "match"]),
@@ -43,6 +53,7 @@ from sm3kit.core.errors import VariantError
     "--data",
     multiple=True,
     metavar="SPEC",
+    shell_complete=completing.data_specs,
     help="Other data than the run's: synthetic, derm7pt:DIR, milk10k:DIR, manifest:FILE.csv, or a "
     "plugin's name:argument.",
 )
@@ -70,16 +81,18 @@ from sm3kit.core.errors import VariantError
     help="Set an option of a data set or modality, or of the evaluation "
     "(evaluate.weight_decay=0.01).",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@plugin_file_option
 @click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+@output_options
 def evaluate(
     runs: tuple[Path, ...],
     compare: bool,
     data: tuple[str, ...],
     rename: tuple[str, ...],
     options: tuple[str, ...],
-    as_json: bool,
     no_cache: bool,
+    quiet: bool,
+    as_json: bool,
     **flags: Any,
 ) -> None:
     """Measure what the networks of a run are worth.
@@ -101,7 +114,7 @@ def evaluate(
         wanted = "--compare wants two runs" if compare else "Give one run, or two and --compare"
         raise VariantError(f"{wanted}; there are {len(runs)}: {', '.join(map(str, runs))}.")
     out = console(stderr=as_json)
-    reporter = Reporter(out)
+    reporter = Reporter(out, quiet)
     given = {name: value for name, value in flags.items() if value is not None}
     protocol = given.pop("protocol", None)
     chosen = parsed_options(options)
@@ -115,6 +128,6 @@ def evaluate(
         settings = settings_of(subject.trained.variant, protocol, given, relation=relation)
         tasks.append((subject, settings))
     record = compared(*tasks) if compare else run_evaluation(*tasks[0])
-    (show_comparison if compare else show)(record, out)
+    (show_comparison if compare else show)(record, out, quiet)
     if as_json:
         click.echo(json.dumps(record, indent=2, ensure_ascii=False))

@@ -22,8 +22,11 @@ ORDER = (*TRAINING, *PROTOCOLS)
 
 
 @contextmanager
-def shown(job: Job, jobs: int, out: Console) -> Iterator[Callable[[], None]]:
+def shown(job: Job, jobs: int, out: Console, quiet: bool = False) -> Iterator[Callable[[], None]]:
     """Shows how a grid grows; gives what is to be called now and then meanwhile."""
+    if quiet:
+        yield lambda: None
+        return
     if not out.is_terminal:
         lines = Lines(job, jobs, out)
         yield lines.look

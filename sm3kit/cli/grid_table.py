@@ -1,9 +1,12 @@
-"""The tables of a grid on a terminal, 80 columns wide."""
+"""The tables of a grid on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from sm3kit.cli.columns import show_columns
+from sm3kit.cli.settings import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,30 +19,18 @@ def show_table(table: Table, out: Console) -> None:
     """The main sections, with what they rest on."""
     for section in table.main:
         title, basis, *notes = section.told()
-        out.print(f"\n{table.title}: {title}", style="bold", highlight=False, markup=False)
-        _print(section.shown(), out)
+        say(out, f"\n{table.title}: {title}", style="bold")
+        heads, *rows = section.shown()
+        show_columns(out, heads, rows)
         for line in (basis, *notes):
-            out.print(line, highlight=False, markup=False)
+            say(out, line)
 
 
 def show_differences(rows: Sequence[Difference], out: Console) -> None:
     """What the second of two grids has more than the first."""
     from sm3kit.ablation.differences import shown
 
-    _print(shown(rows), out)
+    heads, *lines = shown(rows)
+    show_columns(out, heads, lines)
     text = "points of AUC, second minus first; 0 inside the interval: no evidence"
-    out.print(text, highlight=False, markup=False)
-
-
-def _print(lines: Sequence[Sequence[str]], out: Console) -> None:
-    """Heads and lines in columns; numbers to the right of names."""
-    from rich.markup import escape
-    from rich.table import Table as Columns
-
-    heads, *rest = lines
-    columns = Columns(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    for number, head in enumerate(heads):
-        columns.add_column(escape(head), justify="right" if number else "left", overflow="fold")
-    for line in rest:
-        columns.add_row(*(escape(cell) for cell in line))
-    out.print(columns)
+    say(out, text)

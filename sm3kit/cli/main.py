@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +18,26 @@ from sm3kit.core.names import suggestion
 COMMANDS = {
     "pretrain": ("sm3kit.cli.pretrain:pretrain", "Pre-train on images without labels."),
     "evaluate": ("sm3kit.cli.evaluate:evaluate", "Measure what the networks of a run are worth."),
+    "predict": ("sm3kit.cli.predict:predict", "Predict the labels of new studies."),
+    "embed": ("sm3kit.cli.embed:embed", "Write the features of studies to a file."),
+    "export": ("sm3kit.cli.export:export", "Write the networks of a run for other programs."),
     "ablate": ("sm3kit.cli.ablate:ablate", "Run a grid of variants and make its tables."),
+    "report": (
+        "sm3kit.cli.report:report",
+        "Write one page of HTML on a run or a grid: tables, figures, and how to repeat it.",
+    ),
     "data": ("sm3kit.cli.data:data", "Check your data, or write synthetic ones."),
-    "plugins": ("sm3kit.cli.plugins:plugins", "List and show plugins."),
+    "plugins": ("sm3kit.cli.plugins:plugins", "List, show, write and check plugins."),
+    "cache": ("sm3kit.cli.cache:cache", "Show or clear what is kept to be quick."),
+    "doctor": (
+        "sm3kit.cli.doctor:doctor",
+        "Look for what is wrong with an installation, and say what to do.",
+    ),
+    "completion": ("sm3kit.cli.completion:completion", "Print what makes a shell complete words."),
 }
+
+
+COMPLETE = "_SM3KIT_COMPLETE"  # Click makes this name from that of the program.
 
 
 class LazyGroup(click.Group):
@@ -32,6 +49,8 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command behind a name, imported now."""
+        if cmd_name not in COMMANDS and ctx.resilient_parsing:
+            return None  # A shell asks what it could complete.
         if cmd_name not in COMMANDS:
             near = suggestion(cmd_name, COMMANDS)
             ctx.fail(f"No command named {cmd_name!r}. {near}Known: {', '.join(COMMANDS)}.")
@@ -81,4 +100,8 @@ def cli(debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of the console script."""
+    if COMPLETE in os.environ:  # A shell asks, and click answers it.
+        from sm3kit.cli.completing import install
+
+        install()
     sys.exit(cli.main(args=arguments, prog_name="sm3kit"))

@@ -1,4 +1,4 @@
-"""`sm3kit plugins list` and `sm3kit plugins show`."""
+"""`sm3kit plugins`: list, show, new and check."""
 
 from __future__ import annotations
 
@@ -8,20 +8,30 @@ from typing import Any
 
 import click
 
+from sm3kit.cli.completing import any_plugin
+from sm3kit.cli.plugin_check import check
+from sm3kit.cli.plugin_new import new
+from sm3kit.cli.settings import plugin_file_option
 from sm3kit.core.errors import BrokenPlugin, SM3Error, UnknownName
+from sm3kit.core.installed import Declaration
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
-from sm3kit.core.registry import REGISTRIES, Declaration, registry
+from sm3kit.core.registry import REGISTRIES, registry
 
 
 @click.group()
 def plugins() -> None:
-    """List and show plugins."""
+    """List, show, write and check plugins."""
+
+
+plugins.add_command(new)
+plugins.add_command(check)
 
 
 @plugins.command("list")
 @click.option("--family", type=click.Choice(list(KINDS)), help="Only this family.")
 @click.option("--load", is_flag=True, help="Import every plugin, to find what only that shows.")
+@plugin_file_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def list_plugins(family: str | None, load: bool, as_json: bool) -> None:
     """List what is installed, by family; broken plugins are marked, with the reason."""
@@ -39,8 +49,9 @@ def list_plugins(family: str | None, load: bool, as_json: bool) -> None:
         click.echo(f"{name}: {KINDS[name].does}")
         for row in rows:
             click.echo(f"  {row['name']:<12} {row['origin']:<20} {row['target']}")
-            if row["broken"]:
-                click.echo(f"  {'':<12} broken: {row['broken']}")
+            for mark in ("broken", "warning"):
+                if row[mark]:
+                    click.echo(f"  {'':<12} {mark}: {row[mark]}")
 
 
 def _listed(family: str, one: Declaration, load: bool) -> dict[str, str]:
@@ -53,14 +64,21 @@ def _listed(family: str, one: Declaration, load: bool) -> dict[str, str]:
         broken = f"the name is also claimed by {', '.join(twin.origin for twin in others)}"
     elif load and not broken:
         try:
-            reg.get(one.name)
+            reg.load(one.name)
         except BrokenPlugin as error:
             broken = str(error)
-    return {"name": one.name, "origin": one.origin, "target": one.target, "broken": broken}
+    return {
+        "name": one.name,
+        "origin": one.origin,
+        "target": one.target,
+        "broken": broken,
+        "warning": one.mismatch,
+    }
 
 
 @plugins.command()
-@click.argument("name")
+@click.argument("name", shell_complete=any_plugin)
+@plugin_file_option
 def show(name: str) -> None:
     """Show what a plugin does, its options with their defaults, its source and its origin.
 
@@ -85,8 +103,10 @@ def _show(family: str, name: str) -> None:
     reg = registry(family)
     declared = reg.declarations(name)[0]
     click.echo(f"{reg.kind.noun} {name}, {declared.origin} ({declared.target})")
+    if declared.mismatch:
+        click.echo(f"warning: {declared.mismatch}")
     try:
-        component = reg.get(name)
+        component = reg.load(name)
     except SM3Error as error:
         click.echo(f"broken: {error}")
         return

@@ -21,6 +21,7 @@ from sm3kit.cli.settings import (
     output_options,
     parsed_map,
     parsed_options,
+    plugin_file_option,
     plugin_options,
 )
 from sm3kit.core.errors import VariantError
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
     "--workers", type=click.IntRange(0), help="Processes that prepare views; chosen by itself."
 )
 @plugin_options
+@plugin_file_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

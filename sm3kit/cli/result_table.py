@@ -1,8 +1,11 @@
-"""Results of an evaluation as tables for a terminal, 80 columns wide."""
+"""Results of an evaluation as tables for a terminal; all columns fit into 80."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from sm3kit.cli.columns import show_columns
+from sm3kit.cli.settings import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -10,118 +13,94 @@ if TYPE_CHECKING:
 LEAKY = "LEAKY: selected on the split that it was measured on."
 SHOWN = ("auc", "sens", "spec", "prec", "auprc", "sens_at_90_spec")
 HEADS = ("AUC", "95 % interval", "sens", "spec", "prec", "AUPRC", "s@90", "n+")
+LEAST = ("s@90", "AUPRC", "prec", "n+")  # What a narrow terminal does without, in this order.
 
 
-def show(record: dict[str, Any], out: Console) -> None:
-    """A result: how it was made, the numbers, and what they rest on."""
-    for note in record["notes"]:
-        _say(out, f"note     {note}")
-    if record["protocol"] == "match":
-        _show_ranks(record, out)
-    else:
-        _show_labels(record, out)
-    _say(out, f"written  {record['file']}")
+def show(record: dict[str, Any], out: Console, quiet: bool = False) -> None:
+    """A result: how it was made, the numbers, and what they rest on; quiet, only where it is."""
+    if not quiet:
+        for note in record["notes"]:
+            say(out, f"note     {note}")
+        (_show_ranks if record["protocol"] == "match" else _show_labels)(record, out)
+    _warn_of_leak(record, out)
+    say(out, f"written  {record['file']}")
 
 
-def show_comparison(record: dict[str, Any], out: Console) -> None:
-    """What the second run has more than the first."""
-    from rich.markup import escape
-    from rich.table import Table
+def show_comparison(record: dict[str, Any], out: Console, quiet: bool = False) -> None:
+    """What the second run has more than the first; quiet, only warnings and the mean."""
+    if not quiet:
+        _show_differences(record, out)
+    for name, (first, second) in _differences(record["differs"]).items():
+        say(out, f"warning  {name} differs: {first} and {second}", style="yellow")
+    _warn_of_leak(record, out)
+    if quiet:
+        mean = record["mean"]
+        ends = _interval(mean["ci95"], signed=True)
+        say(out, f"mean     {_signed(mean['auc'])} points of AUC, 95 % interval {ends}")
 
+
+def _warn_of_leak(record: dict[str, Any], out: Console) -> None:
+    if record.get("leaky"):  # A matching chooses nothing.
+        say(out, f"warning  {LEAKY}", style="yellow")
+
+
+def _show_differences(record: dict[str, Any], out: Console) -> None:
     one, other = record["means"]
-    _say(out, f"first    {record['runs'][0]}, mean AUC {_percent(one)}")
-    _say(out, f"second   {record['runs'][1]}, mean AUC {_percent(other)}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("label", overflow="fold")
-    for head in ("AUC", "95 % interval", "above 0"):
-        table.add_column(head, justify="right")
+    say(out, f"first    {record['runs'][0]}, mean AUC {_percent(one)}")
+    say(out, f"second   {record['runs'][1]}, mean AUC {_percent(other)}")
+    rows = []
     for name, row in {**record["labels"], "mean": record["mean"]}.items():
         above = row["above_zero"]["auc"]
-        table.add_row(
-            escape(name),
-            _signed(row["auc"]),
-            _interval(row["ci95"], signed=True),
-            "-" if above is None else f"{100 * above:.0f} %",
-        )
-    out.print(table)
-    _say(out, "points of AUC, second minus first; 0 inside the interval: no evidence")
-    for name, (first, second) in _differences(record["differs"]).items():
-        out.print(
-            f"warning  {name} differs: {first} and {second}",
-            style="yellow",
-            highlight=False,
-            markup=False,
-        )
+        share = "-" if above is None else f"{100 * above:.0f} %"
+        rows.append([name, _signed(row["auc"]), _interval(row["ci95"], signed=True), share])
+    show_columns(out, ("label", "AUC", "95 % interval", "above 0"), rows)
+    say(out, "points of AUC, second minus first; 0 inside the interval: no evidence")
     _say_basis(out, record)
-    if record["leaky"]:
-        out.print(f"warning  {LEAKY}", style="yellow", highlight=False)
 
 
 def _show_labels(record: dict[str, Any], out: Console) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    _say(out, f"{record['protocol']:8} {_learned(record)}")
-    _say(out, f"select   {_selection(record)}")
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    table.add_column("label", overflow="fold")
-    for head in HEADS:
-        table.add_column(head, justify="right", no_wrap=True)
+    say(out, f"{record['protocol']:8} {_learned(record)}")
+    say(out, f"select   {_selection(record)}")
+    rows = []
     for name, row in record["labels"].items():
         support = row["support"]
         count = f"{support['positives']}/{support['known']}"
-        table.add_row(escape(f"{name} {row['reported']}"), *_cells(row), count)
+        rows.append([f"{name} {row['reported']}", *_cells(row), count])
     mean = record["mean"]
-    table.add_section()
-    table.add_row("mean", *_cells(mean), f"{mean['labels']} labels", style="bold")
+    rows.append(["mean", *_cells(mean), f"{mean['labels']} labels"])
     spread = [_percent(mean["stds"][metric]) for metric in SHOWN]
-    table.add_row("STD of labels", spread[0], "", *spread[1:], "")
-    out.print(table)
-    _say(out, "in %; s@90: sensitivity at 90 % specificity; n+: positive of known studies")
+    rows.append(["STD of labels", spread[0], "", *spread[1:], ""])
+    show_columns(out, ("label", *HEADS), rows, least=LEAST, bold=[len(rows) - 2])
+    say(out, "in %; s@90: sensitivity at 90 % specificity; n+: positive of known studies")
     _say_basis(out, record)
     _show_published(record, out)
-    if record["leaky"]:
-        out.print(f"warning  {LEAKY}", style="yellow", highlight=False)
 
 
 def _show_ranks(record: dict[str, Any], out: Console) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("space")
-    table.add_column("direction")
-    for head in ("mean rank", "chance", "median", "acc@1", "acc@5", "pairs"):
-        table.add_column(head, justify="right")
+    rows = []
     parts = {"": record, "no duplicates": record.get("without_duplicates", {"space": {}})}
     for mark, part in parts.items():
         for space, directions in part["space"].items():
             for direction, row in directions.items():
-                table.add_row(
-                    f"{space} {mark}".strip(),
-                    direction,
-                    f"{row['mean_rank']:.1f}",
-                    f"{row['chance']:.1f}",
-                    f"{row['median_rank']:.1f}",
-                    _percent(row["acc@1"]),
-                    _percent(row["acc@5"]),
-                    str(row["n"]),
-                )
-    out.print(table)
+                numbers = [f"{row[name]:.1f}" for name in ("mean_rank", "chance", "median_rank")]
+                shares = [_percent(row[name]) for name in ("acc@1", "acc@5")]
+                name = f"{space} {mark}".strip()
+                rows.append([name, direction, *numbers, *shares, str(row["n"])])
+    heads = ("space", "direction", "mean rank", "chance", "median", "acc@1", "acc@5", "pairs")
+    show_columns(out, heads, rows, left=2, least=("median", "acc@5"))
     if "without_duplicates" in record:
         left_out = record["without_duplicates"]["left_out"]
-        _say(out, f"no duplicates: {left_out} studies that share an image file are left out")
+        say(out, f"no duplicates: {left_out} studies that share an image file are left out")
     _show_published(record, out)
     seen = record["split"] in record["of"]["splits"] and not record["transfer"]
-    _say(
-        out, f"split {record['split']}{', seen in pre-training' if seen else ''}, 1 seed, acc in %"
-    )
+    say(out, f"split {record['split']}{', seen in pre-training' if seen else ''}, 1 seed, acc in %")
 
 
 def _show_published(record: dict[str, Any], out: Console) -> None:
     row = record.get("published")
     if row:
         metric = "mean AUC" if "auc" in row else "mean rank"
-        _say(
+        say(
             out,
             f"paper    {metric} {row['mark']} (table {row['table']}, row {row['row']}; {row['how']})",
         )
@@ -169,8 +148,8 @@ def _say_basis(out: Console, record: dict[str, Any]) -> None:
     if "runs" in record:  # Two runs, of one seed each.
         seeds = ", ".join(map(str, record["seeds"]))
         lines = [f"1 seed each ({seeds})", f"{studies}, {intervals}"]
-    _say(out, f"basis    select {record['select']}, split {record['split']}, {lines[0]}")
-    _say(out, f"         {lines[1]}")
+    say(out, f"basis    select {record['select']}, split {record['split']}, {lines[0]}")
+    say(out, f"         {lines[1]}")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -191,7 +170,3 @@ def _interval(ends: list[float | None], *, signed: bool = False) -> str:
         return "-"
     shown = [_signed(end) if signed else _percent(end) for end in ends]
     return f"{shown[0]} to {shown[1]}"
-
-
-def _say(out: Console, text: str) -> None:
-    out.print(text, highlight=False, markup=False)

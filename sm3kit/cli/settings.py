@@ -61,6 +61,27 @@ def plugin_options(command: F) -> F:
     )(command)
 
 
+def plugin_file_option(command: F) -> F:
+    """--plugin FILE.py, which may be given several times."""
+    return click.option(
+        "--plugin",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE.py",
+        expose_value=False,
+        callback=_name_plugin_files,
+        help="Know the plugins of this file as well: classes with @register of sm3kit.api.",
+    )(command)
+
+
+def _name_plugin_files(ctx: click.Context, option: click.Parameter, files: Sequence[Path]) -> None:
+    """Names the files to this process and its children, until the command ends."""
+    from sm3kit.core.registry import named
+
+    if files and not ctx.resilient_parsing:
+        ctx.with_resource(named(files))
+
+
 def output_options(command: F) -> F:
     """--quiet, and --json, which puts everything for people on stderr."""
     as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")

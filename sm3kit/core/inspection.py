@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import pkgutil
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from sm3kit.core.registry import Declaration
+from sm3kit.core.installed import Declaration
+from sm3kit.core.projects import pip_line
 
 
 def why_broken(declaration: Declaration) -> str:
@@ -77,7 +79,7 @@ def _fault(tree: ast.Module, module: str, attribute: str) -> str:
         if isinstance(node, ast.Import | ast.ImportFrom):
             missing = _missing_library(node)
             if missing:
-                return f"{module} needs {missing!r}, which is not installed"
+                return f"{module} needs {missing!r}, which is not installed: {pip_line(missing)}"
         defined |= _names(node)
     if attribute in defined or "*" in defined or "__getattr__" in defined:
         return ""
@@ -90,9 +92,15 @@ def _missing_library(node: ast.Import | ast.ImportFrom) -> str:
     else:
         roots = [alias.name.partition(".")[0] for alias in node.names]
     for root in roots:
-        if root not in sys.modules and _locate(root, None) is None:
+        if root not in sys.modules and not _is_there(root, tuple(sys.path)):
             return root
     return ""
+
+
+@functools.cache
+def _is_there(root: str, path: tuple[str, ...]) -> bool:
+    """Whether a library can be found; most plugins ask for the same few."""
+    return _locate(root, None) is not None
 
 
 def _names(node: ast.AST) -> set[str]:

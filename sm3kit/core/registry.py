@@ -3,61 +3,22 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
 from typing import Any, TypeVar
 
+from sm3kit.core import plugin_files
 from sm3kit.core.errors import BrokenPlugin, NameClash, UnknownName
+from sm3kit.core.installed import Declaration, installed
 from sm3kit.core.kinds import KINDS, Kind
 from sm3kit.core.names import unknown
+from sm3kit.core.projects import missing_library, pip_line
 
 T = TypeVar("T", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """One line of a distribution's entry points: a name, where it leads, and who says so."""
-
-    name: str
-    target: str
-    distribution: str
-    version: str
-
-    @property
-    def origin(self) -> str:
-        """The distribution and its version, as people write it."""
-        return f"{self.distribution} {self.version}".strip()
-
-
-@functools.cache
-def _installed() -> dict[str, list[Declaration]]:
-    """Every declaration of every family, from one pass over the installed distributions."""
-    found: dict[str, list[Declaration]] = {kind.group: [] for kind in KINDS.values()}
-    seen: set[str] = set()
-    for distribution in metadata.distributions():
-        text = distribution.read_text("entry_points.txt")
-        if text is None or "sm3kit." not in text:
-            continue
-        # A folder on sys.path can show one distribution twice; the first hides the others.
-        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
-        if name in seen:
-            continue
-        seen.add(name)
-        for entry in _entries(distribution):
-            if entry.group in found:
-                found[entry.group].append(
-                    Declaration(entry.name, entry.value, name, distribution.version)
-                )
-    return found
-
-
-def _entries(distribution: metadata.Distribution) -> list[metadata.EntryPoint]:
-    try:
-        return list(distribution.entry_points)
-    except TypeError:  # A line without "=": no installer writes it, and it hides nobody else's.
-        return []
 
 
 class Registry:
@@ -66,13 +27,31 @@ class Registry:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self._registered: dict[str, Any] = {}
+        self._file_of: dict[str, Path] = {}
 
     def declarations(self, name: str | None = None) -> list[Declaration]:
-        """All declarations, sorted by name, or those of one name."""
-        declared = list(_installed()[self.kind.group])
+        """All declarations, sorted by name, or those of one name.
+
+        Raises:
+            BrokenPlugin: a file that `--plugin` named cannot be imported.
+        """
+        found = self._found(name)
+        if found and name is not None:
+            return found
+        _import_files()
+        return self._found(name)
+
+    def _found(self, name: str | None) -> list[Declaration]:
+        declared = list(installed()[self.kind.group])
         for registered, component in self._registered.items():
             target = f"{component.__module__}:{component.__qualname__}"
-            declared.append(Declaration(registered, target, "this session", ""))
+            file = self._file_of.get(registered)
+            if file is None:
+                one = Declaration(registered, target, "this session", "")
+            else:
+                api = plugin_files.api_of(file)
+                one = Declaration(registered, target, file.name, "", api, str(file))
+            declared.append(one)
         declared.sort(key=lambda one: (one.name, one.distribution))
         return declared if name is None else [one for one in declared if one.name == name]
 
@@ -81,13 +60,23 @@ class Registry:
         return sorted({one.name for one in self.declarations()})
 
     def get(self, name: str) -> Any:
-        """The component behind a name, imported now if it was not before.
+        """The component behind a name, to be used; imported now if it was not before.
+
+        A component that was written for another version of the plugin API is warned of, once.
 
         Raises:
             UnknownName: nothing has this name; near names are offered.
             NameClash: two distributions claim the name.
             BrokenPlugin: its import fails; the reason is in the message.
         """
+        component = self.load(name)
+        mismatch = self.declarations(name)[0].mismatch
+        if mismatch:
+            _warn_once(mismatch)
+        return component
+
+    def load(self, name: str) -> Any:
+        """The component behind a name, to be looked at: as `get`, without a warning."""
         declared = self.declarations(name)
         if not declared:
             raise UnknownName(unknown(self.kind.noun, name, self.names()))
@@ -103,9 +92,13 @@ class Registry:
         try:
             return metadata.EntryPoint(one.name, one.target, self.kind.group).load()
         except Exception as error:
+            library = missing_library(error, one.target.partition(":")[0])
+            remedy = f"Repair or uninstall {one.distribution}."
+            if library:
+                remedy = f"Install what it needs: {pip_line(library)}"
             raise BrokenPlugin(
                 f"The {self.kind.noun} {name!r} of {one.origin} cannot be imported from "
-                f"{one.target}: {type(error).__name__}: {error}. Repair or uninstall {one.distribution}."
+                f"{one.target}: {type(error).__name__}: {error}. {remedy}"
             ) from error
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -123,6 +116,9 @@ class Registry:
                     f"({taken[0].target}). Choose another name."
                 )
             self._registered[name] = component
+            file = _importing[-1] if _importing else plugin_files.file_of(component.__module__)
+            if file is not None:
+                self._file_of[name] = file
             return component
 
         return keep
@@ -130,9 +126,16 @@ class Registry:
     def unregister(self, name: str) -> None:
         """Forgets a component that `register` added."""
         self._registered.pop(name, None)
+        self._file_of.pop(name, None)
+
+    def names_from(self, file: Path) -> list[str]:
+        """What a single file has registered, sorted."""
+        return sorted(name for name, owner in self._file_of.items() if owner == file)
 
 
 REGISTRIES: dict[str, Registry] = {family: Registry(kind) for family, kind in KINDS.items()}
+_imported: set[Path] = set()
+_importing: list[Path] = []
 
 
 def registry(family: str) -> Registry:
@@ -144,3 +147,61 @@ def registry(family: str) -> Registry:
     if family not in REGISTRIES:
         raise UnknownName(unknown("plugin family", family, REGISTRIES))
     return REGISTRIES[family]
+
+
+def registered_from(file: Path) -> list[tuple[str, str]]:
+    """What a single file has registered: (family, name)."""
+    return [(family, name) for family, one in REGISTRIES.items() for name in one.names_from(file)]
+
+
+def forget_file(file: Path) -> None:
+    """Forgets a single file and all that it registered."""
+    for family, name in registered_from(file):
+        REGISTRIES[family].unregister(name)
+    plugin_files.forget_module(file)
+    _imported.discard(file)
+
+
+@contextmanager
+def named(files: Sequence[Path]) -> Iterator[None]:
+    """Single files with plugins are known, also to processes that are started, within a block."""
+    before = os.environ.get(plugin_files.VARIABLE)
+    new = [file for file in files if file.resolve() not in plugin_files.named_files()]
+    plugin_files.name_files(files)
+    try:
+        yield
+    finally:
+        for file in new:
+            forget_file(file.resolve())
+        if before is None:
+            del os.environ[plugin_files.VARIABLE]
+        else:
+            os.environ[plugin_files.VARIABLE] = before
+
+
+def _import_files() -> None:
+    for file in plugin_files.named_files():
+        if file in _imported:
+            continue
+        # Noted first: what registers in it asks for the known names again.
+        _imported.add(file)
+        if plugin_files.file_of(file.stem) == file:
+            continue  # Objects of it came pickled, and it is being imported for their sake.
+        _importing.append(file)
+        try:
+            plugin_files.import_file(file)
+            if not registered_from(file):
+                raise BrokenPlugin(
+                    f"The plugin file {file} registers nothing. Put @register(family, name) of "
+                    "sm3kit.api before its class."
+                )
+        except BrokenPlugin:
+            forget_file(file)
+            raise
+        finally:
+            _importing.pop()
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    logging.getLogger("sm3kit").warning("warning: %s", text)

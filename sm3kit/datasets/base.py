@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sm3kit.core.paths import file_and_part
+
 SPLITS = ("train", "val", "test")
 UNKNOWN = -1
 
@@ -92,6 +94,9 @@ def as_paths(images: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def file_names(paths: Sequence[str]) -> str | list[str]:
-    """The names of the files of one modality of a study, without their folders."""
-    names = [Path(path).name for path in paths]
+    """The names of the files of one modality of a study, and their parts, without folders."""
+    names = []
+    for path in paths:
+        file, part = file_and_part(path)
+        names.append(f"{Path(file).name}#{part}" if part else Path(file).name)
     return names[0] if len(names) == 1 else names

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from sm3kit.core.variant import Variant
 from sm3kit.engine.assemble import provider_and_model
 from sm3kit.engine.batches import EVALUATION, Batch, Collate, StudyViews, one_thread_each
+from sm3kit.engine.cases import Case
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.feature_cache import FeatureCache, Rows
 from sm3kit.engine.progress import Reporter
@@ -173,13 +174,7 @@ class Encoder:
         """A hash of all that the features of a modality depend on, beside the draw of a view."""
         if name not in self._weights:
             self._weights[name] = self.extractor.fingerprint(name)
-        images = [
-            f"{' '.join(shown.cache.digest(path) for path in case.images[name])} "
-            f"{shown.pool.readers[case.source][name].reading}"
-            if name in case.images
-            else ""
-            for case in shown.cases
-        ]
+        images = [_images(shown, case, name) for case in shown.cases]
         provider = provider_and_model(self.variant, name)[0]
         backbone = self.variant.of(name, "backbone")
         network = [backbone, sorted(self.variant.options.get(provider, {}).items())]
@@ -187,6 +182,15 @@ class Encoder:
         if name in shown.pool.modalities:
             looks = described(shown.pool, self.variant, name, changes)
         return _hash([FORMAT, self._weights[name], network, self.precision, looks, images])
+
+
+def _images(shown: StudyViews, case: Case, name: str) -> str:
+    """The content of the images of a study, and how they are read."""
+    if name not in case.images:
+        return ""
+    reader = shown.pool.readers[case.source][name]
+    digests = [shown.cache.digest(path, reader) for path in case.images[name]]
+    return f"{' '.join(digests)} {reader.reading}"
 
 
 def _drawn(shown: StudyViews, name: str, view: int) -> list[Any]:

@@ -31,7 +31,8 @@ LISTED = 5
 # the depth of both together (SystemError: AST constructor recursion depth mismatch).
 _HEADER = Lock()
 
-State = tuple[int, int]  # Size and time of change of an image file, or of a folder's files.
+# Size and time of change of each file of an image; of a folder the sum and the latest.
+State = tuple[tuple[int, int], ...]
 BLOCK = 1 << 20  # Bytes that are hashed at a time: a volume need not fit into memory.
 
 
@@ -65,7 +66,7 @@ class ImageCache:
         self.root = root
         self.limit = chosen_limit() if limit is None else limit
         self._folder = None if root is None else BoundedFolder(root, self.limit)
-        self._digests: dict[str, tuple[State, str]] = {}
+        self._digests: dict[str, tuple[tuple[int, int], str]] = {}
         self._entries: dict[tuple[str, str], _Entry] = {}
 
     def get(self, path: str, modality: Modality) -> Image:
@@ -76,18 +77,18 @@ class ImageCache:
         """
         image = self._kept(path, modality)
         if image is None:
-            state = _state(path)
+            state = _state(path, modality)
             image = modality.read(path)
             # A full disk stops `fill`. A training on its way goes on without the copy.
             with contextlib.suppress(SM3Error):
                 self._keep(path, state, modality, image)
         return image
 
-    def digest(self, path: str) -> str:
-        """A hash of the content of an image file; of names, sizes and times in a folder."""
-        state = _state(path)
+    def digest(self, path: str, modality: Modality) -> str:
+        """A hash of the content of an image's files; of names, sizes and times in a folder."""
+        state = _state(path, modality)
         part = file_and_part(path)[1]
-        content = "" if state is None else self._content(path, state) or ""
+        content = "" if state is None else self._content(path, modality, state) or ""
         return f"{content}#{part}" if part else content
 
     def fill(
@@ -129,7 +130,7 @@ class ImageCache:
         image = self._kept(path, modality)
         if image is not None:
             return 0, image.nbytes
-        state = _state(path)
+        state = _state(path, modality)
         try:
             image = modality.read(path)
         except DataError as error:
@@ -138,8 +139,7 @@ class ImageCache:
         return 1, image.nbytes
 
     def _kept(self, path: str, modality: Modality) -> Image | None:
-        state = _state(path)
-        if self.root is None or state is None:
+        if self.root is None or (state := _state(path, modality)) is None:
             return None
         entry = self._entries.get((path, modality.reading))
         if entry is None or entry.state != state:
@@ -154,7 +154,7 @@ class ImageCache:
         if self._folder is None or state is None or image.nbytes > self.limit:
             return
         file = self._file(path, state, modality)
-        if file is None or _state(path) != state:
+        if file is None or _state(path, modality) != state:
             return  # It changed while it was decoded.
         self._folder.take(image.nbytes)
         try:
@@ -166,7 +166,7 @@ class ImageCache:
         self._entries[path, modality.reading] = entry
 
     def _file(self, path: str, state: State, modality: Modality) -> Path | None:
-        content = self._content(path, state)
+        content = self._content(path, modality, state)
         if content is None:
             return None  # `modality.read` says why.
         part = file_and_part(path)[1]
@@ -175,16 +175,18 @@ class ImageCache:
         assert self.root is not None
         return self.root / key[:2] / f"{key[2:]}.npy"
 
-    def _content(self, path: str, state: State) -> str | None:
-        name = file_and_part(path)[0]
-        known = self._digests.get(name)
-        if known is None or known[0] != state:
-            try:
-                known = state, _digest(Path(name))
-            except OSError:
-                return None
-            self._digests[name] = known
-        return known[1]
+    def _content(self, path: str, modality: Modality, state: State) -> str | None:
+        digests = []
+        for name, one in zip(modality.files(path), state, strict=True):
+            known = self._digests.get(name)
+            if known is None or known[0] != one:
+                try:
+                    known = one, _digest(Path(name))
+                except OSError:
+                    return None
+                self._digests[name] = known
+            digests.append(known[1])
+        return " ".join(digests)
 
     def _remedy(self) -> str:
         return (
@@ -218,20 +220,21 @@ class _Entry(NamedTuple):
         return to_chw(pixels)
 
 
-def _state(path: str) -> State | None:
+def _state(path: str, modality: Modality) -> State | None:
     """None for what has no content to hash, such as a missing file."""
-    name = file_and_part(path)[0] if "#" in path else path
     try:
-        one = os.stat(name)  # noqa: PTH116  a str, and called for every view
-        if stat.S_ISREG(one.st_mode):
-            return one.st_size, one.st_mtime_ns
-        if stat.S_ISDIR(one.st_mode):
-            inside = [file.stat() for file in _files(Path(name))]
-            times = [file.st_mtime_ns for file in inside]
-            return sum(file.st_size for file in inside), max([one.st_mtime_ns, *times])
+        return tuple(_size_and_time(name) for name in modality.files(path))
     except OSError:
-        pass
-    return None
+        return None
+
+
+def _size_and_time(name: str) -> tuple[int, int]:
+    one = os.stat(name)  # noqa: PTH116  a str, and called for every view
+    if not stat.S_ISDIR(one.st_mode):
+        return one.st_size, one.st_mtime_ns
+    inside = [file.stat() for file in _files(Path(name))]
+    times = [file.st_mtime_ns for file in inside]
+    return sum(file.st_size for file in inside), max([one.st_mtime_ns, *times])
 
 
 def _files(folder: Path) -> list[Path]:

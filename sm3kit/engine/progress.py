@@ -9,28 +9,42 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sm3kit.core.folding import folded
 from sm3kit.engine.monitoring import shown_rank
 from sm3kit.engine.stage import Row, Stage
 
 
 class Reporter:
-    """Says things to a person; a context around everything that takes long."""
+    """Says things to a person; a context around everything that takes long.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: where it is said.
+        quiet: only warnings are said.
+    """
+
+    def __init__(self, console: Console, quiet: bool = False) -> None:
         self.console = console
+        self.quiet = quiet
         self.bar: Progress | None = None
 
     def say(self, text: str) -> None:
         """A line of plain text."""
-        (self.bar.console if self.bar else self.console).print(text, highlight=False, markup=False)
+        if self.quiet:
+            return
+        self._print(text)
 
     def warn(self, text: str) -> None:
         """A line that stands out."""
+        self._print(f"warning: {text}", style="yellow")
+
+    def _print(self, text: str, style: str | None = None) -> None:
         target = self.bar.console if self.bar else self.console
-        target.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
+        if target.is_terminal:
+            text = folded(text, target.width)
+        target.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
     def __enter__(self) -> Reporter:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.quiet:
             self.bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),

@@ -9,6 +9,7 @@ from typing import Any
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import OF_STAGE_2, Variant
 from sm3kit.engine.assemble import resolved
+from sm3kit.engine.plugin_origins import check_recorded
 from sm3kit.engine.run import Run
 
 
@@ -23,7 +24,9 @@ def resumable(run: Run, asked: Mapping[str, Any], alone: Variant) -> Variant:
     Raises:
         VariantError: the command line asks for another variant than the run's.
     """
-    stored = resolved(run.read_variant()[0])
+    kept_variant = run.read_variant()[0]
+    check_recorded(run.plugin_files(), str(run.folder))
+    stored = resolved(kept_variant)
     wanted = stored.changed({k: v for k, v in asked.items() if k != "options"}, "command line")
     if asked.get("options"):
         wanted = wanted.changed({"options": asked["options"]}, "command line")

@@ -16,6 +16,7 @@ from sm3kit import __version__
 from sm3kit.core.errors import CheckpointError, VariantError
 from sm3kit.core.files import whole_file
 from sm3kit.core.variant import Variant
+from sm3kit.engine.plugin_origins import files_of
 
 REMEDY = "Free some space, then go on with --resume, or choose another folder with --out."
 
@@ -64,8 +65,11 @@ class Run:
                 keeps what the record says of it.
         """
         init = init or self._started_from()
-        facts = {"data_hash": data_hash, "machine": dict(machine), "versions": versions()}
+        facts: dict[str, Any] = {"data_hash": data_hash}
+        facts |= {"machine": dict(machine), "versions": versions()}
         facts |= {"started_from": dict(init)} if init else {}
+        files = files_of(variant)
+        facts |= {"plugin_files": files} if files else {}
         record = {**variant.as_dict(), **facts}
         with whole_file(self.variant_file, REMEDY) as part:
             part.write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True), "utf-8")
@@ -84,9 +88,15 @@ class Run:
             record.pop("machine")
             record.pop("versions")
             record.pop("started_from", None)
+            record.pop("plugin_files", None)
             return Variant().changed(record, str(self.variant_file)), data_hash
         except (yaml.YAMLError, KeyError, AttributeError, VariantError) as error:
             raise CheckpointError(f"{self.variant_file} is no record of a run: {error}") from error
+
+    def plugin_files(self) -> list[dict[str, Any]]:
+        """The single files that plugins came from when the run was trained; see `files_of`."""
+        record = yaml.safe_load(self.variant_file.read_text("utf-8")) if self.exists else {}
+        return list(record.get("plugin_files", []))
 
     def _started_from(self) -> dict[str, Any]:
         record = yaml.safe_load(self.variant_file.read_text("utf-8")) if self.exists else {}

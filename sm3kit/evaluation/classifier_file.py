@@ -133,7 +133,8 @@ def read_classifier(path: Path) -> ClassifierFile:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"The classifier {path} cannot be used: {reason}. Make it anew with sm3kit evaluate."
+            f"The classifier {path} cannot be used: {reason}. Make it anew: sm3kit evaluate "
+            f"{path.parent.parent}"
         ) from error
 
 
@@ -149,8 +150,8 @@ def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
     }
     labels = tuple(LabelSpec(name, tuple(c), reported) for name, c, reported in facts["labels"])
     places = None if facts["places"] is None else tuple(facts["places"])
-    plain = ("protocol", "split", "select", "leaky", "transfer", "scope", "seed", "chosen")
-    plain += ("precision", "model")
+    plain = ["protocol", "split", "select", "leaky", "transfer", "scope", "seed", "chosen"]
+    plain += ["precision", "model"]
     return ClassifierFile(
         path=path,
         data=tuple(facts["data"]),

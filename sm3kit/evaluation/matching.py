@@ -41,7 +41,11 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
             "width. Choose another --split."
         )
     answer: dict[str, Any] = {"space": found}
-    keys = [[subject.images.digest(path) for path in case.shown().values()] for case in cases]
+    readers = subject.pool.readers
+    keys = [
+        [subject.images.digest(path, readers[case.source][n]) for n, path in case.shown().items()]
+        for case in cases
+    ]
     first = first_of_each(keys)
     if len(first) < len(cases):
         answer["without_duplicates"] = {

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from sm3kit.engine.cases import Case
+from sm3kit.engine.pool import Pool
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores, Predictions
 
@@ -22,17 +23,21 @@ def predictions_of(
         cases: N.
         scores: class probabilities [(N, C)] * K.
     """
-    pooled = len(subject.pool.sources) > 1
     labels = {}
     for number, (label, rows) in enumerate(zip(subject.pool.labels, scores, strict=True)):
         truth = np.array([case.labels[number] for case in cases])
         labels[label.name] = LabelScores(label.classes, label.reported, rows.numpy(), truth)
-    ids = [_id(subject, case) if pooled else case.study.id for case in cases]
+    ids = [case_id(subject.pool, case) for case in cases]
     return Predictions(labels, np.array(ids), np.array([str(case.group) for case in cases]))
 
 
-def _id(subject: Subject, case: Case) -> str:
-    """Two data sets of a pool may use one id; the second manifest is manifest2, as for labels."""
-    names = [source.spec.partition(":")[0] for source in subject.pool.sources]
+def case_id(pool: Pool, case: Case) -> str:
+    """The id of a study, which names its data set where a pool has several.
+
+    Two data sets may use one id; the second manifest is manifest2, as for labels.
+    """
+    if len(pool.sources) == 1:
+        return case.study.id
+    names = [source.spec.partition(":")[0] for source in pool.sources]
     before = names[: case.source].count(names[case.source])
     return f"{names[case.source]}{before + 1 if before else ''}/{case.study.id}"

@@ -21,8 +21,10 @@ from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.engine.hardware import chosen_workers, resolved_precision
 from sm3kit.engine.image_cache import ImageCache
+from sm3kit.engine.plugin_origins import check_recorded
 from sm3kit.engine.pool import Pool, open_pool
 from sm3kit.engine.progress import Reporter
+from sm3kit.engine.run import Run
 from sm3kit.engine.trained import Trained, load_part, read_trained
 from sm3kit.evaluation.label_embedding import LabelEmbedding, label_embedding
 from sm3kit.modalities.base import Modality
@@ -116,6 +118,7 @@ def open_subject(
         SM3Error: no run, other networks, or data that cannot be opened.
     """
     trained = read_trained(folder)
+    changed_files = check_recorded(Run(folder).plugin_files(), str(folder))
     changes: dict[str, Any] = {"options": options or {}}
     if data:
         changes |= {"data": list(data)}
@@ -142,7 +145,7 @@ def open_subject(
         resolved_precision(variant.precision, extractor),
         chosen_workers(variant.workers, count),
     )
-    notes += _notes(trained, pool, transferred)
+    notes += changed_files + _notes(trained, pool, transferred)
     return Subject(
         trained,
         variant,

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from sm3kit.core.paths import file_and_part
+
 Image = npt.NDArray[Any]
 
 
@@ -47,6 +49,10 @@ class Modality:
     def example(cls, folder: Path) -> str:
         """Writes a small example into a folder and gives its path; the laws are tried on it."""
         raise NotImplementedError
+
+    def files(self, path: str) -> Sequence[str]:
+        """The files and folders that the image of a path is made of; the caches watch them all."""
+        return (file_and_part(path)[0],)
 
     def read(self, path: str) -> Image:
         """The image of a file, (C, H, W), uint8 or float32.

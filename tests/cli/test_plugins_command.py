@@ -21,7 +21,10 @@ BROKEN = {
     "gone": ("nowhere:Mean", "there is no module 'nowhere'"),
     "empty": ("sonokit.empty:Mean", "sonokit.empty has no 'Mean'"),
     "torn": ("sonokit.torn:Mean", "torn.py: '(' was never closed (torn.py, line 1)"),
-    "poor": ("sonokit.poor:Mean", "sonokit.poor needs 'qqq', which is not installed"),
+    "poor": (
+        "sonokit.poor:Mean",
+        "sonokit.poor needs 'qqq', which is not installed: pip install qqq",
+    ),
 }
 FILES = {
     "sonokit/__init__.py": "",
@@ -76,7 +79,7 @@ def test_the_list_has_every_family_and_plugin():
 def test_the_list_as_json():
     found = listed()
     assert [(family, one["name"]) for family, rows in found.items() for one in rows] == PLUGINS
-    assert set(found["fusions"][0]) == {"name", "origin", "target", "broken"}
+    assert set(found["fusions"][0]) == {"name", "origin", "target", "broken", "warning"}
 
 
 def test_one_family():
@@ -96,6 +99,18 @@ def test_broken_plugins_are_listed_with_the_reason(broken):
         assert first.split() == ["sonokit", "1.0", target]
         assert second.strip() == f"broken: {reason}"
     assert not [name for name in sys.modules if name.startswith("sonokit")]
+
+
+def test_a_plugin_for_another_api_is_marked(fake_distribution):
+    fake_distribution("sonokit", {"fusions": {"fine": "sonokit.fine:Mean"}}, FILES, api=9)
+    said = (
+        "sonokit was written for version 9 of the plugin API, and this sm3kit has version 1: it "
+        "may not work. Upgrade sm3kit."
+    )
+    assert {one["name"]: one["warning"] for one in listed()["fusions"]}["fine"] == said
+    assert f"warning: {said}" in sm3kit("plugins", "list", "--family", "fusions").output
+    assert f"warning: {said}" in sm3kit("plugins", "show", "fine").output
+    assert {one["warning"] for one in listed("--family", "relations")["relations"]} == {""}
 
 
 def test_loading_finds_what_reading_does_not(broken):
@@ -121,7 +136,7 @@ def test_show_says_why_a_plugin_is_broken(broken):
     assert result.output.splitlines() == [
         "fusion poor, sonokit 1.0 (sonokit.poor:Mean)",
         "broken: The fusion 'poor' of sonokit 1.0 cannot be imported from sonokit.poor:Mean: "
-        "ModuleNotFoundError: No module named 'qqq'. Repair or uninstall sonokit.",
+        "ModuleNotFoundError: No module named 'qqq'. Install what it needs: pip install qqq",
     ]
 
 

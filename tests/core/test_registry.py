@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from sm3kit.core import registry as registry_module
+from sm3kit.core.api_version import API_VERSION, api_mismatch
 from sm3kit.core.errors import BrokenPlugin, NameClash, UnknownName
 from sm3kit.core.registry import REGISTRIES, registry
 from sm3kit.fusions.concat import Concat
@@ -108,7 +110,6 @@ def test_an_unknown_family():
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("import qqq\n", "ModuleNotFoundError: No module named 'qqq'"),
         ("raise RuntimeError('no licence')\n", "RuntimeError: no licence"),
         ("class Other:\n    pass\n", "AttributeError: module 'sonokit' has no attribute 'Mean'"),
         ("def f(:\n", "SyntaxError: "),
@@ -125,6 +126,53 @@ def test_a_broken_import_names_the_reason(fake_distribution, fusions, source, re
     assert caught.value.__cause__ is not None
     assert fusions.get("concat") is Concat
     assert "mean" in fusions.names()
+
+
+@pytest.mark.parametrize(
+    ("missing", "project"),
+    [("qqq", "qqq"), ("skimage.gone_for_good", "scikit-image"), ("pywt.gone_for_good", "PyWavelets")],
+)
+def test_a_missing_library_comes_with_its_pip_line(fake_distribution, fusions, missing, project):
+    files = {"sonokit.py": f"import {missing}\nclass Mean: ...\n"}
+    fake_distribution("sonokit", {"fusions": {"mean": "sonokit:Mean"}}, files)
+    with pytest.raises(BrokenPlugin) as caught:
+        fusions.get("mean")
+    assert str(caught.value).endswith(f". Install what it needs: pip install {project}")
+
+
+def test_a_missing_part_of_its_own_is_no_library(fake_distribution, fusions):
+    files = {"sonokit/__init__.py": "import sonokit.gone\n"}
+    fake_distribution("sonokit", {"fusions": {"mean": "sonokit:Mean"}}, files)
+    with pytest.raises(BrokenPlugin, match="Repair or uninstall sonokit"):
+        fusions.get("mean")
+
+
+def test_a_plugin_for_another_api_is_used_with_a_warning(fake_distribution, fusions, caplog):
+    registry_module._warn_once.cache_clear()
+    fake_distribution("sonokit", {"fusions": {"mean": "sonokit:Mean"}}, MEAN, api=7)
+    (declared,) = fusions.declarations("mean")
+    assert declared.api == ("7",)
+    assert fusions.load("mean").__name__ == "Mean"
+    assert not caplog.messages  # Only looked at.
+    assert fusions.get("mean").__name__ == fusions.get("mean").__name__ == "Mean"
+    assert caplog.messages == [
+        "warning: sonokit was written for version 7 of the plugin API, and this sm3kit has version "
+        "1: it may not work. Upgrade sm3kit."
+    ]
+
+
+@pytest.mark.parametrize(("api", "said"), [(None, ()), (API_VERSION, (str(API_VERSION),))])
+def test_a_plugin_for_this_api_or_that_says_none_is_no_mismatch(
+    fake_distribution, fusions, api, said
+):
+    fake_distribution("sonokit", {"fusions": {"mean": "sonokit:Mean"}}, MEAN, api=api)
+    (declared,) = fusions.declarations("mean")
+    assert (declared.api, declared.mismatch) == (said, "")
+
+
+def test_an_older_plugin_is_to_be_upgraded():
+    assert api_mismatch(("0",), "sonokit").endswith(". Upgrade sonokit.")
+    assert api_mismatch(("0", str(API_VERSION)), "sonokit") == ""
 
 
 def test_a_component_may_be_registered_for_a_session(fusions):

@@ -287,17 +287,45 @@ def test_parts_of_one_image_are_kept_apart(tmp_path, cache):
     for number, (one, other) in enumerate(zip(parts, again, strict=True)):
         assert (one == other).all()
         assert (one == modality.read(f"{folder}#{number}")).all()
-    assert len({cache.digest(f"{folder}#{number}") for number in range(3)}) == 3
+    assert len({cache.digest(f"{folder}#{number}", modality) for number in range(3)}) == 3
 
 
-def test_a_file_with_many_parts_is_hashed_once(tmp_path, cache, monkeypatch):
+def test_a_file_with_many_parts_is_hashed_once(tmp_path, cache, photo, monkeypatch):
     hashed = []
     digest = image_cache._digest
     monkeypatch.setattr(image_cache, "_digest", lambda path: hashed.append(path) or digest(path))
     path = picture(tmp_path, "volume.png")
     for number in range(5):
-        cache.digest(f"{path}#slice={number}")
+        cache.digest(f"{path}#slice={number}", photo)
     assert hashed == [Path(path)]
+
+
+class Detached(Counting):
+    """An image whose pixels lie in a file beside it."""
+
+    def files(self, path):
+        return (path, f"{path}.raw")
+
+    def read(self, path):
+        self.decoded += 1
+        return np.frombuffer(Path(f"{path}.raw").read_bytes(), np.uint8).reshape(1, 4, 4)
+
+
+def test_all_files_of_an_image_are_watched(tmp_path, cache):
+    modality, path = Detached(64), tmp_path / "scan.mhd"
+    path.write_text("the same header for all")
+    raw = tmp_path / "scan.mhd.raw"
+    raw.write_bytes(bytes(16))
+    assert cache.get(str(path), modality).max() == 0
+    assert cache.get(str(path), modality).max() == 0
+    assert modality.decoded == 1
+    before = cache.digest(str(path), modality)
+    raw.write_bytes(bytes([7] * 16))
+    os.utime(raw, (1000, 1000))
+    assert cache.get(str(path), modality).min() == 7
+    assert ImageCache(cache.root).get(str(path), modality).min() == 7
+    assert modality.decoded == 2
+    assert cache.digest(str(path), modality) != before
 
 
 def test_a_file_may_have_the_mark_in_its_name(tmp_path, cache, photo):

@@ -1,0 +1,158 @@
+"""A verdict on an installed plugin, law by law."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sm3kit.authoring import installation
+from sm3kit.authoring.installation import InstalledTrial
+from sm3kit.core.installed import Declaration
+from sm3kit.core.options import bind
+from sm3kit.core.registry import registry
+from sm3kit.testing import (
+    backbones,
+    clusterers,
+    datasets,
+    documented,
+    fusions,
+    modalities,
+    objectives,
+    relations,
+)
+from sm3kit.testing.law import Laws, Verdict
+
+# Small models of providers that do not say one themselves.
+SMALL_MODELS = {"timm": "test_resnet"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user gives to try a plugin on.
+
+    Attributes:
+        model: of a backbone.
+        image: for a modality.
+        argument: of a data set.
+        options: of the plugin, text or typed.
+    """
+
+    model: str = ""
+    image: str = ""
+    argument: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What came out for one declaration of a plugin."""
+
+    family: str
+    declaration: Declaration
+    verdicts: list[Verdict]
+
+    @property
+    def fine(self) -> bool:
+        """Whether no law failed."""
+        return all(one.outcome != "FAILED" for one in self.verdicts)
+
+
+class NoExample(Exception):
+    """There is nothing to try a plugin on; says what to give."""
+
+
+def examine(family: str, declaration: Declaration, given: Given, folder: Path) -> Examination:
+    """Tries all laws on a plugin.
+
+    Args:
+        family: its family.
+        declaration: the plugin.
+        given: what to try it on; without it, what its own `example()` writes.
+        folder: an empty folder for that.
+
+    Raises:
+        OptionError: it has no such option.
+    """
+    trial = InstalledTrial(family, declaration)
+    verdicts = installation.LAWS.judge(trial)
+    if any(one.law in ("name", "import") and one.outcome == "FAILED" for one in verdicts):
+        return Examination(family, declaration, verdicts)
+    component = registry(family).load(declaration.name)
+    verdicts += documented.LAWS.judge(component)
+    options = bind(component, f"{registry(family).kind.noun} {declaration.name!r}", given.options)
+    laws, trial_of = FAMILIES[family]
+    try:
+        whole = trial_of(declaration.name, component, given, options, folder)
+    except NoExample as reason:
+        verdicts += [Verdict(law.name, "not tried", str(reason)) for law in laws.all]
+    except Exception as error:
+        said = f"Its example() raises {type(error).__name__}: {error}"
+        verdicts.append(Verdict("example", "FAILED", said))
+    else:
+        verdicts += laws.judge(whole)
+    return Examination(family, declaration, verdicts)
+
+
+TrialOf = Callable[[str, Any, Given, dict[str, Any], Path], Any]
+
+
+def _backbone(name: str, component: Any, given: Given, options: Any, folder: Path) -> Any:
+    example = getattr(component, "example", None)
+    model = given.model or (example() if example else SMALL_MODELS.get(name, ""))
+    if not model:
+        raise NoExample("it has no example(); name a small model of it with --model MODEL")
+    return backbones.BackboneTrial(component, model, options=options)
+
+
+def _modality(name: str, component: Any, given: Given, options: Any, folder: Path) -> Any:
+    image = given.image or _example(component, folder, "give an image with --image FILE")
+    return modalities.ModalityTrial(component, image, options)
+
+
+def _dataset(name: str, component: Any, given: Given, options: Any, folder: Path) -> Any:
+    remedy = "give what follows the colon with --argument TEXT"
+    return datasets.DatasetTrial(
+        component, given.argument or _example(component, folder, remedy), options
+    )
+
+
+def _example(component: Any, folder: Path, remedy: str) -> str:
+    """What the class itself writes to be tried on."""
+    try:
+        return str(component.example(folder))
+    except (NotImplementedError, AttributeError) as error:
+        if isinstance(error, AttributeError) and hasattr(component, "example"):
+            raise
+        raise NoExample(f"it has no example(); {remedy}") from error
+
+
+def _bare(trial: Callable[[Any, Mapping[str, Any]], Any]) -> TrialOf:
+    """The trial of a family that needs nothing but the class and its options."""
+    return lambda name, component, given, options, folder: trial(component, options)
+
+
+FAMILIES: dict[str, tuple[Laws[Any], TrialOf]] = {
+    "backbones": (backbones.LAWS, _backbone),
+    "objectives": (objectives.LAWS, _bare(objectives.ObjectiveTrial)),
+    "fusions": (fusions.LAWS, _bare(fusions.FusionTrial)),
+    "clusterers": (clusterers.LAWS, _bare(clusterers.ClustererTrial)),
+    "relations": (relations.LAWS, _bare(relations.RelationTrial)),
+    "modalities": (modalities.LAWS, _modality),
+    "datasets": (datasets.LAWS, _dataset),
+}
+
+
+def found_plugins(name: str, family: str = "") -> list[tuple[str, Declaration]]:
+    """The declarations of a name in a family, or in all that have it.
+
+    Raises:
+        BrokenPlugin: a single file with plugins cannot be imported.
+    """
+    return [
+        (one, declaration)
+        for one in FAMILIES
+        if family in ("", one)
+        for declaration in registry(one).declarations(name or None)
+    ]

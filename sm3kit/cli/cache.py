@@ -1,0 +1,100 @@
+"""`sm3kit cache`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from sm3kit.core.sizes import in_units
+
+if TYPE_CHECKING:
+    from sm3kit.engine.cache_folders import Holding
+
+# The names of engine.cache_folders, repeated so that --help imports nothing; a test compares.
+CLEARABLE = ("images", "features")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.pass_context
+def cache(ctx: click.Context, as_json: bool) -> None:
+    """Show or clear what is kept to be quick.
+
+    Decoded images, features and the built-in studies. All of it can be made again. SM3KIT_CACHE
+    says where it is, SM3KIT_CACHE_LIMIT how many GiB of images, and as many of features, it holds
+    at most.
+
+    \b
+      sm3kit cache
+      sm3kit cache clear
+      sm3kit cache clear features --older-than 30 --yes
+    """
+    if ctx.invoked_subcommand:
+        return
+    from sm3kit.core.files import cache_root
+    from sm3kit.engine.cache_folders import holdings
+
+    found = holdings()
+    if as_json:
+        import dataclasses
+        import json
+
+        document = {"folder": str(cache_root()), "parts": [dataclasses.asdict(x) for x in found]}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{cache_root()}: {in_units(sum(one.bytes for one in found))}")
+    for one in found:
+        click.echo(_line(one))
+
+
+def _line(one: Holding) -> str:
+    size = in_units(one.bytes)
+    limit = "" if one.limit is None else f" of {in_units(one.limit)}"
+    head = f"  {one.name:9} {one.files:8,} files  {size:>8}{limit}"
+    if one.oldest is None or one.newest is None:
+        return head
+    return f"{head}\n  {'':9} last used {_ago(one.oldest)} to {_ago(one.newest)}"
+
+
+def _ago(moment: float) -> str:
+    days = int((time.time() - moment) // 86400)
+    return "today" if days < 1 else "1 day ago" if days == 1 else f"{days:,} days ago"
+
+
+@cache.command()
+@click.argument("parts", nargs=-1, type=click.Choice(CLEARABLE), metavar="[images|features]...")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(0),
+    metavar="DAYS",
+    default=0.0,
+    help="Only what was not used for so many days.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout; wants --yes.")
+def clear(parts: tuple[str, ...], older_than: float, yes: bool, as_json: bool) -> None:
+    """Remove decoded images and features.
+
+    Both, if none is named. Safe while trainings run: what they miss they make again.
+    """
+    from sm3kit.core.files import cache_root
+    from sm3kit.engine.cache_folders import clear as clear_folders
+
+    if as_json and not yes:
+        raise click.UsageError("--json cannot ask. Add --yes.")
+    names = parts or CLEARABLE
+    if not yes:
+        which = f" not used for {older_than:g} days" if older_than else ""
+        click.confirm(f"Remove {' and '.join(names)}{which} from {cache_root()}?", abort=True)
+    freed = clear_folders(names, older_than)
+    if as_json:
+        import dataclasses
+        import json
+
+        click.echo(json.dumps([dataclasses.asdict(one) for one in freed], indent=2))
+        return
+    for one in freed:
+        left = f", {one.kept:,} could not be removed" if one.kept else ""
+        click.echo(f"{one.name:9} {one.files:8,} files removed, {in_units(one.bytes)} freed{left}")

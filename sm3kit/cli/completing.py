@@ -1,0 +1,187 @@
+"""What a shell offers behind an option; names are read as text, and nothing heavy is imported."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
+from click.shell_completion import split_arg_string as words_of
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+BASH = """\
+%(complete_func)s() {
+    local type value
+    COMPREPLY=()
+    while IFS=, read -r type value; do
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain)
+                COMPREPLY+=("$value")
+                # More is to come behind such an end.
+                [[ $value == *[:=./] ]] && compopt -o nospace ;;
+        esac
+    done < <(COMP_WORDS="${COMP_LINE:0:COMP_POINT}" COMP_WORDBREAKS="$COMP_WORDBREAKS" \\
+        %(complete_var)s=bash_complete "$1")
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+
+class Bash(BashComplete):
+    """Click's completion for Bash, and words with ":" and "=", at which Bash cuts them."""
+
+    source_template = BASH
+    cut = 0
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the cursor, and what there is of the one under it."""
+        line = os.environ["COMP_WORDS"]
+        words = words_of(line)
+        incomplete = "" if line[-1:].isspace() or len(words) < 2 else words.pop()
+        breaks = set(os.environ.get("COMP_WORDBREAKS", ":=")) & set(":=")
+        self.cut = max((incomplete.rfind(one) + 1 for one in breaks), default=0)
+        return words[1:], incomplete
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """The part of a value that Bash takes for its word."""
+        return f"{item.type},{str(item.value)[self.cut :]}"
+
+
+def install() -> None:
+    """Lets click answer Bash with the class above."""
+    add_completion_class(Bash)
+
+
+def plugin_names(family: str) -> Completer:
+    """The names of a family, without importing any of its plugins."""
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from sm3kit.core.registry import registry
+
+        return _items(registry(family).names(), incomplete)
+
+    return complete
+
+
+def any_plugin(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of all plugins, or FAMILY/NAME once there is a stroke."""
+    from sm3kit.core.registry import REGISTRIES
+
+    if "/" in incomplete:
+        names = [f"{family}/{one}" for family, reg in REGISTRIES.items() for one in reg.names()]
+    else:
+        names = sorted({one for reg in REGISTRIES.values() for one in reg.names()})
+    return _items(names, incomplete)
+
+
+def plugin_option(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """`PLUGIN.`, and behind `training.` its settings; those of a plugin would need its import."""
+    import dataclasses
+
+    from sm3kit.core.registry import REGISTRIES
+    from sm3kit.core.variant import Variant
+
+    if incomplete.startswith("training."):
+        return _items((f"training.{one.name}=" for one in dataclasses.fields(Variant)), incomplete)
+    names = {one for reg in REGISTRIES.values() for one in reg.names()} | {"training"}
+    return _items((f"{one}." for one in sorted(names)), incomplete)
+
+
+def data_specs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """`NAME:` of every data set, and files behind the colon."""
+    from sm3kit.core.registry import registry
+
+    name, colon, path = incomplete.partition(":")
+    if colon:
+        return [CompletionItem(f"{name}:{one}") for one in _paths(path)]
+    bare = ["synthetic"]
+    return _items([*bare, *(f"{one}:" for one in registry("datasets").names())], incomplete)
+
+
+def backbones(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """`PROVIDER/MODEL`, also behind `MODALITY=`; models of timm without their provider, too."""
+    from sm3kit.core.registry import registry
+
+    modality, equals, name = incomplete.rpartition("=")
+    offered = [f"{one}/" for one in registry("backbones").names()]
+    if name:
+        bare = timm_models()
+        offered = [
+            *(one for one in offered if one != name),
+            *(f"timm/{one}" for one in bare),
+            *bare,
+        ]
+    return _items((f"{modality}{equals}{one}" for one in offered), incomplete)
+
+
+def weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The two words, else files, also behind `MODALITY=`."""
+    modality, equals, path = incomplete.rpartition("=")
+    found = _items((f"{modality}{equals}{one}" for one in ("imagenet", "none")), incomplete)
+    return found or [CompletionItem(f"{modality}{equals}{one}") for one in _paths(path)]
+
+
+def recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The built-in recipes, else files."""
+    from sm3kit.engine.recipes import names
+
+    return _items(names(), incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def grids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The built-in grids, else files."""
+    from sm3kit.ablation.grid import names
+
+    return _items(names(), incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Run folders; other folders with a stroke behind them, to go on."""
+    start = incomplete or ("runs/" if Path("runs").is_dir() else "")
+    found = [one for one in _paths(start) if one.endswith("/")]
+    marked = [one.rstrip("/") if Path(one, "variant.yaml").is_file() else one for one in found]
+    return [CompletionItem(one) for one in marked]
+
+
+def timm_models() -> list[str]:
+    """The names of timm's models, read from its files: importing it takes seconds."""
+    spec = find_spec("timm")
+    folders = spec.submodule_search_locations if spec else None
+    found: set[str] = set()
+    for folder in folders or ():
+        for file in Path(folder, "models").glob("*.py"):
+            text = file.read_bytes()
+            found |= {
+                one.decode() for one in re.findall(rb"^@register_model\ndef (\w+)", text, re.M)
+            }
+    return sorted(found)
+
+
+def _items(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(one) for one in names if one.startswith(incomplete)]
+
+
+def _paths(incomplete: str) -> list[str]:
+    """What a path could become; folders end in a stroke."""
+    folder, stroke, name = incomplete.rpartition("/")
+    head = Path(f"{folder}{stroke}") if stroke else Path()
+    try:
+        inside = sorted(head.iterdir())
+    except OSError:
+        return []
+    return [
+        f"{folder}{stroke}{one.name}{'/' if one.is_dir() else ''}"
+        for one in inside
+        if one.name.startswith(name) and (name.startswith(".") or not one.name.startswith("."))
+    ]

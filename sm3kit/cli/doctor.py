@@ -1,0 +1,67 @@
+"""`sm3kit doctor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sm3kit.cli.settings import console, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from sm3kit.diagnosis.finding import Finding
+
+STYLES = {"ok": None, "hint": "yellow", "broken": "red"}
+
+
+@click.command()
+@click.option("-q", "--quiet", is_flag=True, help="Only hints and what is broken.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def doctor(quiet: bool, as_json: bool) -> None:
+    """Look for what is wrong with an installation, and say what to do.
+
+    Libraries and whether they go together, GPUs, plugins, folders, the machine. Takes some
+    seconds, and changes nothing. Exit code 1 if something is broken; hints do not count.
+    """
+    from sm3kit.diagnosis.doctor import examine
+
+    people = console(stderr=as_json)
+    with people.status("importing every library and plugin once"):
+        found = examine()
+    broken = [one for one in found if one.level == "broken"]
+    if as_json:
+        import dataclasses
+        import json
+
+        document = {"ok": not broken, "findings": [dataclasses.asdict(one) for one in found]}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        _show([one for one in found if one.level != "ok" or not quiet], people)
+        hints = sum(one.level == "hint" for one in found)
+        say(people, _sum(len(broken), hints))
+    if broken:
+        raise click.exceptions.Exit(1)
+
+
+def _show(findings: Sequence[Finding], people: Console) -> None:
+    """Findings by section; remedies on lines of their own, never folded, to be copied."""
+    section = ""
+    for one in findings:
+        if one.section != section:
+            section = one.section
+            say(people, section, style="bold")
+        say(people, f"  {one.level:6} {one.name}: {one.text}", STYLES[one.level])
+        if one.remedy:
+            people.print(
+                f"{'':9}{one.remedy}", style="bold", soft_wrap=True, highlight=False, markup=False
+            )
+
+
+def _sum(broken: int, hints: int) -> str:
+    told = [f"{broken} broken"] if broken else []
+    told += [f"{hints} hint{'s' if hints > 1 else ''}"] if hints else []
+    return f"{', '.join(told)}." if told else "All is well."

@@ -1,0 +1,86 @@
+"""`sm3kit embed`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sm3kit.cli.settings import (
+    console,
+    feature_cache,
+    image_cache,
+    map_option,
+    parsed_map,
+    parsed_options,
+)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file: NAME.npz, or NAME.parquet.",
+)
+@click.option(
+    "--space",
+    "spaces",
+    multiple=True,
+    type=click.Choice(["backbone", "joint", "embedding", "projection"]),
+    help="backbone: features of each modality. joint: what classifiers see (the default). "
+    "embedding: of each label, after stage 2. projection: streams of the fusion. Several are "
+    "written side by side.",
+)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    type=click.Choice(["train", "val", "test"]),
+    help="Only these studies; all are the default.",
+)
+@click.option("--data", multiple=True, metavar="SPEC", help="Other data than the run's.")
+@map_option
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="NAME.OPTION=VALUE",
+    help="Set an option of a data set or modality.",
+)
+@click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+def embed(
+    run: Path,
+    out: Path,
+    spaces: tuple[str, ...],
+    splits: tuple[str, ...],
+    data: tuple[str, ...],
+    rename: tuple[str, ...],
+    options: tuple[str, ...],
+    no_cache: bool,
+) -> None:
+    """Write the features of studies to a file.
+
+    \b
+      sm3kit embed runs/one --out features.npz
+      sm3kit embed runs/one --split test --space backbone --space joint --out test.parquet
+    """
+    from sm3kit.deployment.embed import embed as embedded
+    from sm3kit.deployment.embedding_file import check_embedding_file, write_embeddings
+    from sm3kit.engine.progress import Reporter
+    from sm3kit.evaluation.subject import open_subject
+
+    check_embedding_file(out)
+    reporter = Reporter(console())
+    images, features = image_cache(no_cache), feature_cache(no_cache)
+    subject = open_subject(
+        run, data, images, features, reporter, parsed_map(rename), parsed_options(options)
+    )
+    for note in subject.notes:
+        reporter.say(f"note     {note}")
+    found = embedded(subject, splits or ("train", "val", "test"), spaces or ("joint",))
+    write_embeddings(found, out)
+    for name, rows in found.arrays.items():
+        reporter.say(f"{name}  {rows.shape[0]} x {rows.shape[1]}")
+    reporter.say(f"written  {out}")

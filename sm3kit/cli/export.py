@@ -1,0 +1,70 @@
+"""`sm3kit export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sm3kit.cli.settings import console
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["timm", "safetensors", "onnx"]),
+    help="timm: one backbone, as timm.create_model loads it. safetensors: all weights of the run. "
+    "onnx: the whole classifier, from raw images to probabilities.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@click.option("--modality", default="", help="Whose backbone --format timm writes.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["probe", "finetune"]),
+    help="The classifier that this protocol trained; the run's own protocol comes first.",
+)
+@click.option(
+    "--select",
+    type=click.Choice(["val_best", "last", "test_best"]),
+    help="The classifier whose epoch was chosen so; val_best and last come before test_best.",
+)
+@click.option(
+    "--classifier",
+    default="",
+    metavar="NAME",
+    help="The classifier RUN/eval/NAME.safetensors, where a run has several.",
+)
+@click.option("--force", is_flag=True, help="Write over a folder that is not empty.")
+def export(
+    run: Path,
+    form: str,
+    out: Path,
+    modality: str,
+    protocol: str | None,
+    select: str | None,
+    classifier: str,
+    force: bool,
+) -> None:
+    """Write the networks of a run for other programs.
+
+    \b
+      sm3kit export runs/one --format timm --modality derm --out derm-backbone
+      sm3kit export runs/one --format onnx --out classifier
+    """
+    from sm3kit.deployment.export import export as write
+    from sm3kit.engine.trained import read_trained
+
+    write(
+        read_trained(run),
+        form,
+        out,
+        modality=modality,
+        protocol=protocol,
+        select=select,
+        classifier=classifier,
+        force=force,
+    )
+    console().print(f"written  {out}", highlight=False, markup=False)

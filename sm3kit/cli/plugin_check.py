@@ -1,0 +1,106 @@
+"""`sm3kit plugins check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sm3kit.cli.settings import parsed_options, plugin_file_option, plugin_options
+from sm3kit.core.errors import OptionError, UnknownName
+from sm3kit.core.kinds import KINDS
+from sm3kit.core.names import unknown
+from sm3kit.core.registry import REGISTRIES
+
+if TYPE_CHECKING:
+    from sm3kit.authoring.examination import Examination
+
+
+@click.command()
+@click.argument("name", default="")
+@click.option("--family", type=click.Choice(list(KINDS)), help="Only this family.")
+@click.option("--all", "everything", is_flag=True, help="All plugins that are installed.")
+@click.option("--model", default="", help="A small model of a backbone.")
+@click.option("--image", default="", metavar="FILE", help="An image for a modality.")
+@click.option(
+    "--argument", default="", metavar="TEXT", help="What follows the colon of a data set."
+)
+@plugin_options
+@plugin_file_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def check(
+    name: str,
+    family: str | None,
+    everything: bool,
+    options: tuple[str, ...],
+    as_json: bool,
+    **to: str,
+) -> None:
+    """Try the laws of its contract on a plugin.
+
+    NAME may be given as FAMILY/NAME where two families share a name. Exit code 1 if a law does
+    not hold. Modalities, data sets and backbones are tried on what their own example() gives, if
+    nothing is given here.
+    """
+    import tempfile
+
+    from sm3kit.authoring.examination import Given, examine, found_plugins
+
+    if bool(name) == everything:
+        raise click.UsageError("Name a plugin, or take --all.")
+    place, _, bare = name.rpartition("/")
+    if place and place not in KINDS:
+        raise UnknownName(unknown("plugin family", place, KINDS))
+    found = found_plugins(bare, place or family or "")
+    if not found:
+        known = {one for reg in REGISTRIES.values() for one in reg.names()}
+        raise UnknownName(unknown("plugin", bare, known))
+    chosen = parsed_options(options)
+    _refuse_others(chosen, {one.name for _, one in found})
+    examinations = []
+    for owner, declaration in found:
+        given = Given(**to, options=chosen.get(declaration.name, {}))
+        with tempfile.TemporaryDirectory() as folder:
+            examination = examine(owner, declaration, given, Path(folder))
+        examinations.append(examination)
+        if not as_json:
+            _show(examination)
+    if as_json:
+        import json
+
+        click.echo(json.dumps([_as_dict(one) for one in examinations], indent=2))
+    elif len(examinations) > 1:
+        bad = [one.declaration.name for one in examinations if not one.fine]
+        click.echo(f"{len(examinations)} plugins, {len(bad)} with faults: {', '.join(bad) or '-'}")
+    if not all(one.fine for one in examinations):
+        raise click.exceptions.Exit(1)
+
+
+def _refuse_others(chosen: dict[str, Any], names: set[str]) -> None:
+    for owner in chosen:
+        if owner not in names:
+            raise OptionError(
+                f"Option -o {owner}.…: {unknown('plugin to be checked', owner, names)}"
+            )
+
+
+def _show(examination: Examination) -> None:
+    one, counts = examination.declaration, {"ok": 0, "FAILED": 0, "not tried": 0}
+    click.echo(f"{KINDS[examination.family].noun} {one.name}, {one.origin} ({one.target})")
+    for verdict in examination.verdicts:
+        counts[verdict.outcome] += 1
+        click.echo(f"  {verdict.outcome:9}  {verdict.law:15}  {verdict.sentence}")
+    click.echo("  " + ", ".join(f"{number} {outcome}" for outcome, number in counts.items()))
+
+
+def _as_dict(examination: Examination) -> dict[str, Any]:
+    one = examination.declaration
+    return {
+        "family": examination.family,
+        "name": one.name,
+        "origin": one.origin,
+        "target": one.target,
+        "ok": examination.fine,
+        "laws": [vars(verdict) for verdict in examination.verdicts],
+    }

@@ -1,0 +1,76 @@
+"""What installed distributions declare, read as text from their metadata."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from importlib import metadata
+
+from sm3kit.core.api_version import API_GROUP, API_VERSION, api_mismatch
+from sm3kit.core.kinds import KINDS
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A name, where it leads, and who says so: a line of a distribution's entry points, or a file.
+
+    Attributes:
+        name: as on the command line.
+        target: `module:attribute`.
+        distribution: the project; a file by its name, or "this session".
+        version: of the distribution.
+        api: the versions of the plugin API that it was written for; empty if it does not say.
+        file: the single file that registers it, if there is one.
+    """
+
+    name: str
+    target: str
+    distribution: str
+    version: str
+    api: tuple[str, ...] = ()
+    file: str = ""
+
+    @property
+    def origin(self) -> str:
+        """The distribution and its version, as people write it."""
+        return f"{self.distribution} {self.version}".strip()
+
+    @property
+    def mismatch(self) -> str:
+        """A sentence, if it was written for another version of the plugin API."""
+        return api_mismatch(self.api, self.distribution)
+
+
+@functools.cache
+def installed() -> dict[str, list[Declaration]]:
+    """Every declaration of every family, from one pass over the installed distributions."""
+    found: dict[str, list[Declaration]] = {kind.group: [] for kind in KINDS.values()}
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        text = distribution.read_text("entry_points.txt")
+        if text is None or "sm3kit." not in text:
+            continue
+        # A folder on sys.path can show one distribution twice; the first hides the others.
+        facts = distribution.metadata  # Parsed anew at each look.
+        name = re.sub(r"[-_.]+", "-", facts["Name"] or "").lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        entries = _entries(distribution)
+        api = tuple(entry.name for entry in entries if entry.group == API_GROUP)
+        if name == "sm3kit":
+            api = (str(API_VERSION),)
+        for entry in entries:
+            if entry.group in found:
+                found[entry.group].append(
+                    Declaration(entry.name, entry.value, name, facts["Version"], api)
+                )
+    return found
+
+
+def _entries(distribution: metadata.Distribution) -> list[metadata.EntryPoint]:
+    try:
+        return list(distribution.entry_points)
+    except TypeError:  # A line without "=": no installer writes it, and it hides nobody else's.
+        return []

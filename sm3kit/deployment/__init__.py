@@ -1,0 +1,1 @@
+"""What becomes of a run: predictions for new studies, embeddings, files for other programs."""

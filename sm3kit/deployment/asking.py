@@ -1,0 +1,173 @@
+"""What predictions are asked for: single images, a manifest, or a split of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sm3kit.core.errors import DataError, OptionError, VariantError
+from sm3kit.core.names import unknown
+from sm3kit.core.variant import Variant
+from sm3kit.datasets.base import Dataset, Study, as_paths
+from sm3kit.deployment.predictor import Predictor
+from sm3kit.engine.cases import Case, Source
+from sm3kit.engine.pool import build_modality, open_dataset
+from sm3kit.engine.renaming import renamed
+from sm3kit.modalities.base import Modality
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a user asks for: `images`, a `manifest`, or `data`; one of the three.
+
+    Attributes:
+        images: {modality: file} of one study.
+        manifest: a CSV file as the data set `manifest` reads it; its images are read as those
+            that the classifier learned from.
+        data: data sets, each `name` or `name:argument`, which say how their images are read.
+        split: of the data; None takes all studies.
+        rename: {modality of the run: what the data call it}.
+        options: of data sets, laid over those of the run.
+    """
+
+    images: Mapping[str, str] = field(default_factory=dict)
+    manifest: Path | None = None
+    data: Sequence[str] = ()
+    split: str | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The studies that one predictor is asked about.
+
+    Attributes:
+        cases: with images of modalities that it knows; ids are unique.
+        blind: ids of studies without any such image.
+        readers: {modality: how it is read} for each data set.
+        ignored: modalities of the data that it does not know.
+    """
+
+    cases: Sequence[Case]
+    blind: Sequence[str]
+    readers: Sequence[Mapping[str, Modality]]
+    ignored: Sequence[str]
+
+
+def asked_of(predictor: Predictor, question: Question) -> Asked:
+    """The studies of a question as a predictor sees them.
+
+    Raises:
+        SM3Error: data that cannot be opened, or that have no modality of the predictor.
+    """
+    if question.images:
+        return _one_study(predictor, question.images)
+    specs = [f"manifest:{question.manifest}"] if question.manifest else list(question.data)
+    variant = predictor.trained.variant
+    specs = specs or list(variant.data)
+    options = {} if question.manifest else {n: dict(v) for n, v in variant.options.items()}
+    for owner, given in question.options.items():
+        options[owner] = {**options.get(owner, {}), **given}
+    datasets = [open_dataset(spec, options) for spec in specs]
+    _check_options(specs, question.options)
+    rename = dict(question.rename)
+    if not (rename or question.manifest or question.data):
+        rename = dict(variant.map)
+    names = renamed([list(one.modalities) for one in datasets], rename)
+    sources = [
+        Source(
+            spec,
+            one,
+            {old: new for old, new in table.items() if new in predictor.modalities},
+            list(table.values()),
+        )
+        for spec, one, table in zip(specs, datasets, names, strict=True)
+    ]
+    known = {name for source in sources for name in source.names.values()}
+    every = list(dict.fromkeys(name for source in sources for name in source.every_name))
+    if not known:
+        raise DataError(
+            f"{', '.join(specs)} has the modalities {', '.join(every)}, and the classifier knows "
+            f"{', '.join(predictor.modalities)}. Rename one with --map."
+        )
+    cases, blind = _listed(sources, question.split)
+    if not cases and not blind:
+        where = f"The split {question.split} of {', '.join(specs)}" if question.split else specs[0]
+        raise DataError(f"{where} has no study. Give another.")
+    return Asked(
+        cases,
+        blind,
+        [_readers(predictor, source, bool(question.manifest), variant) for source in sources],
+        [name for name in every if name not in predictor.modalities],
+    )
+
+
+def check_names(given: Sequence[str], known: Sequence[str]) -> None:
+    """Says so if an image is of a modality that nobody knows.
+
+    Raises:
+        VariantError: the name is unknown.
+    """
+    for name in given:
+        if name not in known:
+            raise VariantError(f"--image {name}=…: {unknown('modality', name, known)}")
+
+
+def _one_study(predictor: Predictor, images: Mapping[str, str]) -> Asked:
+    mine = {name: (path,) for name, path in images.items() if name in predictor.modalities}
+    name = Path(next(iter(images.values()))).stem
+    case = Case(Study(name, dict(images), {}, name, ""), 0, mine, (), 0)
+    readers = [predictor.modalities]
+    return Asked([case], [], readers, []) if mine else Asked([], [name], readers, [])
+
+
+def _listed(sources: Sequence[Source], split: str | None) -> tuple[list[Case], list[str]]:
+    """All studies with an image that the predictor knows, and the ids of those without."""
+    cases: list[Case] = []
+    blind: list[str] = []
+    names = [source.spec.partition(":")[0] for source in sources]
+    for number, source in enumerate(sources):
+        # As predictions of a pool are called: the second manifest is manifest2.
+        before = names[:number].count(names[number])
+        prefix = f"{names[number]}{before + 1 if before else ''}/" if len(sources) > 1 else ""
+        for study in source.dataset.studies(split):
+            images = source.images(study)
+            name = f"{prefix}{study.id}"
+            if not images:
+                blind.append(name)
+                continue
+            paths = {n: as_paths(p) for n, p in study.images.items()}
+            cases.append(
+                Case(Study(name, paths, {}, study.group, study.split), number, images, (), 0)
+            )
+    return cases, blind
+
+
+def _readers(
+    predictor: Predictor, source: Source, as_learned: bool, variant: Variant
+) -> dict[str, Modality]:
+    """How the images of a data set are read: as those of the classifier, or as the data set says."""
+    if as_learned:
+        return {name: predictor.modalities[name] for name in source.names.values()}
+    dataset: Dataset = source.dataset
+    found = {}
+    for own, name in source.names.items():
+        size = predictor.file.readings[name].image_size
+        reader = build_modality(name, dataset.modalities[own], size, variant.options)
+        if reader.channels != predictor.modalities[name].channels:
+            raise DataError(
+                f"Modality {name!r} has {reader.channels} channels in {source.spec}, and the "
+                f"classifier takes {predictor.modalities[name].channels}."
+            )
+        found[name] = reader
+    return found
+
+
+def _check_options(specs: Sequence[str], options: Mapping[str, Any]) -> None:
+    known = {spec.partition(":")[0] for spec in specs}
+    for owner in options:
+        if owner not in known:
+            raise OptionError(f"Option -o {owner}.…: {unknown('data set here', owner, known)}")

@@ -1,0 +1,96 @@
+"""Which classifier of a run is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sm3kit.core.errors import CheckpointError, VariantError
+from sm3kit.core.names import unknown
+from sm3kit.engine.trained import Trained
+from sm3kit.evaluation.classifier_file import ClassifierFile, read_classifier
+
+SPLITS = ("test", "val", "train")
+
+
+def find_classifier(
+    trained: Trained, protocol: str | None = None, select: str | None = None, name: str = ""
+) -> ClassifierFile:
+    """The classifier that `sm3kit evaluate` left in a run.
+
+    Of several: the run's own protocol before the other, one that is not leaky before one that
+    is, the run's own data before others, the split test before val before train, the seed of
+    the run before another, then by name.
+
+    Args:
+        protocol: "probe" or "finetune"; None takes either.
+        select: how its epoch was chosen; None takes any.
+        name: of its file in RUN/eval, without the ending; stronger than all else.
+
+    Raises:
+        CheckpointError: there is none, or it was trained on networks that the run no longer has.
+        VariantError: there is none of this name.
+    """
+    files = sorted((trained.folder / "eval").glob("*.safetensors"))
+    if name:
+        names = [file.stem for file in files]
+        if name not in names:
+            raise VariantError(f"--classifier: {unknown('classifier', name, names)}")
+        found = [read_classifier(trained.folder / "eval" / f"{name}.safetensors")]
+    else:
+        known, damage = _readable(files)
+        found = [
+            one
+            for one in known
+            if protocol in (None, one.protocol) and select in (None, one.select)
+        ]
+        if damage and not known:
+            raise damage
+    if not found:
+        raise CheckpointError(_none(trained, files, protocol, select))
+    chosen = min(found, key=lambda one: _order(one, trained))
+    if chosen.model != trained.file_hash:
+        raise CheckpointError(
+            f"The classifier {chosen.path} was trained on other networks than {trained.folder} "
+            f"has now. Train it again: {_command(trained.folder, chosen.protocol, chosen.select)}"
+        )
+    return chosen
+
+
+def _readable(files: list[Path]) -> tuple[list[ClassifierFile], CheckpointError | None]:
+    """The classifiers that can be used, and why the first of the others cannot."""
+    known: list[ClassifierFile] = []
+    damage = None
+    for file in files:
+        try:
+            known.append(read_classifier(file))
+        except CheckpointError as error:
+            damage = damage or error
+    return known, damage
+
+
+def _order(one: ClassifierFile, trained: Trained) -> tuple[object, ...]:
+    return (
+        one.protocol != trained.variant.protocol,
+        one.leaky,
+        one.transfer,
+        SPLITS.index(one.split),
+        one.seed != trained.variant.seed,
+        len(one.path.stem),
+        one.path.stem,
+    )
+
+
+def _none(trained: Trained, files: list[Path], protocol: str | None, select: str | None) -> str:
+    asked = [f"--protocol {protocol}"] if protocol else []
+    asked += [f"--select {select}"] if select else []
+    what = f" with {' '.join(asked)}" if asked and files else ""
+    there = f" (there are {', '.join(file.stem for file in files)})" if files else ""
+    return (
+        f"{trained.folder} has no classifier{what} yet{there}. Train one: "
+        f"{_command(trained.folder, protocol, select)}"
+    )
+
+
+def _command(folder: Path, protocol: str | None, select: str | None) -> str:
+    chosen = f" --select {select}" if select not in (None, "val_best") else ""
+    return f"sm3kit evaluate {folder} --protocol {protocol or 'probe'}{chosen}"

@@ -1,0 +1,133 @@
+"""The model card of an export: what it is, what it was made of, and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sm3kit import __version__
+from sm3kit.deployment.statement import STATEMENT
+from sm3kit.engine.trained import Trained
+from sm3kit.evaluation.classifier_file import ClassifierFile
+
+METRICS = ("auc", "sens", "spec", "prec")
+SELECTIONS = {
+    "val_best": "the epoch with the best mean AUC on the validation split",
+    "last": "the last epoch; nothing was selected",
+    "test_best": "the epoch with the best mean AUC on the split that it is measured on. **This "
+    "leaks: the numbers below are too good.**",
+}
+
+
+def model_card(
+    trained: Trained,
+    title: str,
+    example: str,
+    file: ClassifierFile | None,
+    result: Mapping[str, Any] | None,
+    use: Sequence[str],
+) -> str:
+    """The README.md of an export.
+
+    Args:
+        title: what is exported.
+        example: Python code of about five lines that loads it.
+        file: the classifier, if it belongs to the export or to the run.
+        result: the record of its evaluation, if it is there.
+        use: what a user must know of inputs and outputs, a paragraph each.
+    """
+    parts = [f"# {title}", f"**{STATEMENT}**", "## How to load it"]
+    parts += [f"```python\n{example.strip()}\n```", *use]
+    parts += ["## What it was made of", _training(trained), "## How good it is"]
+    parts += [_results(trained, file, result), "## Licences", _licences(trained)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _training(trained: Trained) -> str:
+    v = trained.variant
+    recipe = ", ".join(v.recipe) or "none"
+    lines = [
+        f"- Pre-trained without labels by sm3kit {__version__}, stage {trained.stage}.",
+        f"- Data: {', '.join(v.data)}, splits {', '.join(v.splits)}; hash of the listing "
+        f"`{trained.data_hash}`.",
+        f"- Modalities: {', '.join(f'{n} ({c} channels)' for n, c in trained.channels.items())}.",
+        f"- Recipe: {recipe}; objective {', '.join(v.objective)}, fusion {v.fusion}"
+        + (f", relation {v.relation}, clusterer {v.clusterer}" if trained.labels else "")
+        + f", seed {v.seed}.",
+        *(
+            f"- Backbone of {name}: {v.of(name, 'backbone')}, {v.of(name, 'image_size')} px, "
+            f"started from {_start(trained, name)}."
+            for name in trained.channels
+        ),
+        f"- Hash of the run's model: `{trained.file_hash}`.",
+    ]
+    return "\n".join(lines)
+
+
+def _start(trained: Trained, name: str) -> str:
+    if trained.variant.init:
+        return f"the run {trained.variant.init}"
+    weights = str(trained.variant.of(name, "weights"))
+    named = {"none": "random weights", "imagenet": "ImageNet weights of timm"}
+    return named.get(weights, f"the file {weights}")
+
+
+def _results(
+    trained: Trained, file: ClassifierFile | None, result: Mapping[str, Any] | None
+) -> str:
+    if file is None or result is None or "labels" not in result:
+        return (
+            "Not measured. `sm3kit evaluate` trains a classifier and measures it; export again "
+            "after it."
+        )
+    chosen = ", ".join(f"{name} {value}" for name, value in file.chosen.items())
+    rows = [
+        f"| {name} | {row['reported']} | {_cells(row)} | {row['support']['positives']} of "
+        f"{row['support']['known']} |"
+        for name, row in result["labels"].items()
+    ]
+    rows.append(f"| **mean** | | {_cells(result['mean'])} | |")
+    return "\n".join(
+        [
+            f"Protocol {file.protocol}, scope {file.scope}, on {', '.join(result['data'])}, split "
+            f"{file.split}: {result['cases']} studies of {result['groups']} patients or lesions.",
+            f"Selection: {SELECTIONS[file.select]} ({chosen}). One seed ({file.seed}).",
+            "",
+            "| label | class | AUC | sensitivity | specificity | precision | positive |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            f"In percent; in brackets 95 % intervals of {result['resamples']} resamples of the "
+            "patients or lesions.",
+            *[f"Note: {note}" for note in result["notes"]],
+        ]
+    )
+
+
+def _cells(row: Mapping[str, Any]) -> str:
+    return " | ".join(_cell(row[name], row["intervals"].get(name)) for name in METRICS)
+
+
+def _cell(value: float | None, ends: Sequence[float | None] | None) -> str:
+    if value is None:
+        return "-"
+    known = [100 * end for end in ends or () if end is not None]
+    interval = f" ({known[0]:.1f} to {known[1]:.1f})" if len(known) == 2 else ""
+    return f"{100 * value:.1f}{interval}"
+
+
+def _licences(trained: Trained) -> str:
+    kinds = list(dict.fromkeys(spec.partition(":")[0] for spec in trained.variant.data))
+    started = {str(trained.variant.of(name, "weights")) for name in trained.channels}
+    lines = [
+        "- Code of sm3kit: Apache-2.0.",
+        f"- Weights: learned from {', '.join(kinds)}. The terms of these data decide on what may "
+        "be done with the weights; many medical data sets allow research only, and none is named "
+        "here for you. Say yours before you pass this folder on.",
+    ]
+    if started - {"none"}:
+        lines.append(
+            "- The backbones started from weights of others, whose licence holds, too: see their "
+            "page at https://huggingface.co/timm."
+        )
+    return "\n".join(lines)

@@ -1,0 +1,174 @@
+"""The whole classifier as one ONNX graph: raw views in, class probabilities out."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sm3kit.core.errors import SM3Error
+from sm3kit.deployment.predictor import Predictor
+from sm3kit.deployment.statement import STATEMENT
+
+TOLERANCE = 1e-4
+PRESENT = "present"
+
+
+class Graph(nn.Module):
+    """Class probabilities of raw evaluation views, with a mask of the images that are there.
+
+    Args:
+        predictor: networks and classifier.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.names = [name for name in predictor.streams if name in predictor.modalities]
+        self.extractor, self.classifier = predictor.extractor, predictor.classifier
+        self.modalities = predictor.modalities
+
+    def forward(self, views: list[Tensor], present: Tensor) -> list[Tensor]:
+        """Probabilities [(B, C)] * K.
+
+        Args:
+            views: [(B, C, S, S)] of each modality in `names`, as its evaluation view is; any
+                values where the image is missing.
+            present: (B, M) bool, in the order of `names`.
+        """
+        fusion = self.extractor.fusion
+        masks, features = {}, {}
+        for number, (name, raw) in enumerate(zip(self.names, views, strict=True)):
+            rows = self.extractor.backbones[name](self.modalities[name].normalise(raw)).float()
+            masks[name] = present[:, number]
+            features[name] = torch.where(masks[name].unsqueeze(1), rows, torch.zeros_like(rows))
+        for name, width in fusion.widths.items():
+            if name not in features:
+                masks[name] = torch.zeros_like(present[:, 0])
+                features[name] = present[:, :1].float().expand(-1, width) * 0
+        logits = self.classifier(fusion.joint(features, masks))
+        return [rows.softmax(dim=1) for rows in logits]
+
+
+def check_onnx() -> None:
+    """Says so before any work if something is not installed.
+
+    Raises:
+        SM3Error: torch.onnx needs onnxscript, and the result is tried with onnxruntime.
+    """
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        _library(name)
+
+
+def write_onnx(predictor: Predictor, path: Path) -> dict[str, Any]:
+    """Writes the graph, tries it against torch, and says what goes in and out.
+
+    Inputs are `(batch, C, S, S)` for each modality, raw evaluation views: uint8 from 0 to 255
+    where images are read as bytes, float32 as read else; they are normalised in the graph.
+    `present` is `(batch, modalities)` bool. Outputs are `(batch, classes)` for each label.
+
+    Raises:
+        SM3Error: a library is missing, the networks cannot be expressed, or the graph gives other
+            probabilities.
+    """
+    check_onnx()
+    graph = Graph(predictor).eval()
+    inputs = _drawn(predictor, graph.names, 2)
+    labels = [label.name for label in predictor.file.labels]
+    batch = torch.export.Dim("batch")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    # The fused kernel of inference has no equal in ONNX.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            # All inputs share one free axis, and the exporter says so for each of them.
+            warnings.filterwarnings("ignore", "# The axis name")
+            program: Any = torch.onnx.export(
+                graph,
+                (inputs[:-1], inputs[-1]),
+                dynamo=True,
+                verbose=False,
+                input_names=[*graph.names, PRESENT],
+                output_names=labels,
+                dynamic_shapes=([{0: batch} for _ in graph.names], {0: batch}),
+            )
+    except Exception as error:  # The exporter has no error of its own for what it does not know.
+        reason = " ".join(str(error).split())[:300]
+        raise SM3Error(f"The networks cannot be written as ONNX: {reason}") from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    facts = _facts(predictor, graph.names)
+    for key, value in facts.items():
+        program.model.metadata_props[key] = json.dumps(value, ensure_ascii=False)
+    program.save(str(path))
+    _try(graph, path, predictor)
+    return facts
+
+
+def _facts(predictor: Predictor, names: Sequence[str]) -> dict[str, Any]:
+    readings = predictor.file.readings
+    return {
+        "statement": STATEMENT,
+        "inputs": {
+            **{
+                n: {"shape": ["batch", *readings[n].shape], "type": readings[n].values}
+                for n in names
+            },
+            PRESENT: {"shape": ["batch", len(names)], "type": "bool", "order": list(names)},
+        },
+        "outputs": {label.name: list(label.classes) for label in predictor.file.labels},
+    }
+
+
+def _drawn(predictor: Predictor, names: Sequence[str], count: int) -> list[Tensor]:
+    """Random views of all modalities, and a mask."""
+    rng = torch.Generator().manual_seed(count)
+    views = []
+    for name in names:
+        reading = predictor.file.readings[name]
+        values = torch.rand(count, *reading.shape, generator=rng)
+        views.append((255 * values).to(torch.uint8) if reading.values == "uint8" else values)
+    present = torch.ones(count, len(names), dtype=torch.bool)
+    present[1:, 0] = len(names) == 1
+    return [*views, present]
+
+
+def _try(graph: Graph, path: Path, predictor: Predictor) -> None:
+    """Compares the graph with torch for one study and for several, with and without an image."""
+    runtime = _library("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        inputs = _drawn(predictor, graph.names, count)
+        feed: Mapping[str, np.ndarray] = {
+            name: one.numpy() for name, one in zip([*graph.names, PRESENT], inputs, strict=True)
+        }
+        with torch.inference_mode():
+            wanted = graph(inputs[:-1], inputs[-1])
+        for label, rows, found in zip(
+            predictor.file.labels, wanted, session.run(None, feed), strict=True
+        ):
+            away = float(np.abs(rows.numpy() - found).max())
+            if not away <= TOLERANCE:
+                raise SM3Error(
+                    f"The ONNX graph gives other probabilities of {label.name} than torch, by "
+                    f"{away:.1g}. Report it with the backbone, and use another version of torch."
+                )
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise SM3Error(
+            f"--format onnx wants {name}, which is not installed: pip install 'sm3kit[onnx]'"
+        ) from error

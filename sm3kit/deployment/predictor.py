@@ -1,0 +1,135 @@
+"""The networks and the classifier of a run, as they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sm3kit.core.errors import CheckpointError, DataError
+from sm3kit.engine.assemble import build_relation
+from sm3kit.engine.batches import EVALUATION, Batch
+from sm3kit.engine.extraction import Features, encode
+from sm3kit.engine.extractor import Extractor
+from sm3kit.engine.hardware import cpu_has_bf16
+from sm3kit.engine.joint_batches import CachedJoint
+from sm3kit.engine.pool import build_modality
+from sm3kit.engine.trained import Trained
+from sm3kit.evaluation.classifier import Classifier, FromFeatures, FromImages
+from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.label_embedding import LabelEmbedding
+from sm3kit.evaluation.subject import extractor_of
+from sm3kit.evaluation.supervised import scores
+from sm3kit.modalities.base import Modality
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Turns images into class probabilities.
+
+    Attributes:
+        trained: the run.
+        file: where the classifier comes from.
+        modalities: {modality: how its images are read, viewed and normalised}.
+        extractor: backbones and fusion, in eval mode.
+        classifier: heads, and the relation if there is one, in eval mode.
+    """
+
+    trained: Trained
+    file: ClassifierFile
+    modalities: Mapping[str, Modality]
+    extractor: Extractor
+    classifier: Classifier
+
+    @property
+    def streams(self) -> list[str]:
+        """The names of all modalities that the networks know, in the order of the fusion."""
+        return list(self.extractor.fusion.widths)
+
+    def to(self, device: str) -> Predictor:
+        """Moves all networks to a device."""
+        self.extractor.to(device)
+        self.classifier.to(device)
+        return self
+
+    def probabilities(self, batches: Iterable[Batch]) -> list[Tensor]:
+        """Class probabilities [(N, C)] * K of raw evaluation views, in float64.
+
+        Computed as `sm3kit evaluate` does: a probe encodes all images, then classifies many
+        features at once; a fine-tuned network goes through batch by batch.
+
+        Raises:
+            DataError: some are not finite.
+        """
+        if self.file.protocol == "finetune":
+            found = scores(FromImages(self.extractor, self.classifier), batches)
+        else:
+            joint = CachedJoint(self._features(batches), self.extractor, self.file.seed)
+            found = scores(FromFeatures(self.classifier), joint.in_order(EVALUATION))
+        for label, rows in zip(self.file.labels, found, strict=True):
+            if not bool(rows.isfinite().all()):
+                raise DataError(
+                    f"The probabilities of {label.name} by {self.file.path} are not finite: its "
+                    "training has diverged. Lower its learning rate and train it again."
+                )
+        return found
+
+    def _features(self, batches: Iterable[Batch]) -> Features:
+        parts: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = [
+            (
+                {n: r.cpu() for n, r in encode(self.extractor, batch, self._precision()).items()},
+                batch.present,
+            )
+            for batch in batches
+        ]
+        names = self.streams
+        count = sum(len(present[names[0]]) for _, present in parts)
+        return Features(
+            {name: [torch.cat([rows[name] for rows, _ in parts]).numpy()] for name in names},
+            {name: torch.cat([present[name] for _, present in parts]) for name in names},
+            torch.empty(count, 0, dtype=torch.long),
+            [""] * count,
+            torch.zeros(count, dtype=torch.long),
+        )
+
+    def _precision(self) -> str:
+        """The precision of the features that the classifier learned from, where it is fast."""
+        fast = self.extractor.device.type == "cuda" or (
+            self.file.precision == "bf16-mixed" and cpu_has_bf16()
+        )
+        return self.file.precision if fast else "32-true"
+
+
+def open_predictor(trained: Trained, file: ClassifierFile) -> Predictor:
+    """Builds the networks of a run and the classifier that was trained on them, on the CPU.
+
+    Raises:
+        SM3Error: a plugin is missing, or the weights do not fit.
+    """
+    modalities = {
+        name: build_modality(name, reading.spec, reading.image_size, {})
+        for name, reading in file.readings.items()
+    }
+    extractor = extractor_of(trained, modalities)
+    width, embedding = extractor.fusion.joint_width, None
+    if file.places is not None:
+        relation = build_relation(trained.variant, width, len(trained.labels))
+        embedding = LabelEmbedding(relation, file.places)
+    classes = [len(label.classes) for label in file.labels]
+    classifier = Classifier(embedding, width, classes, [None] * len(classes))
+    network = FromFeatures(classifier)
+    whole = FromImages(extractor, classifier)
+    try:
+        (whole if file.protocol == "finetune" else network).load_state_dict(file.weights())
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"The weights of {file.path} do not fit the networks of {trained.folder}: {reason}"
+        ) from error
+    # As after the training: torch takes other kernels for frozen weights, and last bits differ.
+    whole.requires_grad_(file.protocol == "finetune").eval()
+    if trained.variant.channels_last:
+        extractor.to(memory_format=torch.channels_last)
+    return Predictor(trained, file, modalities, extractor, classifier)

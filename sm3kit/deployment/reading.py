@@ -1,0 +1,112 @@
+"""Images are read ahead of the networks; one that cannot be read costs its study alone."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+
+from sm3kit.core.errors import DataError
+from sm3kit.deployment.asking import Asked
+from sm3kit.engine.batches import Batch, Collate, Item
+from sm3kit.engine.cases import Case
+from sm3kit.engine.image_cache import ImageCache
+from sm3kit.modalities.base import Image, Modality
+
+
+@dataclass
+class Read:
+    """Studies that were read so far, by their position in the list.
+
+    Attributes:
+        whole: of those that were read, in order.
+        faults: {position: why it could not be read}.
+    """
+
+    whole: list[int] = field(default_factory=list)
+    faults: dict[int, str] = field(default_factory=dict)
+
+
+def batches_of(
+    asked: Asked,
+    modalities: Mapping[str, Modality],
+    names: Sequence[str],
+    images: ImageCache,
+    size: int,
+    read: Read,
+    advance: Callable[[], None] = lambda: None,
+) -> Iterator[Batch]:
+    """Batches of the evaluation views of all studies that can be read, in order.
+
+    Threads read the next two batches while the networks work on one.
+
+    Args:
+        modalities: {modality: how views are made}.
+        names: of all modalities that the networks know.
+        images: decoded images.
+        size: studies in a batch.
+        read: told which studies were read, and which not.
+        advance: called after each study.
+    """
+    collate = Collate(names)
+
+    def item(index: int) -> Item | DataError:
+        case = asked.cases[index]
+        try:
+            return Item(
+                views_of(case, asked.readers[case.source], modalities, images), (), index, 0
+            )
+        except DataError as error:
+            return error
+
+    items: list[Item] = []
+    for index, found in enumerate(_ahead(item, range(len(asked.cases)), 3 * size)):
+        advance()
+        if isinstance(found, DataError):
+            read.faults[index] = str(found)
+            continue
+        read.whole.append(index)
+        items.append(found)
+        if len(items) == size:
+            yield collate(items)
+            items = []
+    if items:
+        yield collate(items)
+
+
+def views_of(
+    case: Case,
+    readers: Mapping[str, Modality],
+    modalities: Mapping[str, Modality],
+    images: ImageCache,
+) -> dict[str, list[Image]]:
+    """The evaluation view of each image of a study.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    return {
+        name: [modalities[name].eval_view(images.get(path, readers[name]))]
+        for name, path in case.shown().items()
+    }
+
+
+def _ahead(
+    work: Callable[[int], Item | DataError], places: Iterable[int], count: int
+) -> Iterator[Item | DataError]:
+    """Results in order, while threads work on the next `count` of them."""
+    places = iter(places)
+    pool = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1))
+    try:
+        waiting: deque[Future[Item | DataError]] = deque(
+            pool.submit(work, place) for place in islice(places, count)
+        )
+        while waiting:
+            found = waiting.popleft().result()
+            waiting.extend(pool.submit(work, place) for place in islice(places, 1))
+            yield found
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,171 @@
+"""Where in an image a class is seen: Grad-CAM, as pictures."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.core.names import unknown
+from sm3kit.deployment.asking import Question, asked_of
+from sm3kit.deployment.predictor import Predictor
+from sm3kit.deployment.reading import views_of
+from sm3kit.deployment.saliency_picture import write_picture
+from sm3kit.engine.batches import Batch, Collate, Item
+from sm3kit.engine.image_cache import ImageCache
+
+Heat = npt.NDArray[np.float32]
+
+
+def check_saliency(predictors: Sequence[Predictor], label: str, class_name: str) -> None:
+    """Says so before any prediction if no picture can be made.
+
+    Raises:
+        VariantError: several runs, or an unknown label or class.
+        SM3Error: Grad-CAM is not installed.
+    """
+    if len(predictors) > 1:
+        raise VariantError("--saliency looks into one run, and there are several. Give one.")
+    labels = {one.name: one.classes for one in predictors[0].file.labels}
+    if label and label not in labels:
+        raise VariantError(f"--label: {unknown('label', label, labels)}")
+    classes = labels[label or next(iter(labels))]
+    if class_name and class_name not in classes:
+        raise VariantError(f"--class: {unknown('class', class_name, classes)}")
+    _library()
+
+
+def explain(
+    predictor: Predictor,
+    question: Question,
+    images: ImageCache,
+    record: Mapping[str, Any],
+    folder: Path,
+    label: str = "",
+    class_name: str = "",
+) -> list[str]:
+    """Writes `<id>-<modality>.png` for every image of the studies of a record, and says where.
+
+    Args:
+        record: of `predict` for the same question.
+        label: the first of all, if it is empty.
+        class_name: the predicted class of each study, if it is empty.
+
+    Raises:
+        VariantError: a backbone without a map of features.
+        SM3Error: Grad-CAM is not installed, or the folder cannot be written.
+    """
+    names = [one.name for one in predictor.file.labels]
+    label = label or names[0]
+    spec = predictor.file.labels[names.index(label)]
+    asked = asked_of(predictor, question)
+    cases = {case.study.id: case for case in asked.cases}
+    written: list[str] = []
+    for study in record["studies"]:
+        case = cases[study["id"]]
+        views = views_of(case, asked.readers[case.source], predictor.modalities, images)
+        batch = Collate(predictor.streams)([Item(views, (), 0, 0)])
+        chosen = class_name or study["decisions"][label]
+        for name in views:
+            path = _free(folder, f"{study['id']}-{name}", written)
+            heat = heat_of(predictor, batch, name, names.index(label), spec.classes.index(chosen))
+            title = f"{name}: {label} {chosen}, {100 * study['probabilities'][label][chosen]:.0f} %"
+            write_picture(views[name][0], heat, title, path)
+            written.append(str(path))
+    return written
+
+
+def _free(folder: Path, name: str, written: Sequence[str]) -> Path:
+    """A file name that every system takes, and that no other study has."""
+    plain = re.sub(r"[^\w.-]", "_", name)
+    path = folder / f"{plain}.png"
+    return path.with_stem(f"{path.stem}-{len(written)}") if str(path) in written else path
+
+
+def heat_of(predictor: Predictor, batch: Batch, modality: str, label: int, place: int) -> Heat:
+    """How much each pixel of a view speaks for a class, (S, S), from 0 to 1.
+
+    Source: Selvaraju et al. 2017, "Grad-CAM", https://arxiv.org/abs/1610.02391, as the library
+    pytorch-grad-cam has it, on the last map of features of the backbone. The other images of
+    the study stay as they are.
+
+    Args:
+        batch: one study.
+        label: number of the label.
+        place: number of its class.
+
+    Raises:
+        VariantError: the backbone has no map of features.
+    """
+    network = _OfOneModality(predictor, batch, modality, label)
+    layer, spatial = _last_map(predictor, modality)
+    raw = batch.views[modality][0]
+    shown = predictor.modalities[modality].normalise(raw).contiguous().requires_grad_(True)
+    target = _library("pytorch_grad_cam.utils.model_targets").ClassifierOutputTarget(place)
+    with _library().GradCAM(network, [layer], reshape_transform=spatial) as cam:
+        heat: Heat = cam(input_tensor=shown, targets=[target])[0]
+    return heat
+
+
+class _OfOneModality(nn.Module):
+    """Logits of one label from the normalised view of one modality."""
+
+    def __init__(self, predictor: Predictor, batch: Batch, modality: str, label: int) -> None:
+        super().__init__()
+        self.backbone = predictor.extractor.backbones[modality]
+        self.fusion, self.classifier = predictor.extractor.fusion, predictor.classifier
+        self.modality, self.label, self.present = modality, label, batch.present
+        with torch.no_grad():
+            self.others = predictor.extractor.features(batch)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """Logits (1, C)."""
+        features = {**self.others, self.modality: self.backbone(view).float()}
+        logits: list[Tensor] = self.classifier(self.fusion.joint(features, self.present))
+        return logits[self.label]
+
+
+def _last_map(predictor: Predictor, modality: str) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    """The layer that Grad-CAM looks at, and what makes its output (B, C, H, W)."""
+    network: Any = getattr(predictor.extractor.backbones[modality], "model", None)
+    try:
+        last = list(network.feature_info)[-1]
+        layer, width = network.get_submodule(last["module"]), int(last["num_chs"])
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise VariantError(
+            f"The backbone of {modality} names no map of features, and Grad-CAM needs one. "
+            "Leave --saliency out, or train with a timm model that has feature_info."
+        ) from error
+    prefix = int(getattr(network, "num_prefix_tokens", 0))
+    if hasattr(layer, "norm1") and hasattr(layer, "attn"):
+        # Behind the last attention only the class token reaches the classifier.
+        layer = layer.norm1
+
+    def spatial(found: Tensor) -> Tensor:
+        if found.ndim == 4:
+            channels_last = found.shape[1] != width and found.shape[3] == width
+            return found.permute(0, 3, 1, 2) if channels_last else found
+        patches = found[:, prefix:]
+        side = math.isqrt(patches.shape[1])
+        return patches.transpose(1, 2).reshape(len(found), -1, side, patches.shape[1] // side)
+
+    return layer, spatial
+
+
+def _library(name: str = "pytorch_grad_cam") -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise SM3Error(
+            "--saliency wants pytorch-grad-cam, which is not installed: "
+            "pip install 'sm3kit[saliency]'"
+        ) from error

@@ -1,0 +1,86 @@
+"""One backbone of a run as a folder that timm loads by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from sm3kit.backbones.base import Backbone
+from sm3kit.core.errors import VariantError
+from sm3kit.modalities.base import Modality
+
+
+def write_timm(
+    backbone: Backbone, architecture: str, name: str, modality: Modality, folder: Path
+) -> None:
+    """Writes `config.json` and `model.safetensors` as timm reads them from `local-dir:`.
+
+    Args:
+        architecture: the name in timm, without a tag.
+        name: of the modality.
+        modality: for size, channels, mean and deviation of its views.
+
+    Raises:
+        VariantError: the backbone is none of timm's, or its images are not normalised by mean
+            and deviation alone.
+    """
+    network: Any = getattr(backbone, "model", None)
+    published: Any = getattr(network, "pretrained_cfg", None)
+    if published is None:
+        raise VariantError(
+            f"--format timm wants a backbone of timm, and that of {name} is another. Take "
+            "--format onnx or safetensors."
+        )
+    mean, deviation = mean_and_deviation(name, modality)
+    channels = modality.channels
+    config = {
+        "architecture": architecture,
+        "num_classes": 0,
+        "num_features": backbone.width,
+        "model_args": {"in_chans": channels, "num_classes": 0},
+        "pretrained_cfg": {
+            "tag": "sm3kit",
+            "custom_load": False,
+            "input_size": list(modality.shape),
+            "fixed_input_size": bool(published.get("fixed_input_size", False)),
+            "pool_size": None,
+            # The whole image, its aspect ratio not kept, as in `Photo.eval_view`.
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            "interpolation": "bilinear",
+            "mean": mean,
+            "std": deviation,
+            "num_classes": 0,
+            # Older timm drops weights of a first layer with neither one channel nor three.
+            "first_conv": published.get("first_conv") if channels == 3 else None,
+            "classifier": published.get("classifier"),
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    state = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def mean_and_deviation(name: str, modality: Modality) -> tuple[list[float], list[float]]:
+    """Mean and deviation per channel that do what `modality.normalise` does to values of 0 to 1.
+
+    Raises:
+        VariantError: it does more than that.
+    """
+    shape = modality.shape
+    ends = modality.normalise(torch.stack([torch.zeros(shape), torch.ones(shape)]))
+    low, high = ends[:, :, 0, 0].double()
+    deviation = 1 / (high - low)
+    mean = -low * deviation
+    probe = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    wanted = (probe.double() - mean.view(1, -1, 1, 1)) / deviation.view(1, -1, 1, 1)
+    if not torch.allclose(modality.normalise(probe).double(), wanted, atol=1e-4):
+        raise VariantError(
+            f"The views of {name} are not normalised by a mean and a deviation per channel, and "
+            "timm knows nothing else. Take --format onnx, which normalises in the graph."
+        )
+    return [round(one, 9) for one in mean.tolist()], [round(one, 9) for one in deviation.tolist()]

@@ -1,0 +1,176 @@
+"""Figure 7: which label looks at which, as plain pictures and as a file for BertViz."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sm3kit.core.errors import SM3Error
+from sm3kit.core.files import whole_file
+from sm3kit.evaluation.label_embedding import LabelEmbedding
+from sm3kit.report.matrix import LETTER, fill, matrix_sheet
+from sm3kit.report.picture import Picture
+from sm3kit.report.style import COLOURS, FAINT, HATCHES, look, sheet
+
+Array = npt.NDArray[Any]
+INSTALL = "pip install sm3kit[bertviz]"
+
+
+@torch.no_grad()
+def attention_of(embedding: LabelEmbedding, joint: Tensor) -> Array | None:
+    """Attention (N, heads, K, K) of cases, K in the order of the data; None without attention.
+
+    Rows are the asking labels, columns those that are looked at.
+
+    Source: Wang et al. 2025, figure 7.
+
+    Args:
+        embedding: the relation, after stage 2 or after a probe.
+        joint: (N, J).
+    """
+    device = next(embedding.parameters()).device
+    found = embedding.eval().relation.attention(joint.to(device))
+    if found is None:
+        return None
+    order = embedding.order
+    weights: Array = found[:, :, order][:, :, :, order].cpu().numpy()
+    return weights
+
+
+@look()
+def attention_picture(
+    weights: Array, labels: Sequence[str], name: str, who: str, moment: str
+) -> Picture:
+    """The mean attention from each label to each, over cases and heads.
+
+    Args:
+        weights: (N, heads, K, K).
+        labels: K names.
+        name: of the files.
+        who: the cases, in words.
+        moment: after which training, in words.
+    """
+    mean = weights.mean((0, 1))
+    figure, panel = matrix_sheet(labels)
+    fill(
+        panel,
+        mean / mean.max(),
+        labels,
+        lambda row, column: f"{100 * mean[row, column]:.0f}",
+    )
+    panel.set_ylabel("asking label")
+    panel.set_xlabel("label that is looked at")
+    panel.set_title(f"attention in %, {who}", fontsize=10)
+    rows = "; ".join(
+        f"{one} looks most at {labels[int(row.argmax())]} ({100 * row.max():.0f} %)"
+        for one, row in zip(labels, mean, strict=True)
+    )
+    return Picture(
+        name,
+        f"Attention between labels, {who}",
+        f"Matrix of attention, mean over {who}. {rows}.",
+        f"Mean over {len(weights)} studies and {weights.shape[1]} head"
+        f"{'s' * (weights.shape[1] > 1)}, {moment}. Each row adds up to 100; without any "
+        f"preference every cell would hold {100 / len(labels):.3g}. Attention tells where a layer reads, "
+        "not what decides.",
+        figure,
+    )
+
+
+@look()
+def row_picture(
+    weights: Array, labels: Sequence[str], label: str, reported: str, truth: Array
+) -> Picture:
+    """What one label looks at: over all cases, and over those of its reported class.
+
+    Args:
+        weights: (N, heads, K, K).
+        labels: K names.
+        label: the asking one.
+        reported: the name of its reported class.
+        truth: (N,) bool, whether a case is of that class.
+    """
+    rows = 100 * weights.mean(1)[:, list(labels).index(label)]
+    sets = {f"all {len(rows)} studies": rows.mean(0)}
+    if truth.any():
+        sets[f"{int(truth.sum())} with {reported}"] = rows[truth].mean(0)
+    left = 0.3 + LETTER * max(map(len, labels))
+    height = 0.42 * len(labels)
+    figure, (panel,) = sheet(4.2, height + 1.2, margins=(left, 0.15, 0.85, 0.35))
+    thick = 0.8 / len(sets)
+    for number, (who, row) in enumerate(sets.items()):
+        panel.barh(
+            np.arange(len(labels)) + (number - (len(sets) - 1) / 2) * thick, row, thick, label=who,
+            facecolor="white" if number else COLOURS[0], edgecolor=COLOURS[0], hatch=HATCHES[number],
+        )  # fmt: skip
+    panel.axvline(100 / len(labels), color=FAINT, linewidth=1, linestyle=(0, (4, 2)))
+    panel.set_yticks(range(len(labels)), labels)
+    panel.invert_yaxis()
+    panel.set_xlabel("attention in %; dashed: no preference")
+    panel.set_title(f"{label} looks at")
+    figure.legend(*panel.get_legend_handles_labels(), loc="lower center", ncols=2)
+    told = "; ".join(
+        f"{who}: "
+        + ", ".join(f"{one} {value:.0f} %" for one, value in zip(labels, row, strict=True))
+        for who, row in sets.items()
+    )
+    return Picture(
+        f"attention-{label}",
+        f"What {label} looks at",
+        f"Bars of attention. {told}.",
+        f"The row of {label}, mean over the heads and over all studies, or over those with "
+        f"{reported}. Attention tells where a layer reads, not what decides.",
+        figure,
+    )
+
+
+def for_bertviz(weights: Array, labels: Sequence[str]) -> dict[str, Any]:
+    """Mean attention over cases as the head view of BertViz reads it: layer, head, row, column.
+
+    Source: Vig 2019, arXiv:1906.05714.
+    """
+    layer = weights.mean(0)
+    tokens = list(labels)
+    one = {"name": None, "attn": [layer.tolist()], "left_text": tokens, "right_text": tokens}
+    return {"attention": [one], "default_filter": "0", "include_layers": [0]}
+
+
+def export_attention(weights: Array, labels: Sequence[str], folder: Path) -> list[Path]:
+    """Writes `attention.json`, and `attention-bertviz.html` where BertViz is installed.
+
+    The page of BertViz fetches its libraries from the network when it is opened.
+    """
+    files = [folder / "attention.json"]
+    with whole_file(files[0]) as part:
+        part.write_text(json.dumps(for_bertviz(weights, labels), indent=1) + "\n", "utf-8")
+    try:
+        text = bertviz_page(weights, labels)
+    except SM3Error:
+        return files
+    files.append(folder / "attention-bertviz.html")
+    with whole_file(files[1]) as part:
+        part.write_text(text, "utf-8")
+    return files
+
+
+def bertviz_page(weights: Array, labels: Sequence[str]) -> str:
+    """The head view of BertViz as HTML.
+
+    Raises:
+        SM3Error: BertViz is not installed.
+    """
+    try:
+        bertviz = importlib.import_module("bertviz")
+    except ImportError as error:
+        raise SM3Error(f"The head view wants BertViz. Install it with: {INSTALL}") from error
+    layer = torch.from_numpy(weights.mean(0)).unsqueeze(0)
+    shown: str = bertviz.head_view([layer], list(labels), html_action="return").data
+    return shown

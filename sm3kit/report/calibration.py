@@ -1,0 +1,106 @@
+"""Reliability of one label: do predicted probabilities mean what they say?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sm3kit.metrics.predictions import LabelScores
+from sm3kit.report.picture import Picture
+from sm3kit.report.style import COLOURS, FAINT, look, sheet
+
+Array = npt.NDArray[Any]
+BINS = 10
+Z = 1.96  # Of the normal distribution, for 95 %.
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Bins of equal width that hold a case, from the least probability to the highest.
+
+    Attributes:
+        predicted: mean probability of the reported class in each bin.
+        observed: share of the reported class in each bin.
+        counts: cases in each bin.
+        error: expected calibration error, the mean gap weighted by cases.
+    """
+
+    predicted: Array
+    observed: Array
+    counts: Array
+    error: float
+
+
+def reliability(label: LabelScores, bins: int = BINS) -> Reliability:
+    """The reliability of the probability of the reported class.
+
+    Source: Guo et al. 2017, arXiv:1706.04599, equations 2 and 3, with equal widths.
+    """
+    known = label.truth >= 0
+    score = label.scores[known, label.reported_index]
+    positive = label.truth[known] == label.reported_index
+    place = np.minimum((score * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    used = counts > 0
+    predicted = np.bincount(place, score, bins)[used] / counts[used]
+    observed = np.bincount(place, positive, bins)[used] / counts[used]
+    gaps = np.abs(predicted - observed) * counts[used]
+    return Reliability(predicted, observed, counts[used], float(gaps.sum() / max(counts.sum(), 1)))
+
+
+def wilson(share: Array, count: Array) -> tuple[Array, Array]:
+    """The 95 % interval of shares of counts.
+
+    Source: Wilson 1927, doi.org/10.1080/01621459.1927.10502953.
+    """
+    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    half = Z / (1 + Z**2 / count) * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    return middle - half, middle + half
+
+
+@look()
+def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture | None:
+    """Observed share against predicted probability; None without a known case."""
+    found = reliability(label)
+    if not len(found.counts):
+        return None
+    figure, (upper, lower) = sheet(
+        4.2, 4.3, 2, margins=(0.65, 0.1, 0.5, 0.35), sharex=True, height_ratios=(4, 1)
+    )
+    low, high = wilson(found.observed, found.counts)
+    ends = np.clip([found.observed - low, high - found.observed], 0, None)
+    upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
+    upper.errorbar(
+        found.predicted, found.observed, ends, color=COLOURS[0], marker="o", capsize=3,
+        elinewidth=1.2, linestyle="none",
+    )  # fmt: skip
+    upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    upper.set_ylabel(f"share of {label.reported}")
+    upper.set_title(f"{name}: calibration error {found.error:.3f}")
+    width = 1 / BINS
+    left = np.floor(np.minimum(found.predicted, 1 - 1e-9) / width) * width
+    lower.bar(
+        left,
+        found.counts,
+        width,
+        align="edge",
+        facecolor="white",
+        edgecolor=COLOURS[0],
+        hatch="////",
+    )
+    lower.set_ylabel("studies")
+    figure.align_ylabels([upper, lower])
+    lower.set_xlabel(f"predicted probability of {label.reported}")
+    pairs = zip(found.predicted, found.observed, found.counts, strict=True)
+    told = "; ".join(f"{p:.2f} predicted, {o:.2f} observed ({n})" for p, o, n in pairs)
+    return Picture(
+        f"calibration-{name}",
+        f"Calibration of {name}",
+        f"Reliability diagram, expected calibration error {found.error:.3f}. {told}.",
+        f"{protocol}; ten bins of equal width, bars are 95 % intervals (Wilson). On the diagonal a "
+        f"probability of {label.reported} means what it says; below, the network is too sure.",
+        figure,
+    )

@@ -1,0 +1,51 @@
+"""Confusion matrix of one label."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sm3kit.metrics.predictions import LabelScores
+from sm3kit.report.matrix import fill, matrix_sheet
+from sm3kit.report.picture import Picture
+from sm3kit.report.style import look
+
+
+def confusion(label: LabelScores) -> npt.NDArray[np.int64]:
+    """Counts (C, C): rows are the true classes, columns the most likely ones."""
+    known = label.truth >= 0
+    size = len(label.classes)
+    called = label.scores[known].argmax(1)
+    flat = np.bincount(label.truth[known] * size + called, minlength=size * size)
+    return flat.reshape(size, size)
+
+
+@look()
+def confusion_picture(name: str, label: LabelScores, protocol: str) -> Picture:
+    """The matrix as a picture: counts, shaded by the share of the row."""
+    counts = confusion(label)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure, panel = matrix_sheet(label.classes)
+    fill(
+        panel,
+        shares,
+        label.classes,
+        lambda row, column: f"{counts[row, column]}\n{100 * shares[row, column]:.0f} %",
+    )
+    panel.set_xlabel("most likely class")
+    panel.set_ylabel("true class")
+    panel.set_title(name)
+    right = int(np.trace(counts))
+    rows = "; ".join(
+        f"{one}: "
+        + ", ".join(f"{n} as {other}" for n, other in zip(row, label.classes, strict=True) if n)
+        for one, row in zip(label.classes, counts, strict=True)
+        if row.any()
+    )
+    return Picture(
+        f"confusion-{name}",
+        f"Confusion matrix of {name}",
+        f"{right} of {int(counts.sum())} studies are called right. {rows}.",
+        f"{protocol}; studies and their share of the true class. Darker is more.",
+        figure,
+    )

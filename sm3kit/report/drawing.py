@@ -1,0 +1,215 @@
+"""All figures of a run, as far as it has what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sm3kit.core.errors import SM3Error
+from sm3kit.engine.cases import Case
+from sm3kit.evaluation.classifier import Classifier
+from sm3kit.evaluation.subject import Subject
+from sm3kit.metrics.predictions import LabelScores
+from sm3kit.report import attention, spaces
+from sm3kit.report.calibration import calibration_picture
+from sm3kit.report.clusters import nmi_picture, size_picture
+from sm3kit.report.confusion import confusion_picture
+from sm3kit.report.embedding import FEWEST, embedding_picture, mapped, tsne
+from sm3kit.report.gallery import Search, searches
+from sm3kit.report.history import loss_picture, monitor_picture, rank_picture
+from sm3kit.report.material import Material
+from sm3kit.report.picture import Picture
+from sm3kit.report.roc import roc_picture
+from sm3kit.report.spaces import Space
+
+Array = npt.NDArray[Any]
+MOST = 1500
+
+
+@dataclass
+class Drawn:
+    """The figures of a run.
+
+    Attributes:
+        training: of the stages.
+        labels: {label: figures}, in the order of the data.
+        attention: between all labels.
+        weights: attention (N, heads, K, K) and the labels, for an export; None without.
+        searches: of pair matching.
+        notes: what is left out and why, a sentence each.
+    """
+
+    training: list[Picture] = field(default_factory=list)
+    labels: dict[str, list[Picture]] = field(default_factory=dict)
+    attention: list[Picture] = field(default_factory=list)
+    weights: tuple[Array, list[str]] | None = None
+    searches: list[Search] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All of them."""
+        return [
+            *self.training,
+            *self.attention,
+            *(p for each in self.labels.values() for p in each),
+        ]
+
+    def attempt(self, draw: Callable[[], None], what: str) -> None:
+        """Draws, or notes what is missing."""
+        try:
+            draw()
+        except SM3Error as error:
+            self.notes.append(f"{what}: {error}")
+
+
+def draw(material: Material, split: str, space: Space | None, *, images: bool) -> Drawn:
+    """Draws all figures of a run.
+
+    Args:
+        split: the studies of maps, attention and gallery.
+        space: of the maps; None takes the joint feature, whose one map serves all labels.
+        images: whether there is a gallery.
+    """
+    drawn = Drawn()
+    rows = material.rows
+    found = [
+        loss_picture(rows, "mmssl"), monitor_picture(rows), rank_picture(rows),
+        loss_picture(rows, "mlssl"), size_picture(rows), nmi_picture(rows),
+    ]  # fmt: skip
+    drawn.training = [one for one in found if one]
+    subject = material.subject
+    cases = _some(subject.pool.cases[split]) if subject else []
+    if subject and cases:
+        if subject.pool.labels:
+            drawn.attempt(lambda: _maps(drawn, material, subject, cases, split, space), "Maps")
+        if images and len(subject.pool.modalities) > 1:
+            drawn.attempt(lambda: drawn.searches.extend(searches(subject, cases)), "Gallery")
+    elif subject:
+        drawn.notes.append(f"The split {split} has no studies for maps and gallery.")
+    drawn.attempt(lambda: _scores(drawn, material), "ROC, calibration and confusion")
+    if subject and cases and subject.pool.labels:
+        drawn.attempt(lambda: _attention(drawn, material, subject, cases), "Attention")
+    return drawn
+
+
+def _some(cases: Sequence[Case]) -> list[Case]:
+    """All cases, or a fixed sample of many."""
+    if len(cases) <= MOST:
+        return list(cases)
+    chosen = np.random.default_rng(0).choice(len(cases), MOST, replace=False)
+    return [cases[place] for place in sorted(chosen.tolist())]
+
+
+def _maps(
+    drawn: Drawn,
+    material: Material,
+    subject: Subject,
+    cases: list[Case],
+    split: str,
+    space: Space | None,
+) -> None:
+    """A pair of maps for each label."""
+    if len(cases) < FEWEST:
+        drawn.notes.append(f"Maps want {FEWEST} studies, and the split {split} has {len(cases)}.")
+        return
+    wanted: Space = space or "backbone"
+    classifier = _classifier(material, subject) if wanted == "logits" else None
+    moments = {"after": spaces.tables(subject, cases, wanted, classifier)}
+    try:
+        before = spaces.before_training(subject)
+        own = _probed_before(material, before) if wanted == "logits" else None
+        moments = {"before": spaces.tables(before, cases, wanted, own), **moments}
+    except SM3Error as error:
+        drawn.notes.append(f"There is no map of before the training. {error}")
+    groups = np.array([case.group for case in cases])
+    cache, seed = subject.encoder.cache, subject.trained.variant.seed
+    for number, label in enumerate(subject.pool.labels):
+        truth = np.array([case.labels[number] for case in cases])
+        maps = {
+            moment: mapped(rows[label.name], tsne(rows[label.name], seed, cache), truth, groups)
+            for moment, rows in moments.items()
+        }
+        picture = embedding_picture(label, truth, maps, spaces.TITLES[wanted], split)
+        drawn.labels.setdefault(label.name, []).append(picture)
+
+
+def _probe(material: Material, subject: Subject) -> tuple[Any, Path] | None:
+    """The record of a probe of these networks on their own data, and its weights."""
+    for one in material.results:
+        record, file = one.record, one.file.with_suffix(".safetensors")
+        own = record["of"]["model"] == subject.trained.file_hash and not record["transfer"]
+        if record["protocol"] == "probe" and own and not record["leaky"] and file.is_file():
+            return record, file
+    return None
+
+
+def _classifier(material: Material, subject: Subject) -> Classifier | None:
+    found = _probe(material, subject)
+    return spaces.kept_classifier(subject, *found) if found else None
+
+
+def _probed_before(material: Material, before: Subject) -> Classifier | None:
+    found = _probe(material, before)
+    return spaces.probed(before, spaces.settings_from(found[0])) if found else None
+
+
+def _attention(drawn: Drawn, material: Material, subject: Subject, cases: list[Case]) -> None:
+    """Attention after the probe, if it trained the relation, else after stage 2."""
+    if subject.embedding is None:
+        return
+    found = _probe(material, subject)
+    embedding, moment = subject.embedding, "after stage 2"
+    if found and found[0]["scope"] == "relation":
+        kept = spaces.kept_classifier(subject, *found).embedding
+        assert kept is not None
+        embedding, moment = kept, "after the probe"
+    weights = attention.attention_of(embedding, spaces.joint_of(subject, cases))
+    if weights is None:
+        relation = subject.trained.variant.relation
+        drawn.notes.append(f"The relation {relation} has no attention to show.")
+        return
+    labels = subject.pool.labels
+    names = [label.name for label in labels]
+    drawn.weights = weights, names
+    everyone = attention.attention_picture(weights, names, "attention", "all studies", moment)
+    drawn.attention = [everyone]
+    for number, label in enumerate(labels):
+        reported = label.classes.index(label.reported)
+        these = np.array([case.labels[number] == reported for case in cases])
+        if not number and these.any():
+            who = f"{label.name} {label.reported}"
+            name = f"attention-{label.name}-{label.reported}"
+            picture = attention.attention_picture(weights[these], names, name, who, moment)
+            drawn.attention.append(picture)
+        row = attention.row_picture(weights, names, label.name, label.reported, these)
+        drawn.labels.setdefault(label.name, []).append(row)
+
+
+def _scores(drawn: Drawn, material: Material) -> None:
+    """ROC, calibration and confusion of each label, of the main result and those beside it."""
+    main = material.main
+    if main is None:
+        return
+    scores = main.predictions()
+    beside = {main.record["protocol"]: scores.labels}
+    for one in material.results:
+        alike = ("split", "select", "data", "data_hash")
+        same = one.labelled and all(one.record[k] == main.record[k] for k in alike)
+        if same and one.record["protocol"] not in beside:
+            beside[one.record["protocol"]] = one.predictions().labels
+    for name, label in scores.labels.items():
+        curves: dict[str, LabelScores] = {
+            protocol: labels[name] for protocol, labels in beside.items() if name in labels
+        }
+        found = [
+            roc_picture(name, curves),
+            calibration_picture(name, label, main.title),
+            confusion_picture(name, label, main.title),
+        ]
+        drawn.labels.setdefault(name, []).extend(one for one in found if one)

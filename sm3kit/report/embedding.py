@@ -1,0 +1,149 @@
+"""Figure 6: cases of each label before and after pre-training, as t-SNE maps with a number."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sklearn
+from matplotlib.axes import Axes
+from sklearn.manifold import TSNE
+
+from sm3kit.datasets.base import LabelSpec
+from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.report.picture import Picture
+from sm3kit.report.purity import NEIGHBOURS, Purity, purity
+from sm3kit.report.style import FAINT, look, point_style, sheet
+
+Array = npt.NDArray[Any]
+PERPLEXITY = 30.0
+FEWEST = 5
+RASTER = 400  # More points than this are an image inside the SVG.
+
+
+@dataclass(frozen=True)
+class Map:
+    """Cases of one label in a space and on a plane.
+
+    Attributes:
+        places: (N, 2).
+        own: purity in the space itself.
+        seen: purity on the plane.
+    """
+
+    places: Array
+    own: Purity
+    seen: Purity
+
+
+def tsne(rows: Array, seed: int = 0, cache: FeatureCache | None = None) -> Array:
+    """A t-SNE map (N, 2) of rows (N, D); perplexity 30, or a third of the rows if these are few.
+
+    Source: van der Maaten and Hinton 2008, JMLR 9:2579; Wang et al. 2025, figure 6, which tells
+    neither perplexity nor seed.
+
+    Args:
+        cache: where maps are kept; None computes.
+
+    Raises:
+        ValueError: fewer than five rows.
+    """
+    if len(rows) < FEWEST:
+        raise ValueError(f"a map wants {FEWEST} cases, not {len(rows)}")
+    perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+    told = f"tsne {sklearn.__version__} {rows.shape} {rows.dtype} {perplexity} {seed}"
+    key = hashlib.blake2b(rows.tobytes() + told.encode(), digest_size=20).hexdigest()
+    kept = cache.get(key) if cache else None
+    if kept is None and np.ptp(rows, 0).max() == 0:
+        return np.zeros((len(rows), 2), np.float32)  # All are in one place.
+    if kept is None:
+        network = TSNE(
+            init="pca", learning_rate="auto", perplexity=perplexity, random_state=seed,
+            n_iter_without_progress=50,
+        )  # fmt: skip
+        kept = network.fit_transform(rows).astype(np.float32)
+        if cache:
+            cache.put(key, kept)
+    return np.asarray(kept)
+
+
+def mapped(rows: Array, places: Array, truth: Array, groups: Array) -> Map:
+    """A map with its two numbers."""
+    return Map(places, purity(rows, truth, groups), purity(places, truth, groups))
+
+
+@look()
+def embedding_picture(
+    label: LabelSpec, truth: Array, maps: Mapping[str, Map], space: str, split: str
+) -> Picture:
+    """The maps of a label beside each other.
+
+    Args:
+        truth: (N,) class, -1 where unknown.
+        maps: {"before", "after"} or one of these.
+        space: in words.
+        split: in words.
+    """
+    margins = (0.08, 0.08, 0.45, 0.62)
+    figure, panels = sheet(4.2 * len(maps), 4.3, 1, len(maps), margins=margins, gaps=(0.15, 0))
+    for panel, (moment, one) in zip(panels, maps.items(), strict=True):
+        _points(panel, one.places, truth, label.classes)
+        panel.set_title(f"{label.name}, {moment}", y=1.075)
+        panel.text(
+            0, 1.02, _numbers(one), transform=panel.transAxes, fontsize=9, color=FAINT
+        )  # fmt: skip
+        panel.set_xticks([])
+        panel.set_yticks([])
+        panel.spines[:].set_visible(True)
+        panel.spines[:].set_color("#bbbbbb")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="lower center", ncols=min(len(names), 7), markerscale=1.3)
+    told = "; ".join(f"{moment} {_numbers(one)}" for moment, one in maps.items())
+    return Picture(
+        f"embedding-{label.name}",
+        f"{label.name} before and after pre-training" if len(maps) > 1 else f"Map of {label.name}",
+        f"t-SNE maps of {len(truth)} studies, coloured by the classes of {label.name}. {told}.",
+        f"{space[0].upper()}{space[1:]}, split {split}. Purity is the share of the "
+        f"{NEIGHBOURS} nearest neighbours that are of a study's own class, other studies of its "
+        "patient left out; chance is what blind neighbours would give. Distances between groups, "
+        "and their sizes, mean nothing on such a map: trust the purity in the space.",
+        figure,
+    )
+
+
+def _points(panel: Axes, places: Array, truth: Array, classes: Sequence[str]) -> None:
+    raster = len(places) > RASTER
+    unknown = truth < 0
+    if unknown.any():
+        panel.scatter(
+            places[unknown, 0],
+            places[unknown, 1],
+            s=9,
+            color="#c4c4c4",
+            linewidth=0,
+            label="unknown",
+            rasterized=raster,
+        )
+    for number, name in enumerate(classes):
+        here = truth == number
+        panel.scatter(
+            places[here, 0], places[here, 1], s=26, linewidth=0.4, edgecolor="white", label=name,
+            rasterized=raster, **point_style(number),
+        )  # fmt: skip
+
+
+def _numbers(one: Map) -> str:
+    if not one.own.cases:
+        return "no class is known"
+    return (
+        f"purity {_percent(one.own.value)} in the space, {_percent(one.seen.value)} here, chance "
+        f"{_percent(one.own.chance)}"
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"

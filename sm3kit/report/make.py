@@ -1,0 +1,112 @@
+"""From a run folder, or that of a grid, to a page and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sm3kit.ablation.curves import charts, file_name
+from sm3kit.ablation.folder import Folder
+from sm3kit.core.errors import CheckpointError
+from sm3kit.core.files import whole_file
+from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.engine.image_cache import ImageCache
+from sm3kit.engine.progress import Reporter
+from sm3kit.engine.run import Run
+from sm3kit.report.attention import export_attention
+from sm3kit.report.drawing import Drawn, draw
+from sm3kit.report.gallery import gallery_picture
+from sm3kit.report.material import Material, gather
+from sm3kit.report.run_page import run_page
+from sm3kit.report.spaces import Space
+
+REMEDY = "Free some space, or choose another place with --out."
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a report has written.
+
+    Attributes:
+        page: the HTML file.
+        figures: PNG, SVG and exports; none if they were not asked for.
+        notes: what is left out and why.
+    """
+
+    page: Path
+    figures: Sequence[Path]
+    notes: Sequence[str]
+
+
+def report(
+    folder: Path,
+    images: ImageCache,
+    features: FeatureCache,
+    reporter: Reporter,
+    out: Path | None = None,
+    data: Sequence[str] = (),
+    split: str = "test",
+    space: Space | None = None,
+    *,
+    figures: bool = False,
+    gallery: bool = True,
+) -> Made:
+    """Writes the page of a run or of a grid.
+
+    Args:
+        folder: of the run or the grid.
+        images, features: caches.
+        reporter: where progress is shown.
+        out: the file; None takes `report.html` in the folder.
+        data: where the data lie now, if not where they were.
+        split: the studies of maps, attention and gallery.
+        space: of the maps; None takes the joint feature.
+        figures: whether each figure is written to `figures/` as well.
+        gallery: whether thumbnails of the studies are shown.
+
+    Raises:
+        CheckpointError: the folder holds neither a run nor a grid.
+        SM3Error: the page cannot be written.
+    """
+    out = out or folder / "report.html"
+    if Folder(folder).exists:
+        return _of_grid(folder, out, figures=figures)
+    if not Run(folder).exists:
+        raise CheckpointError(
+            f"{folder} holds neither a run nor a grid. Give the folder that `sm3kit pretrain` or "
+            "`sm3kit ablate` wrote."
+        )
+    material = gather(folder, images, features, reporter, data)
+    drawn = draw(material, split, space, images=gallery)
+    _write(out, run_page(material, drawn))
+    written = _figures(material, drawn, folder / "figures") if figures else []
+    return Made(out, written, [*material.notes, *drawn.notes])
+
+
+def _of_grid(folder: Path, out: Path, *, figures: bool) -> Made:
+    from sm3kit.ablation.collecting import collect
+    from sm3kit.ablation.table import tabulate
+    from sm3kit.report.ablation_page import ablation_page
+
+    _write(out, ablation_page(folder, out))
+    written = []
+    for axis, svg in charts(tabulate(collect(folder), 0)).items() if figures else ():
+        written.append(folder / "figures" / file_name(axis))
+        _write(written[-1], svg)
+    return Made(out, written, [])
+
+
+def _figures(material: Material, drawn: Drawn, folder: Path) -> list[Path]:
+    files = [file for one in drawn.pictures for file in one.save(folder)]
+    if material.subject:
+        for search in drawn.searches:
+            files += gallery_picture(material.subject, search).save(folder)
+    if drawn.weights:
+        files += export_attention(*drawn.weights, folder)
+    return files
+
+
+def _write(file: Path, text: str) -> None:
+    with whole_file(file, REMEDY) as part:
+        part.write_bytes(text.encode("utf-8"))

@@ -1,0 +1,180 @@
+"""All that a run folder, and its data, have for a report."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sm3kit.ablation.folder import Folder
+from sm3kit.core.errors import SM3Error
+from sm3kit.core.variant import Variant
+from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.engine.image_cache import ImageCache
+from sm3kit.engine.progress import Reporter
+from sm3kit.engine.run import Run
+from sm3kit.evaluation.evaluate import predictions_file
+from sm3kit.evaluation.subject import Subject, open_subject
+from sm3kit.metrics.predictions import Predictions
+
+ORDER = {
+    "protocol": ("finetune", "probe", "knn", "match"),
+    "split": ("test", "val", "train"),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One evaluation.
+
+    Attributes:
+        file: of its record.
+        record: what was measured how.
+    """
+
+    file: Path
+    record: Mapping[str, Any]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it has numbers for labels, not for pairs."""
+        return "labels" in self.record
+
+    @property
+    def title(self) -> str:
+        """Such as "probe, test"."""
+        record = self.record
+        parts = [record["protocol"], f"split {record['split']}"]
+        if record["transfer"]:
+            parts.append(f"on {', '.join(spec.partition(':')[0] for spec in record['data'])}")
+        if record["select"] == "test_best":
+            parts.append("test_best")
+        return ", ".join(parts)
+
+    def predictions(self) -> Predictions:
+        """The predictions beside the record.
+
+        Raises:
+            DataError: they are missing or damaged.
+        """
+        return Predictions.load(predictions_file(self.file))
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report of a run is made of.
+
+    Attributes:
+        folder: of the run.
+        variant: its choices.
+        facts: data_hash, machine, versions and started_from, as the run recorded them.
+        rows: of metrics.csv.
+        results: evaluations, the most telling first.
+        subject: networks and studies; None if they cannot be opened.
+        finished: whether its training came to its end.
+        notes: what is missing and why, a sentence each.
+    """
+
+    folder: Path
+    variant: Variant
+    facts: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    results: Sequence[Result]
+    subject: Subject | None
+    finished: bool
+    notes: Sequence[str]
+
+    @property
+    def main(self) -> Result | None:
+        """The result that figures of labels are drawn from; None if there is none.
+
+        One on the run's own data that was not selected on what it measured, if there is one.
+        """
+        found = [one for one in self.results if one.labelled and not one.record["transfer"]]
+        honest = [one for one in found if not one.record["leaky"]]
+        # That of the run's own protocol, else the first.
+        own = [one for one in honest if one.record["protocol"] == self.variant.protocol]
+        return next(iter([*own[:1], *honest, *found]), None)
+
+
+def gather(
+    folder: Path,
+    images: ImageCache,
+    features: FeatureCache,
+    reporter: Reporter,
+    data: Sequence[str] = (),
+) -> Material:
+    """Reads a run folder, and opens its networks and data as far as they are there.
+
+    Args:
+        data: where the data lie now, if not where they were.
+
+    Raises:
+        CheckpointError: there is no run, or its record is damaged.
+    """
+    run = Run(folder)
+    variant, _ = run.read_variant()
+    record = yaml.safe_load(run.variant_file.read_text("utf-8"))
+    facts = {name: record.get(name, {}) for name in ("data_hash", "machine", "versions")}
+    facts["started_from"] = record.get("started_from", {})
+    notes: list[str] = []
+    subject = None
+    if run.model.is_file():
+        try:
+            subject = open_subject(folder, data, images, features, reporter)
+            notes += subject.notes
+        except (SM3Error, OSError) as error:
+            notes.append(
+                f"Networks or data could not be opened, so maps, attention and gallery are left "
+                f"out. {error}"
+            )
+    results, damaged = _results(folder)
+    return Material(
+        folder, variant, facts, _rows(run), results, subject, run.finished, [*notes, *damaged]
+    )
+
+
+def _rows(run: Run) -> list[dict[str, Any]]:
+    if not run.metrics_file.is_file():
+        return []
+    with run.metrics_file.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _results(folder: Path) -> tuple[list[Result], list[str]]:
+    """The results of a run, and a sentence on each that cannot be read."""
+    results, notes = [], []
+    for file in [*sorted((folder / "eval").glob("*.json")), *_of_grid(folder)]:
+        try:
+            record = json.loads(file.read_text("utf-8"))
+            results.append(Result(file, record))
+            _place(results[-1])
+        except (OSError, ValueError, KeyError, TypeError):
+            results = [one for one in results if one.file != file]
+            notes.append(f"{file.name} is damaged, or no result of an evaluation. Evaluate again.")
+    return sorted(results, key=_place), notes
+
+
+def _of_grid(folder: Path) -> list[Path]:
+    """The results that a grid has of one of its runs; none if the folder is no run of a grid."""
+    home = Folder(folder.resolve().parents[1])
+    # A grid of one's own may be called grid.yaml, too.
+    if folder.resolve().parent.name != "runs" or not (home.exists and home.plan_file.is_file()):
+        return []
+    stages = [one for one in home.plan().stages.values() if one.parent == folder.resolve().name]
+    files = [home.result(one.key) for one in stages if not one.trains]
+    return [file for file in files if file.is_file()]
+
+
+def _place(result: Result) -> tuple[Any, ...]:
+    record = result.record
+    places = [
+        ORDER[name].index(record[name]) if record[name] in ORDER[name] else len(ORDER[name])
+        for name in ("split", "protocol")
+    ]
+    return (bool(record["transfer"]), *places, bool(record["leaky"]), result.file.name)

@@ -1,0 +1,64 @@
+"""A matrix of shares in grey, with a text in each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sm3kit.report.style import sheet
+
+CELL = 0.62  # Inches.
+LETTER = 0.085
+LONG = 0.45  # A name that has no room below its column.
+DARK = 0.6  # Black text is not read above.
+
+
+def matrix_sheet(names: Sequence[str]) -> tuple[Figure, Axes]:
+    """A figure for a square matrix, with room for its names."""
+    longest = LETTER * max(map(len, names))
+    left, below = 0.5 + longest, 0.6 + 0.6 * longest * (longest > LONG)
+    side = max(1.6, CELL * len(names))
+    figure, (panel,) = sheet(
+        side + left + 0.1, side + below + 0.35, margins=(left, 0.1, below, 0.35)
+    )
+    return figure, panel
+
+
+def fill(
+    panel: Axes,
+    shares: npt.NDArray[Any],
+    names: Sequence[str],
+    text: Callable[[int, int], str],
+) -> None:
+    """Draws a matrix.
+
+    Args:
+        shares: (C, C), 0 is white and 1 is black.
+        names: of rows and columns.
+        text: of the cell at a row and a column.
+    """
+    panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+    places = range(len(names))
+    long = LETTER * max(map(len, names)) > LONG
+    panel.set_xticks(places, names, rotation=35 if long else 0, ha="right" if long else "center")
+    panel.set_yticks(places, names)
+    panel.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    panel.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    panel.grid(which="minor", color="white", linewidth=1.5)
+    panel.tick_params(which="both", length=0)
+    panel.spines[:].set_visible(False)
+    for row, column in np.ndindex(*shares.shape):
+        panel.text(
+            column,
+            row,
+            text(row, column),
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if shares[row, column] > DARK else "black",
+        )

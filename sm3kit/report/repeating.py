@@ -1,0 +1,142 @@
+"""The commands that would do a run, or an evaluation, once more."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from sm3kit.core.errors import SM3Error
+from sm3kit.core.variant import Variant
+from sm3kit.engine import recipes
+from sm3kit.engine.assemble import resolved
+from sm3kit.evaluation.settings import settings_of
+
+OWN_FLAGS = (
+    "fusion", "backbone", "weights", "relation", "clusterer", "stage", "init", "epochs",
+    "mlssl_epochs", "feature_views", "batch_size", "image_size", "lr", "seed", "precision",
+    "devices", "num_nodes", "workers",
+)  # fmt: skip
+REPEATED = ("objective", "modality")
+# What only a recipe file can say.
+IN_A_FILE = ("mlssl_views", "evaluate")
+EVALUATION_FLAGS = (
+    "split", "select", "scope", "epochs", "batch_size", "lr", "feature_views", "k", "seed",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command for a shell.
+
+    Attributes:
+        words: that a shell hands over.
+        file: what must stand in a recipe file `more.yaml` beside it; empty if nothing.
+    """
+
+    words: tuple[str, ...]
+    file: str = ""
+
+    def text(self) -> str:
+        """The command on several lines, an option on each."""
+        starts = [
+            place
+            for place, word in enumerate(self.words)
+            if word.startswith("-") and self.words[place - 1] != "-o"
+        ]
+        ends = [*starts, len(self.words)]
+        lines = [shlex.join(self.words[: ends[0]])]
+        pairs = zip(starts, ends[1:], strict=True)
+        lines += [f"  {shlex.join(self.words[start:end])}" for start, end in pairs]
+        return " \\\n".join(lines)
+
+
+def pretraining(variant: Variant) -> Command:
+    """The command that trains a variant, with every option in which it differs from its recipe."""
+    names = list(variant.recipe)
+    words = ["sm3kit", "pretrain"]
+    try:
+        recipes.resolve(names, {})
+    except SM3Error:
+        names = []  # A recipe file that has gone: all that it said is an option then.
+    words += [word for name in names for word in ("--recipe", name)]
+    words += [word for spec in variant.data for word in ("--data", spec)]
+    # The data decide which recipe is taken where none is named.
+    base, _ = recipes.resolve(names, {"data": list(variant.data)})
+    plain = variant.as_dict()
+    fields = [one for one in plain if one not in ("recipe", "options")]
+    changed = {one: plain[one] for one in fields if plain[one] != base.as_dict()[one]}
+    for name in REPEATED:
+        if name in changed:
+            words += [word for value in changed[name] for word in (f"--{name}", str(value))]
+    words += [w for new, old in changed.get("map", {}).items() for w in ("--map", f"{new}={old}")]
+    for name in OWN_FLAGS:
+        if name in changed and (name, changed[name]) != ("workers", -1):
+            words += [_flag(name), str(changed[name])]
+    for modality, settings in changed.get("per_modality", {}).items():
+        for name, value in settings.items():
+            words += [_flag(name), f"{modality}={value}"]
+    told = {"data", *REPEATED, *OWN_FLAGS, *IN_A_FILE, "map", "per_modality", "protocol"}
+    for name, value in changed.items():
+        if name not in told:
+            words += ["-o", f"training.{name}={_value(value)}"]
+    return _with_options(words, variant, base, changed)
+
+
+def _with_options(
+    words: list[str], variant: Variant, base: Variant, changed: Mapping[str, Any]
+) -> Command:
+    """Adds the options of plugins, and what only a file can say."""
+    bare = dataclasses.replace(variant, options=base.options)
+    known = resolved(bare).options
+    for plugin, options in variant.options.items():
+        for name, value in options.items():
+            if name not in known.get(plugin, {}) or known[plugin][name] != value:
+                words += ["-o", f"{plugin}.{name}={_value(value)}"]
+    # An evaluation that is as ever says nothing.
+    more = {name: changed[name] for name in (*IN_A_FILE, "protocol") if changed.get(name)}
+    if not more:
+        return Command(tuple(words))
+    place = 2 + 2 * words.count("--recipe")
+    words[place:place] = ["--recipe", "more.yaml"]
+    return Command(tuple(words), yaml.safe_dump(more, sort_keys=False))
+
+
+def evaluation(record: Mapping[str, Any], variant: Variant, run: str) -> Command:
+    """The command that made a result, with every setting that is not the run's own default.
+
+    Args:
+        record: of the result.
+        variant: of the run.
+        run: its folder.
+    """
+    protocol = record["protocol"]
+    words = ["sm3kit", "evaluate", run, "--protocol", protocol]
+    if record["transfer"]:
+        words += [word for spec in record["data"] for word in ("--data", spec)]
+        words += [w for new, old in record["map"].items() for w in ("--map", f"{new}={old}")]
+    relation = record.get("scope") == "relation" or (
+        record["of"]["stage"] == "mlssl" and not record["transfer"]
+    )
+    usual = dataclasses.asdict(settings_of(variant, protocol, {}, relation=relation))
+    for name, value in record["settings"].items():
+        if name in ("protocol", "views") or usual.get(name) == value:
+            continue
+        if name in EVALUATION_FLAGS:
+            words += [_flag(name), str(value)]
+        else:
+            words += ["-o", f"evaluate.{name}={_value(value)}"]
+    return Command(tuple(words))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(_value, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

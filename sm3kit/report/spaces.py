@@ -1,0 +1,167 @@
+"""Spaces that cases are shown in, for the networks of a run and for the same before training."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from sm3kit.core.errors import CheckpointError, SM3Error
+from sm3kit.engine.assemble import build_relation, build_stage1
+from sm3kit.engine.cases import Case
+from sm3kit.engine.extraction import Encoder
+from sm3kit.engine.extractor import Extractor
+from sm3kit.engine.trained import read_trained, start_from
+from sm3kit.evaluation.classifier import Classifier, FromFeatures, classifier_of
+from sm3kit.evaluation.label_embedding import LabelEmbedding
+from sm3kit.evaluation.probe import probe
+from sm3kit.evaluation.settings import Settings
+from sm3kit.evaluation.subject import Subject
+
+Space = Literal["embedding", "logits", "backbone"]
+Tables = dict[str, npt.NDArray[Any]]
+
+TITLES = {
+    "backbone": "joint feature of the backbones",
+    "embedding": "label embedding of stage 2",
+    "logits": "logits of a probe",
+}
+
+
+def joint_of(subject: Subject, cases: Sequence[Case]) -> Tensor:
+    """Joint features (N, J) of the evaluation view of cases, from the feature cache if kept."""
+    features = subject.features(cases)
+    fusion = subject.extractor.fusion.to("cpu")
+    with torch.no_grad():
+        joint = fusion.joint(features.whole(), features.present)
+    fusion.to(subject.device)
+    return joint
+
+
+@torch.no_grad()
+def tables(
+    subject: Subject, cases: Sequence[Case], space: Space, classifier: Classifier | None = None
+) -> Tables:
+    """{label: (N, D)} of cases in a space; unit vectors but for logits.
+
+    Args:
+        classifier: for logits.
+
+    Raises:
+        CheckpointError: the run has nothing that gives this space.
+    """
+    names = [label.name for label in subject.pool.labels]
+    joint = joint_of(subject, cases)
+    if space == "backbone":
+        return dict.fromkeys(names, F.normalize(joint, dim=1).numpy())
+    network = classifier if space == "logits" else subject.embedding
+    if network is None:
+        wanted = "a run with stage 2 for these labels" if space == "embedding" else "a probe"
+        raise CheckpointError(
+            f"The space {space} wants {wanted}, and {subject.trained.folder} has none. Take "
+            "--space backbone."
+        )
+    rows = network.to(subject.device).eval()(joint.to(subject.device))
+    if space == "logits":
+        return {name: one.cpu().numpy() for name, one in zip(names, rows, strict=True)}
+    rows = F.normalize(rows.cpu(), dim=2).numpy()
+    return {name: np.ascontiguousarray(rows[:, place]) for place, name in enumerate(names)}
+
+
+def before_training(subject: Subject) -> Subject:
+    """The same studies under the same networks at the weights that their training began with.
+
+    These follow from the seed and --weights, or from the run that --init named.
+
+    Raises:
+        SM3Error: the initial weights, or a modality that they were drawn for, are not there.
+    """
+    trained = subject.trained
+    variant, modalities = trained.variant, subject.pool.modalities
+    missing = [name for name in trained.channels if name not in modalities]
+    if missing:
+        raise CheckpointError(
+            f"The initial weights depend on all modalities, and the data have no "
+            f"{', '.join(missing)}."
+        )
+    # As stage 1 begins: weights depend on the seed and on the order of the modalities.
+    torch.manual_seed(variant.seed)
+    parts = build_stage1(variant, {name: modalities[name] for name in trained.channels})
+    extractor = Extractor(parts.backbones, parts.fusion, modalities, variant.channels_last)
+    if variant.init:
+        start_from(read_trained(Path(variant.init)), extractor, variant)
+    embedding = None
+    if subject.embedding is not None:
+        torch.manual_seed(variant.seed + 1)
+        relation = build_relation(variant, extractor.fusion.joint_width, len(trained.labels))
+        embedding = LabelEmbedding(relation, subject.embedding.order).to(subject.device).eval()
+    extractor.to(subject.device).requires_grad_(False).eval()
+    kept = subject.encoder
+    encoder = Encoder(
+        extractor, subject.variant, kept.cache, subject.reporter, kept.precision, kept.workers
+    )
+    return dataclasses.replace(
+        subject,
+        extractor=extractor,
+        encoder=encoder,
+        embedding=embedding,
+        prototypes=[None] * len(subject.pool.labels),
+    )
+
+
+def kept_classifier(subject: Subject, record: Mapping[str, Any], file: Path) -> Classifier:
+    """The classifier that a probe of this run left.
+
+    Args:
+        record: of the probe.
+        file: its weights, beside the record.
+
+    Raises:
+        CheckpointError: they are missing, or of another model.
+    """
+    if record["of"]["model"] != subject.trained.file_hash:
+        raise CheckpointError(f"{file} was trained on other networks than the run has now.")
+    relation = subject.embedding is not None
+    # A classifier takes the relation of its subject as its own.
+    own = dataclasses.replace(subject, embedding=copy.deepcopy(subject.embedding))
+    classifier = classifier_of(own, relation=relation, prototypes=False, seed=0)
+    try:
+        FromFeatures(classifier).load_state_dict(load_file(file))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{file} holds no classifier for this run: {reason}") from error
+    return classifier.eval()
+
+
+def probed(subject: Subject, settings: Settings) -> Classifier:
+    """A classifier trained anew on a subject, as a probe would; nothing is kept."""
+    own = dataclasses.replace(subject, embedding=copy.deepcopy(subject.embedding))
+    with tempfile.TemporaryDirectory() as folder:
+        answer = probe(own, settings, Path(folder))
+    assert isinstance(answer.network, FromFeatures)
+    return answer.network.classifier.eval()
+
+
+def settings_from(record: Mapping[str, Any]) -> Settings:
+    """The settings that a result was made with.
+
+    Raises:
+        SM3Error: they are of another version of sm3kit.
+    """
+    try:
+        return Settings(**record["settings"])
+    except TypeError as error:
+        raise SM3Error(
+            f"The settings of {record['file']} are of another version: {error}"
+        ) from error

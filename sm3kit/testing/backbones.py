@@ -1,0 +1,116 @@
+"""The laws of backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sm3kit.backbones.base import Backbone
+from sm3kit.testing import tensors
+from sm3kit.testing.documented import check_documented
+from sm3kit.testing.law import Laws, Plugin, require
+
+Shape = tuple[int, int, int]
+SHAPES: tuple[Shape, ...] = ((1, 64, 64), (3, 64, 64))
+
+
+@dataclass(frozen=True)
+class BackboneTrial:
+    """A provider, a small model of it, and the shapes (C, H, W) of views that it is shown."""
+
+    plugin: Plugin
+    model: str
+    shapes: Sequence[Shape] = SHAPES
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def made(self, shape: Shape | None = None) -> Backbone:
+        """The backbone for views of a shape, the last one by itself."""
+        channels = (shape or self.shapes[-1])[0]
+        backbone: Backbone = self.plugin(self.model, channels, **self.options)
+        return backbone
+
+    def views(self, shape: Shape | None = None) -> Tensor:
+        """Four views (4, C, H, W)."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(4, *(shape or self.shapes[-1]), generator=generator)
+
+
+LAWS: Laws[BackboneTrial] = Laws()
+
+
+def check_backbone(
+    plugin: Plugin, model: str, shapes: Sequence[Shape] = SHAPES, **options: Any
+) -> None:
+    """Gives (B, width), for any channel count, independent of row order, and all of it learns.
+
+    Args:
+        plugin: the provider class.
+        model: a small model of it.
+        shapes: the shapes (C, H, W) of views to try, where images are not what it takes.
+
+    Raises:
+        ContractError: a law does not hold.
+    """
+    check_documented(plugin)
+    LAWS.enforce(BackboneTrial(plugin, model, shapes, options), plugin)
+
+
+@LAWS.law("builds", first=True)
+def builds(trial: BackboneTrial) -> None:
+    """It can be built for any number of channels."""
+    for shape in trial.shapes:
+        trial.made(shape)
+
+
+@LAWS.law("shape")
+def shape_of_features(trial: BackboneTrial) -> None:
+    """Views (B, C, H, W) become features (B, width)."""
+    for shape in trial.shapes:
+        torch.manual_seed(0)
+        backbone = trial.made(shape)
+        features, wanted = backbone(trial.views(shape)), (4, backbone.width)
+        require(features.shape == wanted, f"gives {tuple(features.shape)}, not {wanted}")
+
+
+@LAWS.law("input")
+def input_stays(trial: BackboneTrial) -> None:
+    """The views stay as they were."""
+    tensors.leaves_alone(trial.made(), trial.views())
+
+
+@LAWS.law("gradient")
+def every_weight_learns(trial: BackboneTrial) -> None:
+    """A gradient reaches every weight."""
+    torch.manual_seed(0)
+    backbone = trial.made()
+    tensors.all_learn(backbone, backbone(trial.views()).square().sum())
+
+
+@LAWS.law("batch order")
+def any_order(trial: BackboneTrial) -> None:
+    """The order of the rows in a batch does not matter."""
+    tensors.any_row_order(trial.made().eval(), trial.views())
+
+
+@LAWS.law("seed")
+def seed_decides(trial: BackboneTrial) -> None:
+    """The same seed gives the same weights and features."""
+    tensors.by_seed(trial.made, lambda one: one(trial.views()))
+
+
+@LAWS.law("state")
+def state_is_whole(trial: BackboneTrial) -> None:
+    """With its state saved and loaded it is the same."""
+    tensors.round_trip(trial.made(), trial.made(), lambda one: one(trial.views()))
+
+
+@LAWS.law("stem")
+def stem_is_its_own(trial: BackboneTrial) -> None:
+    """Its stem lists weights of its own."""
+    backbone = trial.made()
+    own = {id(weight) for weight in backbone.parameters()}
+    require(all(id(one) in own for one in backbone.stem()), "has foreign weights in its stem")

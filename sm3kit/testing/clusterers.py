@@ -1,0 +1,142 @@
+"""The laws of clusterers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sm3kit.clusterers.base import Clusterer, Clustering
+from sm3kit.core.errors import DataError
+from sm3kit.testing.documented import check_documented
+from sm3kit.testing.law import Laws, Plugin, require
+from sm3kit.testing.tensors import WIDTH
+
+
+@dataclass(frozen=True)
+class ClustererTrial:
+    """A clusterer class and the options to build it with."""
+
+    plugin: Plugin
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def made(self) -> Clusterer:
+        """The clusterer."""
+        clusterer: Clusterer = self.plugin(**self.options)
+        return clusterer
+
+    def fitted(self, seed: int = 0) -> Clustering:
+        """Its three clusters of points in three groups."""
+        return self.made().fit(points(), 3, seed=seed)
+
+
+LAWS: Laws[ClustererTrial] = Laws()
+TRUTH = torch.arange(60) % 3
+
+
+def points() -> Tensor:
+    """Sixty points (60, D) in three groups that are far apart; `TRUTH` has their groups."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.eye(3, WIDTH) * 10
+    return centres[TRUTH] + 0.01 * torch.randn(60, WIDTH, generator=generator)
+
+
+def check_clusterer(plugin: Plugin, **options: Any) -> None:
+    """Finds three far groups, gives the same for the same seed, and refuses what cannot be.
+
+    The random state and the embeddings stay as they were.
+
+    Raises:
+        ContractError: a law does not hold.
+    """
+    check_documented(plugin)
+    LAWS.enforce(ClustererTrial(plugin, options), plugin)
+
+
+@LAWS.law("builds", first=True)
+def builds(trial: ClustererTrial) -> None:
+    """It can be built."""
+    trial.made()
+
+
+@LAWS.law("partition")
+def whole_partition(trial: ClustererTrial) -> None:
+    """Every row is in one of k clusters, and each has a finite centroid."""
+    found = trial.fitted()
+    require(found.assignments.shape == (60,), "does not assign every row")
+    require(found.assignments.dtype == torch.int64, "gives no int64 assignments")
+    require(found.centroids.shape == (3, WIDTH), "gives no (k, D) centroids")
+    require(bool(found.centroids.isfinite().all()), "gives centroids that are not finite")
+    require(math.isfinite(found.objective), "gives an objective that is not finite")
+    require(found.sizes.shape == (3,), "names clusters outside of 0 to k - 1")
+    require(int(found.sizes.sum()) == 60, "has sizes that do not add up")
+
+
+@LAWS.law("far groups")
+def far_groups(trial: ClustererTrial) -> None:
+    """Groups that are far apart are found."""
+    pairs = set(zip(TRUTH.tolist(), trial.fitted().assignments.tolist(), strict=True))
+    require(len(pairs) == 3, "does not find three groups that are far apart")
+
+
+@LAWS.law("batch order")
+def any_order(trial: ClustererTrial) -> None:
+    """The order of the rows does not matter where groups are far apart."""
+    found = trial.made().fit(points().flip(0), 3, seed=0)
+    pairs = set(zip(TRUTH.flip(0).tolist(), found.assignments.tolist(), strict=True))
+    require(len(pairs) == 3, "depends on the order of the rows")
+
+
+@LAWS.law("seed")
+def seed_decides(trial: ClustererTrial) -> None:
+    """The same seed gives the same answer."""
+    one, two = trial.fitted(), trial.fitted()
+    require(torch.equal(one.assignments, two.assignments), "ignores its seed")
+    require(torch.equal(one.centroids, two.centroids), "ignores its seed")
+
+
+@LAWS.law("input")
+def input_stays(trial: ClustererTrial) -> None:
+    """The embeddings stay as they were."""
+    given = points()
+    trial.made().fit(given, 3, seed=0)
+    require(torch.equal(points(), given), "changes the embeddings in place")
+
+
+@LAWS.law("random state")
+def random_states_stay(trial: ClustererTrial) -> None:
+    """The global random states stay as they were."""
+    clusterer, given = trial.made(), points()
+    torch_state, numpy_state = torch.get_rng_state(), _numpy_state()
+    clusterer.fit(given, 3, seed=0)
+    require(torch.equal(torch.get_rng_state(), torch_state), "draws from torch's random state")
+    require(_numpy_state() == numpy_state, "draws from NumPy's random state")
+
+
+@LAWS.law("refusals")
+def refusals(trial: ClustererTrial) -> None:
+    """Too few rows, too few distinct rows and NaN are refused with a DataError."""
+    rows = points()
+    not_finite = rows.clone()
+    not_finite[0, 0] = torch.nan
+    refused = {
+        "too few rows": rows[:2],
+        "NaN": not_finite,
+        "fewer distinct rows than clusters": rows[:2].repeat(5, 1),
+    }
+    for what, given in refused.items():
+        try:
+            trial.made().fit(given, 3, seed=0)
+        except DataError:
+            continue
+        require(False, f"clusters what cannot be clustered: {what}")
+
+
+def _numpy_state() -> tuple[Any, ...]:
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return name, np.asarray(keys).tobytes(), *rest

@@ -1,0 +1,173 @@
+"""The laws of fusions, each for one, two and three modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sm3kit.fusions.base import Fusion
+from sm3kit.testing import tensors
+from sm3kit.testing.documented import check_documented
+from sm3kit.testing.law import Laws, Plugin, require
+from sm3kit.testing.tensors import ROWS, WIDTH
+
+MODALITIES = (["a"], ["a", "b"], ["a", "b", "c"])
+Views = dict[str, list[Tensor]]
+
+
+@dataclass(frozen=True)
+class FusionTrial:
+    """A fusion class and the options to build it with."""
+
+    plugin: Plugin
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def made(self, names: list[str]) -> Fusion:
+        """The fusion of some modalities, under seed 0."""
+        torch.manual_seed(0)
+        fusion: Fusion = self.plugin(dict.fromkeys(names, WIDTH), **self.options)
+        return fusion
+
+    def each(self) -> Iterator[tuple[list[str], Fusion, Views, dict[str, Tensor]]]:
+        """For one, two and three modalities: names, fusion, two views each, all present."""
+        for names in MODALITIES:
+            fusion = self.made(names)
+            torch.manual_seed(1)
+            features = {name: [tensors.leaf(ROWS, WIDTH) for _ in range(2)] for name in names}
+            yield names, fusion, features, _present(names, True)
+
+
+LAWS: Laws[FusionTrial] = Laws()
+
+
+def check_fusion(plugin: Plugin, **options: Any) -> None:
+    """Works for one, two and three modalities, with missing ones, in any row order.
+
+    Raises:
+        ContractError: a law does not hold.
+    """
+    check_documented(plugin)
+    LAWS.enforce(FusionTrial(plugin, options), plugin)
+
+
+@LAWS.law("builds", first=True)
+def builds(trial: FusionTrial) -> None:
+    """It can be built for any number of modalities."""
+    for names in MODALITIES:
+        trial.made(names)
+
+
+@LAWS.law("streams")
+def named_streams(trial: FusionTrial) -> None:
+    """Each stream has all views and rows, and `stream_present` knows the same names."""
+    for _, fusion, features, present in trial.each():
+        streams = fusion(features, present)
+        known = fusion.stream_present(present)
+        require(set(streams) == set(known), "names other streams in forward than in stream_present")
+        for name, views in streams.items():
+            require(len(views) == 2, f"stream {name!r} lost a view")
+            for view in views:
+                require(len(view) == ROWS, f"stream {name!r} lost rows")
+                wide = f"stream {name!r} is {tuple(view.shape)}, not (B, P)"
+                require(view.ndim == 2, wide)
+
+
+@LAWS.law("joint feature")
+def joint_feature(trial: FusionTrial) -> None:
+    """The joint feature is (B, joint_width)."""
+    for _, fusion, features, present in trial.each():
+        joint = fusion.joint({name: views[0] for name, views in features.items()}, present)
+        require(joint.shape == (ROWS, fusion.joint_width), "has another joint_width")
+
+
+@LAWS.law("input")
+def input_stays(trial: FusionTrial) -> None:
+    """The features stay as they were."""
+    for _, fusion, features, present in trial.each():
+        tensors.leaves_alone(partial(_streams, fusion, present), features)
+
+
+@LAWS.law("gradient")
+def every_weight_learns(trial: FusionTrial) -> None:
+    """A gradient reaches every weight."""
+    for _, fusion, features, present in trial.each():
+        streams = fusion(features, present)
+        if streams:
+            total = torch.stack([v.square().sum() for each in streams.values() for v in each])
+            tensors.all_learn(fusion, total.sum())
+
+
+@LAWS.law("batch order")
+def any_order(trial: FusionTrial) -> None:
+    """The order of the rows in a batch does not matter."""
+    order = tensors.order_of_rows(ROWS)
+    for names, fusion, features, _ in trial.each():
+        fusion.eval()
+        present = _without_two(names)
+        one = fusion(features, present)
+        real = fusion.stream_present(present)
+        two = fusion(*tensors.each_tensor((features, present), lambda rows: rows[order]))
+        for name, views in one.items():
+            here = real[name][order]
+            for view, other in zip(views, two[name], strict=True):
+                near = torch.allclose(view[order][here], other[here], atol=1e-4)
+                require(near, "depends on the order of the rows in a batch")
+
+
+@LAWS.law("seed")
+def seed_decides(trial: FusionTrial) -> None:
+    """The same seed gives the same weights and streams."""
+    for names, _, features, present in trial.each():
+        asked = partial(_asked, features, present)
+        tensors.by_seed(partial(trial.made, names), asked)
+
+
+@LAWS.law("state")
+def state_is_whole(trial: FusionTrial) -> None:
+    """With its state saved and loaded it is the same."""
+    for names, fusion, features, present in trial.each():
+        fresh = trial.made(names)
+        tensors.round_trip(fusion, fresh, partial(_asked, features, present))
+
+
+@LAWS.law("missing images")
+def missing_images(trial: FusionTrial) -> None:
+    """Absent rows reach no present one and stay finite, even in a batch without any image."""
+    for names, fusion, features, _ in trial.each():
+        fusion.train()
+        present = _without_two(names)
+        one_view = {name: [views[0].detach()] for name, views in features.items()}
+        other = tensors.without_gradient(one_view)
+        other[names[-1]][0][:2] = 100.0
+        real = fusion.stream_present(present)
+        one, two = fusion(one_view, present), fusion(other, present)
+        for name, (rows,) in one.items():
+            near = torch.allclose(rows[real[name]], two[name][0][real[name]], atol=1e-5)
+            require(near, "lets absent rows change present ones")
+            require(bool(rows.isfinite().all()), f"stream {name!r} is not finite where rows miss")
+        for name, (rows,) in fusion(one_view, _present(names, False)).items():
+            require(bool(rows.isfinite().all()), f"stream {name!r} is not finite without images")
+        joint = fusion.joint({n: v[0] for n, v in one_view.items()}, _present(names, False))
+        require(bool(joint.isfinite().all()), "has no finite joint feature without images")
+
+
+def _streams(fusion: nn.Module, present: dict[str, Tensor], features: Views) -> Any:
+    return fusion(features, present)
+
+
+def _asked(features: Views, present: dict[str, Tensor], fusion: nn.Module) -> Any:
+    return fusion(features, present)
+
+
+def _present(names: list[str], everywhere: bool) -> dict[str, Tensor]:
+    return {name: torch.full((ROWS,), everywhere) for name in names}
+
+
+def _without_two(names: list[str]) -> dict[str, Tensor]:
+    """Two rows lack the last modality."""
+    return {**_present(names, True), names[-1]: torch.arange(ROWS) > 1}

@@ -1,0 +1,166 @@
+"""The laws of modalities."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from sm3kit.modalities.base import Image, Modality
+from sm3kit.testing.documented import check_documented
+from sm3kit.testing.law import Laws, NotTried, Plugin, require
+from sm3kit.testing.pictures import likeness, pattern
+
+SIZE, DRAWS, ALIKE = 32, 12, 0.6
+
+
+@dataclass(frozen=True)
+class ModalityTrial:
+    """A modality class, an image that it can read, and the options to build it with."""
+
+    plugin: Plugin
+    path: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def made(self) -> Modality:
+        """The modality with views of a small size."""
+        modality: Modality = self.plugin(SIZE, **self.options)
+        return modality
+
+    def image(self) -> Image:
+        """The image, read."""
+        return self.made().read(self.path)
+
+    def views(self, seed: int, image: Image | None = None) -> list[Image]:
+        """Random views under a seed."""
+        image = self.image() if image is None else image
+        return list(self.made().views(image, np.random.default_rng(seed)))
+
+    def placed(self, seed: int, geometry: int, image: Image) -> list[Image]:
+        """Random views whose crops, flips and turns have a seed of their own."""
+        if "geometry" not in inspect.signature(self.made().views).parameters:
+            raise NotTried("its views take no 'geometry': it cannot be paired")
+        both = np.random.default_rng(seed), np.random.default_rng(geometry)
+        return list(self.made().views(image, both[0], geometry=both[1]))
+
+
+LAWS: Laws[ModalityTrial] = Laws()
+
+
+def check_modality(plugin: Plugin, path: str, **options: Any) -> None:
+    """Reads, views and normalises one image; the image stays as it was, a seed decides.
+
+    Args:
+        plugin: the modality class.
+        path: an image that it can read.
+
+    Raises:
+        ContractError: a law does not hold.
+    """
+    check_documented(plugin)
+    LAWS.enforce(ModalityTrial(plugin, path, options), plugin)
+
+
+@LAWS.law("builds", first=True)
+def builds(trial: ModalityTrial) -> None:
+    """It can be built, and says its channels, the shape of its views, and how it reads."""
+    modality = trial.made()
+    require(isinstance(modality.reading, str), "has no text `reading`")
+    shape = modality.shape
+    fits = len(shape) == 3 and shape[0] == modality.channels and min(shape) > 0
+    require(fits, f"says shape {shape} with {modality.channels} channels")
+
+
+@LAWS.law("reading", first=True)
+def reads_an_image(trial: ModalityTrial) -> None:
+    """It reads (C, H, W), uint8 or float32, the same each time."""
+    image = trial.image()
+    fits = image.ndim == 3 and len(image) == trial.made().channels
+    require(fits, f"reads no (C, H, W) but {image.shape}")
+    require(image.dtype in (np.uint8, np.float32), f"reads {image.dtype}")
+    require(np.array_equal(image, trial.image()), "reads something else the second time")
+
+
+@LAWS.law("views")
+def views_of_one_shape(trial: ModalityTrial) -> None:
+    """Random views and the evaluation view have `shape` and the type of the image."""
+    image, modality = trial.image(), trial.made()
+    views = trial.views(1, image)
+    require(bool(views), "gives no view")
+    for view in (*views, modality.eval_view(image)):
+        require(view.shape == modality.shape, f"gives a view {view.shape}, not {modality.shape}")
+        require(view.dtype == image.dtype, "changes the dtype")
+
+
+@LAWS.law("input")
+def image_stays(trial: ModalityTrial) -> None:
+    """The image stays as it was."""
+    image = trial.image()
+    before = image.copy()
+    trial.views(1, image)
+    trial.made().eval_view(image)
+    require(np.array_equal(image, before), "changes the image in place")
+
+
+@LAWS.law("seed")
+def seed_decides(trial: ModalityTrial) -> None:
+    """The generator decides the views, and it alone; the evaluation view has no randomness."""
+    image, modality = trial.image(), trial.made()
+    views = trial.views(1, image)
+    require(_equal(views, trial.views(1, image)), "gives other views for the same seed")
+    others = (trial.views(2 + draw, image) for draw in range(DRAWS))
+    require(any(not _equal(views, other) for other in others), "ignores the generator")
+    same = np.array_equal(modality.eval_view(image), modality.eval_view(image))
+    require(same, "gives another evaluation view each time")
+
+
+@LAWS.law("normalise")
+def float_views(trial: ModalityTrial) -> None:
+    """Stacked views become finite float32 of the same shape, each view by itself."""
+    stacked = torch.from_numpy(np.stack(trial.views(1)))
+    before, modality = stacked.clone(), trial.made()
+    normal = modality.normalise(stacked)
+    require(normal.dtype == torch.float32, f"normalises to {normal.dtype}")
+    require(normal.shape == stacked.shape, "normalises to another shape")
+    require(bool(normal.isfinite().all()), "normalises to values that are not finite")
+    require(torch.equal(stacked, before), "changes its input in place")
+    alone = modality.normalise(stacked[:1])
+    require(torch.allclose(alone, normal[:1], atol=1e-5), "normalises a view by its neighbours")
+
+
+@LAWS.law("paired seed")
+def geometry_is_used(trial: ModalityTrial) -> None:
+    """With a generator for the geometry, both seeds decide, and they alone."""
+    image = trial.image()
+    views = trial.placed(1, 1, image)
+    require(_equal(views, trial.placed(1, 1, image)), "gives other views for the same two seeds")
+    others = (trial.placed(1, 2 + draw, image) for draw in range(DRAWS))
+    require(any(not _equal(views, other) for other in others), "ignores `geometry`")
+
+
+@LAWS.law("paired geometry")
+def geometry_is_shared(trial: ModalityTrial) -> None:
+    """The same geometry crops, flips and turns alike, whatever else is random."""
+    image = trial.image()
+    if min(image.shape[1:]) < 8 or min(trial.made().shape[1:]) < 8:
+        raise NotTried("its images are too small to see a flip or a turn in them")
+    drawn = pattern(image)
+    alike = [
+        likeness(one, two)
+        for draw in range(DRAWS)
+        for one, two in zip(
+            trial.placed(2 * draw, draw, drawn),
+            trial.placed(2 * draw + 1, draw, drawn),
+            strict=True,
+        )
+    ]
+    fault = "crops, flips or turns otherwise for the same `geometry`: draw those from it alone"
+    require(min(alike) > ALIKE, fault)
+
+
+def _equal(one: list[Image], two: list[Image]) -> bool:
+    return len(one) == len(two) and all(map(np.array_equal, one, two))

@@ -1,0 +1,161 @@
+"""The laws of objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sm3kit.core.options import options_of
+from sm3kit.objectives.base import Objective
+from sm3kit.testing import tensors
+from sm3kit.testing.documented import check_documented
+from sm3kit.testing.law import Laws, NotTried, Plugin, require
+from sm3kit.testing.processes import process_difference
+from sm3kit.testing.tensors import ROWS, TOLERANCE
+from sm3kit.testing.trials import made_objective, objective_features
+
+
+@dataclass(frozen=True)
+class ObjectiveTrial:
+    """An objective class and the options to build it with."""
+
+    plugin: Plugin
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def made(self) -> Objective:
+        """The objective as it is at the end of a training."""
+        return made_objective(self.plugin, self.options)
+
+    def features(self) -> tuple[Any, dict[str, Any]]:
+        """Features as the training gives them, and the other arguments."""
+        return objective_features(self.plugin)
+
+
+LAWS: Laws[ObjectiveTrial] = Laws()
+
+
+def check_objective(plugin: Plugin, processes: bool = False, **options: Any) -> None:
+    """Gives finite scalar terms, from which every parameter and the features learn.
+
+    Args:
+        plugin: the objective class.
+        processes: compare two processes with one on the joined batch, if there is an option
+            `gather`; takes a few seconds.
+
+    Raises:
+        ContractError: a law does not hold.
+    """
+    check_documented(plugin)
+    left_out = () if processes else ("two processes",)
+    LAWS.enforce(ObjectiveTrial(plugin, options), plugin, left_out)
+
+
+@LAWS.law("builds", first=True)
+def builds(trial: ObjectiveTrial) -> None:
+    """It can be built for features of any width."""
+    trial.made()
+
+
+@LAWS.law("terms")
+def finite_scalars(trial: ObjectiveTrial) -> None:
+    """It gives one or more terms, each a finite float32 scalar."""
+    features, keywords = trial.features()
+    terms = trial.made()(features, **keywords)
+    require(bool(terms), "gives no term")
+    for name, term in terms.items():
+        require(term.shape == (), f"term {name!r} is no scalar but {tuple(term.shape)}")
+        require(bool(term.isfinite()), f"term {name!r} is not finite")
+        require(term.dtype == torch.float32, f"term {name!r} is {term.dtype}")
+
+
+@LAWS.law("input")
+def input_stays(trial: ObjectiveTrial) -> None:
+    """The features stay as they were."""
+    features, keywords = trial.features()
+    objective = trial.made()
+    tensors.leaves_alone(lambda given: objective(given, **keywords), features)
+
+
+@LAWS.law("gradient")
+def all_learns(trial: ObjectiveTrial) -> None:
+    """A gradient reaches every weight and every view."""
+    objective = trial.made()
+    features, keywords = trial.features()
+    terms = objective(features, **keywords)
+    tensors.all_learn(objective, torch.stack(list(terms.values())).sum())
+    for view in tensors.leaves(features):
+        require(view.grad is not None, "gives some features no gradient")
+
+
+@LAWS.law("seed")
+def seed_decides(trial: ObjectiveTrial) -> None:
+    """The same seed gives the same weights and terms; nothing is random in eval mode."""
+    features, keywords = trial.features()
+    tensors.by_seed(trial.made, lambda one: one(features, **keywords))
+    objective = trial.made().eval()
+    one, two = objective(features, **keywords), objective(features, **keywords)
+    require(tensors.same(one, two), "is not the same when asked twice")
+
+
+@LAWS.law("batch order")
+def any_order(trial: ObjectiveTrial) -> None:
+    """The order of the rows in a batch does not matter."""
+    objective, order = trial.made().eval(), tensors.order_of_rows(ROWS)
+    features, keywords = trial.features()
+
+    def shuffled(value: Any) -> Any:
+        return tensors.each_tensor(value, lambda one: one[order])
+
+    plain = objective(features, **keywords)
+    other = objective(shuffled(features), **shuffled(keywords))
+    difference = max(float((plain[name] - other[name]).detach().abs()) for name in plain)
+    require(difference < TOLERANCE, "depends on the order of the rows in a batch")
+
+
+@LAWS.law("state")
+def state_is_whole(trial: ObjectiveTrial) -> None:
+    """With its state saved and loaded it is the same."""
+    features, keywords = trial.features()
+    tensors.round_trip(trial.made(), trial.made(), lambda one: one(features, **keywords))
+
+
+@LAWS.law("missing images")
+def missing_images(trial: ObjectiveTrial) -> None:
+    """Absent rows do not count, and batches of few or no images are no error."""
+    objective = trial.made()
+    features, keywords = trial.features()
+    if "present" not in keywords:
+        few = tensors.each_tensor((features, keywords), lambda one: one[:2])
+        _finite(objective(few[0], **few[1]), "of two rows")
+        return
+    objective.eval()
+    present = dict(keywords["present"])
+    last = list(present)[-1]
+    present[last] = torch.arange(ROWS) > 1
+    other = {name: tensors.without_gradient(views) for name, views in features.items()}
+    for view in other[last]:
+        view[:2] = 100.0
+    one = objective(features, **{**keywords, "present": present})
+    two = objective(other, **{**keywords, "present": present})
+    difference = max(float((one[name] - two[name]).detach().abs()) for name in one)
+    require(difference < TOLERANCE, "lets absent rows count")
+    absent = {name: torch.zeros(ROWS, dtype=torch.bool) for name in present}
+    _finite(objective(features, **{**keywords, "present": absent}), "without any image")
+
+
+def _finite(terms: Mapping[str, Tensor], batch: str) -> None:
+    for name, term in terms.items():
+        require(bool(term.isfinite()), f"term {name!r} is not finite for a batch {batch}")
+
+
+@LAWS.law("two processes")
+def two_are_one(trial: ObjectiveTrial) -> None:
+    """Two processes give the loss and gradients of one on the joined batch."""
+    if "gather" not in options_of(trial.plugin):
+        raise NotTried("it has no option 'gather', so each process compares its own rows")
+    difference = process_difference(trial.plugin, **trial.options)
+    require(difference < TOLERANCE, "differs between two processes and one on the joined batch")

@@ -1,0 +1,38 @@
+"""A picture in which every flip, turn and crop can be seen, whatever happens to its colours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sm3kit.modalities.base import Image
+
+WAVES = 12
+
+
+def pattern(image: Image) -> Image:
+    """Smooth waves in the shape, type and range of an image (C, H, W), equal in all channels.
+
+    They keep to the middle of the range, so that brighter is not cut off.
+    """
+    height, width = image.shape[1:]
+    y, x = np.mgrid[0:height, 0:width] / np.array([height, width]).reshape(2, 1, 1)
+    rng = np.random.default_rng(0)
+    waves = np.zeros((height, width))
+    for _ in range(WAVES):
+        angle, phase = rng.uniform(0, 2 * np.pi, 2)
+        turns = rng.uniform(1, 4)
+        waves += np.cos(2 * np.pi * turns * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+    share = 0.25 + 0.35 * (waves - waves.min()) / np.ptp(waves)
+    low, high = float(image.min()), float(image.max())
+    if high <= low:
+        low, high = (0.0, 255.0) if image.dtype == np.uint8 else (low, low + 1.0)
+    values = (low + (high - low) * share).astype(image.dtype)
+    return np.ascontiguousarray(np.broadcast_to(values, image.shape))
+
+
+def likeness(one: Image, two: Image) -> float:
+    """The correlation of two views (C, H, W), 0 to 1; a view of one colour is like any other."""
+    flat = [np.asarray(view, np.float64).mean(0).ravel() for view in (one, two)]
+    if min(part.std() for part in flat) < 1e-9:
+        return 1.0
+    return float(abs(np.corrcoef(*flat)[0, 1]))

@@ -1,0 +1,108 @@
+"""What the laws of several contracts do with tensors and modules."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sm3kit.testing.law import require
+
+ROWS, WIDTH, TOLERANCE = 6, 16, 1e-5
+
+
+def leaf(rows: int, width: int) -> Tensor:
+    """Random rows that ask for a gradient."""
+    return torch.randn(rows, width, requires_grad=True)
+
+
+def leaves(features: Any) -> list[Tensor]:
+    """All tensors in {name: [tensor, ...]} or [tensor, ...]."""
+    views = features.values() if isinstance(features, Mapping) else [features]
+    return [one for each in views for one in each]
+
+
+def each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Tables and lists of tensors, with a change made to every tensor."""
+    if isinstance(value, Mapping):
+        return {name: each_tensor(inner, change) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [each_tensor(inner, change) for inner in value]
+    return change(value)
+
+
+def without_gradient(value: Any) -> Any:
+    """Copies that a module may not change, and that ask for no gradient."""
+    return each_tensor(value, lambda one: one.detach().clone())
+
+
+def same(one: Any, two: Any) -> bool:
+    """Whether two tables or lists hold the same tensors."""
+    if isinstance(one, Mapping):
+        return list(one) == list(two) and all(same(one[name], two[name]) for name in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(two) and all(map(same, one, two))
+    return torch.equal(one, two)
+
+
+def leaves_alone(call: Callable[[Any], Any], given: Any) -> None:
+    """What is given to a call is afterwards as it was."""
+    given = without_gradient(given)
+    before = copy.deepcopy(given)
+    call(given)
+    require(same(given, before), "changes its input in place")
+
+
+def all_learn(module: nn.Module, total: Tensor) -> None:
+    """Every weight that learns gets a gradient."""
+    require(total.requires_grad, "gives nothing that can be learned from")
+    torch.autograd.backward(total)
+    for name, weight in module.named_parameters():
+        if weight.requires_grad:
+            require(weight.grad is not None, f"gives weight {name!r} no gradient")
+
+
+def order_of_rows(count: int) -> Tensor:
+    """Another order of rows, always the same."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))
+
+
+def any_row_order(module: Callable[[Tensor], Tensor], rows: Tensor) -> None:
+    """Rows in another order give the same, in that order."""
+    order = order_of_rows(len(rows))
+    with torch.no_grad():
+        difference = (module(rows)[order] - module(rows[order])).abs().max()
+    require(float(difference) < 1e-4, "depends on the order of the rows in a batch")
+
+
+def round_trip(module: nn.Module, fresh: nn.Module, call: Callable[[nn.Module], Any]) -> None:
+    """A fresh module with the saved state gives the same."""
+    fresh.load_state_dict(saved(module))
+    with torch.no_grad():
+        equal = same(call(module.eval()), call(fresh.eval()))
+    require(equal, "is not the same after its state was saved and loaded")
+
+
+def saved(module: nn.Module) -> dict[str, Any]:
+    """A state that went to a file and back."""
+    memory = io.BytesIO()
+    torch.save(module.state_dict(), memory)
+    memory.seek(0)
+    state: dict[str, Any] = torch.load(memory, weights_only=True)
+    return state
+
+
+def by_seed(make: Callable[[], nn.Module], call: Callable[[nn.Module], Any]) -> None:
+    """Made and asked twice under one seed, it is and gives the same."""
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        module = make()
+        torch.manual_seed(1)
+        found.append((dict(module.state_dict()), without_gradient(call(module))))
+    require(same(found[0][0], found[1][0]), "has other weights under the same seed")
+    require(same(found[0][1], found[1][1]), "gives something else under the same seed")

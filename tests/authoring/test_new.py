@@ -1,0 +1,166 @@
+"""`sm3kit plugins new` writes distributions that work as they are, for every family."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sm3kit.authoring.scaffold import FILES, LONGEST, plan, write
+from sm3kit.cli.main import cli
+from sm3kit.core.errors import NameClash, OptionError, SM3Error, UnknownName
+from sm3kit.core.kinds import KINDS
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "ruff.toml"
+NOUNS = {kind.noun: family for family, kind in KINDS.items()}
+
+
+def new(*words):
+    return CliRunner().invoke(cli, ["plugins", "new", *map(str, words)], prog_name="sm3kit")
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_singular_and_plural_mean_the_same(noun):
+    one, two = plan("my_plugin", noun), plan("my_plugin", NOUNS[noun])
+    assert one == two
+    assert one.kind.noun == noun
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_every_name_is_put_in(noun, tmp_path):
+    done = new("my_plugin", "--family", noun, "--out", tmp_path / "made")
+    assert done.exit_code == 0, done.output
+    files = [file for file in (tmp_path / "made").rglob("*") if file.is_file()]
+    assert len(files) == len(FILES)
+    for file in files:
+        text = file.read_text("utf-8")
+        assert not re.search(r"\$(?!\{\{)", text), f"{file.name} has a name that was not put in"
+        assert max(map(len, text.splitlines())) <= 160
+    listed = {line.strip() for line in done.output.splitlines()}
+    assert {"setup.cfg", "README.md", "sm3kit_my_plugin.py", "tests/test_my_plugin.py"} <= listed
+    assert "sm3kit plugins check my_plugin" in listed
+
+
+def test_it_says_where_it_writes_without_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = new("my_plugin", "--family", "fusion")
+    assert done.output.splitlines()[0] == "sm3kit-my-plugin holds a fusion that works:"
+    assert (tmp_path / "sm3kit-my-plugin" / "sm3kit_my_plugin.py").is_file()
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "mine.txt").write_text("mine")
+    done = new("my_plugin", "--family", "fusion", "--out", tmp_path / "made")
+    assert done.exit_code == 1
+    assert str(tmp_path / "made") in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert [file.name for file in tmp_path.rglob("*")] == ["made", "mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("my-plugin", "such as 'my_plugin', not 'my-plugin'"),
+        ("MyPlugin", "such as 'myplugin', not 'MyPlugin'"),
+        ("2fast", "such as 'fast', not '2fast'"),
+        ("a__b", "such as 'a_b', not 'a__b'"),
+        ("", "such as 'my_modality', not ''"),
+        ("../up", "such as 'up', not '../up'"),
+        ("class", "'class' is a word of Python's own"),
+        ("x" * 31, "has 31 characters; take 30 at most"),
+    ],
+)
+def test_names_that_cannot_be(name, said):
+    with pytest.raises(OptionError) as caught:
+        plan(name, "fusion")
+    assert said in str(caught.value)
+
+
+def test_a_name_that_is_taken():
+    with pytest.raises(NameClash, match="The fusion name 'concat' is taken by sm3kit "):
+        plan("concat", "fusion")
+    assert plan("concat", "relation").name == "concat"
+
+
+def test_a_distribution_that_is_there(fake_distribution):
+    fake_distribution("sm3kit-own", {"fusions": {"other": "sm3kit_own:Other"}})
+    with pytest.raises(NameClash, match="installed distribution sm3kit-own already"):
+        plan("own", "fusion")
+
+
+def test_an_unknown_family():
+    with pytest.raises(
+        UnknownName, match="No plugin family named 'modalty'. Did you mean 'modality'"
+    ):
+        plan("own", "modalty")
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "expected"),
+    [
+        ("my_fusion", "fusion", "MyFusion"),
+        ("fusion", "fusion", "FusionFusion"),
+        ("tensor", "relation", "TensorRelation"),
+        ("image", "modality", "ImageModality"),
+    ],
+)
+def test_the_class_hides_no_other(name, family, expected):
+    assert plan(name, family).class_name == expected
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SM3Error, match="Cannot write"):
+        write(plan("own", "fusion", tmp_path / "file" / "own"))
+
+
+@pytest.mark.slow
+def test_the_code_is_clean(tmp_path):
+    """Ruff by the rules of sm3kit, with the longest of names, and strict types."""
+    places = []
+    for noun in NOUNS:
+        name = f"{noun}_{'x' * (LONGEST - len(noun) - 1)}"
+        folder = tmp_path / noun
+        write(plan(name, noun, folder))
+        run(folder, "ruff", "check", "--config", RULES, ".")
+        places += [folder / f"sm3kit_{name}.py", folder / "tests" / f"test_{name}.py"]
+    run(
+        ROOT,
+        "mypy",
+        "--strict",
+        *places,
+        MYPYPATH=os.pathsep.join(str(tmp_path / n) for n in NOUNS),
+    )
+
+
+def run(folder, *words, **environment):
+    """Runs a tool that is installed beside this Python."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, words)],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noun", NOUNS)
+def test_it_installs_and_passes_and_trains_by_its_readme(noun, workshop):
+    name = f"my_{noun}"
+    workshop.run(f"sm3kit plugins new {name} --family {noun}")
+    folder = workshop.folder / f"sm3kit-my-{noun}"
+    text = (folder / "README.md").read_text("utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.M)
+    assert len(blocks) == 2
+    said = workshop.run(f"cd {folder}\n" + "\n".join(blocks))
+    assert "passed" in said
+    assert "0 FAILED" in said
+    assert len(list(folder.glob("runs/*/model.safetensors"))) == 1

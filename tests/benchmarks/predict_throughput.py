@@ -1,0 +1,131 @@
+"""Predictions from files on disk against the bare forward of the same batches.
+
+python tests/benchmarks/predict_throughput.py [pairs, 395] [backbone, timm/resnet50] [pixels, 224]
+
+The images are JPEG files of 450 pixels that no cache has seen. Bare is the forward of the two
+backbones on batches that lie ready in memory, normalised. The goal is 85 % of its speed.
+"""
+
+import csv
+import dataclasses
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from sm3kit.core.variant import Variant
+from sm3kit.deployment.asking import Question, asked_of
+from sm3kit.deployment.finding import find_classifier
+from sm3kit.deployment.predict import predict
+from sm3kit.deployment.predictor import Predictor, open_predictor
+from sm3kit.deployment.reading import Read, batches_of
+from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.engine.hardware import keep_freed_memory
+from sm3kit.engine.image_cache import ImageCache
+from sm3kit.engine.pretrain import pretrain
+from sm3kit.engine.progress import Reporter
+from sm3kit.engine.trained import read_trained
+from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.settings import Settings
+from sm3kit.evaluation.subject import open_subject
+from sm3kit.synthesis.layouts import write
+
+ATTEMPTS = 3
+
+
+def opened(folder: Path, backbone: str, pixels: int) -> Predictor:
+    """Untrained networks with a probe of one epoch on a few small studies."""
+    write("manifest", folder / "small", 24, 64)
+    table = folder / "small" / "manifest.csv"
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(
+            file, ["id", "split", "derm", "clinic", "DIAG"], extrasaction="ignore"
+        )
+        writer.writeheader()
+        for i, row in enumerate(rows):
+            writer.writerow(
+                {**row, "split": ("train", "val", "test")[i % 3], "DIAG": "ab"[i // 3 % 2]}
+            )
+    variant = Variant(
+        data=(f"manifest:{table}",),
+        backbone=backbone,
+        weights="none",
+        stage="mmssl",
+        epochs=0,
+        batch_size=16,
+        image_size=pixels,
+    )
+    reporter, images, features = Reporter(Console(quiet=True)), ImageCache(None), FeatureCache(None)
+    pretrain(variant, folder / "run", reporter, images)
+    subject = open_subject(folder / "run", (), images, features, reporter)
+    settings = Settings(epochs=1, select="last", feature_views=1, resamples=2, seed=0)
+    evaluate(subject, dataclasses.replace(settings, views={**settings.views, "views": 1}))
+    trained = read_trained(folder / "run")
+    return open_predictor(trained, find_classifier(trained))
+
+
+def bare_seconds(predictor: Predictor, question: Question) -> float:
+    """The forward of both backbones on batches that lie ready."""
+    asked = asked_of(predictor, question)
+    size = predictor.trained.variant.batch_size
+    names = predictor.streams
+    ready = [
+        {
+            name: predictor.modalities[name].normalise(batch.views[name][0].to(device()))
+            for name in names
+        }
+        for batch in batches_of(asked, predictor.modalities, names, ImageCache(None), size, Read())
+    ]
+    predictor.to(device())
+    kind = torch.bfloat16 if predictor.file.precision == "bf16-mixed" else None
+    start = time.perf_counter()
+    with torch.inference_mode(), torch.autocast(device(), dtype=kind, enabled=kind is not None):
+        for each in ready:
+            for name, images in each.items():
+                found = predictor.extractor.backbones[name](images)
+        found.sum().item()
+    return time.perf_counter() - start
+
+
+def device() -> str:
+    """Where the networks are."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def main() -> None:
+    """Measures both sides in turn, and prints the median of their ratios."""
+    words = sys.argv[1:]
+    pairs = int(words[0]) if words else 395
+    backbone = words[1] if len(words) > 1 else "timm/resnet50"
+    pixels = int(words[2]) if len(words) > 2 else 224
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home)
+        predictor = opened(folder, backbone, pixels)
+        write("manifest", folder / "new", pairs, 450)
+        question = Question(manifest=folder / "new" / "manifest.csv")
+        bare_seconds(predictor, question)  # The first batch of a process is slow.
+        ratios, speeds = [], []
+        for _ in range(ATTEMPTS):
+            bare = bare_seconds(predictor, question)
+            start = time.perf_counter()
+            record = predict([predictor], question, ImageCache(None), Reporter(Console(quiet=True)))
+            whole = time.perf_counter() - start
+            assert len(record["studies"]) == pairs
+            ratios.append(bare / whole)
+            speeds.append(2 * pairs / whole)
+    print(f"{pairs} pairs, {backbone}, {pixels} px, {device()}, {torch.get_num_threads()} threads")
+    print(
+        f"  predict: {sorted(speeds)[1]:.1f} images/s, {100 * sorted(ratios)[1]:.0f} % of the ",
+        end="",
+    )
+    print(f"bare forward's speed ({', '.join(f'{100 * one:.0f}' for one in ratios)})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""Output on narrow terminals is whole: folded between words, no number cut; and without colour."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import sysconfig
+import termios
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from sm3kit.ablation.table import tabulate
+from sm3kit.cli.columns import show_columns
+from sm3kit.cli.grid_table import show_table
+from sm3kit.cli.main import cli
+from sm3kit.core.folding import folded
+
+sys.path.append(str(Path(__file__).parents[1] / "ablation"))
+import fabricated
+
+SCRIPT = Path(sysconfig.get_path("scripts")) / "sm3kit"
+SMALL = [
+    "--data",
+    "synthetic:40",
+    "--backbone",
+    "timm/test_resnet",
+    "--image-size",
+    "32",
+    "--workers",
+    "0",
+]
+QUICK = [*SMALL, "--epochs", "1", "--mlssl-epochs", "1"]
+
+
+def on_terminal(columns, *words, folder, **environment):
+    """What a command shows on a terminal of so many columns, in bytes."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    process = subprocess.Popen(
+        [SCRIPT, *map(str, words)],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        cwd=folder,
+        env=env | {"TERM": "xterm"} | environment,
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 2**16)
+        except OSError:  # Linux says so when nobody writes any more.
+            break
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    assert process.wait() in (0, 1), shown
+    return shown
+
+
+def lines(shown):
+    """The lines that stay: bars and spinners draw over themselves."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode().replace("\r\n", "\n"))
+    return [line.rpartition("\r")[2] for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose folder has a short name; gives the folder around it."""
+    folder = tmp_path_factory.mktemp("width")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        result = CliRunner().invoke(cli, ["pretrain", *QUICK, "--out", "run"])
+    finally:
+        os.chdir(before)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def check_whole(shown, columns):
+    """Nothing is longer than the terminal, and nothing is cut."""
+    assert any(shown)
+    long = [line for line in shown if len(line) > columns and " " in line.strip()]
+    # A command to copy stays whole: the terminal breaks it, and it is one line.
+    assert not [line for line in long if not re.match(r" {9}\S", line)]
+    assert not [line for line in shown if "…" in line]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "run", "--protocol", "match"],
+        ["evaluate", "run", "run", "--compare", "--epochs", "1"],
+        ["data", "check", "synthetic:40"],
+        ["pretrain", *QUICK, "--seed", "1"],
+        ["doctor"],
+        ["cache"],
+    ],
+    ids=lambda words: " ".join(words[:4]),
+)
+def test_nothing_is_cut(run, words):
+    check_whole(lines(on_terminal(60, *words, folder=run, NO_COLOR="1")), 60)
+
+
+def test_a_table_leaves_columns_out_and_says_so(run):
+    words = ["evaluate", "run", "--epochs", "1"]
+    narrow = lines(on_terminal(60, *words, folder=run))
+    check_whole(narrow, 60)
+    assert "no room  for prec, AUPRC, s@90 in 60 columns" in narrow
+    head = next(line for line in narrow if line.startswith("label"))
+    assert head.split() == ["label", "AUC", "95", "%", "interval", "sens", "spec", "n+"]
+    wide = lines(on_terminal(80, *words, folder=run))
+    check_whole(wide, 80)
+    assert not [line for line in wide if line.startswith("no room")]
+
+
+def test_no_colour_where_none_is_wanted(run):
+    words = ["data", "check", "synthetic:40"]  # It has a warning.
+    colours = rb"\x1b\[[0-9;]*3[0-7]m"
+    assert re.search(colours, on_terminal(80, *words, folder=run))
+    assert not re.search(colours, on_terminal(80, *words, folder=run, NO_COLOR="1"))
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_tables_of_grids_are_whole(tmp_path, capsys, columns):
+    rows = [
+        fabricated.labelled(tmp_path, name, (12, 14, 16), recipes=(name,))
+        for name in ("sep_shared", "a row with quite a long name of its own")
+    ]
+    grid = fabricated.grid(tmp_path, rows, baseline="sep_shared")
+    show_table(tabulate(grid), Console(width=columns, force_terminal=True, no_color=True))
+    shown = lines(capsys.readouterr().out.encode())
+    assert not [line for line in shown if len(line) > columns or "…" in line]
+    assert any(re.search(r"58\.3 ± 8\.3", line) for line in shown)
+    assert any(line.startswith("no room") for line in shown) == (columns == 60)
+
+
+def test_a_file_gets_all_columns(capsys):
+    heads = ["name", *(f"number {place}" for place in range(30))]
+    show_columns(Console(width=80), heads, [["x", *("1234.5" for _ in range(30))]])
+    head, row = capsys.readouterr().out.splitlines()
+    assert "number 29" in head
+    assert row.count("1234.5") == 30
+
+
+def test_lines_are_folded_between_words():
+    assert folded("note     one two three", 16) == "note     one two\n         three"
+    path = "/a/very/long/path/to/something.safetensors"
+    assert folded(f"written  {path}", 20) == f"written\n         {path}"
+    assert folded("one\ntwo", 20) == "one\ntwo"
+
+
+class TestQuiet:
+    def test_pretrain(self, run):
+        words = ["pretrain", *QUICK, "--out", str(run / "quiet"), "--quiet"]
+        result = CliRunner().invoke(cli, words)
+        assert result.exit_code == 0, result.output
+        assert result.output == f"done     {run / 'quiet' / 'model.safetensors'}\n"
+
+    def test_pretrain_as_json(self, run):
+        words = ["pretrain", *QUICK, "--out", str(run / "json"), "--json"]
+        result = CliRunner().invoke(cli, words)
+        document = json.loads(result.stdout)
+        assert document["run"] == str(run / "json")
+        for name in document["files"]:
+            assert (run / "json" / name).is_file()
+        assert {"model.safetensors", "variant.yaml", "metrics.csv"} <= set(document["files"])
+        spaces = {(one["split"], one["space"], one["direction"]) for one in document["matched"]}
+        assert ("val", "projection", "derm->clinic") in spaces
+        assert len(spaces) == 8
+        assert "epoch 1/1" in result.stderr
+
+    def test_evaluate(self, run):
+        words = ["evaluate", str(run / "run"), "--epochs", "1", "--quiet"]
+        output = CliRunner().invoke(cli, words).output
+        assert output == f"written  {run / 'run' / 'eval' / 'probe-test.json'}\n"
+        leaky = CliRunner().invoke(cli, [*words, "--select", "test_best"]).output
+        assert leaky.startswith("warning  LEAKY")
+        assert leaky.count("\n") == 2
+        assert leaky.splitlines()[1].startswith("written  ")
+
+    def test_a_comparison(self, run):
+        words = ["evaluate", str(run / "run"), str(run / "run"), "--compare", "--epochs", "1"]
+        line = "mean     +0.0 points of AUC, 95 % interval +0.0 to +0.0\n"
+        assert CliRunner().invoke(cli, [*words, "--quiet"]).output == line
+
+    def test_data_check(self):
+        output = CliRunner().invoke(cli, ["data", "check", "synthetic:40", "--quiet"]).output
+        assert output.startswith("warning: Label PIG: no study of test")
+        assert output.endswith("No problem found.\n")
+        assert "studies\n" not in output

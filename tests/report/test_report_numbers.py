@@ -1,0 +1,222 @@
+"""The numbers in figures, each computed once by hand."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from sm3kit.core.errors import CheckpointError
+from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.metrics.per_label import label_metrics
+from sm3kit.metrics.predictions import LabelScores
+from sm3kit.report import spaces
+from sm3kit.report.attention import attention_of, export_attention, for_bertviz
+from sm3kit.report.calibration import reliability, wilson
+from sm3kit.report.clusters import sizes
+from sm3kit.report.confusion import confusion
+from sm3kit.report.embedding import tsne
+from sm3kit.report.gallery import searches, thumbnail
+from sm3kit.report.history import loss_picture, series, terms
+from sm3kit.report.purity import purity
+from sm3kit.report.roc import curve, roc_picture
+
+
+def scored(positive, truth):
+    positive = np.array(positive)
+    return LabelScores(("no", "yes"), "yes", np.stack([1 - positive, positive], 1), truth)
+
+
+# Purity
+
+
+def test_purity_by_hand():
+    """On a line: a a b | b, neighbours of one: a->a, a->a, b->a, b->b (the left b is nearer)."""
+    rows = np.array([[0.0], [1.0], [2.5], [5.0]])
+    found = purity(rows, np.array([0, 0, 1, 1]), np.arange(4), neighbours=1)
+    assert found.value == pytest.approx((1 + 1 + 0 + 1) / 4)
+    assert found.chance == pytest.approx(1 / 3)
+    assert found.cases == 4
+
+
+def test_purity_leaves_out_the_own_patient_and_the_unknown():
+    rows = np.array([[0.0], [0.1], [1.0], [1.1], [0.05]])
+    truth, groups = np.array([0, 0, 1, 1, -1]), np.array([7, 7, 8, 9, 10])
+    found = purity(rows, truth, groups, neighbours=1)
+    # Both a search among the b; the b find each other.
+    assert found.value == pytest.approx(0.5)
+    assert found.chance == pytest.approx((0 + 0 + 1 / 3 + 1 / 3) / 4)
+
+
+def test_purity_of_one_class_is_one_and_of_nothing_unknown():
+    rows = np.random.default_rng(0).normal(size=(9, 3))
+    one = purity(rows, np.zeros(9, int), np.arange(9))
+    assert (one.value, one.chance) == (1, 1)
+    assert np.isnan(purity(rows, np.full(9, -1), np.arange(9)).value)
+    assert np.isnan(purity(rows, np.zeros(9, int), np.zeros(9, int)).value)
+
+
+def test_purity_of_random_places_is_chance():
+    random = np.random.default_rng(0)
+    found = purity(random.normal(size=(900, 4)), random.integers(3, size=900), np.arange(900))
+    assert found.value == pytest.approx(found.chance, abs=0.02)
+
+
+# Scores
+
+
+def test_the_roc_curve_by_hand_and_its_area():
+    label = scored([0.9, 0.8, 0.8, 0.1, 0.5], np.array([1, 1, 0, 0, -1]))
+    alarms, hits = curve(label)
+    assert alarms.tolist() == [0, 0, 0.5, 1]
+    assert hits.tolist() == [0, 0.5, 1, 1]
+    area = float(((hits[1:] + hits[:-1]) / 2 * np.diff(alarms)).sum())
+    assert area == pytest.approx(label_metrics(label.scores, label.truth, 1)["auc"])
+
+
+def test_a_label_without_positives_has_no_roc():
+    label = scored([0.9, 0.1], np.array([0, 0]))
+    assert roc_picture("x", {"probe": label}) is None
+
+
+def test_calibration_by_hand():
+    label = scored([0.05, 0.05, 0.95, 0.85, 1.0, 0.5], np.array([0, 1, 1, 0, 1, -1]))
+    found = reliability(label)
+    assert found.counts.tolist() == [2, 1, 2]
+    assert found.predicted == pytest.approx([0.05, 0.85, 0.975])
+    assert found.observed == pytest.approx([0.5, 0, 1])
+    assert found.error == pytest.approx((2 * 0.45 + 0.85 + 2 * 0.025) / 5)
+
+
+def test_wilson_by_hand():
+    """Newcombe 1998, table I: 15 of 148 is 0.0624 to 0.1605."""
+    low, high = wilson(np.array([15 / 148]), np.array([148]))
+    assert low[0] == pytest.approx(0.0624, abs=5e-5)
+    assert high[0] == pytest.approx(0.1605, abs=5e-5)
+
+
+def test_confusion_by_hand():
+    label = scored([0.9, 0.2, 0.7, 0.1, 0.4], np.array([1, 1, 0, 0, -1]))
+    assert confusion(label).tolist() == [[1, 1], [1, 1]]
+
+
+# History
+
+
+def test_terms_are_what_the_loss_is_made_of():
+    row = {"stage": "mmssl", "epoch": "1", "loss": "3", "simclr/a": "1", "std/a": "0.9", "lr": "1"}
+    rows = [row, row | {"epoch": "2", "loss": "nan", "simclr/a": ""}]
+    assert terms(rows) == {"loss": [(1, 3.0)], "simclr/a": [(1, 1.0)]}
+    assert series(rows, "std/a") == [(1, 0.9), (2, 0.9)]
+    assert loss_picture(rows, "mlssl") is None
+
+
+def test_cluster_sizes_are_shares_the_largest_first():
+    rows = [{"epoch": "1", "sizes/x": "1+3"}, {"epoch": "2", "sizes/x": "2+2"}]
+    epochs, shares = sizes(rows)["x"]
+    assert epochs == [1, 2]
+    assert shares.tolist() == [[0.75, 0.25], [0.5, 0.5]]
+
+
+# Maps, attention and searches
+
+
+def test_a_map_is_kept_and_the_same_again(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    cache = FeatureCache(tmp_path)
+    first = tsne(rows, 0, cache)
+    assert first.shape == (12, 2)
+    assert len(list(tmp_path.rglob("*.npy"))) == 1
+    assert np.array_equal(tsne(rows, 0, cache), first)
+    assert np.array_equal(tsne(rows, 0), first)
+    assert not tsne(np.ones((6, 3), np.float32)).any()
+    with pytest.raises(ValueError, match="wants 5 cases, not 4"):
+        tsne(rows[:4])
+
+
+def test_before_training_is_what_a_run_of_no_epochs_keeps(world, full):
+    """The weights of zero epochs, of both stages, are those that the longer run began with."""
+    data = world.open(full).variant.data
+    subject = world.open(world.train("start", data=data, stage="both", epochs=0, mlssl_epochs=0))
+    before = spaces.before_training(world.open(full))
+    for name, value in subject.extractor.state_dict().items():
+        assert torch.equal(before.extractor.state_dict()[name], value), name
+    for name, value in subject.embedding.state_dict().items():
+        assert torch.equal(before.embedding.state_dict()[name], value), name
+    after = world.open(full)
+    cases = after.cases("test", labelled=False)
+    one, other = (spaces.tables(s, cases, "backbone")["edge"] for s in (before, after))
+    assert not np.allclose(one, other)
+    assert np.allclose((one**2).sum(1), 1, atol=1e-6)
+
+
+def test_logits_are_those_of_the_probe(world, full):
+    subject = world.open(full)
+    cases = subject.cases("test", labelled=True)
+    record = json.loads((full / "eval" / "probe-test.json").read_text("utf-8"))
+    file = full / "eval" / "probe-test.safetensors"
+    relation = {n: v.clone() for n, v in subject.embedding.state_dict().items()}
+    classifier = spaces.kept_classifier(subject, record, file)
+    logits = spaces.tables(subject, cases, "logits", classifier)
+    from sm3kit.metrics.predictions import Predictions
+
+    kept = Predictions.load(full / "eval" / "probe-test.predictions.npz")
+    for name, label in kept.labels.items():
+        shares = torch.from_numpy(logits[name]).double().softmax(1).numpy()
+        assert np.allclose(shares, label.scores, atol=1e-5), name
+    # The relation of the run is not that of the probe.
+    assert all(torch.equal(v, relation[n]) for n, v in subject.embedding.state_dict().items())
+    with pytest.raises(CheckpointError, match="trained on other networks"):
+        spaces.kept_classifier(subject, {"of": {"model": "other"}}, file)
+
+
+def test_a_space_that_is_not_there_says_so(world, others):
+    subject = world.open(others["stage1"])
+    cases = subject.cases("test", labelled=True)
+    with pytest.raises(CheckpointError, match="embedding wants a run with stage 2 for these labe"):
+        spaces.tables(subject, cases, "embedding")
+    with pytest.raises(CheckpointError, match="logits wants a probe"):
+        spaces.tables(subject, cases, "logits")
+
+
+def test_attention_adds_up_and_is_written_for_bertviz(world, full, tmp_path, monkeypatch):
+    subject = world.open(full)
+    cases = subject.cases("test", labelled=True)
+    weights = attention_of(subject.embedding, spaces.joint_of(subject, cases))
+    assert weights.shape == (8, 1, 3, 3)
+    assert np.allclose(weights.sum(3), 1, atol=1e-6)
+    labels = ["one", "two", "three"]
+    told = for_bertviz(weights, labels)["attention"][0]
+    assert np.allclose(told["attn"], weights.mean(0)[None])
+    assert told["left_text"] == told["right_text"] == labels
+    monkeypatch.setitem(sys.modules, "bertviz", None)
+    assert [file.name for file in export_attention(weights, labels, tmp_path)] == ["attention.json"]
+    assert json.loads((tmp_path / "attention.json").read_text("utf-8"))["include_layers"] == [0]
+
+    def head_view(attention, tokens, html_action):
+        shape = tuple(attention[0].shape)
+        return types.SimpleNamespace(data=f"{shape} {tokens} {html_action}")
+
+    monkeypatch.setitem(sys.modules, "bertviz", types.SimpleNamespace(head_view=head_view))
+    _, page = export_attention(weights, labels, tmp_path)
+    assert page.read_text("utf-8") == f"(1, 1, 3, 3) {labels} return"
+
+
+def test_searches_agree_with_the_matching(world, full):
+    subject = world.open(full)
+    cases = subject.cases("test", labelled=False)
+    record = json.loads((full / "eval" / "match-test.json").read_text("utf-8"))
+    found = searches(subject, cases, shown=8)
+    assert [one.direction for one in found] == ["derm → clinic", "clinic → derm"]
+    for one in found:
+        ranks = record["space"]["projection"][f"{one.one}->{one.other}"]
+        assert one.space == "projection"
+        assert one.mean_rank == pytest.approx(ranks["mean_rank"])
+        assert np.mean([query.rank for query in one.queries]) == pytest.approx(one.mean_rank)
+        for query in one.queries:
+            assert (query.rank <= 5) == (query.case in query.best)
+            if query.case in query.best:
+                assert query.best.index(query.case) == query.rank - 1
+    assert thumbnail(subject, cases[0], "derm").shape == (88, 88, 3)
