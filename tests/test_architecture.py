@@ -43,8 +43,16 @@ ROOMS = {
     "deployment": {"core", "nn", "metrics", "published", "engine", "evaluation", *BASES},
     "diagnosis": {"core", "engine"},
     "cli": {
-        "core", "synthesis", "published", "engine", "evaluation", "ablation", "report",
-        "deployment", "diagnosis", "authoring",
+        "core",
+        "synthesis",
+        "published",
+        "engine",
+        "evaluation",
+        "ablation",
+        "report",
+        "deployment",
+        "diagnosis",
+        "authoring",
     },  # fmt: skip
     "api": {"core", *BASES},
     "testing": {"core", "nn", "metrics", *BASES},
@@ -209,7 +217,9 @@ def test_what_is_declared_is_installed():
 
 
 def test_every_group_is_a_family():
-    assert set(declared()) - {"console_scripts", "pytest11"} == {kind.group for kind in KINDS.values()}
+    assert set(declared()) - {"console_scripts", "pytest11"} == {
+        kind.group for kind in KINDS.values()
+    }
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import Option, convert
+from sm3kit.core.setting_tables import merged, plain, typed
 
 # What may differ when a run goes on: it says how to compute, or how far, not what.
 RESUMABLE = (
@@ -179,14 +180,17 @@ class Variant:
             if name in TABLES and not isinstance(value, Mapping):
                 raise VariantError(f"{source}: {name} wants a table, not {value!r}.")
             if name in ("options", "evaluate", "per_modality"):
-                values[name] = _merged(getattr(self, name), value, f"{source}: {name}")
+                values[name] = merged(getattr(self, name), value, f"{source}: {name}")
             elif name in TABLES:
                 values[name] = {**getattr(self, name), **value}
             else:
                 option = Option(name, hints[name], getattr(self, name))
                 values[name] = convert(option, value, source)
         if "per_modality" in values:
-            values["per_modality"] = _of_modalities(values["per_modality"], source)
+            own = {
+                name: Option(name, hints[name], getattr(Variant(), name)) for name in PER_MODALITY
+            }
+            values["per_modality"] = typed(values["per_modality"], own, source)
         return dataclasses.replace(self, **values)
 
     def of(self, modality: str, setting: str) -> Any:
@@ -220,51 +224,16 @@ class Variant:
         return "; ".join(f"its {name} is {own!r}, not {new!r}" for name, (own, new) in pairs)
 
     def _flat(self) -> dict[str, Any]:
-        plain = {
+        flat = {
             one.name: getattr(self, one.name)
             for one in dataclasses.fields(self)
             if one.name not in (*RESUMABLE, "options")
         }
         for plugin, values in self.options.items():
-            plain |= {f"{plugin}.{option}": value for option, value in values.items()}
-        return plain
+            flat |= {f"{plugin}.{option}": value for option, value in values.items()}
+        return flat
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists, tables and values, ready for YAML."""
-        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
-        return plain
-
-
-def _merged(
-    base: Mapping[str, Mapping[str, Any]], more: Mapping[str, Any], source: str
-) -> dict[str, dict[str, Any]]:
-    merged = {owner: dict(values) for owner, values in base.items()}
-    for owner, values in more.items():
-        if not isinstance(values, Mapping):
-            raise VariantError(f"{source} of {owner!r} want a table, not {values!r}.")
-        merged.setdefault(owner, {}).update(values)
-    return merged
-
-
-def _of_modalities(
-    table: Mapping[str, Mapping[str, Any]], source: str
-) -> dict[str, dict[str, Any]]:
-    """Checked and typed settings of single modalities."""
-    hints = typing.get_type_hints(Variant)
-    typed: dict[str, dict[str, Any]] = {}
-    for modality, settings in table.items():
-        for name, value in settings.items():
-            if name not in PER_MODALITY:
-                where = f"{source}: per_modality {modality}"
-                raise VariantError(f"{where}: {unknown('setting', str(name), PER_MODALITY)}")
-            option = Option(name, hints[name], getattr(Variant(), name))
-            typed.setdefault(modality, {})[name] = convert(option, value, f"{source} ({modality})")
-    return typed
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
-    return value
+        found: dict[str, Any] = plain(dataclasses.asdict(self))
+        return found

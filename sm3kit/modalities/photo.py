@@ -149,12 +149,7 @@ class Photo(Modality):
         rng: np.random.Generator | None = None,
         geometry: np.random.Generator | None = None,
     ) -> list[Image]:
-        """V random views (C, S, S), same dtype, in channels-last memory.
-
-        Args:
-            rng: where all randomness comes from; None draws a fresh generator.
-            geometry: where crop, turn and flips come from instead.
-        """
+        """V random views (C, S, S), same dtype, in channels-last memory; see the contract."""
         one_thread()
         rng = np.random.default_rng() if rng is None else rng
         where = rng if geometry is None else geometry

@@ -34,7 +34,10 @@ def reason(fake_distribution):
         ("", "sonokit has no 'Mean'"),
         ("def f(:\n", "sonokit.py: invalid syntax (sonokit.py, line 1)"),
         ("raise OSError('no licence')\nclass Mean: ...\n", "OSError('no licence')"),
-        ("import qqq\nclass Mean: ...\n", "sonokit needs 'qqq', which is not installed: pip install qqq"),
+        (
+            "import qqq\nclass Mean: ...\n",
+            "sonokit needs 'qqq', which is not installed: pip install qqq",
+        ),
         ("import sys, qqq.deep as q\nclass Mean: ...\n", "sonokit needs 'qqq', which is"),
         ("from qqq.deep import x\nclass Mean: ...\n", "sonokit needs 'qqq', which is"),
         ("class Mean: ...\n# \N{BULLET}\x00\n", "sonokit.py: "),

@@ -130,7 +130,11 @@ def test_a_broken_import_names_the_reason(fake_distribution, fusions, source, re
 
 @pytest.mark.parametrize(
     ("missing", "project"),
-    [("qqq", "qqq"), ("skimage.gone_for_good", "scikit-image"), ("pywt.gone_for_good", "PyWavelets")],
+    [
+        ("qqq", "qqq"),
+        ("skimage.gone_for_good", "scikit-image"),
+        ("pywt.gone_for_good", "PyWavelets"),
+    ],
 )
 def test_a_missing_library_comes_with_its_pip_line(fake_distribution, fusions, missing, project):
     files = {"sonokit.py": f"import {missing}\nclass Mean: ...\n"}

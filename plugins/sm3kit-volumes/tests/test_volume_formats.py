@@ -294,12 +294,27 @@ def test_colours_and_several_values_per_voxel(nifti, tmp_path):
         MR(32).read(str(tmp_path / "flow.mha"))
 
 
-def test_a_header_without_its_voxels_is_refused(tmp_path):
-    """The image cache would see only the header, which another patient's may equal."""
-    image = SimpleITK.GetImageFromArray(np.zeros((4, 4, 4), np.float32))
-    SimpleITK.WriteImage(image, str(tmp_path / "scan.mhd"))
-    with pytest.raises(DataError, match=r"keeps its voxels in another file.*'scan.mha'"):
-        MR(32).read(str(tmp_path / "scan.mhd"))
+@pytest.mark.parametrize(("suffix", "beside"), [(".mhd", ".raw"), (".nhdr", ".raw")])
+def test_a_header_is_watched_with_its_voxels(tmp_path, suffix, beside):
+    """The headers of two patients may be equal, so that a cache must look at both files."""
+    voxels = np.random.default_rng(0).random((6, 5, 4), np.float32) + 1
+    image = SimpleITK.GetImageFromArray(voxels)
+    SimpleITK.WriteImage(image, str(tmp_path / f"scan{suffix}"))
+    SimpleITK.WriteImage(image, str(tmp_path / "scan.mha"))
+    path = str(tmp_path / f"scan{suffix}")
+    assert MR(32).files(path) == [path, str(tmp_path / f"scan{beside}")]
+    assert (MR(32).read(path) == MR(32).read(str(tmp_path / "scan.mha"))).all()
+
+
+def test_a_header_of_many_files_is_watched_with_its_folder(tmp_path):
+    header = tmp_path / "scan.mhd"
+    header.write_text("NDims = 3\nElementDataFile = slice%03d.raw 1 9 1\n")
+    assert CT(32).files(str(header)) == [str(header), str(tmp_path)]
+
+
+def test_the_grid_of_a_scan_is_watched_too(tmp_path):
+    path = f"{tmp_path / 'pt.nii.gz'}#grid=ct.nii.gz"
+    assert PET(32).files(path) == [str(tmp_path / "pt.nii.gz"), str(tmp_path / "ct.nii.gz")]
 
 
 @pytest.mark.parametrize("part", ["slce=3", "slice=", "3"])

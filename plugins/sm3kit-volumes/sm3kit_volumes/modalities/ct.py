@@ -12,7 +12,7 @@ from sm3kit.imaging.layout import to_chw
 from sm3kit_volumes import examples
 from sm3kit_volumes.checking import check
 from sm3kit_volumes.policy import Choice, Policy, Projection, square
-from sm3kit_volumes.readers.opening import open_volume
+from sm3kit_volumes.readers.opening import files_of, open_volume
 from sm3kit_volumes.sampling import Sampling
 from sm3kit_volumes.volume import Axis
 from sm3kit_volumes.windows import window as chosen_window
@@ -91,6 +91,10 @@ class CT(Modality):
     def example(cls, folder: Path) -> str:
         """A small CT of a drawn body."""
         return examples.write_scan(folder / "ct.nii.gz", examples.hounsfield(0))
+
+    def files(self, path: str) -> list[str]:
+        """The scan, and all else that its voxels depend on."""
+        return files_of(path)
 
     def read(self, path: str) -> Image:
         """The image (C, S, S) in HU, float32, with square pixels; air around it.

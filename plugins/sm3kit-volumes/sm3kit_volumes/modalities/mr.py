@@ -14,7 +14,7 @@ from sm3kit_volumes import examples
 from sm3kit_volumes.checking import check
 from sm3kit_volumes.field import bias_field
 from sm3kit_volumes.policy import Choice, Policy, Projection, square
-from sm3kit_volumes.readers.opening import open_volume
+from sm3kit_volumes.readers.opening import files_of, open_volume
 from sm3kit_volumes.sampling import Sampling
 from sm3kit_volumes.volume import Axis
 
@@ -87,6 +87,10 @@ class MR(Modality):
     def example(cls, folder: Path) -> str:
         """A small MR of a drawn body."""
         return examples.write_scan(folder / "mr.nii.gz", examples.signal(0))
+
+    def files(self, path: str) -> list[str]:
+        """The scan, and all else that its voxels depend on."""
+        return files_of(path)
 
     def read(self, path: str) -> Image:
         """The z-scores (C, S, S), float32, with square pixels; background around them.

@@ -13,7 +13,7 @@ from sm3kit.imaging.layout import to_chw
 from sm3kit_volumes import examples
 from sm3kit_volumes.checking import check
 from sm3kit_volumes.policy import Choice, Policy, Projection, square
-from sm3kit_volumes.readers.opening import open_volume
+from sm3kit_volumes.readers.opening import files_of, open_volume
 from sm3kit_volumes.sampling import Sampling
 from sm3kit_volumes.suv import suv_factor
 from sm3kit_volumes.volume import Axis
@@ -96,6 +96,10 @@ class PET(Modality):
     def example(cls, folder: Path) -> str:
         """A small PET of a drawn body."""
         return examples.write_scan(folder / "pet.nii.gz", examples.uptake(0))
+
+    def files(self, path: str) -> list[str]:
+        """The scan, and all else that its voxels depend on."""
+        return files_of(path)
 
     def read(self, path: str) -> Image:
         """The image (C, S, S) in SUV, float32, with square pixels; zeros around it.

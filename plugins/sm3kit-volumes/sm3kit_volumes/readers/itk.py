@@ -14,7 +14,8 @@ from sm3kit.api import DataError
 from sm3kit_volumes.libraries import library
 from sm3kit_volumes.volume import Volume, Voxels, damaged
 
-DETACHED = (".mhd", ".nhdr")
+# Headers whose voxels lie in another file, and the word before its name.
+DETACHED = {".mhd": "ElementDataFile", ".nhdr": "data file"}
 SUFFIXES = (".mha", ".nrrd", *DETACHED)
 # ITK counts millimetres to the left and to the back.
 TO_CANONICAL = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -26,11 +27,6 @@ def open_itk(path: Path, outside: float) -> Volume:
     Raises:
         DataError: the file is damaged, has colours, or is not three-dimensional.
     """
-    if path.suffix.lower() in DETACHED:
-        raise DataError(
-            f"{path} keeps its voxels in another file, which the image cache does not watch. Join "
-            f"them: SimpleITK.WriteImage(SimpleITK.ReadImage('{path.name}'), '{path.stem}.mha')"
-        )
     sitk = library("SimpleITK", "MetaImage and NRRD files")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -57,6 +53,18 @@ def open_itk(path: Path, outside: float) -> Volume:
     affine[:3, :3] = np.reshape(reader.GetDirection(), (3, 3)) * reader.GetSpacing()
     affine[:3, 3] = reader.GetOrigin()
     return Volume(str(path), tuple(size), TO_CANONICAL @ affine, block, outside, whole=True)
+
+
+def detached(path: Path) -> list[Path]:
+    """The file with the voxels of a header that holds none; its folder where there are many."""
+    word = DETACHED.get(path.suffix.lower())
+    if word is None or not path.is_file():
+        return []
+    for line in path.read_text(encoding="latin-1").splitlines():
+        name, _, value = (text.strip() for text in line.replace("=", ":", 1).partition(":"))
+        if name.lower() == word.lower() and (path.parent / value).is_file():
+            return [path.parent / value]
+    return [path.parent]
 
 
 def resampled(volume: Volume, grid: Volume) -> Volume:

@@ -28,6 +28,13 @@ def open_volume(path: str, outside: float) -> tuple[Volume, Part]:
     return volume, part
 
 
+def files_of(path: str) -> list[str]:
+    """All files that a scan is made of, with those of the scan that gives its grid."""
+    file, part = parted(path)
+    scans = [file, *([file.parent / part.grid] if part.grid else [])]
+    return [str(one) for scan in scans for one in (scan, *itk.detached(scan))]
+
+
 def _open(file: Path, part: Part, outside: float) -> Volume:
     if not file.exists():
         raise DataError(
