@@ -47,10 +47,10 @@ def fill(
     long = LETTER * max(map(len, names)) > LONG
     panel.set_xticks(places, names, rotation=35 if long else 0, ha="right" if long else "center")
     panel.set_yticks(places, names)
-    panel.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
-    panel.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
-    panel.grid(which="minor", color="white", linewidth=1.5)
-    panel.tick_params(which="both", length=0)
+    edges, ends = np.arange(len(names) + 1) - 0.5, (-0.5, len(names) - 0.5)
+    panel.vlines(edges, *ends, color="white", linewidth=1.5)
+    panel.hlines(edges, *ends, color="white", linewidth=1.5)
+    panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
     for row, column in np.ndindex(*shares.shape):
         panel.text(
