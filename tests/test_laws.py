@@ -146,3 +146,106 @@ def test_a_dataset_whose_labels_are_out_of_range_is_found_out(folders):
         testing.check_dataset(Wrong, folders["manifest"])
     with pytest.raises(DataError):
         testing.check_dataset(Wrong, "nowhere.csv")
+
+
+PHOTO = registry("modalities").get("photo")
+
+
+class FlippedApart(PHOTO):
+    """A modality that breaks a law: flips do not come from the geometry."""
+
+    def views(self, image, rng=None, geometry=None):
+        views = super().views(image, rng, geometry)
+        return [view[:, :, ::-1] if rng.random() < 0.5 else view for view in views]
+
+
+class Unpaired(PHOTO):
+    """A modality that breaks a law: it takes a geometry and does not use it."""
+
+    def views(self, image, rng=None, geometry=None):
+        return super().views(image, rng)
+
+
+class Global(PHOTO):
+    """A modality that breaks a law: it draws from NumPy's global random state."""
+
+    def views(self, image, rng=None, geometry=None):
+        return super().views(image, np.random.default_rng(np.random.randint(2**31)), geometry)
+
+
+class Narrow(PHOTO):
+    """A modality that breaks a law: its views are not of the shape that it says."""
+
+    shape = (3, 16, 32)
+
+
+class Batchwise(PHOTO):
+    """A modality that breaks a law: it normalises by the batch."""
+
+    def normalise(self, views):
+        views = super().normalise(views)
+        return views - views.mean()
+
+
+class Single(PHOTO):
+    """A modality without pairs, which leaves the geometry out."""
+
+    def views(self, image, rng=None):
+        return super().views(image, rng)
+
+
+class Noisy(PHOTO):
+    """A modality whose honest noise is no other geometry."""
+
+    def views(self, image, rng=None, geometry=None):
+        views = super().views(image, rng, geometry)
+        noise = [rng.normal(0, 10, view.shape) for view in views]
+        return [
+            (view + one).clip(0, 255).astype(np.uint8)
+            for view, one in zip(views, noise, strict=True)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        (FlippedApart, "crops, flips or turns otherwise for the same `geometry`"),
+        (Unpaired, "ignores `geometry`"),
+        (Global, "gives other views for the same seed"),
+        (Narrow, r"gives a view \(3, 32, 32\), not \(3, 16, 32\)"),
+        (Batchwise, "normalises a view by its neighbours"),
+    ],
+)
+def test_a_broken_modality_is_found_out(plugin, said, photograph):
+    with pytest.raises(ContractError, match=f"{plugin.__name__} {said}"):
+        testing.check_modality(plugin, photograph)
+
+
+@pytest.mark.parametrize("plugin", [Single, Noisy])
+def test_a_modality_may_have_no_pairs_and_may_have_noise(plugin, photograph):
+    testing.check_modality(plugin, photograph, blur=0.0)
+
+
+def test_a_missing_image_that_is_not_left_out_is_found_out(folders):
+    class Wrong(registry("datasets").get("manifest")):
+        """A data set with an empty path."""
+
+        def studies(self, split=None):
+            found = super().studies(split)
+            found[0].images["clinic"] = ()
+            return found
+
+    with pytest.raises(ContractError, match=r"Wrong has clinic = \(\) in study .*; leave it out"):
+        testing.check_dataset(Wrong, folders["manifest"])
+
+
+class Present(registry("objectives").get("crossmodal")):
+    """An objective that breaks a law: it takes absent rows for present ones."""
+
+    def forward(self, features, targets=None, *, present=None, group=None):
+        return super().forward(features, targets, present=None, group=group)
+
+
+def test_an_objective_that_counts_absent_rows_is_found_out():
+    with pytest.raises(ContractError, match="Present lets absent rows count"):
+        testing.check_objective(Present)

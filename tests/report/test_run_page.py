@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sm3kit.report.drawing import draw
 from sm3kit.report.material import Result, gather
 from sm3kit.report.result_tables import result_table
 from sm3kit.report.run_page import STATEMENT
@@ -249,3 +250,17 @@ def test_published_numbers_stand_beside(full):
     paper = Reader(result_table(Result(full, {**record, "published": {"auc": 80.4}}), ""))
     assert paper.tables[0][1][3] == "85.0"
     assert "In brackets" not in paper.text
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [("embedding", "Label embedding of stage 2"), ("logits", "Logits of a probe")],
+)
+def test_maps_of_another_space(world, full, space, said):
+    drawn = draw(gathered(world, full), "test", space, images=False)
+    assert drawn.notes == []
+    for label in LABELS:
+        picture = drawn.labels[label][0]
+        assert picture.caption.startswith(said)
+        assert picture.title == f"{label} before and after pre-training"
+        assert len(re.findall(r"purity \d+ % in the space", picture.told)) == 2
