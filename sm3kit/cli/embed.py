@@ -13,6 +13,7 @@ from sm3kit.cli.settings import (
     map_option,
     parsed_map,
     parsed_options,
+    plugin_file_option,
 )
 
 
@@ -49,6 +50,7 @@ from sm3kit.cli.settings import (
     metavar="NAME.OPTION=VALUE",
     help="Set an option of a data set or modality.",
 )
+@plugin_file_option
 @click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
 def embed(
     run: Path,

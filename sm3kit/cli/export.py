@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sm3kit.cli.settings import console
+from sm3kit.cli.settings import console, plugin_file_option
 
 
 @click.command()
@@ -37,6 +37,7 @@ from sm3kit.cli.settings import console
     metavar="NAME",
     help="The classifier RUN/eval/NAME.safetensors, where a run has several.",
 )
+@plugin_file_option
 @click.option("--force", is_flag=True, help="Write over a folder that is not empty.")
 def export(
     run: Path,

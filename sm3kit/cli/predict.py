@@ -9,7 +9,14 @@ from typing import Any
 
 import click
 
-from sm3kit.cli.settings import console, image_cache, map_option, parsed_map, parsed_options
+from sm3kit.cli.settings import (
+    console,
+    image_cache,
+    map_option,
+    parsed_map,
+    parsed_options,
+    plugin_file_option,
+)
 from sm3kit.core.errors import VariantError
 
 
@@ -77,6 +84,7 @@ from sm3kit.core.errors import VariantError
     help="Set an option of the data set, such as manifest.modalities=ct,mri.",
 )
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a row per study.")
+@plugin_file_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--no-cache", is_flag=True, help="Do not keep decoded images.")
 @click.pass_context

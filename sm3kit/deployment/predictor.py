@@ -15,7 +15,9 @@ from sm3kit.engine.extraction import Features, encode
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.hardware import cpu_has_bf16
 from sm3kit.engine.joint_batches import CachedJoint
+from sm3kit.engine.plugin_origins import check_recorded
 from sm3kit.engine.pool import build_modality
+from sm3kit.engine.run import Run
 from sm3kit.engine.trained import Trained
 from sm3kit.evaluation.classifier import Classifier, FromFeatures, FromImages
 from sm3kit.evaluation.classifier_file import ClassifierFile
@@ -108,6 +110,7 @@ def open_predictor(trained: Trained, file: ClassifierFile) -> Predictor:
     Raises:
         SM3Error: a plugin is missing, or the weights do not fit.
     """
+    check_recorded(Run(trained.folder).plugin_files(), str(trained.folder))
     modalities = {
         name: build_modality(name, reading.spec, reading.image_size, {})
         for name, reading in file.readings.items()

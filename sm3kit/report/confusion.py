@@ -30,7 +30,7 @@ def confusion_picture(name: str, label: LabelScores, protocol: str) -> Picture:
         panel,
         shares,
         label.classes,
-        lambda row, column: f"{counts[row, column]}\n{100 * shares[row, column]:.0f} %",
+        lambda row, column: _told(counts[row, column], shares[row, column]),
     )
     panel.set_xlabel("most likely class")
     panel.set_ylabel("true class")
@@ -49,3 +49,7 @@ def confusion_picture(name: str, label: LabelScores, protocol: str) -> Picture:
         f"{protocol}; studies and their share of the true class. Darker is more.",
         figure,
     )
+
+
+def _told(count: int, share: float) -> str:
+    return f"{count}\n{100 * share:.0f} %" if count else "0"

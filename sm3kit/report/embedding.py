@@ -15,6 +15,7 @@ from sklearn.manifold import TSNE
 
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.report.matrix import LETTER
 from sm3kit.report.picture import Picture
 from sm3kit.report.purity import NEIGHBOURS, Purity, purity
 from sm3kit.report.style import FAINT, look, point_style, sheet
@@ -88,8 +89,11 @@ def embedding_picture(
         space: in words.
         split: in words.
     """
-    margins = (0.08, 0.08, 0.45, 0.62)
-    figure, panels = sheet(4.2 * len(maps), 4.3, 1, len(maps), margins=margins, gaps=(0.15, 0))
+    width = 4.2 * len(maps)
+    across = max(1, int(width / (0.55 + LETTER * max(map(len, label.classes)))))
+    below = 0.2 + 0.22 * -(-(len(label.classes) + 1) // across)
+    margins = (0.08, 0.08, below, 0.62)
+    figure, panels = sheet(width, 3.85 + below, 1, len(maps), margins=margins, gaps=(0.15, 0))
     for panel, (moment, one) in zip(panels, maps.items(), strict=True):
         _points(panel, one.places, truth, label.classes)
         panel.set_title(f"{label.name}, {moment}", y=1.075)
@@ -101,7 +105,9 @@ def embedding_picture(
         panel.spines[:].set_visible(True)
         panel.spines[:].set_color("#bbbbbb")
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="lower center", ncols=min(len(names), 7), markerscale=1.3)
+    figure.legend(
+        handles, names, loc="lower center", ncols=min(len(names), across), markerscale=1.3
+    )
     told = "; ".join(f"{moment} {_numbers(one)}" for moment, one in maps.items())
     return Picture(
         f"embedding-{label.name}",

@@ -45,7 +45,10 @@ def fill(
     panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     places = range(len(names))
     long = LETTER * max(map(len, names)) > LONG
-    panel.set_xticks(places, names, rotation=35 if long else 0, ha="right" if long else "center")
+    turned: dict[str, Any] = (
+        {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    )
+    panel.set_xticks(places, names, **turned)
     panel.set_yticks(places, names)
     edges, ends = np.arange(len(names) + 1) - 0.5, (-0.5, len(names) - 0.5)
     panel.vlines(edges, *ends, color="white", linewidth=1.5)

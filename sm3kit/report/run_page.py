@@ -120,6 +120,10 @@ def _facts(material: Material) -> str:
         "method": f"{stages[v.stage]}: {' + '.join(v.objective)}, fusion {v.fusion}"
         + (f"; relation {v.relation}, clusterer {v.clusterer}" if v.stage != "mmssl" else ""),
         "networks": f"{v.backbone}, weights {v.weights}, {v.image_size} px",
+        "of their own": "; ".join(
+            f"{name}: " + ", ".join(f"{key} {value}" for key, value in own.items())
+            for name, own in v.per_modality.items()
+        ),
         "recipe": ", ".join(v.recipe),
         "seed": str(v.seed),
         "started from": ", ".join(f"{name} {value}" for name, value in started.items() if value),

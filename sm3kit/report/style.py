@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito 2008, Color Universal Design, without yellow, which vanishes on white; ordered so
 # that neighbours differ in brightness, too.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
-MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "h")
 DASHES: tuple[Any, ...] = (
     "-",
     (0, (6, 2)),

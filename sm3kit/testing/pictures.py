@@ -38,7 +38,7 @@ def likeness(one: Image, two: Image) -> float:
     flat = [_blocks(np.asarray(view, np.float64).mean(0)).ravel() for view in (one, two)]
     if min(part.std() for part in flat) < 1e-9:
         return 1.0
-    return float(abs(np.corrcoef(*flat)[0, 1]))
+    return float(abs(np.corrcoef(flat[0], flat[1])[0, 1]))
 
 
 def _blocks(plane: Image) -> Image:

@@ -82,6 +82,13 @@ def test_a_run_records_it_and_evaluate_asks_for_it(own, sm3kit_command, tiny_stu
             "Error: run was trained with fusions/own of a plugin file, which is not known now. "
             f"Add: --plugin {own}\n"
         )
+    probe = ("--epochs", "2", "--select", "last")
+    done = sm3kit_command("evaluate", "run", *probe, "--plugin", own)
+    assert done.exit_code == 0, done.output
+    for command in (("predict", "run", "--split", "test"), ("embed", "run", "--out", "f.npz")):
+        assert f"Add: --plugin {own}" in sm3kit_command(*command).stderr
+        done = sm3kit_command(*command, "--plugin", own)
+        assert done.exit_code == 0, done.output
     settings = ("--protocol", "knn", "--select", "last", "--k", "2")
     done = sm3kit_command("evaluate", "run", *settings, "--plugin", own)
     assert done.exit_code == 0, done.output

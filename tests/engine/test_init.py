@@ -140,8 +140,8 @@ def test_another_backbone(tiny, first, train, tmp_path):
     with pytest.raises(CheckpointError) as caught:
         train(change(tiny, init=str(first), backbone="timm/test_convnext"))
     assert str(caught.value) == (
-        f"--init {first} was trained with --backbone timm/test_resnet, not timm/test_convnext. "
-        "Give the same backbone, or another run."
+        f"--init {first} was trained with --backbone timm/test_resnet for derm, "
+        "not timm/test_convnext. Give the same backbone, or another run."
     )
     assert not (tmp_path / "run").exists()
 

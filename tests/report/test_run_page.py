@@ -186,11 +186,6 @@ def test_three_modalities_with_gaps_search_each_other(world, others, tmp_path):
     assert "derm (35 studies)" in read.text
 
 
-def test_thumbnails_can_be_left_out(world, full, tmp_path):
-    made = world.report(full, out=tmp_path / "page.html", gallery=False)
-    assert "image/jpeg" not in made.page.read_text("utf-8")
-
-
 def test_a_run_whose_data_have_gone_keeps_its_results(world, full, tmp_path):
     run = tmp_path / "moved"
     shutil.copytree(full, run)
@@ -256,9 +251,10 @@ def test_published_numbers_stand_beside(full):
     ("space", "said"),
     [("embedding", "Label embedding of stage 2"), ("logits", "Logits of a probe")],
 )
-def test_maps_of_another_space(world, full, space, said):
+def test_maps_of_another_space_and_no_gallery(world, full, space, said):
     drawn = draw(gathered(world, full), "test", space, images=False)
     assert drawn.notes == []
+    assert drawn.searches == []
     for label in LABELS:
         picture = drawn.labels[label][0]
         assert picture.caption.startswith(said)
