@@ -33,7 +33,7 @@ evaluate(subject, settings_of(variant, "probe", {"epochs": 2}, relation=relation
 # Put a new study of yours here. A modality may be missing.
 if not Path("new").exists():
     write("manifest", Path("new"), pairs=1, size=64)
-derm, clinic = sorted(Path("new").rglob("*.jpg"))[:2]
+clinic, derm = sorted(Path("new").rglob("*.jpg"))[:2]
 
 trained = read_trained(run)
 predictor = open_predictor(trained, find_classifier(trained, "probe"))

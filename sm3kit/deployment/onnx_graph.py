@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from packaging.version import Version
 from torch import Tensor, nn
 
 from sm3kit.core.errors import SM3Error
@@ -20,6 +21,9 @@ from sm3kit.deployment.statement import STATEMENT
 
 TOLERANCE = 1e-4
 PRESENT = "present"
+# Before, torch.export fails on matrix products and batch norms of a free number of studies.
+SINCE = Version("2.9")
+OPSET = 17  # The first with a layer norm.
 
 
 class Graph(nn.Module):
@@ -80,37 +84,60 @@ def write_onnx(predictor: Predictor, path: Path) -> dict[str, Any]:
     """
     check_onnx()
     graph = Graph(predictor).eval()
-    inputs = _drawn(predictor, graph.names, 2)
-    labels = [label.name for label in predictor.file.labels]
-    batch = torch.export.Dim("batch")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    facts = _facts(predictor, graph.names)
     fast = torch.backends.mha.get_fastpath_enabled()
     # The fused kernel of inference has no equal in ONNX.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            # All inputs share one free axis, and the exporter says so for each of them.
-            warnings.filterwarnings("ignore", "# The axis name")
-            program: Any = torch.onnx.export(
-                graph,
-                (inputs[:-1], inputs[-1]),
-                dynamo=True,
-                verbose=False,
-                input_names=[*graph.names, PRESENT],
-                output_names=labels,
-                dynamic_shapes=([{0: batch} for _ in graph.names], {0: batch}),
-            )
+            # What the exporters say of their own ways; the result is tried below.
+            warnings.simplefilter("ignore")
+            write = _export if Version(torch.__version__) >= SINCE else _trace
+            write(graph, _drawn(predictor, graph.names, 2), path, facts)
     except Exception as error:  # The exporter has no error of its own for what it does not know.
         reason = " ".join(str(error).split())[:300]
         raise SM3Error(f"The networks cannot be written as ONNX: {reason}") from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    facts = _facts(predictor, graph.names)
+    _try(graph, path, predictor)
+    return facts
+
+
+def _export(graph: Graph, inputs: list[Tensor], path: Path, facts: Mapping[str, Any]) -> None:
+    """Writes the graph by torch.export."""
+    batch = torch.export.Dim("batch")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    program: Any = torch.onnx.export(
+        graph,
+        (inputs[:-1], inputs[-1]),
+        dynamo=True,
+        verbose=False,
+        input_names=list(facts["inputs"]),
+        output_names=list(facts["outputs"]),
+        dynamic_shapes=([{0: batch} for _ in graph.names], {0: batch}),
+    )
     for key, value in facts.items():
         program.model.metadata_props[key] = json.dumps(value, ensure_ascii=False)
     program.save(str(path))
-    _try(graph, path, predictor)
-    return facts
+
+
+def _trace(graph: Graph, inputs: list[Tensor], path: Path, facts: Mapping[str, Any]) -> None:
+    """Writes the graph by TorchScript."""
+    torch.onnx.export(
+        graph,
+        (inputs[:-1], inputs[-1]),
+        str(path),
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=list(facts["inputs"]),
+        output_names=list(facts["outputs"]),
+        dynamic_axes={name: {0: "batch"} for name in (*facts["inputs"], *facts["outputs"])},
+    )
+    library = _library("onnx")
+    model = library.load(path)
+    props = {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items()}
+    library.helper.set_model_props(model, props)
+    library.save(model, path)
 
 
 def _facts(predictor: Predictor, names: Sequence[str]) -> dict[str, Any]:

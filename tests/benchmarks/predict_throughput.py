@@ -126,11 +126,10 @@ def main() -> None:
             ratios.append(bare / whole)
             speeds.append(2 * pairs / whole)
     print(f"{pairs} pairs, {backbone}, {pixels} px, {device()}, {torch.get_num_threads()} threads")
-    print(
-        f"  predict: {sorted(speeds)[1]:.1f} images/s, {100 * sorted(ratios)[1]:.0f} % of the ",
-        end="",
-    )
-    print(f"bare forward's speed ({', '.join(f'{100 * one:.0f}' for one in ratios)})")
+    unit = "second" if torch.cuda.is_available() else "second of one core"
+    every = ", ".join(f"{100 * one:.0f}" for one in ratios)
+    print(f"  predict: {sorted(speeds)[1]:.1f} images per {unit}, ", end="")
+    print(f"{100 * sorted(ratios)[1]:.0f} % of the bare forward's speed ({every})")
 
 
 if __name__ == "__main__":
