@@ -22,8 +22,8 @@ from sm3kit.engine.trained import Trained
 from sm3kit.evaluation.classifier import Classifier, FromFeatures, FromImages
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.label_embedding import LabelEmbedding
+from sm3kit.evaluation.predicting import scores
 from sm3kit.evaluation.subject import extractor_of
-from sm3kit.evaluation.supervised import scores
 from sm3kit.modalities.base import Modality
 
 

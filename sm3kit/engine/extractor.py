@@ -66,8 +66,9 @@ class Extractor(nn.Module):
     def joint(self, batch: Batch) -> Tensor:
         """The joint feature (B, J) of the first view of each image."""
         present = {name: mask.to(self.device) for name, mask in batch.present.items()}
+        features = self.features(batch)
         with torch.autocast(self.device.type, enabled=False):
-            return self.fusion.joint(self.features(batch), present)
+            return self.fusion.joint(features, present)
 
     def fingerprint(self, modality: str) -> str:
         """A hash of all weights and buffers of one backbone."""

@@ -19,8 +19,8 @@ from sm3kit.engine.hardware import keep_freed_memory
 from sm3kit.engine.interruption import StopBetweenSteps
 from sm3kit.engine.job import Job
 from sm3kit.engine.monitoring import Monitor
-from sm3kit.engine.progress import ShowProgress
 from sm3kit.engine.stage import Row
+from sm3kit.engine.training_progress import ShowProgress
 
 
 class Loading(pl.LightningDataModule):

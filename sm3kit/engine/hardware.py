@@ -6,7 +6,6 @@ import ctypes
 import platform
 
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 from sm3kit.core.errors import VariantError
@@ -63,6 +62,9 @@ def keep_freed_memory() -> None:
 
 def is_first_process() -> bool:
     """Whether this process writes and speaks for all; launchers tell by environment variables."""
+    # Only trainings ask, and others need not wait for Lightning to be imported.
+    from pytorch_lightning.utilities import rank_zero_only
+
     return getattr(rank_zero_only, "rank", 0) == 0
 
 

@@ -150,16 +150,3 @@ def due(variant: Variant, epoch: int) -> bool:
     """Whether the validation pairs are looked at after an epoch, from 1."""
     every = variant.monitor_every
     return bool(every) and (epoch % every == 0 or epoch == variant.epochs)
-
-
-def shown_rank(row: Row) -> float | None:
-    """The one rank to show: in projection space if there is one, the mean of all directions."""
-    for mark in ("*", ""):
-        ranks = [
-            float(value)
-            for name, value in row.items()
-            if name.startswith("rank/") and "->" in name and name.endswith("*") == bool(mark)
-        ]
-        if ranks:
-            return sum(ranks) / len(ranks)
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -88,7 +89,7 @@ class FromImages(nn.Module):
 
 
 def classifier_of(subject: Subject, *, relation: bool, prototypes: bool, seed: int) -> Classifier:
-    """A fresh classifier for the labels of a subject.
+    """A fresh classifier for the labels of a subject, which stays as it is when this one learns.
 
     Args:
         relation: whether heads sit on the label embeddings of stage 2.
@@ -98,6 +99,6 @@ def classifier_of(subject: Subject, *, relation: bool, prototypes: bool, seed: i
     torch.manual_seed(seed)
     classes = [len(label.classes) for label in subject.pool.labels]
     start = subject.prototypes if prototypes else [None] * len(classes)
-    embedding = subject.embedding if relation else None
+    embedding = copy.deepcopy(subject.embedding) if relation else None
     width = subject.extractor.fusion.joint_width
     return Classifier(embedding, width, classes, start).to(subject.device)

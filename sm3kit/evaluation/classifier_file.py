@@ -96,7 +96,7 @@ def save_classifier(
     """
     same = ("protocol", "split", "select", "leaky", "transfer", "data", "scope", "chosen")
     embedding = getattr(getattr(network, "classifier", None), "embedding", None)
-    # Fine-tuning computes in float32, whatever the networks were pre-trained in.
+    # A fine-tuned network predicts in float32, whatever it was trained in.
     precision = subject.encoder.precision if settings.protocol == "probe" else "32-true"
     facts = {
         "format": FORMAT,

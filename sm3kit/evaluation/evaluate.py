@@ -11,12 +11,10 @@ from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
 from sm3kit.engine.hardware import machine
 from sm3kit.engine.run import versions
+from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.classifier_file import save_classifier
-from sm3kit.evaluation.finetune import finetune
-from sm3kit.evaluation.learning import Answer
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
-from sm3kit.evaluation.probe import probe
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
@@ -106,8 +104,14 @@ def predictions_file(result: Path) -> Path:
 def _answer(subject: Subject, settings: Settings, work: Path) -> Answer:
     if settings.protocol == "knn":
         return knn(subject, settings)
-    learn = probe if settings.protocol == "probe" else finetune
-    return learn(subject, settings, work)
+    # Lightning is imported only where something is trained: it takes longer than a matching.
+    if settings.protocol == "probe":
+        from sm3kit.evaluation.probe import probe
+
+        return probe(subject, settings, work)
+    from sm3kit.evaluation.finetune import finetune
+
+    return finetune(subject, settings, work)
 
 
 def _head(subject: Subject, settings: Settings) -> Record:

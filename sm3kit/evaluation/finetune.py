@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from sm3kit.engine.batches import StudyViews, eval_loader, train_loader
 from sm3kit.engine.cases import Case
 from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.viewing import viewed
+from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.classifier import FromImages, classifier_of
-from sm3kit.evaluation.learning import Answer, Lesson, learned
+from sm3kit.evaluation.learning import Lesson, learned
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 
@@ -66,10 +68,10 @@ def _unfrozen(subject: Subject, settings: Settings, scope: str) -> FromImages:
         prototypes=settings.prototypes,
         seed=settings.seed,
     )
-    subject.extractor.requires_grad_(True)
+    extractor = copy.deepcopy(subject.extractor).requires_grad_(True)
     classifier.requires_grad_(True)
     if scope == "layers":
-        for backbone in subject.extractor.backbones.values():
+        for backbone in extractor.backbones.values():
             for weight in backbone.stem():  # type: ignore[operator]
                 weight.requires_grad_(False)
-    return FromImages(subject.extractor, classifier)
+    return FromImages(extractor, classifier)

@@ -10,42 +10,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sm3kit.core.errors import CheckpointError, DataError, VariantError
+from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.engine import checkpoints
 from sm3kit.engine.cases import Case
 from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.fitting import Machine, fit
 from sm3kit.engine.job import Job
 from sm3kit.engine.run import Run
-from sm3kit.evaluation.predicting import predictions_of
+from sm3kit.evaluation.answer import Answer
+from sm3kit.evaluation.predicting import predictions_of, scores
+from sm3kit.evaluation.selection import chooser
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
-from sm3kit.evaluation.supervised import Supervised, scores
-from sm3kit.metrics.predictions import Predictions
+from sm3kit.evaluation.supervised import Supervised
 from sm3kit.metrics.summary import mean_auc
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a protocol found.
-
-    Attributes:
-        predictions: of the cases of the measured split.
-        chosen: what was selected: {"epoch": 12} or {"k": 20}.
-        score: mean AUC of the split that it was selected by, or None.
-        trainable: number of weights that labels reached.
-        trained_on: number of studies whose labels were used in training.
-        scope: what learned.
-        network: the network that made the predictions, or None.
-    """
-
-    predictions: Predictions
-    chosen: dict[str, int]
-    score: float | None
-    trainable: int
-    trained_on: int
-    scope: str
-    network: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -131,30 +109,6 @@ def _module(
         [label.name for label in subject.pool.labels],
         len(lesson.batches),
         None if choosing is None else score,
-    )
-
-
-def chooser(subject: Subject, settings: Settings, measured: list[Case]) -> list[Case] | None:
-    """The cases that an epoch is chosen by; None takes the last epoch.
-
-    Raises:
-        VariantError: the split that chooses leaves every AUC undefined.
-    """
-    if settings.select == "last":
-        return None
-    if settings.select == "test_best":
-        split, cases = settings.split, measured
-    else:
-        split = "val"
-        cases = [c for c in subject.pool.cases["val"] if any(value >= 0 for value in c.labels)]
-    for number, label in enumerate(subject.pool.labels):
-        found = {case.labels[number] for case in cases} - {-1}
-        if label.classes.index(label.reported) in found and len(found) > 1:
-            return cases
-    raise VariantError(
-        f"--select {settings.select} wants a label with its reported class and another in the "
-        f"split {split}, and {', '.join(subject.variant.data)} has none among its {len(cases)} "
-        "labelled studies there. Take --select last."
     )
 
 

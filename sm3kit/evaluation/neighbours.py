@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sm3kit.engine.cases import Case
-from sm3kit.evaluation.learning import Answer, chooser
+from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.predicting import predictions_of
+from sm3kit.evaluation.selection import chooser
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import mean_auc

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from sm3kit.engine.cases import Case
 from sm3kit.engine.pool import Pool
@@ -41,3 +43,21 @@ def case_id(pool: Pool, case: Case) -> str:
     names = [source.spec.partition(":")[0] for source in pool.sources]
     before = names[: case.source].count(names[case.source])
     return f"{names[case.source]}{before + 1 if before else ''}/{case.study.id}"
+
+
+@torch.no_grad()
+def scores(network: nn.Module, batches: Any) -> list[Tensor]:
+    """Class probabilities [(N, C)] * K of batches in order, in float64; eval mode meanwhile.
+
+    Args:
+        network: batch -> logits [(B, C)] * K.
+        batches: of what the network takes.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        found = [[rows.double().softmax(dim=1).cpu() for rows in network(b)] for b in batches]
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return [torch.cat(label) for label in zip(*found, strict=True)]

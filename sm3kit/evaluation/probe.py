@@ -12,8 +12,9 @@ from sm3kit.engine.cases import Case
 from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.joint_batches import CachedJoint, EncodedJoint, JointSource
 from sm3kit.engine.viewing import viewed
+from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.classifier import FromFeatures, classifier_of
-from sm3kit.evaluation.learning import Answer, Lesson, learned
+from sm3kit.evaluation.learning import Lesson, learned
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 

@@ -136,21 +136,3 @@ class Supervised(pl.LightningModule):
             optimiser.load_state_dict(self.optimiser_state)
             self.optimiser_state = None
         return optimiser
-
-
-@torch.no_grad()
-def scores(network: nn.Module, batches: Any) -> list[Tensor]:
-    """Class probabilities [(N, C)] * K of batches in order, in float64; eval mode meanwhile.
-
-    Args:
-        network: batch -> logits [(B, C)] * K.
-        batches: of what the network takes.
-    """
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        found = [[rows.double().softmax(dim=1).cpu() for rows in network(b)] for b in batches]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    return [torch.cat(label) for label in zip(*found, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,6 @@ from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.trained import read_trained, start_from
 from sm3kit.evaluation.classifier import Classifier, FromFeatures, classifier_of
 from sm3kit.evaluation.label_embedding import LabelEmbedding
-from sm3kit.evaluation.probe import probe
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 
@@ -133,9 +131,7 @@ def kept_classifier(subject: Subject, record: Mapping[str, Any], file: Path) -> 
     if record["of"]["model"] != subject.trained.file_hash:
         raise CheckpointError(f"{file} was trained on other networks than the run has now.")
     relation = subject.embedding is not None
-    # A classifier takes the relation of its subject as its own.
-    own = dataclasses.replace(subject, embedding=copy.deepcopy(subject.embedding))
-    classifier = classifier_of(own, relation=relation, prototypes=False, seed=0)
+    classifier = classifier_of(subject, relation=relation, prototypes=False, seed=0)
     try:
         FromFeatures(classifier).load_state_dict(load_file(file))
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -146,9 +142,11 @@ def kept_classifier(subject: Subject, record: Mapping[str, Any], file: Path) -> 
 
 def probed(subject: Subject, settings: Settings) -> Classifier:
     """A classifier trained anew on a subject, as a probe would; nothing is kept."""
-    own = dataclasses.replace(subject, embedding=copy.deepcopy(subject.embedding))
+    # It trains, and Lightning takes longer to import than a page without it to write.
+    from sm3kit.evaluation.probe import probe
+
     with tempfile.TemporaryDirectory() as folder:
-        answer = probe(own, settings, Path(folder))
+        answer = probe(subject, settings, Path(folder))
     assert isinstance(answer.network, FromFeatures)
     return answer.network.classifier.eval()
 

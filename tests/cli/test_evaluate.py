@@ -14,7 +14,8 @@ from sm3kit.cli.main import cli
 from sm3kit.cli.result_table import show, show_comparison
 from sm3kit.core.errors import Interrupted
 from sm3kit.engine import interruption
-from sm3kit.engine.progress import Reporter, ShowProgress
+from sm3kit.engine.progress import Reporter
+from sm3kit.engine.training_progress import ShowProgress
 from sm3kit.synthesis.layouts import write
 
 SMALL = ["--epochs", "1", "--batch-size", "8", "--image-size", "32"]

@@ -17,12 +17,17 @@ from sm3kit.evaluation.evaluate import evaluate
 SLOW = {"protocol": "finetune", "lr": 1e-3}
 
 
-def network(run):
-    return load_file(run / "eval" / "finetune-test.safetensors")
+def network(run, name="finetune-test"):
+    return load_file(run / "eval" / f"{name}.safetensors")
 
 
 def parameters(module):
     return {name: weight.detach().clone() for name, weight in module.named_parameters()}
+
+
+def part(weights, name):
+    """The weights of a part of the network, {name in the part: weight}."""
+    return {n[len(name) :]: w for n, w in weights.items() if n.startswith(name)}
 
 
 def same(one, other):
@@ -55,10 +60,13 @@ def test_all_changes_every_layer_and_not_the_run(opened, fast, runs, modes):
     before = parameters(subject.extractor.backbones)
     relation = parameters(subject.embedding.relation)
     record = evaluate(subject, dataclasses.replace(fast, select="last", **SLOW))
-    after = parameters(subject.extractor.backbones)
+    after = part(network(runs.stage2), "extractor.backbones.")
     assert [name for name in before if torch.equal(before[name], after[name])] == []
-    after = parameters(subject.embedding.relation)
+    after = part(network(runs.stage2), "classifier.embedding.relation.")
     assert [name for name in relation if torch.equal(relation[name], after[name])] == []
+    # What was opened can be evaluated again.
+    assert same(parameters(subject.extractor.backbones), before)
+    assert same(parameters(subject.embedding.relation), relation)
     assert modes == {True}
     assert record["scope"] == "all"
     learned = sum(p.numel() for p in subject.extractor.backbones.parameters())
@@ -74,11 +82,11 @@ def test_layers_leaves_the_stem_as_it_is(opened, fast, runs, modes):
     names = {n for n, w in subject.extractor.backbones.named_parameters() if id(w) in stems}
     chosen = dataclasses.replace(fast, select="last", scope="layers", **SLOW)
     record = evaluate(subject, chosen)
-    after = parameters(subject.extractor.backbones)
+    after = part(network(runs.stage1, "finetune-test-layers"), "extractor.backbones.")
     assert {name for name in before if torch.equal(before[name], after[name])} == names
     assert 0 < len(names) < len(before)
     assert modes == {True}
-    learned = sum(w.numel() for name, w in after.items() if name not in names)
+    learned = sum(w.numel() for name, w in before.items() if name not in names)
     width = subject.extractor.fusion.joint_width
     assert record["trainable_parameters"] == learned + (width + 1) * 7
 
@@ -169,3 +177,22 @@ def test_what_fine_tuning_cannot_train(opened, fast, runs):
     with pytest.raises(VariantError) as caught:
         evaluate(opened(runs.stage1), dataclasses.replace(fast, scope="heads", **SLOW))
     assert str(caught.value) == "--protocol finetune wants scope all or layers, not heads."
+
+
+def test_the_networks_compute_in_the_precision_that_was_asked_for(opened, fast, runs, modes):
+    """The joint feature is always made in float32, but the networks below it need not be."""
+    subject = opened(runs.stage1)
+    subject.encoder.precision = "bf16-mixed"
+    found = set()
+    convolution = torch.nn.functional.conv2d
+
+    def watched(*given, **named):
+        rows = convolution(*given, **named)
+        if torch.is_grad_enabled():
+            found.add(rows.dtype)
+        return rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "conv2d", watched)
+        evaluate(subject, dataclasses.replace(fast, select="last", **SLOW))
+    assert found == {torch.bfloat16}

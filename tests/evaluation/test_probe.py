@@ -11,7 +11,7 @@ from sm3kit.engine.extraction import Features
 from sm3kit.evaluation import learning, probe
 from sm3kit.evaluation.classifier import FromFeatures, classifier_of
 from sm3kit.evaluation.evaluate import evaluate
-from sm3kit.evaluation.supervised import scores
+from sm3kit.evaluation.predicting import scores
 from sm3kit.metrics.predictions import Predictions
 
 CLASSES = 2 + 3 + 2
@@ -34,6 +34,12 @@ def network(record):
     return load_file(record["file"].replace(".json", ".safetensors"))
 
 
+def embedding(record):
+    """What was saved of the relation, with the names that it has in the classifier."""
+    start = "classifier.embedding."
+    return {n[len(start) :]: w for n, w in network(record).items() if n.startswith(start)}
+
+
 def test_labels_reach_the_heads_alone(opened, fast, runs):
     subject = opened(runs.stage1)
     before = state(subject.extractor)
@@ -54,8 +60,9 @@ def test_labels_reach_heads_and_relation_after_stage_2(opened, fast, runs):
     wanted = count(subject.embedding.relation) + (EMBEDDING + 1) * CLASSES
     assert record["trainable_parameters"] == wanted
     assert same(networks, state(subject.extractor))
-    after = state(subject.embedding.relation)
-    assert [name for name in relation if torch.equal(relation[name], after[name])] == []
+    after = embedding(record)
+    assert [n for n, old in relation.items() if torch.equal(old, after[f"relation.{n}"])] == []
+    assert same(relation, state(subject.embedding.relation))
 
 
 def test_scope_heads_leaves_the_relation_as_it_is(opened, fast, runs, monkeypatch):
@@ -64,14 +71,14 @@ def test_scope_heads_leaves_the_relation_as_it_is(opened, fast, runs, monkeypatc
     step = learning.Supervised.training_step
 
     def watched(self, *batch):
-        modes.add(subject.embedding.relation.layer.training)
+        modes.add(self.network.classifier.embedding.relation.layer.training)
         return step(self, *batch)
 
     monkeypatch.setattr(learning.Supervised, "training_step", watched)
     record = evaluate(subject, dataclasses.replace(fast, scope="heads"))
     assert record["scope"] == "heads"
     assert record["trainable_parameters"] == (EMBEDDING + 1) * CLASSES
-    assert same(before, state(subject.embedding))
+    assert same(before, embedding(record))
     assert modes == {False}
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sm3kit.api import DataError, LabelSpec, OptionError, Study
+from sm3kit.api import DataError, LabelSpec, Study, rarest, split_groups
 from sm3kit_volumes.checking import check
 from sm3kit_volumes.parts import with_part
 
@@ -147,29 +146,9 @@ def _drawn(
     cases: Sequence[Case], labels: Sequence[str], val: float, test: float, seed: int
 ) -> dict[str, str]:
     """{patient: split}; each class of the first label is spread over all splits."""
-    if not (val >= 0 and test >= 0 and val + test < 1):
-        raise OptionError(
-            f"The shares val={val:g} and test={test:g} must be 0 or more and leave something to "
-            "train on. Try val=0.15 and test=0.2."
-        )
-    names: dict[str, str] = {}
-    for case in cases:
-        found = known_class(case.labels.get(labels[0])) if labels else ""
-        names[case.patient] = names.get(case.patient) or found
-    strata = defaultdict(list)
-    for patient, name in names.items():
-        strata[name].append(patient)
-    splits = {}
-    for patients in strata.values():
-        patients.sort(key=lambda one: hashlib.sha256(f"{seed}:{one}".encode()).digest())
-        few = 1 if len(patients) >= 3 else 0
-        tested = max(few, round(test * len(patients))) if test else 0
-        validated = max(few, round(val * len(patients))) if val else 0
-        for place, patient in enumerate(patients):
-            splits[patient] = (
-                "test" if place < tested else "val" if place < tested + validated else "train"
-            )
-    return splits
+    classes = [known_class(case.labels.get(labels[0])) if labels else "" for case in cases]
+    strata = rarest([case.patient for case in cases], classes)
+    return split_groups(strata, val=val, test=test, seed=seed)
 
 
 def _reported(label: str, classes: Sequence[str], studies: Sequence[Study]) -> str:

@@ -314,7 +314,7 @@ def test_headers_of_one_person_are_the_group(series, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "error", "text"),
     [
-        ([["id", "ct"]], DataError, "has no rows"),
+        ([["id", "ct"]], DataError, "has headings but no rows"),
         ([["case", "ct"], ["a", "x.nii"]], DataError, "has no column 'id'"),
         ([["id", "age"], ["a", "7"]], DataError, "has no column with paths of scans .*id, age"),
         ([["id", "ct", "ct"], ["a", "x.nii", ""]], DataError, "has the column 'ct' twice"),
@@ -347,7 +347,7 @@ def test_options_that_are_wrong(folders, options, text):
 
 
 def test_files_that_are_wrong(folders, tmp_path):
-    with pytest.raises(DataError, match=r"There is no table .*gone.csv"):
+    with pytest.raises(DataError, match=r"There is no file .*gone.csv"):
         Volumes(str(tmp_path / "gone.csv"))
     with pytest.raises(DataError, match=r"No folder in .* fits ct:x\*. Say what the files are cal"):
         Volumes(str(folders), images=("ct:x*",))
