@@ -11,6 +11,7 @@ from typing import Any
 from sm3kit.ablation.folder import Folder
 from sm3kit.ablation.worker import work
 from sm3kit.core.errors import Interrupted, SM3Error, TrainingError
+from sm3kit.core.plugin_files import VARIABLE
 
 RETRIES = 20
 POLL = 1.0
@@ -74,7 +75,11 @@ def work_there(folder: str, where: str, rows: Sequence[str], cache: bool) -> Non
 def _connect(ray: Any) -> None:
     try:
         # Without "auto" Ray would silently start a cluster of this one machine.
-        ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False)
+        ray.init(
+            address=os.environ.get("RAY_ADDRESS", "auto"),
+            runtime_env={"env_vars": {VARIABLE: os.environ.get(VARIABLE, "")}},
+            log_to_driver=False,
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise SM3Error(
             "There is no Ray cluster here. Start one with `ray start --head`, or set RAY_ADDRESS; "

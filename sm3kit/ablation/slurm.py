@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from sm3kit.ablation.folder import Folder
 from sm3kit.core.files import whole_file
+from sm3kit.core.plugin_files import VARIABLE
 
 SCRIPT = """#!/bin/bash
 #SBATCH --job-name=sm3kit-{name}
@@ -25,7 +27,7 @@ SCRIPT = """#!/bin/bash
 # submitted at any time, and the same script again goes on with what is left.
 cd {where} || exit 1
 export OMP_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-1}}"
-exec {python} -m sm3kit ablate --worker --out {folder}{words}
+{plugins}exec {python} -m sm3kit ablate --worker --out {folder}{words}
 """
 
 
@@ -39,6 +41,7 @@ def write_script(file: Path, folder: Folder, jobs: int, words: Sequence[str]) ->
         words: what else each worker's command line says.
     """
     where = folder.path.resolve()
+    plugins = os.environ.get(VARIABLE, "")
     text = SCRIPT.format(
         name=where.name,
         jobs=jobs,
@@ -46,6 +49,7 @@ def write_script(file: Path, folder: Folder, jobs: int, words: Sequence[str]) ->
         where=shlex.quote(str(Path.cwd())),
         python=shlex.quote(sys.executable),
         folder=shlex.quote(str(where)),
+        plugins=f"export {VARIABLE}={shlex.quote(plugins)}\n" if plugins else "",
         words="".join(f" {shlex.quote(one)}" for one in words),
     )
     # sbatch does not make the folder of the logs.

@@ -24,10 +24,8 @@ from sm3kit.testing import (
 )
 from sm3kit.testing.law import Laws, Verdict
 
+
 # Small models of providers that do not say one themselves.
-SMALL_MODELS = {"timm": "test_resnet"}
-
-
 @dataclass(frozen=True)
 class Given:
     """What the user gives to try a plugin on.
@@ -99,29 +97,26 @@ TrialOf = Callable[[str, Any, Given, dict[str, Any], Path], Any]
 
 
 def _backbone(name: str, component: Any, given: Given, options: Any, folder: Path) -> Any:
-    example = getattr(component, "example", None)
-    model = given.model or (example() if example else SMALL_MODELS.get(name, ""))
-    if not model:
-        raise NoExample("it has no example(); name a small model of it with --model MODEL")
+    model = given.model or _example(component, "name a small model of it with --model MODEL")
     return backbones.BackboneTrial(component, model, options=options)
 
 
 def _modality(name: str, component: Any, given: Given, options: Any, folder: Path) -> Any:
-    image = given.image or _example(component, folder, "give an image with --image FILE")
+    image = given.image or _example(component, "give an image with --image FILE", folder)
     return modalities.ModalityTrial(component, image, options)
 
 
 def _dataset(name: str, component: Any, given: Given, options: Any, folder: Path) -> Any:
     remedy = "give what follows the colon with --argument TEXT"
     return datasets.DatasetTrial(
-        component, given.argument or _example(component, folder, remedy), options
+        component, given.argument or _example(component, remedy, folder), options
     )
 
 
-def _example(component: Any, folder: Path, remedy: str) -> str:
-    """What the class itself writes to be tried on."""
+def _example(component: Any, remedy: str, *folder: Path) -> str:
+    """What the class itself gives, or writes into a folder, to be tried on."""
     try:
-        return str(component.example(folder))
+        return str(component.example(*folder))
     except (NotImplementedError, AttributeError) as error:
         if isinstance(error, AttributeError) and hasattr(component, "example"):
             raise

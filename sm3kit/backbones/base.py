@@ -17,6 +17,11 @@ class Backbone(nn.Module):
 
     width: int
 
+    @classmethod
+    def example(cls) -> str:
+        """The name of a small model of this provider; the laws are tried on it."""
+        raise NotImplementedError
+
     def forward(self, view: Tensor) -> Tensor:
         """Features (B, D) of views (B, C, H, W), normalised float."""
         raise NotImplementedError

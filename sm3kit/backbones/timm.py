@@ -77,6 +77,11 @@ class Timm(Backbone):
                     f"The timm model {model!r} does not take the option grad_checkpointing."
                 ) from error
 
+    @classmethod
+    def example(cls) -> str:
+        """A ResNet of a few thousand weights."""
+        return "test_resnet"
+
     def forward(self, view: Tensor) -> Tensor:
         """Pooled features (B, D) of views (B, C, H, W)."""
         features: Tensor = self.model(view)

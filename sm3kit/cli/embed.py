@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
+from sm3kit.cli import completing
 from sm3kit.cli.settings import (
     console,
     feature_cache,
     image_cache,
     map_option,
+    output_options,
     parsed_map,
     parsed_options,
     plugin_file_option,
@@ -18,7 +21,7 @@ from sm3kit.cli.settings import (
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completing.runs)
 @click.option(
     "--out",
     required=True,
@@ -51,6 +54,7 @@ from sm3kit.cli.settings import (
     help="Set an option of a data set or modality.",
 )
 @plugin_file_option
+@output_options
 @click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
 def embed(
     run: Path,
@@ -60,6 +64,8 @@ def embed(
     data: tuple[str, ...],
     rename: tuple[str, ...],
     options: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
     no_cache: bool,
 ) -> None:
     """Write the features of studies to a file.
@@ -74,7 +80,8 @@ def embed(
     from sm3kit.evaluation.subject import open_subject
 
     check_embedding_file(out)
-    reporter = Reporter(console())
+    people = console(stderr=as_json)
+    reporter = Reporter(people, quiet)
     images, features = image_cache(no_cache), feature_cache(no_cache)
     subject = open_subject(
         run, data, images, features, reporter, parsed_map(rename), parsed_options(options)
@@ -85,4 +92,7 @@ def embed(
     write_embeddings(found, out)
     for name, rows in found.arrays.items():
         reporter.say(f"{name}  {rows.shape[0]} x {rows.shape[1]}")
-    reporter.say(f"written  {out}")
+    Reporter(people).say(f"written  {out}")
+    if as_json:
+        shapes = {name: list(rows.shape) for name, rows in found.arrays.items()}
+        click.echo(json.dumps({"file": str(out), "arrays": shapes}, indent=2))

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from sm3kit.cli import completing
 from sm3kit.cli.settings import console, plugin_file_option
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completing.runs)
 @click.option(
     "--format",
     "form",

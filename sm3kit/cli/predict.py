@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from sm3kit.cli import completing
 from sm3kit.cli.settings import (
     console,
     image_cache,
@@ -21,7 +22,13 @@ from sm3kit.core.errors import VariantError
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path), metavar="[RUN]")
+@click.argument(
+    "run",
+    required=False,
+    type=click.Path(path_type=Path),
+    metavar="[RUN]",
+    shell_complete=completing.runs,
+)
 @click.option(
     "--run",
     "runs",

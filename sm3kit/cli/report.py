@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sm3kit.cli import completing
 from sm3kit.cli.settings import (
     console,
     feature_cache,
@@ -17,7 +18,12 @@ from sm3kit.cli.settings import (
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="RUN|ABLATION")
+@click.argument(
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="RUN|ABLATION",
+    shell_complete=completing.runs,
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -138,6 +138,14 @@ class Derm7pt(Dataset):
         ]
         self.notes = _notes(meta, self._studies)
 
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """Forty drawn cases in a folder of this layout."""
+        from sm3kit.synthesis.layouts import write
+
+        write("derm7pt", folder / "derm7pt", 40, 32)
+        return str(folder / "derm7pt")
+
     def studies(self, split: str | None = None) -> list[Study]:
         """The studies of one split, or all, in the order of meta.csv."""
         return [study for study in self._studies if split in (None, study.split)]

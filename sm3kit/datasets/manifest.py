@@ -120,6 +120,14 @@ class Manifest(Dataset):
         ]
         self.notes += left_out
 
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """Forty drawn studies in a table."""
+        from sm3kit.synthesis.layouts import write
+
+        write("manifest", folder / "manifest", 40, 32)
+        return str(folder / "manifest" / "manifest.csv")
+
     def studies(self, split: str | None = None) -> list[Study]:
         """The studies of one split, or all, in the order of the rows."""
         return [study for study in self._studies if split in (None, study.split)]

@@ -119,6 +119,14 @@ class Milk10k(Dataset):
         undiagnosed = len(lesions.keys() - diagnoses.keys())
         self.notes = _notes(known, undiagnosed, monet_threshold)
 
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """Forty drawn lesions in a folder of the challenge's layout."""
+        from sm3kit.synthesis.layouts import write
+
+        write("milk10k", folder / "milk10k", 40, 32)
+        return str(folder / "milk10k")
+
     def studies(self, split: str | None = None) -> list[Study]:
         """The studies of one split, or all, in the order of their lesion ids."""
         return [study for study in self._studies if split in (None, study.split)]

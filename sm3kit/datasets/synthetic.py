@@ -51,6 +51,11 @@ class Synthetic(Dataset):
         self.labels = [LabelSpec(name, classes, reported) for name, classes, reported in LABELS]
         self.notes = ["Drawn by sm3kit, not photographed: use it to try things, not for results."]
 
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """Forty studies; they are drawn into the cache, as always."""
+        return "40"
+
     def studies(self, split: str | None = None) -> list[Study]:
         """The studies of one split, or all, in the order of the lesions; renders them if needed."""
         folder = self._rendered()

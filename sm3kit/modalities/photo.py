@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,6 @@ class Photo(Modality):
 
     Source: Wang et al. 2025, the transforms of the released code; the formulas of crop, jitter
     and blur are torchvision's.
-
     Differs from the release: with `reduce`, a large image is scaled down once on reading (area
     mean), to about the resolution that the smallest crop needs. The cache then takes less
     space and a view less time, and views look as from Pillow's anti-aliased resize, which the
@@ -65,9 +65,6 @@ class Photo(Modality):
         mean, std: per channel, of values from 0 to 1 (of a float image: as they are). The
             default is averaged if there are not three channels; one number holds for all.
         reduce: scale large images down on reading.
-
-    Attributes:
-        notes: what a user should know of these choices, a line each.
     """
 
     def __init__(
@@ -121,6 +118,13 @@ class Photo(Modality):
             f"photo {READING}: channels={channels} border={border} shorter_side={self.shorter_side}"
         )
         self.notes = self._notes()
+
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """A small picture in which every place has a colour of its own."""
+        y, x = np.mgrid[0:64, 0:64].astype(np.uint8) * 3
+        np.save(folder / "picture.npy", np.stack([y, x, 255 - y]))
+        return str(folder / "picture.npy")
 
     def read(self, path: str) -> Image:
         """The image (C, H, W) of a file, in channels-last memory; border cut, scaled down.
@@ -180,8 +184,7 @@ class Photo(Modality):
     def _view(self, pixels: Pixels, rng: np.random.Generator, where: np.random.Generator) -> Pixels:
         """One random view (S, S, C); the crop comes first, so that the rest has less to do."""
         size = self.image_size
-        height, width = pixels.shape[:2]
-        box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, where)
+        box = geometry.draw_crop(*pixels.shape[:2], self.crop_scale, self.crop_ratio, where)
         # A reduced image is smooth enough for plain bilinear; it is then nearest to Pillow's.
         linear_to = 2.0 if self.shorter_side else 1.0
         pixels = geometry.resize(geometry.crop(pixels, box), size, size, linear_to)

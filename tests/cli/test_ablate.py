@@ -140,6 +140,21 @@ def test_a_script_for_slurm(home, tmp_path):
     assert '"auc"' in "".join(p.read_text() for p in (tmp_path / "grid" / "results").glob("*.json"))
 
 
+def test_the_script_names_the_plugin_files(home, tmp_path):
+    """The tasks start in an environment of their own."""
+    script, plugin = tmp_path / "submit.sh", tmp_path / "my plugin.py"
+    plugin.write_text(
+        "from sm3kit.api import Objective, register\n\n\n"
+        '@register("objectives", "mine")\nclass Mine(Objective):\n    """Nothing."""\n'
+    )
+    words = ["--grid", home / "own.yaml", "--out", tmp_path / "grid", "--plugin", plugin]
+    words += ["--executor", "slurm", "--submit-script", script, "--row", "random"]
+    result = sm3kit("ablate", *words)
+    assert result.exit_code == 0, result.output
+    assert f"export SM3KIT_PLUGINS='{plugin}'" in script.read_text()
+    subprocess.run(["bash", "-n", script], check=True)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "answer"),
     [

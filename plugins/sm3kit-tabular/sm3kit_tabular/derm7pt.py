@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from sm3kit.api import Row, Study, read_table
+from sm3kit.api import Row, Study, component, read_table
 from sm3kit_tabular.columns import category
-from sm3kit_tabular.joining import Rows, WithMetadata, installed
+from sm3kit_tabular.joining import Rows, WithMetadata
 
 EXCISION, NOTHING_MORE = "excision", "no further examination"
 COLUMNS = {
@@ -43,7 +43,7 @@ class Derm7ptMetadata(WithMetadata):
 
     def __init__(self, argument: str, *, columns: Literal["safe", "paper_f4m"] = "safe") -> None:
         self.argument = argument
-        inside = installed("derm7pt")(argument)
+        inside = component("datasets", "derm7pt")(argument)
         folder = Path(argument).expanduser()
         tables = [folder / "meta" / "meta.csv", folder / "meta.csv"]
         meta = read_table(next(filter(Path.is_file, tables)), "a row per case")
@@ -52,6 +52,12 @@ class Derm7ptMetadata(WithMetadata):
         super().__init__(inside, rows, [COLUMNS[name] for name in SETS[columns]])
         if "management" in SETS[columns]:
             self.notes = [*self.notes, _warning(rows.of(self.studies()))]
+
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """What the data set that it builds on writes."""
+        written: str = component("datasets", "derm7pt").example(folder)
+        return written
 
 
 def _warning(found: Sequence[tuple[Study, Row]]) -> str:

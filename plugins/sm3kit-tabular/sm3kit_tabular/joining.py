@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sm3kit.api import Dataset, ModalitySpec, OptionError, Row, Study, Table, component
+from sm3kit.api import Dataset, ModalitySpec, OptionError, Row, Study, Table
 from sm3kit_tabular.columns import Category, Column, Number, known
 from sm3kit_tabular.fitting import leaks
 from sm3kit_tabular.rows import named_row, rows_by
@@ -34,11 +33,6 @@ class Rows:
         rows = rows_by(self.table, self.key)
         found = [(study, rows.get(self.value(study))) for study in studies]
         return [(study, row) for study, row in found if row is not None]
-
-
-def installed(name: str) -> Any:
-    """The class of an installed data set, on which another one builds."""
-    return component("datasets", name)
 
 
 class WithMetadata(Dataset):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sm3kit.api import OptionError, read_table
+from sm3kit.api import OptionError, component, read_table
 from sm3kit_tabular.fitting import fit, kind_of
-from sm3kit_tabular.joining import Rows, WithMetadata, installed
+from sm3kit_tabular.joining import Rows, WithMetadata
 
 RESERVED = ("id", "split", "group")
 
@@ -54,7 +54,7 @@ class MetadataManifest(WithMetadata):
         registered: tuple[str, ...] = (),
     ) -> None:
         self.argument = argument
-        inside = installed("manifest")(
+        inside = component("datasets", "manifest")(
             argument,
             labels=labels,
             modalities=modalities,

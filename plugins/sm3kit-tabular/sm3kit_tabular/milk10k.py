@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sm3kit.api import OptionError, Study, read_table
+from sm3kit.api import OptionError, Study, component, read_table
 from sm3kit_tabular.columns import category
 from sm3kit_tabular.fitting import fit
-from sm3kit_tabular.joining import Rows, WithMetadata, installed
+from sm3kit_tabular.joining import Rows, WithMetadata
 
 METADATA = "MILK10k_Training_Metadata.csv"
 # With a row per image, in the layouts that `milk10k` takes.
@@ -61,7 +61,7 @@ class Milk10kMetadata(WithMetadata):
                     "The dataset 'milk10k-metadata': option 'columns' wants some of "
                     f"{', '.join(COLUMNS)}, not {name!r}."
                 )
-        inside = installed("milk10k")(
+        inside = component("datasets", "milk10k")(
             argument,
             labels=labels,
             monet_threshold=monet_threshold,
@@ -80,6 +80,12 @@ class Milk10kMetadata(WithMetadata):
             for name in chosen
         ]
         super().__init__(inside, rows, fitted, labels)
+
+    @classmethod
+    def example(cls, folder: Path) -> str:
+        """What the data set that it builds on writes."""
+        written: str = component("datasets", "milk10k").example(folder)
+        return written
 
 
 def _image(study: Study) -> str:

@@ -6,11 +6,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from sm3kit.api import DataError, OptionError
+from sm3kit.api import DataError, OptionError, component
 from sm3kit.testing import check_dataset
 from sm3kit_tabular.derm7pt import Derm7ptMetadata
 from sm3kit_tabular.fitting import explained
-from sm3kit_tabular.joining import installed
 from sm3kit_tabular.manifest import MetadataManifest
 from sm3kit_tabular.metadata import Metadata
 from sm3kit_tabular.milk10k import Milk10kMetadata
@@ -58,7 +57,7 @@ def manifest(tmp_path):
 def test_derm7pt_adds_a_modality_and_changes_nothing_else(drawn):
     folder = str(drawn("derm7pt"))
     check_dataset(Derm7ptMetadata, folder)
-    plain, both = installed("derm7pt")(folder), Derm7ptMetadata(folder)
+    plain, both = component("datasets", "derm7pt")(folder), Derm7ptMetadata(folder)
     assert list(both.modalities) == ["derm", "clinic", "meta"]
     assert both.labels == plain.labels
     for one, other in zip(plain.studies(), both.studies(), strict=True):
@@ -133,7 +132,7 @@ def test_a_new_word_is_unknown_and_a_row_without_any_is_missing(drawn, edited):
 def test_milk10k_takes_its_inputs_out_of_the_labels(drawn, layout):
     folder = str(drawn(layout))
     check_dataset(Milk10kMetadata, folder)
-    plain, both = installed("milk10k")(folder), Milk10kMetadata(folder)
+    plain, both = component("datasets", "milk10k")(folder), Milk10kMetadata(folder)
     left = [label.name for label in plain.labels if label not in both.labels]
     assert left == ["skin_tone_class", "site", "sex"]
     assert told(both, "left out of the labels").endswith(": skin_tone_class, site, sex.")
