@@ -52,7 +52,7 @@ class Photo(Modality):
         views: number V of random views.
         crop_scale: least and largest share of the image's area in a crop.
         crop_ratio: least and largest width / height of a crop.
-        flip: probability of a left-right flip.
+        flip, vertical_flip: probability of a left-right, and of a top-bottom flip.
         jitter: probability of the four colour changes, which come in random order.
         brightness, contrast, saturation: the factor is drawn from 1 - x to 1 + x, at least 0.
         hue: the shift is drawn from -x to x, as a share of the circle, at most 0.5.
@@ -61,7 +61,6 @@ class Photo(Modality):
         blur_kernel: its width in pixels, odd.
         blur_sigma: least and largest standard deviation, in pixels.
         rotate: the angle is drawn from -x to x degrees; corners are filled by reflection.
-        vertical_flip: probability of a top-bottom flip.
         mean, std: per channel, of values from 0 to 1 (of a float image: as they are). The
             default is averaged if there are not three channels; one number holds for all.
         reduce: scale large images down on reading.
@@ -184,7 +183,8 @@ class Photo(Modality):
     def _view(self, pixels: Pixels, rng: np.random.Generator, where: np.random.Generator) -> Pixels:
         """One random view (S, S, C); the crop comes first, so that the rest has less to do."""
         size = self.image_size
-        box = geometry.draw_crop(*pixels.shape[:2], self.crop_scale, self.crop_ratio, where)
+        height, width = pixels.shape[:2]
+        box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, where)
         # A reduced image is smooth enough for plain bilinear; it is then nearest to Pillow's.
         linear_to = 2.0 if self.shorter_side else 1.0
         pixels = geometry.resize(geometry.crop(pixels, box), size, size, linear_to)
