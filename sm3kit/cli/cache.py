@@ -44,9 +44,11 @@ def cache(ctx: click.Context, as_json: bool) -> None:
         document = {"folder": str(cache_root()), "parts": [dataclasses.asdict(x) for x in found]}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    click.echo(f"{cache_root()}: {in_units(sum(one.bytes for one in found))}")
+    # A line of its own: folders have long names.
+    click.echo(cache_root())
     for one in found:
         click.echo(_line(one))
+    click.echo(f"  {'in all':9} {'':14}  {in_units(sum(one.bytes for one in found)):>8}")
 
 
 def _line(one: Holding) -> str:

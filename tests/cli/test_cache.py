@@ -53,13 +53,14 @@ def test_the_names_are_those_of_the_engine():
 
 def test_what_is_kept_is_shown(root):
     assert sm3kit("cache").output == (
-        f"{root}: 3.6 KiB\n"
+        f"{root}\n"
         "  images           2 files   3.0 KiB of 2.0 GiB\n"
         "            last used 40 days ago to today\n"
         "  features         1 files     512 B of 2.0 GiB\n"
         "            last used 1 day ago to 1 day ago\n"
         "  synthetic        1 files     100 B\n"
         "            last used 3 days ago to 3 days ago\n"
+        "  in all                     3.6 KiB\n"
     )
 
 
@@ -77,7 +78,8 @@ def test_an_empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SM3KIT_CACHE", str(tmp_path / "none"))
     result = sm3kit("cache")
     assert result.exit_code == 0
-    assert result.output.startswith(f"{tmp_path / 'none'}: 0 B\n")
+    assert result.output.startswith(f"{tmp_path / 'none'}\n")
+    assert result.output.endswith("      0 B\n")
     assert "0 files removed, 0 B freed" in sm3kit("cache", "clear", "--yes").output
     assert not (tmp_path / "none").exists()
 
