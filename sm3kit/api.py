@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core.api_version import API_VERSION
-from sm3kit.core.errors import DataError, OptionError, SM3Error
+from sm3kit.core.errors import CheckpointError, DataError, OptionError, SM3Error
 from sm3kit.core.paths import file_and_part
 from sm3kit.core.registry import registry
 from sm3kit.core.splits import rarest, split_groups
@@ -24,6 +24,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 __all__ = [
     "API_VERSION",
     "Backbone",
+    "CheckpointError",
     "Clusterer",
     "Clustering",
     "DataError",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 
@@ -13,14 +15,31 @@ class Backbone(nn.Module):
 
     Attributes:
         width: length D of the feature vector.
+        imagenet_weights: where its ImageNet weights come from, as a phrase for users, if it has
+            some and they may have to be fetched.
     """
 
     width: int
+    imagenet_weights: ClassVar[str] = ""
 
     @classmethod
     def example(cls) -> str:
         """The name of a small model of this provider; the laws are tried on it."""
         raise NotImplementedError
+
+    @classmethod
+    def normalisation(
+        cls, model: str, weights: str
+    ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and deviation, per channel of values 0 to 1, that weights were trained with.
+
+        Modalities take them where the user and the data set name none; None leaves their own.
+
+        Args:
+            model: as for building it.
+            weights: its option of that name, such as "imagenet".
+        """
+        return None
 
     def forward(self, view: Tensor) -> Tensor:
         """Features (B, D) of views (B, C, H, W), normalised float."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import timm
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import CheckpointError, OptionError, UnknownName
 from sm3kit.core.names import unknown
+from sm3kit.nn.torchvision_start import start_as_torchvision
 
 
 class Timm(Backbone):
@@ -31,6 +32,10 @@ class Timm(Backbone):
         channels: C of the views; weights for three channels are adapted.
         weights: "imagenet" for timm's own weights (the network is needed once), "none", or a
             weight file (.safetensors, .pth), which never needs the network.
+        start: how initial weights are drawn where `weights` is "none". "torchvision", as in the
+            authors' release: as torchvision draws those of this model or its close relatives,
+            and as timm does where it has neither; "timm": always as timm does, whose untrained
+            ResNet-50 has features over 100 times smaller.
         drop_path: rate of stochastic depth, for the models that have it; 0 leaves it out.
         grad_checkpointing: trades time for memory in training.
 
@@ -40,12 +45,15 @@ class Timm(Backbone):
         OptionError: the model has no such option.
     """
 
+    imagenet_weights: ClassVar[str] = "fetched by timm where its cache does not hold them"
+
     def __init__(
         self,
         model: str,
         channels: int,
         *,
         weights: str = "none",
+        start: Literal["torchvision", "timm"] = "torchvision",
         drop_path: float = 0.0,
         grad_checkpointing: bool = False,
     ) -> None:
@@ -67,6 +75,8 @@ class Timm(Backbone):
             ) from error
         except (RuntimeError, OSError, KeyError) as error:
             raise CheckpointError(_explained(model, weights, error)) from error
+        if weights == "none" and start == "torchvision":
+            start_as_torchvision(self.model)
         # Some models have a wider head than their last feature map.
         self.width = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
         if grad_checkpointing:

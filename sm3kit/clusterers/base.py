@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.nn.partitions import count_distinct, size_entropy
+from sm3kit.nn.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Clusterer:
 
 
 def checked(embeddings: Tensor, k: int, unit: bool = False) -> Tensor:
-    """The embeddings (N, D) as float32 on their device, if they can be clustered into k parts.
+    """The embeddings (N, D) in float32 at least, on their device, if they can be clustered into k parts.
 
     Args:
         k: number of clusters.
@@ -73,7 +74,7 @@ def checked(embeddings: Tensor, k: int, unit: bool = False) -> Tensor:
         raise DataError(
             f"{k} clusters want at least {k} embeddings, not {len(embeddings)}. Lower k."
         )
-    rows = embeddings.detach().float()
+    rows = at_least_float32(embeddings.detach())
     # One pass serves both: a length is finite only where every value is.
     lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     bad = int((~lengths.isfinite()).sum())

@@ -49,7 +49,7 @@ class Faiss(Clusterer):
         """
         import faiss  # After torch, and only where it is used: both bring an OpenMP runtime.
 
-        rows = checked(embeddings.cpu(), k, unit=self.spherical).contiguous()
+        rows = checked(embeddings.float().cpu(), k, unit=self.spherical).contiguous()
         method = "KMEANS_PLUS_PLUS" if self.init == "kmeans++" else "RANDOM"
         kmeans = faiss.Kmeans(
             rows.shape[1],

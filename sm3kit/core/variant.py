@@ -37,6 +37,7 @@ OF_STAGE_2 = (
     "mlssl_lr",
     "mlssl_weight_decay",
     "mlssl_eps",
+    "mlssl_precision",
     "mlssl_views",
     "feature_views",
     "bank",
@@ -78,7 +79,11 @@ class Variant:
         pad_to: see `last_batch`.
         image_size: height and width of the views, in pixels.
         paired_geometry: registered modalities of a study are cropped, flipped and turned alike.
+        join_views: encode the views of an image as one batch, whose batch norm then sees twice as
+            many rows; the release encodes view by view.
         lr: learning rate of AdamW.
+        head_lr: learning rate of what no weights are known for, that is all but the backbones;
+            0 takes `lr`, as the release does.
         schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
         weight_decay: of AdamW.
         betas: of AdamW.
@@ -95,6 +100,8 @@ class Variant:
         mlssl_epochs: passes of stage 2 over the studies.
         mlssl_batch_size: studies per step of stage 2.
         mlssl_lr, mlssl_weight_decay, mlssl_eps: of AdamW in stage 2.
+        mlssl_precision: like `precision`, of the frozen networks in stage 2; what stage 2 trains
+            is always computed in float32.
         mlssl_views: options of the modalities that differ in stage 2.
         feature_views: views of each study that stage 2 encodes once and draws from in every
             epoch; 0 encodes new views in every epoch, as the paper does.
@@ -130,7 +137,9 @@ class Variant:
     pad_to: int = 2
     image_size: int = 224
     paired_geometry: bool = False
+    join_views: bool = False
     lr: float = 1e-6
+    head_lr: float = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.999)
@@ -149,6 +158,7 @@ class Variant:
     mlssl_lr: float = 1e-4
     mlssl_weight_decay: float = 0.05
     mlssl_eps: float = 1e-8
+    mlssl_precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "32"
     mlssl_views: dict[str, Any] = field(default_factory=lambda: dict(MLSSL_VIEWS))
     feature_views: int = 8
     bank: Literal["memory", "fresh"] = "memory"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.tables import Row, Table, read_table
@@ -106,18 +107,21 @@ class Derm7pt(Dataset):
     infrequent labels, https://github.com/jeremykawahara/derm7pt.
 
     The index tables hold row positions, not case numbers. Where the clinical path repeats the
-    dermoscopic one, the release has no clinical photo: that modality is missing. 25 pixels are
-    cut off each border, as in the SM3 code. The metadata and the seven-point score are no labels.
+    dermoscopic one, the release has no clinical photo: that modality is missing, unless `repeated`
+    says otherwise. 25 pixels are cut off each border, as in the SM3 code. The metadata and the
+    seven-point score are no labels.
 
     Args:
         argument: the folder that holds `images/` and, beside it or in `meta/`, the tables
             meta.csv, train_indexes.csv, valid_indexes.csv and test_indexes.csv.
+        repeated: a clinical path that repeats the dermoscopic one is "missing", or "used" as a
+            clinical photo all the same, as the SM3 paper does.
 
     Raises:
         DataError: a table, column or value is missing or wrong.
     """
 
-    def __init__(self, argument: str) -> None:
+    def __init__(self, argument: str, *, repeated: Literal["missing", "used"] = "missing") -> None:
         self.argument = argument
         self.modalities = {name: ModalitySpec("photo", {"border": 25}) for name in MODALITIES}
         self.labels = [
@@ -132,11 +136,11 @@ class Derm7pt(Dataset):
         splits = _splits(tables, len(meta.rows))
         _check_case_numbers(meta)
         self._studies = [
-            _study(meta, position, folder / "images", splits[position])
+            _study(meta, position, folder / "images", splits[position], repeated)
             for position in range(len(meta.rows))
             if position in splits
         ]
-        self.notes = _notes(meta, self._studies)
+        self.notes = _notes(meta, self._studies, repeated)
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -195,10 +199,10 @@ def _check_case_numbers(meta: Table) -> None:
         seen[number] = row
 
 
-def _study(meta: Table, position: int, images: Path, split: str) -> Study:
+def _study(meta: Table, position: int, images: Path, split: str, repeated: str) -> Study:
     row = meta.rows[position]
     paths = {name: str(images / row[name]) for name in MODALITIES if row[name]}
-    if row["clinic"] == row["derm"]:
+    if row["clinic"] == row["derm"] and repeated == "missing":
         paths.pop("clinic", None)
     labels = {}
     for name, grouping in GROUPINGS.items():
@@ -211,7 +215,7 @@ def _study(meta: Table, position: int, images: Path, split: str) -> Study:
     return Study(row["case_num"], paths, labels, case or f"row {position}", split)
 
 
-def _notes(meta: Table, studies: list[Study]) -> list[str]:
+def _notes(meta: Table, studies: list[Study], repeated: str) -> list[str]:
     merged = [
         f"{name} {class_name} = {', '.join(strings)}"
         for name, grouping in GROUPINGS.items()
@@ -219,10 +223,13 @@ def _notes(meta: Table, studies: list[Study]) -> list[str]:
         if len(strings) > 1
     ]
     missing = sum("clinic" not in study.images for study in studies)
+    why = "the dermoscopic path is repeated, or none is given"
+    if repeated == "used":
+        why = "none is given; a repeated dermoscopic path is used as one"
     notes = [
         f"Classes that join several strings: {'; '.join(merged)}.",
-        f"{missing} rows have no clinical photo of their own (the dermoscopic path is repeated, "
-        "or none is given): their clinic modality is missing.",
+        f"{missing} rows have no clinical photo of their own ({why}): their clinic modality is "
+        "missing.",
         "There is no patient id: cases are grouped by case_id where it is given, else each is alone.",
     ]
     left_out = len(meta.rows) - len(studies)

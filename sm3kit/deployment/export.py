@@ -117,7 +117,7 @@ def _timm(
     seen = _modality(trained, file, name)
     networks = open_predictor(trained, tuned).extractor if tuned else extractor_of(trained, {})
     backbone: Any = networks.backbones[name]
-    write_timm(backbone, model.partition(".")[0], name, seen, folder)
+    write_timm(backbone, name, seen, folder)
     made = "fine-tuned with labels" if tuned else "pre-trained, as `sm3kit embed` sees it"
     use = [
         f"The backbone for {name} images of {seen.channels} channels, {made}. `pretrained=True` is what makes timm read the weights. The "

@@ -14,13 +14,11 @@ from sm3kit.core.errors import VariantError
 from sm3kit.modalities.base import Modality
 
 
-def write_timm(
-    backbone: Backbone, architecture: str, name: str, modality: Modality, folder: Path
-) -> None:
+def write_timm(backbone: Backbone, name: str, modality: Modality, folder: Path) -> None:
     """Writes `config.json` and `model.safetensors` as timm reads them from `local-dir:`.
 
     Args:
-        architecture: the name in timm, without a tag.
+        backbone: one that holds a network of timm as `model`, whatever its provider calls it.
         name: of the modality.
         modality: for size, channels, mean and deviation of its views.
 
@@ -38,7 +36,7 @@ def write_timm(
     mean, deviation = mean_and_deviation(name, modality)
     channels = modality.channels
     config = {
-        "architecture": architecture,
+        "architecture": published["architecture"],
         "num_classes": 0,
         "num_features": backbone.width,
         "model_args": {"in_chans": channels, "num_classes": 0},

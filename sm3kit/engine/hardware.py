@@ -16,7 +16,10 @@ def resolved_precision(wanted: str, network: nn.Module) -> str:
 
     bf16 autocast on a GPU or CPU that computes in bf16, else fp32 on a CPU and fp16 on a GPU.
     Depthwise convolutions in bf16 are many times slower on a CPU, so networks with them stay fp32.
+    fp16 is for GPUs: a CPU takes "16-mixed", which a recipe may ask for, as "auto".
     """
+    if wanted == "16-mixed" and not torch.cuda.is_available():
+        wanted = "auto"
     if wanted != "auto":
         return "32-true" if wanted == "32" else wanted
     if torch.cuda.is_available():

@@ -16,6 +16,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.engine.assemble import Stage1, modules
 from sm3kit.engine.batches import Batch
 from sm3kit.modalities.base import Modality
+from sm3kit.nn.precision import at_least_float32
 
 
 class MultiModalSSL(pl.LightningModule):
@@ -78,14 +79,27 @@ class MultiModalSSL(pl.LightningModule):
     def encode(
         self, views: Mapping[str, list[Tensor]], networks: Mapping[str, nn.Module]
     ) -> dict[str, list[Tensor]]:
-        """Features {modality: [(B, D)] * V} in float32; the views share one batch of V * B rows."""
-        features = {}
-        for name, each in views.items():
-            raw = self.modalities[name].normalise(torch.cat(each))
-            if self.variant.channels_last:
-                raw = raw.contiguous(memory_format=torch.channels_last)
-            features[name] = list(networks[name](raw).float().chunk(len(each)))
-        return features
+        """Features {modality: [(B, D)] * V} in float32.
+
+        As in the released code, each view is a batch of B rows for the batch norm of the backbone,
+        unless `join_views` makes one of V * B rows.
+        """
+        if self.variant.join_views:
+            joined = {
+                name: self._features(name, torch.cat(each), networks[name])
+                for name, each in views.items()
+            }
+            return {name: list(rows.chunk(len(views[name]))) for name, rows in joined.items()}
+        return {
+            name: [self._features(name, view, networks[name]) for view in each]
+            for name, each in views.items()
+        }
+
+    def _features(self, modality: str, raw: Tensor, network: nn.Module) -> Tensor:
+        images = self.modalities[modality].normalise(raw)
+        if self.variant.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return at_least_float32(network(images))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The weighted sum of all terms.
@@ -198,9 +212,10 @@ class MultiModalSSL(pl.LightningModule):
         """The learning rate follows from the progress alone, so a resumed run needs no scheduler."""
         if self.variant.schedule == "constant":
             return
-        self.rate = self.variant.lr * (1 + math.cos(math.pi * progress)) / 2
+        share = (1 + math.cos(math.pi * progress)) / 2
+        self.rate = self.variant.lr * share
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.rate
+            group["lr"] = group["initial_lr"] * share
 
     def _progress(self, batch_idx: int) -> float:
         total = max(self.variant.epochs * self.steps_per_epoch - 1, 1)
@@ -220,16 +235,27 @@ class MultiModalSSL(pl.LightningModule):
         self.seen = {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW over everything that learns."""
-        learning = [p for p in self.parameters() if p.requires_grad]
+        """AdamW over everything that learns, the backbones and the rest each at its own rate."""
         v = self.variant
+        of_backbones = {id(p) for p in self.networks["backbones"].parameters()}
+        learning = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in learning if id(p) in of_backbones], "initial_lr": v.lr},
+            {
+                "params": [p for p in learning if id(p) not in of_backbones],
+                "initial_lr": v.head_lr or v.lr,
+            },
+        ]
         optimiser = torch.optim.AdamW(
-            learning, v.lr, betas=v.betas, eps=v.eps, weight_decay=v.weight_decay
+            [{**group, "lr": group["initial_lr"]} for group in groups],
+            betas=v.betas,
+            eps=v.eps,
+            weight_decay=v.weight_decay,
         )
         if self.optimiser_state is not None:
             optimiser.load_state_dict(self.optimiser_state)
             for group in optimiser.param_groups:
-                group["lr"] = v.lr
+                group["lr"] = group["initial_lr"]
             self.optimiser_state = None
         return optimiser
 

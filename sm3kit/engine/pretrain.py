@@ -10,7 +10,14 @@ from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
 from sm3kit.engine import checkpoints, stage1, stage2
-from sm3kit.engine.assemble import Stage1, build_pool, modules, resolved, suggested
+from sm3kit.engine.assemble import (
+    Stage1,
+    build_pool,
+    modules,
+    normalised_as_trained,
+    resolved,
+    suggested,
+)
 from sm3kit.engine.batches import shares
 from sm3kit.engine.cases import Case
 from sm3kit.engine.extractor import Extractor
@@ -69,6 +76,7 @@ def pretrain(
     variant = resolved(variant)
     pool = build_pool(variant)
     variant = suggested(variant, pool.modalities)
+    variant, pool = normalised_as_trained(variant, pool)
     cases = _trainable(pool, variant)
     job = Job(
         run,
@@ -94,9 +102,8 @@ def pretrain(
     parts, extractor = stage1.build(job, trained_before=kept or covered)
     notes = start_from(init, extractor, variant) if init else []
     if main:
-        fetched = any(variant.of(name, "weights") == "imagenet" for name in pool.modalities)
-        if fetched and not (kept or covered):
-            reporter.say("weights  imagenet, fetched by timm where its cache does not hold them")
+        if not (kept or covered):
+            _say_sources(parts, variant, reporter)
         _announce(job, parts, notes, init)
     if variant.stage != "mlssl":
         _stage1(job, parts, extractor, resumed, main)
@@ -150,6 +157,17 @@ def _stage2(
 def _read_stage1(job: Job, parts: Stage1) -> None:
     content = checkpoints.read_checkpoint(job.run.mmssl)
     checkpoints.load_weights(modules(parts), content["model"], job.run.mmssl)
+
+
+def _say_sources(parts: Stage1, variant: Variant, reporter: Reporter) -> None:
+    """Says where ImageNet weights come from that may take a while to fetch."""
+    sources = [
+        backbone.imagenet_weights
+        for name, backbone in parts.backbones.items()
+        if variant.of(name, "weights") == "imagenet" and backbone.imagenet_weights
+    ]
+    for source in dict.fromkeys(sources):
+        reporter.say(f"weights  imagenet, {source}")
 
 
 def _announce(job: Job, parts: Stage1, notes: list[str], init: Trained | None) -> None:

@@ -32,9 +32,13 @@ def build(job: Job, *, trained_before: bool) -> tuple[Stage1, Extractor]:
     torch.manual_seed(job.variant.seed)
     start = job.variant.without_weights() if trained_before else job.variant
     parts = build_stage1(start, job.pool.modalities)
-    return parts, Extractor(
+    extractor = Extractor(
         parts.backbones, parts.fusion, job.pool.modalities, job.variant.channels_last
     )
+    if job.variant.channels_last:
+        # Now, not when they are trained: a stage 2 that goes on must round as it did before.
+        extractor.to(memory_format=torch.channels_last)
+    return parts, extractor
 
 
 def train(job: Job, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None) -> None:
@@ -53,8 +57,6 @@ def train(job: Job, parts: Stage1, extractor: Extractor, resumed: dict[str, Any]
         checkpoints.load_weights(module, resumed["model"], job.run.last)
         module.optimiser_state = resumed["optimiser"]
         job.reporter.say(f"resume   after epoch {first} of {variant.epochs}")
-    if variant.channels_last:
-        module.to(memory_format=torch.channels_last)
     validation = _validation(job)
     names = list(job.pool.modalities)
 

@@ -117,7 +117,7 @@ def train(job: Job, extractor: Extractor, resumed: dict[str, Any] | None) -> Non
 def _source(job: Job, extractor: Extractor) -> JointSource:
     """Joint features of the studies to train on, from the cache or encoded in every epoch."""
     variant = job.variant
-    precision = resolved_precision(variant.precision, extractor)
+    precision = resolved_precision(variant.mlssl_precision, extractor)
     if variant.feature_views == 0:
         other = viewed(job.pool, variant, variant.mlssl_views)
         shown = StudyViews(other, job.cases, job.images, variant.seed)

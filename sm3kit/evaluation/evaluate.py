@@ -47,6 +47,7 @@ def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> 
         Interrupted: the user stopped it.
     """
     file = file or result_file(subject, settings)
+    subject = subject.computed_in(settings.precision)
     record = _head(subject, settings)
     if settings.protocol == "match":
         record |= match(subject, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -36,6 +36,8 @@ class Settings:
         epochs: passes over the labelled studies.
         batch_size: studies per step.
         lr, weight_decay, eps: of AdamW.
+        precision: like that of the pre-training; "run" takes the same. Heads and relations on
+            frozen features are always computed in float32.
         feature_views: views of each study that a probe encodes once; 0 encodes in every epoch.
         prototypes: whether heads start as the prototypes of stage 2, where these fit.
         views: options of the modalities that differ in evaluation.
@@ -54,6 +56,7 @@ class Settings:
     lr: float = 1e-3
     weight_decay: float = 0.05
     eps: float = 1e-5
+    precision: Literal["run", "auto", "32", "bf16-mixed", "16-mixed"] = "run"
     feature_views: int = 3
     prototypes: bool = True
     views: dict[str, Any] = field(default_factory=lambda: dict(MILD))
@@ -105,13 +108,13 @@ class Settings:
             )
 
 
-# Networks with a relation are trained on wider crops, as in the release.
-WIDE = {"views": {"crop_scale": (0.3, 1.0)}}
+# What trains a relation, too, sees smaller crops and has another eps, as in the release.
+OF_RELATION = {"eps": 1e-8, "views": {"crop_scale": (0.3, 1.0)}}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "probe": {},
-    "probe-relation": {"eps": 1e-8, **WIDE},
+    "probe-relation": OF_RELATION,
     "finetune": {"batch_size": 64, "lr": 1e-4, "eps": 1e-8},
-    "finetune-relation": WIDE,
+    "finetune-relation": OF_RELATION,
     "knn": {},
     "match": {"select": "last"},
 }
@@ -126,8 +129,8 @@ def settings_of(
         variant: of the run.
         protocol: "probe", "finetune", "knn", "match"; None takes the run's own.
         flags: settings from the command line.
-        relation: whether the run has a relation for the labels at hand; then what is said of
-            `probe-relation` lies over what is said of `probe`, likewise for `finetune`.
+        relation: whether the run has a relation for the labels at hand. Where it learns, what is
+            said of `probe-relation` lies over what is said of `probe`, likewise for `finetune`.
 
     Raises:
         VariantError: an unknown protocol or setting.
@@ -138,12 +141,20 @@ def settings_of(
             raise VariantError(unknown("protocol", name, DEFAULTS))
     chosen: Protocol = protocol or variant.protocol
     layers = [chosen, f"{chosen}-relation"] if relation else [chosen]
-    settings = Settings(protocol=chosen)
+    settings = _laid_over(variant, chosen, layers, flags)
+    if relation and settings.scope == "heads":
+        settings = _laid_over(variant, chosen, [chosen], {"scope": "heads", **flags})
+    return settings if settings.seed >= 0 else dataclasses.replace(settings, seed=variant.seed)
+
+
+def _laid_over(
+    variant: Variant, protocol: Protocol, layers: Sequence[str], flags: Mapping[str, Any]
+) -> Settings:
+    settings = Settings(protocol=protocol)
     for name in [name for name in layers if name in DEFAULTS]:
         settings = settings.changed(DEFAULTS[name], name)
         settings = settings.changed(variant.evaluate.get(name, {}), f"evaluate.{name}")
-    settings = settings.changed(flags, "command line")
-    return settings if settings.seed >= 0 else dataclasses.replace(settings, seed=variant.seed)
+    return settings.changed(flags, "command line")
 
 
 def check_evaluation(variant: Variant) -> None:

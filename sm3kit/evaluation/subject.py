@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,14 @@ class Subject:
     def device(self) -> torch.device:
         """Where the networks are."""
         return self.extractor.device
+
+    def computed_in(self, precision: str) -> Subject:
+        """The same, with networks that compute in a precision; "run" is that of the run."""
+        if precision == "run":
+            return self
+        encoder = copy.copy(self.encoder)
+        encoder.precision = resolved_precision(precision, self.extractor)
+        return dataclasses.replace(self, encoder=encoder)
 
     def cases(self, split: str, *, labelled: bool) -> list[Case]:
         """The studies of a split, all or those with a known label.

@@ -15,7 +15,8 @@ class Concat(Fusion):
     """Concatenates the features of all modalities, view by view, and projects the whole.
 
     Source: Wang et al. 2025, section 3.2 and table 5, row concat. As in the released code: one
-    projector, as wide as the concatenation. Studies that lack a modality take no part.
+    projector, as wide as the concatenation, which sees all views as one batch. Studies that lack a
+    modality take no part.
 
     Args:
         widths: {modality: D}.
@@ -35,7 +36,7 @@ class Concat(Fusion):
         """The stream "joint"."""
         real = self.stream_present(present)["joint"]
         views = zip(*(features[name] for name in self.widths), strict=True)
-        return {"joint": [self.projector(torch.cat(view, dim=1), real) for view in views]}
+        return {"joint": self.projector.together([torch.cat(v, dim=1) for v in views], real)}
 
     def stream_present(self, present: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rows where every modality is present."""

@@ -16,7 +16,8 @@ class SepShared(Fusion):
 
     Source: Wang et al. 2025, section 3.2 and table 5, row sep_shared. As in the released code:
     each modality and view is a batch of its own, so that batch statistics belong to one modality
-    in training, while the running statistics mix all.
+    in training, while the running statistics mix all. Views come one after the other, of each
+    all modalities: the running statistics remember the order.
 
     Args:
         widths: {modality: D}; all equal.
@@ -42,7 +43,8 @@ class SepShared(Fusion):
         self, features: Mapping[str, Sequence[Tensor]], present: Mapping[str, Tensor]
     ) -> dict[str, list[Tensor]]:
         """One stream per modality."""
-        return {
-            name: [self.projector(view, present[name]) for view in views]
-            for name, views in features.items()
-        }
+        streams: dict[str, list[Tensor]] = {name: [] for name in features}
+        for views in zip(*features.values(), strict=True):
+            for name, view in zip(features, views, strict=True):
+                streams[name].append(self.projector(view, present[name]))
+        return streams

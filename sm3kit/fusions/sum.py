@@ -16,8 +16,8 @@ class Sum(Fusion):
     """Adds the features of all modalities, view by view, and projects the sum.
 
     Source: Wang et al. 2025, table 5, row F4M-FS; the fusion of FusionM4Net (Tang et al. 2022,
-    doi:10.1016/j.media.2021.102307). As in the released code. Where a modality is missing, the
-    others are scaled up to the sum of all.
+    doi:10.1016/j.media.2021.102307). As in the released code: the projector sees all views as one
+    batch. Where a modality is missing, the others are scaled up to the sum of all.
 
     Args:
         widths: {modality: D}; all equal.
@@ -47,12 +47,8 @@ class Sum(Fusion):
         scale = len(self.widths) / masks.sum(dim=0).clamp(min=1)
         real = self.stream_present(present)["joint"]
         views = zip(*(features[name] for name in self.widths), strict=True)
-        return {
-            "joint": [
-                self.projector((torch.stack(view) * masks).sum(dim=0) * scale, real)
-                for view in views
-            ]
-        }
+        sums = [(torch.stack(view) * masks).sum(dim=0) * scale for view in views]
+        return {"joint": self.projector.together(sums, real)}
 
     def stream_present(self, present: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rows where any modality is present."""

@@ -1,1 +1,1 @@
-"""Pure operations on images: numpy, OpenCV and Pillow."""
+"""Pure operations on images: numpy, OpenCV, Pillow and torch."""

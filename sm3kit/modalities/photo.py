@@ -5,30 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sm3kit.core.errors import DataError, OptionError
-from sm3kit.imaging import colour, geometry
+from sm3kit.imaging import colour, geometry, resizing
 from sm3kit.imaging.blur import gaussian_blur
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
 from sm3kit.imaging.reading import read_pixels
 from sm3kit.modalities.base import Image, Modality
 
 MEAN, STD = (0.7833, 0.6712, 0.6026), (0.2139, 0.2472, 0.2571)
-READING = 1  # Counts changes of `read` that would give other pixels for the same file.
+READING = 2  # Counts changes of `read` that would give other pixels for the same file.
+SPARE = 1.5  # Of the size that the smallest crop needs: a second resize then costs little detail.
+RESIZE = {"fast": resizing.fast, "pillow": resizing.pillow}
 
 RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("image_size channels views", "1 or more", lambda n: n >= 1),
-    ("border", "0 or more", lambda n: n >= 0),
     ("crop_scale", "two shares in order, above 0, at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
     ("crop_ratio blur_sigma", "two numbers in order, above 0", lambda x: 0 < x[0] <= x[1]),
     ("blur_kernel", "an odd number", lambda n: n > 0 and n % 2 == 1),
     ("flip vertical_flip jitter grayscale blur", "0 to 1", lambda p: 0 <= p <= 1),
-    ("brightness contrast saturation rotate", "0 or more", lambda x: x >= 0),
+    ("border brightness contrast saturation rotate", "0 or more", lambda x: x >= 0),
+    ("resize", " or ".join(map(repr, RESIZE)), lambda name: name in RESIZE),
     ("std", "numbers above 0", lambda x: min(x) > 0),
     ("hue", "0 to 0.5", lambda x: 0 <= x <= 0.5),
 )
@@ -39,10 +41,11 @@ class Photo(Modality):
 
     Source: Wang et al. 2025, the transforms of the released code; the formulas of crop, jitter
     and blur are torchvision's.
-    Differs from the release: with `reduce`, a large image is scaled down once on reading (area
-    mean), to about the resolution that the smallest crop needs. The cache then takes less
-    space and a view less time, and views look as from Pillow's anti-aliased resize, which the
-    release uses. Hue turns in steps of 1/256. A float32 image keeps its range and its hue.
+    Differs from the release: views are resized within one grey level of Pillow's anti-aliased
+    bilinear, which the release uses, or by Pillow itself, if `resize` says so. With `reduce`, a
+    large image is scaled down once on reading (bicubic), for a smaller cache and faster views,
+    which lose a little of their finest detail. Hue turns in steps of 1/256. A float32 image
+    keeps its range and its hue.
 
     Args:
         image_size: height and width S of every view, in pixels.
@@ -63,7 +66,9 @@ class Photo(Modality):
         rotate: the angle is drawn from -x to x degrees; corners are filled by reflection.
         mean, std: per channel, of values from 0 to 1 (of a float image: as they are). The
             default is averaged if there are not three channels; one number holds for all.
-        reduce: scale large images down on reading.
+        reduce: scale large images down on reading, to 1.5 times what the smallest crop needs.
+        resize: `fast`, or `pillow` for the very pixels of the release, which take several times
+            as long and want `reduce=false`.
     """
 
     def __init__(
@@ -90,29 +95,26 @@ class Photo(Modality):
         mean: tuple[float, ...] = MEAN,
         std: tuple[float, ...] = STD,
         reduce: bool = True,
+        resize: Literal["fast", "pillow"] = "fast",
     ) -> None:
-        self.image_size = image_size
-        self.channels = channels
-        self.border = border
-        self.view_count = views
-        self.crop_scale = crop_scale
-        self.crop_ratio = crop_ratio
-        self.flip = flip
-        self.jitter = jitter
-        self.brightness = brightness
-        self.contrast = contrast
-        self.saturation = saturation
-        self.hue = hue
-        self.grayscale = grayscale
-        self.blur = blur
-        self.blur_kernel = blur_kernel
-        self.blur_sigma = blur_sigma
-        self.rotate = rotate
-        self.vertical_flip = vertical_flip
+        self.image_size, self.channels, self.border = image_size, channels, border
+        self.view_count, self.resize = views, resize
+        self.crop_scale, self.crop_ratio = crop_scale, crop_ratio
+        self.flip, self.vertical_flip, self.rotate = flip, vertical_flip, rotate
+        self.jitter, self.grayscale = jitter, grayscale
+        self.brightness, self.contrast = brightness, contrast
+        self.saturation, self.hue = saturation, hue
+        self.blur, self.blur_kernel, self.blur_sigma = blur, blur_kernel, blur_sigma
         self.mean = _per_channel("mean", mean, MEAN, channels)
         self.std = _per_channel("std", std, STD, channels)
         self._check()
-        self.shorter_side = math.ceil(image_size / math.sqrt(crop_scale[0])) if reduce else 0
+        if reduce and resize == "pillow":
+            raise OptionError(
+                "The modality 'photo': resize=pillow wants images at their full size, not reduced "
+                "on reading. Add -o photo.reduce=false, or choose -o photo.resize=fast."
+            )
+        enough = SPARE * image_size / math.sqrt(crop_scale[0])
+        self.shorter_side = math.ceil(enough) if reduce else 0
         self.reading = (
             f"photo {READING}: channels={channels} border={border} shorter_side={self.shorter_side}"
         )
@@ -132,7 +134,6 @@ class Photo(Modality):
             DataError: the file is missing, damaged, smaller than its border, or has another
                 number of channels.
         """
-        one_thread()
         # The border counts in pixels of the file, so that one is not decoded at a smaller size.
         pixels = read_pixels(path, self.channels, 0 if self.border else self.shorter_side)
         height, width = pixels.shape[:2]
@@ -143,7 +144,7 @@ class Photo(Modality):
             )
         pixels = geometry.cut_border(pixels, self.border)
         if self.shorter_side:
-            pixels = geometry.shrink(pixels, self.shorter_side)
+            pixels = resizing.shrink(pixels, self.shorter_side)
         return to_chw(np.ascontiguousarray(pixels))
 
     def views(
@@ -161,8 +162,7 @@ class Photo(Modality):
 
     def eval_view(self, image: Image) -> Image:
         """The whole image as (C, S, S); its aspect ratio is not kept, as in the release."""
-        one_thread()
-        return to_chw(geometry.resize(to_hwc(image), self.image_size, self.image_size))
+        return to_chw(self._resized(to_hwc(image)))
 
     def normalise(self, views: Tensor) -> Tensor:
         """Float32 views (B, C, S, S) less the mean, over the deviation; memory format kept."""
@@ -182,12 +182,9 @@ class Photo(Modality):
 
     def _view(self, pixels: Pixels, rng: np.random.Generator, where: np.random.Generator) -> Pixels:
         """One random view (S, S, C); the crop comes first, so that the rest has less to do."""
-        size = self.image_size
         height, width = pixels.shape[:2]
         box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, where)
-        # A reduced image is smooth enough for plain bilinear; it is then nearest to Pillow's.
-        linear_to = 2.0 if self.shorter_side else 1.0
-        pixels = geometry.resize(geometry.crop(pixels, box), size, size, linear_to)
+        pixels = self._resized(geometry.crop(pixels, box))
         if self.rotate:
             pixels = geometry.rotate(pixels, where.uniform(-self.rotate, self.rotate))
         if where.random() < self.flip:
@@ -201,6 +198,9 @@ class Photo(Modality):
         if rng.random() < self.blur:
             pixels = gaussian_blur(pixels, self.blur_kernel, rng.uniform(*self.blur_sigma))
         return pixels
+
+    def _resized(self, pixels: Pixels) -> Pixels:
+        return RESIZE[self.resize](pixels, self.image_size, self.image_size)
 
     def _jittered(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
         rgb = self.channels == 3

@@ -9,6 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+from sm3kit.nn.precision import at_least_float32
+
 
 def pairwise_ntx(
     a: Tensor,
@@ -30,7 +32,7 @@ def pairwise_ntx(
     With `symmetric`, no masks and one process it equals lightly's NTXentLoss.
 
     Args:
-        a, b: (N, P), any length; they are normalised here, in float32.
+        a, b: (N, P), any length; they are normalised here, in float32 at least.
         temperature: t > 0.
         present: (N,) bool; absent pairs are neither anchors nor negatives.
         group: (N,) integers; rows of one group are never each other's negatives.
@@ -48,7 +50,7 @@ def pairwise_ntx(
         group = torch.arange(len(a), device=a.device)
         if gather and _processes() > 1:
             group = group + dist.get_rank() * len(a)
-    a, b = F.normalize(a.float(), dim=1), F.normalize(b.float(), dim=1)
+    a, b = (F.normalize(at_least_float32(rows), dim=1) for rows in (a, b))
     everyone = _Rows(a, b, present, group)
     offset = 0
     if gather and _processes() > 1:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sm3kit.nn.precision import at_least_float32
+
 
 class LabelHeads(nn.Module):
     """Logits of each label from its own embedding.
@@ -64,7 +66,9 @@ def label_loss(
     for label, rows in enumerate(logits):
         known = targets[:, label] >= 0
         # 0 / 1 without known targets: a zero with gradient, not NaN.
-        total = F.cross_entropy(rows.float(), targets[:, label], ignore_index=-1, reduction="sum")
+        total = F.cross_entropy(
+            at_least_float32(rows), targets[:, label], ignore_index=-1, reduction="sum"
+        )
         terms.append(total / known.sum().clamp(min=1))
     stacked = torch.stack(terms)
     return stacked.sum() if reduction == "sum" else stacked.mean(), terms

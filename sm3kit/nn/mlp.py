@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 
@@ -53,3 +56,13 @@ class Projector(nn.Module):
         projected = self.layers(features[rows])
         # Autocast may have changed the type.
         return projected.new_zeros(len(features), self.projection).index_put(rows, projected)
+
+    def together(self, views: Sequence[Tensor], present: Tensor) -> list[Tensor]:
+        """Projections [(B, P)] * V of views that are one batch of V * B rows for the batch norm.
+
+        Args:
+            views: [(B, D)] * V.
+            present: (B,) bool, the same for all views.
+        """
+        projected = self(torch.cat(list(views)), present.repeat(len(views)))
+        return list(projected.chunk(len(views)))

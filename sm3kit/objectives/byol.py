@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -10,7 +11,6 @@ import torch
 from lightly.loss import NegativeCosineSimilarity
 from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
-from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
 from sm3kit.objectives.base import Features, Objective, as_views
@@ -54,9 +54,10 @@ class BYOL(Objective):
         """The loss of views [(B, D)] * V and the same views under the EMA encoder."""
         views = as_views(features)
         slow = as_views(targets if targets is not None else features)
-        predicted = self.predictor(self.projector(torch.cat(views))).chunk(len(views))
+        # Each view is a batch of its own for the batch norm, here and in the backbones.
+        predicted = [self.predictor(self.projector(view)) for view in views]
         with torch.no_grad():
-            wanted = self.target_projector(torch.cat(slow)).chunk(len(views))
+            wanted = [self.target_projector(view) for view in slow]
         terms = [
             2 + 2 * self.similarity(predicted[one], wanted[other])
             for one in range(len(views))
@@ -68,7 +69,6 @@ class BYOL(Objective):
 
     def update_target(self, encoder: nn.Module, target: nn.Module, progress: float) -> None:
         """Moves the EMA encoder and projector; parameters only, as lightly does."""
-        steps = 10_000
-        now = cosine_schedule(int(progress * (steps - 1)), steps, self.momentum, 1.0)
+        now = 1 - (1 - self.momentum) * (1 + math.cos(math.pi * progress)) / 2
         update_momentum(encoder, target, now)
         update_momentum(self.projector, self.target_projector, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Literal
 
@@ -12,6 +12,7 @@ from lightly.models.modules.heads import SimCLRProjectionHead, SimSiamProjection
 from torch import Tensor
 
 from sm3kit.nn.contrastive import in_shards, pairwise_ntx
+from sm3kit.nn.precision import at_least_float32
 from sm3kit.objectives.base import Features, Objective, as_views
 
 
@@ -19,14 +20,16 @@ class SimCLR(Objective):
     """Contrasts the views of each image with all other images of the batch.
 
     Source: Chen et al. 2020, arXiv:2002.05709, equation 1; Wang et al. 2025, equations 1 to 3.
-    Differs from the paper: as the released code, every view is an anchor, while equation 1 of
-    SM3 prints view 1 only. With more than two views, the mean over all pairs of views.
+    Differs from the paper: as in the released code, every view is an anchor, while equation 1 of
+    SM3 prints view 1 only, which is `anchors="first"`. With more than two views, the mean over
+    all pairs of views that have an anchor.
 
     Args:
         width: D of the features.
         temperature: t; the paper's 0.1.
         projection: P; the paper's 128.
         hidden: width of the hidden layers; 0 takes D, as the release does.
+        anchors: whose views are compared with the others: "all", or the "first" of each image.
         head: "sm3" is the released projector (three layers, last batch norm without affine),
             "simclr" the two-layer head of SimCLR.
         gather: negatives from all processes (DDP). The release does not gather.
@@ -43,6 +46,7 @@ class SimCLR(Objective):
         temperature: float = 0.1,
         projection: int = 128,
         hidden: int = 0,
+        anchors: Literal["all", "first"] = "all",
         head: Literal["sm3", "simclr"] = "sm3",
         gather: bool = False,
         shards: int = 1,
@@ -52,7 +56,7 @@ class SimCLR(Objective):
         heads = {"sm3": SimSiamProjectionHead, "simclr": SimCLRProjectionHead}
         self.head = heads[head](width, hidden or width, projection)
         self.contrast = NTXentLoss(temperature, gather_distributed=gather)
-        self.temperature, self.gather = temperature, gather
+        self.temperature, self.gather, self.anchors = temperature, gather, anchors
         self.shards, self.mask_groups = shards, mask_groups
 
     def forward(
@@ -65,20 +69,34 @@ class SimCLR(Objective):
     ) -> dict[str, Tensor]:
         """The loss of views [(B, D)] * V; the head sees all views as one batch of V * B rows."""
         views = as_views(features)
-        projected = self.head(torch.cat(views)).float().chunk(len(views))
+        projected = at_least_float32(self.head(torch.cat(views))).chunk(len(views))
         terms = [
             self._contrasted(first[rows], second[rows], None if group is None else group[rows])
-            for first, second in combinations(projected, 2)
+            for first, second in self._pairs(projected)
             for rows in in_shards(len(first), self.shards)
         ]
         return {"loss": torch.stack(terms).mean()}
 
+    def _pairs(self, views: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        if self.anchors == "first":
+            return [(views[0], view) for view in views[1:]]
+        return list(combinations(views, 2))
+
     def _contrasted(self, first: Tensor, second: Tensor, group: Tensor | None) -> Tensor:
+        group = group if self.mask_groups else None
         # With gathered negatives all processes must take the same way, whatever groups they hold.
-        if not self.mask_groups or group is None or not (self.gather or _repeats(group)):
+        masked = group is not None and (self.gather or _repeats(group))
+        if self.anchors == "all" and not masked:
             loss: Tensor = self.contrast(first, second)
             return loss
-        return pairwise_ntx(first, second, self.temperature, group=group, gather=self.gather)
+        return pairwise_ntx(
+            first,
+            second,
+            self.temperature,
+            group=group,
+            symmetric=self.anchors == "all",
+            gather=self.gather,
+        )
 
 
 def _repeats(group: Tensor) -> bool:

@@ -10,6 +10,7 @@ from lightly.models.modules.heads import SwaVProjectionHead, SwaVPrototypes
 from torch import Tensor
 from torch.nn import functional as F
 
+from sm3kit.nn.precision import at_least_float32
 from sm3kit.objectives.base import Features, Objective, as_views
 
 
@@ -18,7 +19,9 @@ class SwAV(Objective):
 
     Source: Caron et al. 2020, arXiv:2006.09882, equations 1 to 5.
     Differs from the paper: 60 prototypes instead of 3000, which would exceed the images of a
-    small study, and no multi-crop; prototypes have lightly's bias.
+    small study, and no multi-crop. Each view is a batch of its own for the batch norm. The queue
+    holds 96 rows instead of 3840; a batch with fewer rows than prototypes, which cannot fill them
+    all, takes it from the beginning.
 
     Args:
         width: D of the features.
@@ -29,7 +32,7 @@ class SwAV(Objective):
         epsilon: entropy weight of the Sinkhorn assignment; 0.05.
         iterations: Sinkhorn iterations; 3.
         queue: earlier rows per view that join the assignment, for small batches; 0 is none.
-        queue_start: share of the training after which the queue is used.
+        queue_start: share of the training after which the queue joins every assignment.
         freeze: share of the training in which the prototypes stay as they began.
         gather: balance the assignment over all processes (DDP).
     """
@@ -47,7 +50,7 @@ class SwAV(Objective):
         temperature: float = 0.1,
         epsilon: float = 0.05,
         iterations: int = 3,
-        queue: int = 0,
+        queue: int = 96,
         queue_start: float = 0.1,
         freeze: float = 0.01,
         gather: bool = False,
@@ -55,6 +58,8 @@ class SwAV(Objective):
         super().__init__()
         self.projector = SwaVProjectionHead(width, hidden or width, projection)
         self.prototypes = SwaVPrototypes(projection, prototypes)
+        for head in self.prototypes.heads:
+            head.bias = None  # The method has none.
         self.swap = SwaVLoss(temperature, iterations, epsilon, gather)
         self.queue_start, self.freeze, self.progress = queue_start, freeze, 0.0
         # Plain buffers: a resumed training finds its queue again.
@@ -77,16 +82,18 @@ class SwAV(Objective):
     ) -> dict[str, Tensor]:
         """The loss of views [(B, D)] * V; the first two views are assigned, all predict."""
         views = as_views(features)
-        projected = F.normalize(self.projector(torch.cat(views)).float(), dim=1).chunk(len(views))
+        projected = [F.normalize(at_least_float32(self.projector(view)), dim=1) for view in views]
         scores = [self.prototypes(view) for view in projected]
-        earlier = self._earlier()
+        earlier = self._earlier(len(views[0]))
         loss = self.swap(scores[:2], scores[2:], earlier).squeeze(0)
         if self.training:
             self._remember(projected[0].detach(), projected[1].detach())
         return {"loss": loss}
 
-    def _earlier(self) -> list[Tensor] | None:
-        if not self.queued.shape[1] or self.progress < self.queue_start or not self.filled:
+    def _earlier(self, rows: int) -> list[Tensor] | None:
+        """Scores of the queue, if it joins the assignment of a batch with so many rows."""
+        too_few = rows < self.prototypes.n_prototypes[0]
+        if not self.filled or not (too_few or self.progress >= self.queue_start):
             return None
         with torch.no_grad():
             return [self.prototypes(view[: int(self.filled)]) for view in self.queued]

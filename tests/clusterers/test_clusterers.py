@@ -277,7 +277,8 @@ def test_sizes_and_entropy_by_hand():
 
 
 def test_checked_rows_are_float32_and_of_unit_length_on_demand():
-    points = scattered().double()
+    points = scattered().half()
     assert checked(points, 3).dtype == torch.float32
+    assert checked(points.double(), 3).dtype == torch.float64
     unit = checked(points, 3, unit=True)
     torch.testing.assert_close(unit, normalize(points.float(), dim=1))

@@ -16,8 +16,8 @@ STAGE_1 = {
     "imagenet": ("ImageNet", {"weights": "imagenet", "epochs": 0, "fusion": "none"}),
     "simclr-derm": ("SimCLR-derm", {"modality": ("derm",), "fusion": "none"}),
     "simclr": ("SimCLR", {"objective": ("simclr",), "fusion": "none"}),
-    "byol": ("BYOL", {"objective": ("byol",), "fusion": "none"}),
-    "swav": ("SwAV", {"objective": ("swav",), "fusion": "none"}),
+    "byol": ("BYOL", {"objective": ("byol",), "fusion": "none", "head_lr": 1e-3}),
+    "swav": ("SwAV", {"objective": ("swav",), "fusion": "none", "head_lr": 1e-3}),
     "concat": ("concat", {"objective": ("simclr",), "fusion": "concat"}),
     "f4m-fs": ("F4M-FS", {"objective": ("simclr",), "fusion": "sum"}),
     "sep_shared": ("sep_shared", {"objective": ("simclr",), "fusion": "sep_shared"}),
@@ -205,7 +205,7 @@ def test_options_of_recipes_and_flags_are_merged():
         "shards": 2,
         "mask_groups": False,
     }
-    assert options["photo"] == {"reduce": False, "hue": "0"}
+    assert options["photo"] == {"reduce": False, "resize": "pillow", "hue": "0"}
 
 
 def test_a_resolved_variant_is_a_recipe(own_recipe):

@@ -26,10 +26,22 @@ def test_the_probe_of_the_paper():
 def test_a_probe_on_the_relation():
     found = of("probe", relation=True)
     assert (found.eps, found.views) == (1e-8, WIDE)
-    # The heads alone learn, but they sit on the label embeddings, too.
-    assert of("probe", {"scope": "heads"}, relation=True) == dataclasses.replace(
-        found, scope="heads"
-    )
+
+
+@pytest.mark.parametrize("recipe", [{}, {"probe-relation": {"lr": 0.5, "epochs": 9}}])
+@pytest.mark.parametrize("said_by", ["user", "recipe"])
+def test_heads_alone_learn_as_those_of_a_run_without_a_relation(recipe, said_by):
+    evaluate = {**recipe, **({"probe": {"scope": "heads"}} if said_by == "recipe" else {})}
+    variant = dataclasses.replace(PLAIN, evaluate=evaluate)
+    flags = {"scope": "heads"} if said_by == "user" else {}
+    found = of("probe", flags, variant, relation=True)
+    assert found == of("probe", {"scope": "heads"})
+    assert (found.eps, found.views, found.lr) == (1e-5, MILD, 1e-3)
+
+
+def test_what_a_user_says_of_heads_stays():
+    found = of("probe", {"scope": "heads", "eps": 1e-3}, relation=True)
+    assert (found.scope, found.eps) == ("heads", 1e-3)
 
 
 def test_the_fine_tuning_of_the_paper():

@@ -36,14 +36,21 @@ class Derm7ptMetadata(WithMetadata):
         columns: `safe` is elevation, location and sex, known when the patient is seen;
             `paper_f4m` is all 20 values that FusionM4Net (Tang et al. 2022) takes, among them
             the management, which is decided after the diagnosis.
+        repeated: a clinical path that repeats the dermoscopic one is "missing", or "used".
 
     Raises:
         DataError: a table, column or value is missing or wrong.
     """
 
-    def __init__(self, argument: str, *, columns: Literal["safe", "paper_f4m"] = "safe") -> None:
+    def __init__(
+        self,
+        argument: str,
+        *,
+        columns: Literal["safe", "paper_f4m"] = "safe",
+        repeated: Literal["missing", "used"] = "missing",
+    ) -> None:
         self.argument = argument
-        inside = component("datasets", "derm7pt")(argument)
+        inside = component("datasets", "derm7pt")(argument, repeated=repeated)
         folder = Path(argument).expanduser()
         tables = [folder / "meta" / "meta.csv", folder / "meta.csv"]
         meta = read_table(next(filter(Path.is_file, tables)), "a row per case")

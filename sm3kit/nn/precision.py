@@ -1,0 +1,11 @@
+"""The type of numbers that losses are computed in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Values of half precision in float32; float32 and float64 as they are."""
+    return values if values.dtype == torch.float64 else values.float()
