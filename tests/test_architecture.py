@@ -67,7 +67,7 @@ FAMILY_MORE = {"modalities": {"imaging"}, "datasets": {"synthesis"}}
 LIBRARIES = {
     "core": set(),
     "nn": {"torch", "numpy"},
-    "imaging": {"numpy", "cv2", "PIL"},
+    "imaging": {"numpy", "cv2", "PIL", "torch"},
     "synthesis": {"numpy", "cv2"},
     "metrics": {"numpy"},
     "published": {"yaml"},
@@ -98,6 +98,7 @@ LONGER = {
     "sm3kit.datasets.manifest": "every mistake in a table that people write by hand has its answer",
     "sm3kit.datasets.milk10k": "three layouts of one archive",
     "sm3kit.engine.image_cache": "one format on disk: what is written, read and healed",
+    "sm3kit.engine.mmssl": "one step, from views to loss, that every row of the paper takes",
 }
 
 

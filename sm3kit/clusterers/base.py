@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.nn.partitions import count_distinct, size_entropy
-from sm3kit.nn.precision import at_least_float32
+from sm3kit.nn.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def checked(embeddings: Tensor, k: int, unit: bool = False) -> Tensor:
         raise DataError(
             f"{k} clusters want at least {k} embeddings, not {len(embeddings)}. Lower k."
         )
-    rows = at_least_float32(embeddings.detach())
+    rows = full_precision(embeddings.detach())
     # One pass serves both: a length is finite only where every value is.
     lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     bad = int((~lengths.isfinite()).sum())

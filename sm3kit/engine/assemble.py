@@ -18,7 +18,6 @@ from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.engine.pool import Pool, open_pool
-from sm3kit.engine.viewing import spec_of, viewed
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
 from sm3kit.objectives.base import Objective
@@ -94,50 +93,6 @@ def build_pool(variant: Variant) -> Pool:
                 f"Settings of one modality: {unknown('modality', name, pool.modalities)}"
             )
     return pool
-
-
-def suggested(variant: Variant, modalities: Mapping[str, Modality]) -> Variant:
-    """The variant with what its data said: backbones of modalities, options fitted to them."""
-    own = {
-        name: {"backbone": one.backbone, **variant.per_modality.get(name, {})}
-        for name, one in modalities.items()
-        if one.backbone
-    }
-    fitted = {name: dict(one.fitted) for name, one in modalities.items() if one.fitted}
-    changes = {"per_modality": own, "options": fitted}
-    return resolved(variant.changed(changes, "modalities")) if own or fitted else variant
-
-
-def normalised_as_trained(variant: Variant, pool: Pool) -> tuple[Variant, Pool]:
-    """Pixels are normalised as the weights of their backbone want them, where nobody says how.
-
-    Returns:
-        The variant with `mean` and `std` of such modalities in its options, and its pool.
-    """
-    own: dict[str, dict[str, Any]] = {}
-    for name, modality in pool.modalities.items():
-        spec = spec_of(pool, name)
-        known = options_of(registry("modalities").get(spec.plugin))
-        said = {**spec.options, **variant.options.get(spec.plugin, {})}
-        said |= variant.options.get(name, {})
-        if not {"mean", "std"} <= known.keys() or {"mean", "std"} & said.keys():
-            continue
-        provider, model = provider_and_model(variant, name)
-        component = registry("backbones").get(provider)
-        chosen = {"weights": variant.of(name, "weights"), **variant.options.get(provider, {})}
-        wanted = component.normalisation(model, str(chosen["weights"]))
-        if wanted is not None:
-            mean, std = (_for_channels(values, modality.channels) for values in wanted)
-            own[name] = {"mean": mean, "std": std}
-    if not own:
-        return variant, pool
-    changed = variant.changed({"options": own}, "weights")
-    return changed, viewed(pool, changed, {})
-
-
-def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """One value per channel; their mean, where there are more or fewer channels than values."""
-    return values if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:

@@ -12,7 +12,7 @@ from sm3kit.backbones.base import Backbone
 from sm3kit.engine.batches import Batch
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
-from sm3kit.nn.precision import at_least_float32
+from sm3kit.nn.precision import full_precision
 
 
 class Extractor(nn.Module):
@@ -47,7 +47,7 @@ class Extractor(nn.Module):
         images = self.modalities[modality].normalise(raw)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        return at_least_float32(self.backbones[modality](images))
+        return full_precision(self.backbones[modality](images))
 
     def features(self, batch: Batch) -> dict[str, Tensor]:
         """Features {modality: (B, D)} of the first view of each image; zeros where absent."""

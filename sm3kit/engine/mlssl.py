@@ -16,6 +16,7 @@ from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core.errors import TrainingError
 from sm3kit.core.variant import Variant
 from sm3kit.engine.joint_batches import JointBatch, JointSource
+from sm3kit.engine.optimiser import adamw
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
 
@@ -163,17 +164,11 @@ class MultiLabelSSL(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the relation and the prototypes."""
         v = self.variant
-        optimiser = torch.optim.AdamW(
-            [*self.relation.parameters(), *self.prototypes.parameters()],
-            v.mlssl_lr,
-            betas=v.betas,
-            eps=v.mlssl_eps,
-            weight_decay=v.mlssl_weight_decay,
+        return adamw(
+            {v.mlssl_lr: [*self.relation.parameters(), *self.prototypes.parameters()]},
+            v.betas,
+            v.mlssl_eps,
+            v.mlssl_weight_decay,
+            self.optimiser_state,
             fused=True,
         )
-        if self.optimiser_state is not None:
-            optimiser.load_state_dict(self.optimiser_state)
-            for group in optimiser.param_groups:
-                group["lr"] = v.mlssl_lr
-            self.optimiser_state = None
-        return optimiser

@@ -15,8 +15,9 @@ from sm3kit.core.errors import TrainingError
 from sm3kit.core.variant import Variant
 from sm3kit.engine.assemble import Stage1, modules
 from sm3kit.engine.batches import Batch
+from sm3kit.engine.optimiser import adamw
 from sm3kit.modalities.base import Modality
-from sm3kit.nn.precision import at_least_float32
+from sm3kit.nn.precision import full_precision
 
 
 class MultiModalSSL(pl.LightningModule):
@@ -99,7 +100,7 @@ class MultiModalSSL(pl.LightningModule):
         images = self.modalities[modality].normalise(raw)
         if self.variant.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        return at_least_float32(network(images))
+        return full_precision(network(images))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The weighted sum of all terms.
@@ -238,26 +239,12 @@ class MultiModalSSL(pl.LightningModule):
         """AdamW over everything that learns, the backbones and the rest each at its own rate."""
         v = self.variant
         of_backbones = {id(p) for p in self.networks["backbones"].parameters()}
-        learning = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in learning if id(p) in of_backbones], "initial_lr": v.lr},
-            {
-                "params": [p for p in learning if id(p) not in of_backbones],
-                "initial_lr": v.head_lr or v.lr,
-            },
-        ]
-        optimiser = torch.optim.AdamW(
-            [{**group, "lr": group["initial_lr"]} for group in groups],
-            betas=v.betas,
-            eps=v.eps,
-            weight_decay=v.weight_decay,
-        )
-        if self.optimiser_state is not None:
-            optimiser.load_state_dict(self.optimiser_state)
-            for group in optimiser.param_groups:
-                group["lr"] = group["initial_lr"]
-            self.optimiser_state = None
-        return optimiser
+        learning: dict[float, list[nn.Parameter]] = {}
+        for weight in self.parameters():
+            if weight.requires_grad:
+                rate = v.lr if id(weight) in of_backbones else v.head_lr or v.lr
+                learning.setdefault(rate, []).append(weight)
+        return adamw(learning, v.betas, v.eps, v.weight_decay, self.optimiser_state)
 
 
 def _frozen_copy(network: nn.Module) -> nn.Module:

@@ -7,17 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import DataError, VariantError
-from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
 from sm3kit.engine import checkpoints, stage1, stage2
-from sm3kit.engine.assemble import (
-    Stage1,
-    build_pool,
-    modules,
-    normalised_as_trained,
-    resolved,
-    suggested,
-)
+from sm3kit.engine.announcement import describe, name_sources
+from sm3kit.engine.assemble import Stage1, build_pool, modules, resolved
 from sm3kit.engine.batches import shares
 from sm3kit.engine.cases import Case
 from sm3kit.engine.extractor import Extractor
@@ -28,6 +21,7 @@ from sm3kit.engine.job import Job
 from sm3kit.engine.pool import Pool
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import Run
+from sm3kit.engine.suggestions import with_suggestions
 from sm3kit.engine.trained import Trained, read_trained, start_from
 
 
@@ -75,8 +69,7 @@ def pretrain(
     check_devices(variant.devices)
     variant = resolved(variant)
     pool = build_pool(variant)
-    variant = suggested(variant, pool.modalities)
-    variant, pool = normalised_as_trained(variant, pool)
+    variant, pool, suggested = with_suggestions(variant, pool)
     cases = _trainable(pool, variant)
     job = Job(
         run,
@@ -103,7 +96,9 @@ def pretrain(
     notes = start_from(init, extractor, variant) if init else []
     if main:
         if not (kept or covered):
-            _say_sources(parts, variant, reporter)
+            name_sources(parts, variant, reporter)
+        for note in suggested:
+            reporter.say(f"note     {note}")
         _announce(job, parts, notes, init)
     if variant.stage != "mlssl":
         _stage1(job, parts, extractor, resumed, main)
@@ -159,24 +154,13 @@ def _read_stage1(job: Job, parts: Stage1) -> None:
     checkpoints.load_weights(modules(parts), content["model"], job.run.mmssl)
 
 
-def _say_sources(parts: Stage1, variant: Variant, reporter: Reporter) -> None:
-    """Says where ImageNet weights come from that may take a while to fetch."""
-    sources = [
-        backbone.imagenet_weights
-        for name, backbone in parts.backbones.items()
-        if variant.of(name, "weights") == "imagenet" and backbone.imagenet_weights
-    ]
-    for source in dict.fromkeys(sources):
-        reporter.say(f"weights  imagenet, {source}")
-
-
 def _announce(job: Job, parts: Stage1, notes: list[str], init: Trained | None) -> None:
     """Decodes the images, writes the record of the run, and says what will be trained."""
     variant, reporter = job.variant, job.reporter
     _fill(job.images, job.pool, variant, reporter)
     computed = machine(stage1.precision(job, parts))
     job.run.write_variant(variant, job.data_hash, computed, init.record() if init else None)
-    _describe(job.pool, job.cases, parts, variant, reporter)
+    describe(job.pool, job.cases, parts, variant, reporter)
     if init:
         reporter.say(f"init     {init.folder}, trained on {', '.join(init.variant.data)}")
     for note in notes:
@@ -231,38 +215,3 @@ def _fill(cache: ImageCache, pool: Pool, variant: Variant, reporter: Reporter) -
             f"({cache.limit / 2**30:.1f} GiB): they will be decoded again and again. "
             "Set SM3KIT_CACHE_LIMIT to more GiB."
         )
-
-
-def _describe(
-    pool: Pool, cases: list[Case], parts: Stage1, variant: Variant, reporter: Reporter
-) -> None:
-    counts = ", ".join(f"{split} {len(found)}" for split, found in pool.cases.items())
-    have = ", ".join(f"{n} {c}" for n, c in shares(cases, list(pool.modalities)).items())
-    losses = " + ".join([*parts.objectives, *parts.crossings])
-    notes = [note for source in pool.sources for note in source.dataset.notes]
-    for note in dict.fromkeys(notes + [n for m in pool.modalities.values() for n in m.notes]):
-        reporter.say(f"note     {note}")
-    reporter.say(f"data     {', '.join(variant.data)}: {counts} studies")
-    reporter.say(f"train    {len(cases)} studies of {'+'.join(variant.splits)}: {have}")
-    for line in _networks(pool, parts, variant):
-        reporter.say(f"model    {line}")
-    reporter.say(f"loss     {losses}, fusion {variant.fusion}")
-
-
-def _networks(pool: Pool, parts: Stage1, variant: Variant) -> list[str]:
-    """One line for all backbones that are alike."""
-    alike: dict[tuple[str, str, str], list[str]] = {}
-    for name, modality in pool.modalities.items():
-        with_weights = "weights" in options_of(type(parts.backbones[name]))
-        weights = str(variant.of(name, "weights")) if with_weights else "none"
-        _, height, width = modality.shape
-        shown = f", {height} px" if height == width > 1 else ""
-        alike.setdefault((variant.of(name, "backbone"), weights, shown), []).append(name)
-    lines = []
-    for (backbone, weights, shown), names in alike.items():
-        count = sum(p.numel() for name in names for p in parts.backbones[name].parameters())
-        of = f"{', '.join(names)}: " if len(alike) > 1 else ""
-        lines.append(
-            f"{of}{len(names)} x {backbone} ({count / 1e6:.1f} M weights, {weights}){shown}"
-        )
-    return lines

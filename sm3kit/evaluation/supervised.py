@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sm3kit.core.errors import TrainingError
 from sm3kit.core.variant import Variant
+from sm3kit.engine.optimiser import adamw
 from sm3kit.engine.stage import Row
 from sm3kit.evaluation.settings import Settings
 from sm3kit.nn.label_heads import label_loss
@@ -129,10 +130,11 @@ class Supervised(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over what learns."""
         s = self.settings
-        optimiser = torch.optim.AdamW(
-            self.learning, s.lr, eps=s.eps, weight_decay=s.weight_decay, fused=True
+        return adamw(
+            {s.lr: self.learning},
+            (0.9, 0.999),
+            s.eps,
+            s.weight_decay,
+            self.optimiser_state,
+            fused=True,
         )
-        if self.optimiser_state is not None:
-            optimiser.load_state_dict(self.optimiser_state)
-            self.optimiser_state = None
-        return optimiser

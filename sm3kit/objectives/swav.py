@@ -10,7 +10,7 @@ from lightly.models.modules.heads import SwaVProjectionHead, SwaVPrototypes
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.nn.precision import at_least_float32
+from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.base import Features, Objective, as_views
 
 
@@ -82,7 +82,7 @@ class SwAV(Objective):
     ) -> dict[str, Tensor]:
         """The loss of views [(B, D)] * V; the first two views are assigned, all predict."""
         views = as_views(features)
-        projected = [F.normalize(at_least_float32(self.projector(view)), dim=1) for view in views]
+        projected = [F.normalize(full_precision(self.projector(view)), dim=1) for view in views]
         scores = [self.prototypes(view) for view in projected]
         earlier = self._earlier(len(views[0]))
         loss = self.swap(scores[:2], scores[2:], earlier).squeeze(0)

@@ -144,11 +144,11 @@ def test_views_of_images_that_are_not_reduced_are_within_a_level_of_the_release(
 @pytest.mark.parametrize("size", [32, 48, 64, 120])
 @pytest.mark.parametrize("crops", [True, False])
 def test_default_views_of_reduced_images_look_like_pillows(tmp_path, size, crops):
-    """In detail as fine as hairs and noise: close in level, and as sharp.
+    """Close in level, and as sharp, in detail as fine as noise and hairs.
 
-    A second resize makes views a little smoother. Measured are a distance of 0.56 to 1.03 levels
-    and 97 to 99 % of Pillow's Laplacian on the mean, 94.5 to 100.6 % in single views. Area means
-    and plain bilinear, which were once taken here, are at 110 to 130 %.
+    The second resize makes views a little smoother. Measured are 0.5 to 1.0 levels and 97 to 99 %
+    of Pillow's Laplacian on the mean, 96 to 101 % in single views; margins are a fifth, and two
+    hundredths. An area mean is off by 4 levels, with 130 to 142 % of the Laplacian.
     """
     photo = Photo(size, **{**STILL, "crop_scale": (0.5, 1.0)}, views=1)
     found = []
@@ -169,8 +169,8 @@ def test_default_views_of_reduced_images_look_like_pillows(tmp_path, size, crops
     levels, details = np.array(found).T
     assert levels.mean() < 1.2
     assert 0.95 < details.mean() < 1.01
-    assert details.min() > 0.93
-    assert details.max() < 1.02
+    assert details.min() > 0.94
+    assert details.max() < 1.03
 
 
 @pytest.mark.parametrize(
