@@ -60,7 +60,7 @@ def _of_weights(variant: Variant, pool: Pool) -> dict[str, dict[str, Any]]:
         wanted = component.normalisation(model, str(chosen["weights"]))
         if wanted is not None:
             mean, std = (_for_channels(values, modality.channels) for values in wanted)
-            own[name] = {"mean": mean, "std": std}
+            own[name] = {"mean": list(mean), "std": list(std)}  # As the record keeps them.
     return own
 
 
