@@ -9,10 +9,14 @@ from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core.api_version import API_VERSION
 from sm3kit.core.errors import CheckpointError, DataError, OptionError, SM3Error
+from sm3kit.core.hidden import visible_paths
+from sm3kit.core.joining import join_notes, one_per_key
 from sm3kit.core.paths import file_and_part
 from sm3kit.core.registry import registry
+from sm3kit.core.spelling import spelling_notes
 from sm3kit.core.splits import rarest, split_groups
-from sm3kit.core.tables import Row, Table, read_table
+from sm3kit.core.tables import Row, Table, class_name, read_table
+from sm3kit.core.unknown_words import UNKNOWN_WORDS, blank_unknown
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Image, Modality
@@ -23,6 +27,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 __all__ = [
     "API_VERSION",
+    "UNKNOWN_WORDS",
     "Backbone",
     "CheckpointError",
     "Clusterer",
@@ -42,12 +47,18 @@ __all__ = [
     "SM3Error",
     "Study",
     "Table",
+    "blank_unknown",
+    "class_name",
     "component",
     "file_and_part",
+    "join_notes",
+    "one_per_key",
     "rarest",
     "read_table",
     "register",
+    "spelling_notes",
     "split_groups",
+    "visible_paths",
 ]
 
 

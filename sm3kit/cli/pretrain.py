@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,11 +160,11 @@ def pretrain(
     """
     from sm3kit import __version__
     from sm3kit.engine import recipes
-    from sm3kit.engine.hardware import is_first_process
     from sm3kit.engine.pretrain import pretrain as run_pretraining
     from sm3kit.engine.progress import Reporter
     from sm3kit.engine.resumption import resumable
     from sm3kit.engine.run import Run, free_folder
+    from sm3kit.engine.world import join_world
     from sm3kit.evaluation.settings import check_evaluation
 
     # A value that was not given is None or (); 0 is a value.
@@ -178,14 +177,14 @@ def pretrain(
     recipe = tuple(asked.pop("recipe", ()))
     variant, why = recipes.resolve(recipe, asked)
     if resume:
-        folder = _existing(out)
-        variant = resumable(Run(folder), asked | ({"recipe": recipe} if recipe else {}), variant)
-        why = f"the run in {folder}"
-    else:
-        folder = out or Path(os.environ.get("SM3KIT_RUN") or free_folder(variant))
+        out = _existing(out)
+        variant = resumable(Run(out), asked | ({"recipe": recipe} if recipe else {}), variant)
+        why = f"the run in {out}"
+    world = join_world(variant.devices, variant.num_nodes)
+    folder = out or world.folder or free_folder(variant)
     check_evaluation(variant)
     # Of several processes the first one speaks.
-    people = console(stderr=as_json, quiet=not is_first_process())
+    people = console(stderr=as_json, quiet=not world.is_first)
     reporter = Reporter(people, quiet)
     reporter.say(f"sm3kit {__version__}, {why}")
     reporter.say(f"run      {folder}")
@@ -200,7 +199,7 @@ def pretrain(
                     f"(chance {(pairs + 1) / 2:g}), {space}"
                 )
     Reporter(people).say(f"done     {outcome.run.model}")
-    if as_json and is_first_process():
+    if as_json and world.is_first:
         click.echo(json.dumps(_document(outcome), indent=2, ensure_ascii=False))
 
 

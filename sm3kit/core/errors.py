@@ -37,8 +37,12 @@ class TrainingError(SM3Error):
     """A training that cannot go on."""
 
 
-class Interrupted(SM3Error):
-    """The user, or the machine, asked a run to stop; it can go on later."""
+class Interrupted(BaseException):
+    """The user, or the machine, asked a run to stop; it can go on later.
+
+    No mistake, so no SM3Error, and no Exception either: whoever does without a part that failed
+    must not do without the answer to Ctrl-C.
+    """
 
 
 class ContractError(SM3Error):

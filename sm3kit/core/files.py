@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from sm3kit.core.errors import SM3Error
+
+STALE = 3600  # Seconds after which a half-written file has lost its writer.
 
 
 def cache_root() -> Path:
@@ -36,6 +41,7 @@ def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_stale(path.parent)
         temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open("rb") as written:
@@ -47,3 +53,23 @@ def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Removes what killed processes left of a file that they were writing.
+
+    It cannot tell a dead writer from a living one, so it is for those who alone may write the
+    file. Of other files, `whole_file` removes what nobody has touched for an hour.
+    """
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):
+            part.unlink()
+
+
+@lru_cache(maxsize=4096)
+def _clear_stale(folder: Path) -> None:
+    """Removes half-written files without a writer; once in a process, for folders may be large."""
+    for part in folder.glob(f".*.{12 * '[0-9a-f]'}.part"):
+        with suppress(OSError):  # Another process was quicker, or may and this one may not.
+            if part.stat().st_mtime < time.time() - STALE:
+                part.unlink()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.names import suggestion
 
 SEPARATORS = (",", ";", "\t")
-NOT_KNOWN = ("", "-1", "nan", "unknown")
+ROUNDING = 1e-6  # How far a 0 or a 1 may be off, as tools save it so.
 SAVE_AS_UTF8 = "Save it as 'CSV UTF-8' and try again."
 
 
@@ -21,12 +22,14 @@ SAVE_AS_UTF8 = "Save it as 'CSV UTF-8' and try again."
 class Row:
     """One row; `row["name"]` is its cell without surrounding blanks, "" where there is none.
 
+    Rows of the same cells are equal, whatever their numbers.
+
     Attributes:
         number: as a spreadsheet shows it; the headings are row 1.
         cells: {heading in lower case: cell}.
     """
 
-    number: int
+    number: int = field(compare=False)
     cells: Mapping[str, str]
 
     def __getitem__(self, column: str) -> str:
@@ -70,12 +73,49 @@ class Table:
             f"{suggestion(row[column], known)}Known: {', '.join(known)}."
         )
 
+    def flag(self, row: Row, column: str) -> int | None:
+        """The 0 or 1 in a cell, None where it is blank.
+
+        Raises:
+            DataError: it holds something else.
+        """
+        if not row[column]:
+            return None
+        for flag in (0, 1):
+            if abs(as_number(row[column]) - flag) <= ROUNDING:
+                return flag
+        raise DataError(
+            f"{self.place(row, column)}: {row[column]!r} is not 0, 1 or blank. Mend the cell."
+        )
+
+    def one_hot(self, row: Row, columns: Iterable[str]) -> str:
+        """The one of some columns that holds a 1, "" if none does.
+
+        Raises:
+            DataError: several hold a 1, or one holds something other than 0, 1 and a blank.
+        """
+        hot = [column for column in columns if self.flag(row, column)]
+        if len(hot) > 1:
+            raise DataError(
+                f"{self.path}, row {row.number} has a 1 in several columns, {' and '.join(hot)}. "
+                "Leave one."
+            )
+        return hot[0] if hot else ""
+
 
 def class_name(cell: str) -> str:
-    """The class that a cell names, "" if it is unknown; 3.0 is 3, as tools save it so."""
+    """The class that a cell names, "" if it is blank; 3.0 is 3, as tools save it so."""
     whole, point, rest = cell.partition(".")
-    name = whole if point and set(rest) == {"0"} and whole.lstrip("-").isdecimal() else cell
-    return "" if name.lower() in NOT_KNOWN else name
+    return whole if point and set(rest) <= {"0"} and whole.lstrip("-").isdecimal() else cell
+
+
+def as_number(cell: str) -> float:
+    """The finite number that a cell holds, else NaN."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def read_table(path: Path, wanted: str) -> Table:

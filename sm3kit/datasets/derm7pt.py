@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from sm3kit.core.errors import DataError
+from sm3kit.core.joining import join_notes, one_per_key
 from sm3kit.core.tables import Row, Table, read_table
+from sm3kit.core.unknown_words import blank_unknown
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 
 INDEX_FILES = {
@@ -106,7 +108,8 @@ class Derm7pt(Dataset):
     https://doi.org/10.1109/JBHI.2018.2824327; classes as in the authors' grouping of
     infrequent labels, https://github.com/jeremykawahara/derm7pt.
 
-    The index tables hold row positions, not case numbers. Where the clinical path repeats the
+    The index tables hold row positions, not case numbers; a note names the cases whose row is in
+    none. A blank, or a word such as NA, is an unknown label; a word of the release is none. Where the clinical path repeats the
     dermoscopic one, the release has no clinical photo: that modality is missing, unless `repeated`
     says otherwise. 25 pixels are cut off each border, as in the SM3 code. The metadata and the
     seven-point score are no labels.
@@ -131,16 +134,23 @@ class Derm7pt(Dataset):
         folder = Path(argument).expanduser()
         tables = _tables_folder(folder)
         meta = read_table(tables / "meta.csv", "a row per case")
-        columns = [grouping.column for grouping in GROUPINGS.values()]
-        meta.require(["case_num", *MODALITIES, *columns])
-        splits = _splits(tables, len(meta.rows))
+        classes = {grouping.column: grouping.index for grouping in GROUPINGS.values()}
+        meta.require(["case_num", *MODALITIES, *classes])
+        meta, blanks = blank_unknown(meta, [*classes, *MODALITIES, "case_id"], classes=classes)
+        splits, again = _splits(tables, len(meta.rows))
         _check_case_numbers(meta)
         self._studies = [
             _study(meta, position, folder / "images", splits[position], repeated)
             for position in range(len(meta.rows))
             if position in splits
         ]
-        self.notes = _notes(meta, self._studies, repeated)
+        left_out = join_notes(
+            folder,
+            ("rows of meta.csv", [row["case_num"] for row in meta.rows]),
+            ("index tables", [study.id for study in self._studies]),
+            "these cases are left out",
+        )
+        self.notes = [*_notes(self._studies, repeated), *left_out, *blanks, *again]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -167,9 +177,9 @@ def _tables_folder(folder: Path) -> Path:
     )
 
 
-def _splits(tables: Path, rows: int) -> dict[int, str]:
-    """{row position: split}."""
-    splits: dict[int, str] = {}
+def _splits(tables: Path, rows: int) -> tuple[dict[int, str], list[str]]:
+    """{row position: split}, and a note on positions that are there twice."""
+    entries = []
     for split, name in INDEX_FILES.items():
         table = read_table(tables / name, "row positions of meta.csv in a column 'indexes'")
         table.require(["indexes"])
@@ -180,13 +190,8 @@ def _splits(tables: Path, rows: int) -> dict[int, str]:
                     f"{table.place(row, 'indexes')}: {row['indexes']!r} is no row position; "
                     f"meta.csv has the positions 0 to {rows - 1}."
                 )
-            if position in splits:
-                raise DataError(
-                    f"{table.place(row, 'indexes')}: row position {position} is already in "
-                    f"{splits[position]}. Remove it from one of the index tables."
-                )
-            splits[position] = split
-    return splits
+            entries.append((position, split, table, row))
+    return one_per_key(entries, "indexes", "Remove the position from one of the index tables.")
 
 
 def _check_case_numbers(meta: Table) -> None:
@@ -215,7 +220,7 @@ def _study(meta: Table, position: int, images: Path, split: str, repeated: str) 
     return Study(row["case_num"], paths, labels, case or f"row {position}", split)
 
 
-def _notes(meta: Table, studies: list[Study], repeated: str) -> list[str]:
+def _notes(studies: list[Study], repeated: str) -> list[str]:
     merged = [
         f"{name} {class_name} = {', '.join(strings)}"
         for name, grouping in GROUPINGS.items()
@@ -226,13 +231,9 @@ def _notes(meta: Table, studies: list[Study], repeated: str) -> list[str]:
     why = "the dermoscopic path is repeated, or none is given"
     if repeated == "used":
         why = "none is given; a repeated dermoscopic path is used as one"
-    notes = [
+    return [
         f"Classes that join several strings: {'; '.join(merged)}.",
         f"{missing} rows have no clinical photo of their own ({why}): their clinic modality is "
         "missing.",
         "There is no patient id: cases are grouped by case_id where it is given, else each is alone.",
     ]
-    left_out = len(meta.rows) - len(studies)
-    if left_out:
-        notes.append(f"{left_out} rows of meta.csv are in no index table and are left out.")
-    return notes

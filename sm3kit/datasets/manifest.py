@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sm3kit.core.errors import DataError, OptionError
-from sm3kit.core.names import unknown
+from sm3kit.core.joining import one_per_key
+from sm3kit.core.names import unknown as unknown_name
+from sm3kit.core.spelling import spelling_notes
 from sm3kit.core.splits import rarest, split_groups
 from sm3kit.core.tables import Row, Table, class_name, read_table
+from sm3kit.core.unknown_words import UNKNOWN_WORDS, blank_unknown, word_counts
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 
 RESERVED = ("id", "split", "group")
@@ -53,8 +57,10 @@ class Manifest(Dataset):
     values end in an image suffix is a modality; its paths are absolute or start at the folder
     of the file; a blank is a missing image, and several images of a study stand in one cell with
     `|` between them. The other columns are labels if a class has two
-    rows on average and there are at most 30 classes. A blank, -1, nan or unknown is an
-    unknown label. Classes are in natural order.
+    rows on average and there are at most 30 classes. A blank is an unknown label, and so are
+    words such as NA, None, ? and -1 (option `unknown`); likewise for images and groups. Classes
+    are in natural order; a note names those that differ only in case, spaces or Unicode form. A
+    row that is there twice counts once; two rows of one id are refused.
 
     Args:
         argument: the CSV file.
@@ -66,6 +72,8 @@ class Manifest(Dataset):
         val: share of the groups for validation, where there is no column `split`.
         test: share of the groups for testing, likewise.
         split_seed: another seed gives another split, likewise.
+        unknown: words for an unknown value, in any case; a declared class is none. Empty leaves
+            the blank alone.
         plugins: modality plugins other than photo, for example `ct:window`.
         registered: modalities in which a place is the same place, for example `ct,pet`; see
             `training.paired_geometry`.
@@ -86,20 +94,27 @@ class Manifest(Dataset):
         val: float = 0.15,
         test: float = 0.2,
         split_seed: int = 0,
+        unknown: tuple[str, ...] = UNKNOWN_WORDS,
         plugins: tuple[str, ...] = (),
         registered: tuple[str, ...] = (),
     ) -> None:
         self.argument = argument
-        table = read_table(Path(argument).expanduser(), "a row per study with id, images, labels")
-        table.require(["id"], "Add one: a unique name per study.")
-        _check_ids(table)
-        images = _image_columns(table, modalities)
-        others = [name for name in _free(table) if name not in images]
+        raw, again = _read(Path(argument).expanduser())
+        images = _image_columns(blank_unknown(raw, _free(raw), unknown)[0], modalities)
+        others = [name for name in _free(raw) if name not in images]
         declared = {
             label: _declared(label, text)
             for label, text in _pairs("classes", classes, labels or others).items()
         }
-        chosen, left_out = _label_columns(table, others, labels, declared)
+        seen, _ = blank_unknown(raw, others, unknown, classes=declared)
+        chosen, left_out = _label_columns(raw, seen, others, labels, declared)
+        table, blanks = blank_unknown(
+            raw,
+            [*images, *chosen, "group"],
+            unknown,
+            classes=declared,
+            option="manifest.unknown",
+        )
         known = {label: declared.get(label) or _classes(table, label) for label in chosen}
         splits, self.notes = _splits(table, chosen, val, test, split_seed)
         self._studies = [
@@ -118,7 +133,7 @@ class Manifest(Dataset):
             LabelSpec(label, names, _reported(label, names, asked.get(label), training))
             for label, names in known.items()
         ]
-        self.notes += left_out
+        self.notes += [*left_out, *blanks, *again, *_spellings(self.labels, self._studies)]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -138,25 +153,23 @@ def _free(table: Table) -> list[str]:
     return [name for name in table.columns if name.lower() not in RESERVED]
 
 
-def _check_ids(table: Table) -> None:
-    seen: dict[str, Row] = {}
-    for row in table.rows:
-        study = row["id"]
-        if not study:
-            raise DataError(f"{table.place(row, 'id')}: blank. Each study needs a unique id.")
-        if study in seen:
-            raise DataError(
-                f"{table.place(row, 'id')}: {study!r} is also in row {seen[study].number}. "
-                "Each study needs a unique id; what studies share goes into a column 'group'."
-            )
-        seen[study] = row
+def _read(path: Path) -> tuple[Table, list[str]]:
+    """The table, a row per id, and a note on rows that are there twice."""
+    table = read_table(path, "a row per study with id, images, labels")
+    table.require(["id"], "Add one: a unique name per study.")
+    rows, again = one_per_key(
+        ((row["id"], row, table, row) for row in table.rows),
+        "id",
+        "Each study needs a unique id; what studies share goes into a column 'group'.",
+    )
+    return replace(table, rows=tuple(rows.values())), again
 
 
 def _named(option: str, names: Iterable[str], known: Sequence[str]) -> list[str]:
     for name in names:
         if name not in known:
             raise OptionError(
-                f"The dataset 'manifest': option {option!r}: {unknown('column', name, known)}"
+                f"The dataset 'manifest': option {option!r}: {unknown_name('column', name, known)}"
             )
     return list(names)
 
@@ -250,19 +263,26 @@ def _declared(label: str, text: str) -> tuple[str, ...]:
 
 
 def _label_columns(
-    table: Table, others: list[str], names: tuple[str, ...], declared: Mapping[str, object]
+    raw: Table,
+    table: Table,
+    others: list[str],
+    names: tuple[str, ...],
+    declared: Mapping[str, object],
 ) -> tuple[list[str], list[str]]:
     """The label columns, and a note on those that are left out."""
     if names:
         return _named("labels", names, others), []
     chosen, left_out = [], []
     for column in others:
-        cells = [cell for row in table.rows if (cell := class_name(row[column]))]
+        cells = [class_name(row[column]) for row in table.rows if row[column]]
         count = len(set(cells))
         if column in declared or 2 <= count <= min(MOST_CLASSES, len(cells) // 2):
             chosen.append(column)
         elif not any(map(_is_image, cells)):
-            left_out.append(f"{column} ({count} different values in {len(cells)} rows)")
+            rows = zip(raw.rows, table.rows, strict=True)
+            words = Counter(row[column] for row, blank in rows if row[column] != blank[column])
+            more = f", {word_counts(words)} unknown" if words else ""
+            left_out.append(f"{column} ({count} different values in {len(cells)} rows{more})")
     notes = []
     if left_out:
         notes.append(
@@ -283,6 +303,16 @@ def _labels(table: Table, row: Row, known: Mapping[str, tuple[str, ...]]) -> dic
         if name:
             found[label] = classes.index(name)
     return found
+
+
+def _spellings(labels: Sequence[LabelSpec], studies: Sequence[Study]) -> list[str]:
+    """Notes on classes that are one but for their spelling."""
+    notes = []
+    for label in labels:
+        counts = Counter(study.labels.get(label.name) for study in studies)
+        named = {name: counts[index] for index, name in enumerate(label.classes)}
+        notes += spelling_notes(f"Label {label.name}", named)
+    return notes
 
 
 def _splits(
@@ -312,7 +342,7 @@ def _reported(
         if asked not in classes:
             raise OptionError(
                 "The dataset 'manifest': option 'reported': "
-                f"{unknown(f'class of {label!r}', asked, classes)}"
+                f"{unknown_name(f'class of {label!r}', asked, classes)}"
             )
         return asked
     if len(classes) == 2:

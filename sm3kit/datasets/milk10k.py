@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sm3kit.core.errors import DataError, OptionError
+from sm3kit.core.joining import join_notes, one_per_key
 from sm3kit.core.names import unknown
 from sm3kit.core.splits import split_groups
-from sm3kit.core.tables import Row, Table, class_name, read_table
+from sm3kit.core.tables import Row, Table, as_number, class_name, read_table
+from sm3kit.core.unknown_words import blank_unknown
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 
 IMAGE_TYPES = {"dermoscopic": "derm", "clinical: close-up": "clinic"}
@@ -70,6 +73,8 @@ class Milk10k(Dataset):
     Labels: DIAG (11 classes); diagnosis_1 where the table of the archive has it; skin tone,
     site and sex; and seven MONET concepts, cut at a threshold. The concept scores are machine
     made and differ between the two photos of a lesion; those of the dermoscopic one are taken.
+    A blank, or a word such as NA, is unknown. Tables meet by lesion and image id: if none fits, the
+    folder is refused, and a note names the ids that are in one table alone.
     Reported are MEL, Malignant, a concept that is present, and elsewhere a frequent class.
 
     Args:
@@ -99,9 +104,9 @@ class Milk10k(Dataset):
         self.argument = argument
         self.modalities = {name: ModalitySpec("photo") for name in IMAGE_TYPES.values()}
         layout = _layout(Path(argument).expanduser())
-        tables = [read_table(path, "a row per image") for path in layout.by_image]
+        tables, notes = _by_image(layout)
         lesions = _lesions(tables[-1])
-        diagnoses = _diagnoses(layout.truth)
+        diagnoses, truth = _diagnoses(layout.truth, lesions)
         known = _label_specs(tables)
         self.labels = _chosen(known, labels)
         values = {"DIAG": diagnoses}
@@ -116,8 +121,7 @@ class Milk10k(Dataset):
             names = [spec.name for spec in self.labels if lesion in values[spec.name]]
             classes = {name: values[name][lesion] for name in names}
             self._studies.append(Study(lesion, paths, classes, lesion, splits[lesion]))
-        undiagnosed = len(lesions.keys() - diagnoses.keys())
-        self.notes = _notes(known, undiagnosed, monet_threshold)
+        self.notes = [*_notes(known, monet_threshold), *notes, *truth]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -154,55 +158,89 @@ def _layout(folder: Path) -> Layout:
     )
 
 
+def _by_image(layout: Layout) -> tuple[list[Table], list[str]]:
+    """The tables with a row per image, unknown values blank, and notes on how they fit."""
+    read = [read_table(path, "a row per image") for path in layout.by_image]
+    specs = _label_specs(read)[1:]
+    classes = {spec.name: spec.classes for spec in specs if spec.name not in CONCEPTS}
+    tables, notes = [], []
+    for table in read:
+        table.require(["isic_id"])
+        rows, again = one_per_key(
+            ((row["isic_id"], row, table, row) for row in table.rows),
+            "isic_id",
+            "Each image needs one row, and an id.",
+        )
+        columns = [_column(spec) for spec in specs]
+        once = replace(table, rows=tuple(rows.values()))
+        table, blanks = blank_unknown(once, columns, classes=classes)
+        tables.append(table)
+        notes += [*again, *blanks]
+    ids = [(f"rows of {one.path.name}", [row["isic_id"] for row in one.rows]) for one in tables]
+    for first, last in zip(ids, ids[1:], strict=False):
+        notes += join_notes(read[-1].path.parent, first, last)
+        notes += join_notes(read[-1].path.parent, last, first, "some labels are unknown")
+    return tables, notes
+
+
 def _lesions(metadata: Table) -> dict[str, dict[str, str]]:
     """{lesion: {modality: image id}}."""
-    metadata.require(["lesion_id", "image_type", "isic_id"])
-    lesions: dict[str, dict[str, str]] = defaultdict(dict)
+    metadata.require(["lesion_id", "image_type"])
+    lesions: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in metadata.rows:
-        for column in ("lesion_id", "isic_id"):
-            if not row[column]:
-                raise DataError(f"{metadata.place(row, column)}: no id. Each image needs one.")
+        if not row["lesion_id"]:
+            raise DataError(f"{metadata.place(row, 'lesion_id')}: no id. Each image needs one.")
         if row["image_type"] not in IMAGE_TYPES:
             raise metadata.wrong(row, "image_type", IMAGE_TYPES)
-        images = lesions[row["lesion_id"]]
-        modality = IMAGE_TYPES[row["image_type"]]
-        if modality in images:
+        other = lesions[row["lesion_id"]].setdefault(IMAGE_TYPES[row["image_type"]], row)
+        if other is not row:
             raise DataError(
                 f"{metadata.place(row, 'isic_id')}: {row['isic_id']!r} is a second "
                 f"{row['image_type']!r} image of lesion {row['lesion_id']}, after "
-                f"{images[modality]!r}. Keep one of them."
+                f"{other['isic_id']!r} in row {other.number}. Keep one of them."
             )
-        images[modality] = row["isic_id"]
-    return dict(lesions)
+    return {
+        lesion: {name: row["isic_id"] for name, row in images.items()}
+        for lesion, images in lesions.items()
+    }
 
 
-def _diagnoses(truth: Path) -> dict[str, int]:
-    """{lesion: class index}; lesions without any 1 are left out."""
+def _diagnoses(truth: Path, lesions: Iterable[str]) -> tuple[dict[str, int], list[str]]:
+    """{lesion: class index} of those that have a 1, and notes on the others."""
     if not truth.is_file():
-        return {}
-    table = read_table(truth, "a row per lesion, its diagnosis one-hot")
-    table.require(["lesion_id", *DIAGNOSIS.classes])
-    diagnoses = {}
-    for row in table.rows:
-        hot = [name for name in DIAGNOSIS.classes if _number(table, row, name) == 1]
-        if len(hot) > 1:
-            raise DataError(
-                f"{table.place(row, 'lesion_id')}: {row['lesion_id']!r} has several diagnoses, "
-                f"{' and '.join(hot)}. Leave a 1 in one column only."
-            )
-        if hot:
-            diagnoses[row["lesion_id"]] = DIAGNOSIS.classes.index(hot[0])
-    return diagnoses
+        return {}, [f"There is no {truth.name}: the DIAG of all lesions is unknown."]
+    read = read_table(truth, "a row per lesion, its diagnosis one-hot")
+    read.require(["lesion_id", *DIAGNOSIS.classes])
+    table, notes = blank_unknown(read, DIAGNOSIS.classes)
+    hot, again = one_per_key(
+        (
+            (row["lesion_id"], table.one_hot(row, DIAGNOSIS.classes), table, row)
+            for row in table.rows
+        ),
+        "lesion_id",
+        "Keep one row per lesion.",
+    )
+    ids, known = (f"rows of {truth.name}", hot), ("lesions with images", lesions)
+    notes += again + join_notes(truth.parent, ids, known)
+    notes += join_notes(truth.parent, known, ids, "their DIAG is unknown")
+    silent = [lesion for lesion, name in hot.items() if not name]
+    if silent:
+        notes.append(f"Rows of {truth.name} without a 1, whose DIAG is unknown: {len(silent)}.")
+    return {lesion: DIAGNOSIS.classes.index(name) for lesion, name in hot.items() if name}, notes
 
 
 def _label_specs(tables: Sequence[Table]) -> list[LabelSpec]:
     """The labels whose column is in one of the tables, DIAG first."""
     concepts = [LabelSpec(name, ("absent", "present"), "present") for name in CONCEPTS]
-    by_column = [(CONCEPTS.get(spec.name, spec.name), spec) for spec in (*CATEGORIES, *concepts)]
+    specs = (*CATEGORIES, *concepts)
     return [
         DIAGNOSIS,
-        *(spec for column, spec in by_column if any(column in table for table in tables)),
+        *(spec for spec in specs if any(_column(spec) in table for table in tables)),
     ]
+
+
+def _column(spec: LabelSpec) -> str:
+    return CONCEPTS.get(spec.name, spec.name)
 
 
 def _chosen(known: list[LabelSpec], names: tuple[str, ...]) -> list[LabelSpec]:
@@ -215,16 +253,15 @@ def _chosen(known: list[LabelSpec], names: tuple[str, ...]) -> list[LabelSpec]:
 
 def _values(tables: Sequence[Table], spec: LabelSpec, threshold: float) -> dict[str, int]:
     """{image id: class index} of one label, from the first table that has its column."""
-    column = CONCEPTS.get(spec.name, spec.name)
+    column = _column(spec)
     table = next(table for table in tables if column in table)
-    table.require(["isic_id"])
     values = {}
     for row in table.rows:
         value = class_name(row[column])
         if not value:
             continue
         if spec.name in CONCEPTS:
-            values[row["isic_id"]] = int(_number(table, row, column) >= threshold)
+            values[row["isic_id"]] = int(_score(table, row, column) >= threshold)
         elif value in spec.classes:
             values[row["isic_id"]] = spec.classes.index(value)
         else:
@@ -232,13 +269,13 @@ def _values(tables: Sequence[Table], spec: LabelSpec, threshold: float) -> dict[
     return values
 
 
-def _number(table: Table, row: Row, column: str) -> float:
-    try:
-        return float(row[column])
-    except ValueError:
+def _score(table: Table, row: Row, column: str) -> float:
+    score = as_number(row[column])
+    if math.isnan(score):
         raise DataError(
             f"{table.place(row, column)}: {row[column]!r} is not a number. Write one, as 0.5."
-        ) from None
+        )
+    return score
 
 
 def _by_lesion(
@@ -254,7 +291,7 @@ def _by_lesion(
     return found
 
 
-def _notes(known: Sequence[LabelSpec], undiagnosed: int, threshold: float) -> list[str]:
+def _notes(known: Sequence[LabelSpec], threshold: float) -> list[str]:
     notes = ["There is no official split and no patient id: the split is by lesion and diagnosis."]
     if any(spec.name in CONCEPTS for spec in known):
         notes.append(
@@ -265,6 +302,4 @@ def _notes(known: Sequence[LabelSpec], undiagnosed: int, threshold: float) -> li
     absent = [name for name in ("skin_tone_class", "site", "sex", *CONCEPTS) if name not in here]
     if absent:
         notes.append(f"These labels have no column and are left out: {', '.join(absent)}.")
-    if undiagnosed:
-        notes.append(f"{undiagnosed} lesions have no ground truth: their DIAG is unknown.")
     return notes

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.duplicates import same_content
 from sm3kit.core.errors import DataError
+from sm3kit.core.joining import near_path
 from sm3kit.core.paths import file_and_part
+from sm3kit.core.spelling import spelling_notes
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study, as_paths
 from sm3kit.engine.check_report import Fault, LabelCounts, Report, Shared, Sizes, Use
 
@@ -48,6 +50,7 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
     shared = _shared(uses, same)
     leaking = _leaking(studies)
     labels = tuple(_label_counts(label, studies) for label in dataset.labels)
+    warnings = _warnings(studies, shared, labels)
     return Report(
         studies=_per_split(studies),
         complete=_per_split(
@@ -63,9 +66,9 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
         unreadable=tuple(unreadable),
         shared=tuple(shared),
         leaking=leaking,
-        notes=tuple(dataset.notes),
+        notes=tuple(note for note in dataset.notes if note not in warnings),
         problems=tuple(_problems(studies, missing, unreadable, leaking, shared)),
-        warnings=tuple(_warnings(studies, shared, labels)),
+        warnings=tuple(warnings),
     )
 
 
@@ -169,9 +172,11 @@ def _problems(
     for what, faults in (("missing", missing), ("unreadable", unreadable)):
         if faults:
             first = faults[0]
+            near = near_path(Path(file_and_part(first.use.path)[0])) if what == "missing" else ""
             problems.append(
                 f"{_count(len(faults), 'image')} {what}, first {first.use.path} "
                 f"(study {first.use.study}, {first.use.modality}): {first.reason}"
+                + (near and f"; {near}")
             )
     if leaking:
         group, splits = next(iter(leaking.items()))
@@ -200,6 +205,9 @@ def _warnings(
     counts = _per_split(studies)
     warnings += [f"No study is in {split}." for split in ("val", "test") if not counts[split]]
     for one in labels:
+        names = enumerate(one.label.classes)
+        totals = {name: sum(one.known[split][index] for split in SPLITS) for index, name in names}
+        warnings += spelling_notes(f"Label {one.label.name}", totals)
         reported = one.label.classes.index(one.label.reported)
         empty = [split for split in SPLITS if counts[split] and not one.known[split][reported]]
         if empty:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
 from sm3kit.core.errors import Interrupted, TrainingError
 from sm3kit.engine import checkpoints
@@ -21,6 +19,7 @@ from sm3kit.engine.job import Job
 from sm3kit.engine.monitoring import Monitor
 from sm3kit.engine.stage import Row
 from sm3kit.engine.training_progress import ShowProgress
+from sm3kit.engine.world import World, join_world, tell_folder
 
 
 class Loading(pl.LightningDataModule):
@@ -71,9 +70,11 @@ def fit(
     Raises:
         Interrupted: the user stopped it; the run can be resumed.
         TrainingError: a loss term is not finite, or the GPU's memory is too small.
+        VariantError: the environment tells of other processes than the machine.
     """
     if module.first_epoch >= module.epochs:
         return
+    world = join_world(machine.devices, machine.num_nodes)
     keep_freed_memory()
     progress = ShowProgress(job.reporter)
     stop = StopBetweenSteps()
@@ -85,11 +86,9 @@ def fit(
         job.reporter.warn,
     )
     callbacks = [monitor, checkpoints.KeepLast(job.run, job.data_hash), progress, stop]
-    # Processes that Lightning starts for more devices run this same command: same folder.
-    os.environ["SM3KIT_RUN"] = str(job.run.folder)
     try:
-        with quiet_lightning(), stop, job.reporter:
-            trainer = _trainer(module, callbacks, machine)
+        with quiet_lightning(), stop, job.reporter, tell_folder(job.run.folder):
+            trainer = _trainer(module, callbacks, machine, world)
             if precision_state is not None:
                 trainer.precision_plugin.load_state_dict(precision_state)
             trainer.fit(module, datamodule=Loading(loader))
@@ -101,13 +100,11 @@ def fit(
             f"--image-size {job.variant.image_size}. Lower one of them, or set "
             "-o timm.grad_checkpointing=true."
         ) from error
-    finally:
-        os.environ.pop("SM3KIT_RUN", None)
 
 
-def _trainer(module: Any, callbacks: list[Any], machine: Machine) -> pl.Trainer:
+def _trainer(module: Any, callbacks: list[Any], machine: Machine, world: World) -> pl.Trainer:
     accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    world = machine.devices * machine.num_nodes
+    several = machine.devices * machine.num_nodes > 1
     # A batch may lack a modality, and an objective may hold weights still for a while.
     ddp = "ddp_find_unused_parameters_true"
     precision: Any = machine.precision
@@ -115,9 +112,9 @@ def _trainer(module: Any, callbacks: list[Any], machine: Machine) -> pl.Trainer:
         accelerator=accelerator,
         devices=machine.devices,
         num_nodes=machine.num_nodes,
-        strategy=ddp if world > 1 else "auto",
-        # One device needs no launcher, whatever the environment of a cluster says.
-        plugins=None if world > 1 else [LightningEnvironment()],
+        strategy=ddp if several else "auto",
+        # Lightning would believe what launchers left in the environment.
+        plugins=[world.environment],
         precision=precision,
         max_epochs=module.epochs - module.first_epoch,
         callbacks=callbacks,
@@ -126,7 +123,7 @@ def _trainer(module: Any, callbacks: list[Any], machine: Machine) -> pl.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        sync_batchnorm=world > 1 and accelerator == "gpu",
+        sync_batchnorm=several and accelerator == "gpu",
     )
 
 

@@ -63,14 +63,6 @@ def keep_freed_memory() -> None:
     libc.mallopt(mmap_threshold, largest)
 
 
-def is_first_process() -> bool:
-    """Whether this process writes and speaks for all; launchers tell by environment variables."""
-    # Only trainings ask, and others need not wait for Lightning to be imported.
-    from pytorch_lightning.utilities import rank_zero_only
-
-    return getattr(rank_zero_only, "rank", 0) == 0
-
-
 def check_devices(devices: int) -> None:
     """Says so if more GPUs are asked for than there are.
 

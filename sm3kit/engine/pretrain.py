@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sm3kit.core.errors import DataError, VariantError
+from sm3kit.core.errors import DataError, TrainingError, VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.engine import checkpoints, stage1, stage2
 from sm3kit.engine.announcement import describe, name_sources
@@ -15,14 +15,16 @@ from sm3kit.engine.batches import shares
 from sm3kit.engine.cases import Case
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.hardware import check_devices, chosen_workers, is_first_process, machine
+from sm3kit.engine.hardware import check_devices, chosen_workers, machine
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.job import Job
 from sm3kit.engine.pool import Pool
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import Run
+from sm3kit.engine.run_lock import hold_folder
 from sm3kit.engine.suggestions import with_suggestions
 from sm3kit.engine.trained import Trained, read_trained, start_from
+from sm3kit.engine.world import join_world
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,45 @@ def pretrain(
         Interrupted: the user stopped it; the run can be resumed.
     """
     run = Run(folder)
-    main = is_first_process()
-    if main and run.exists and not resume:
-        raise VariantError(
-            f"{folder} holds a run already. Give another --out, or go on with it by --resume."
-        )
+    given = (variant, reporter, cache, resume, features or FeatureCache(None))
+    if not join_world(variant.devices, variant.num_nodes).is_first:
+        return Outcome(run, _train(run, *given, main=False))
+    with hold_folder(folder, reporter.warn):
+        if not resume:
+            _check_free(run)
+        run.remove_unfinished()
+        ranks = _train(run, *given, main=True)
+        if not run.finished:
+            raise TrainingError(
+                f"The training of {folder} has ended without its model.safetensors. Go on with: "
+                f"{_resuming(folder)}"
+            )
+    return Outcome(run, ranks)
+
+
+def _check_free(run: Run) -> None:
+    """Refuses to train over a run; a record alone, of a start that failed, is none."""
+    if not run.has_begun:
+        return
+    way = ", or go on with it by --resume" if run.exists else ""
+    raise VariantError(f"{run.folder} holds a run already. Give another --out{way}.")
+
+
+def _resuming(folder: Path) -> str:
+    return f"sm3kit pretrain --resume --out {folder}"
+
+
+def _train(
+    run: Run,
+    variant: Variant,
+    reporter: Reporter,
+    cache: ImageCache,
+    resume: bool,
+    features: FeatureCache,
+    *,
+    main: bool,
+) -> stage1.Ranks:
+    """Trains what is left of the stages; the first process alone writes."""
     check_devices(variant.devices)
     variant = resolved(variant)
     pool = build_pool(variant)
@@ -77,11 +113,11 @@ def pretrain(
         pool,
         cases,
         cache,
-        features or FeatureCache(None),
+        features,
         reporter,
         pool.listing_hash(),
         chosen_workers(variant.workers, len(cases)),
-        f"sm3kit pretrain --resume --out {folder}",
+        _resuming(run.folder),
     )
     if variant.stage != "mmssl":
         stage2.pseudo_labels(job)
@@ -99,13 +135,13 @@ def pretrain(
             name_sources(parts, variant, reporter)
         for note in suggested:
             reporter.say(f"note     {note}")
-        _announce(job, parts, notes, init)
+        _announce(job, parts, notes, init, kept)
     if variant.stage != "mlssl":
         _stage1(job, parts, extractor, resumed, main)
     ranks = stage1.final_ranks(job, extractor) if main and variant.stage != "mlssl" else {}
     if main and variant.stage != "mmssl":
         _stage2(job, parts, extractor, resumed, kept)
-    return Outcome(run, ranks)
+    return ranks
 
 
 def _goes_on(job: Job, resumed: dict[str, Any] | None) -> None:
@@ -118,6 +154,11 @@ def _goes_on(job: Job, resumed: dict[str, Any] | None) -> None:
         raise VariantError(
             f"{folder} has begun stage 2 after {before} epochs of stage 1, so --epochs "
             f"{variant.epochs} comes too late. Leave it out, or train anew with another --out."
+        )
+    if resumed["stage"] == "mlssl" and variant.stage == "mmssl":
+        raise VariantError(
+            f"{folder} has begun stage 2, so --stage mmssl comes too late. Leave it out, or train "
+            "anew with another --out."
         )
     if resumed["stage"] == "mmssl" and variant.stage == "mlssl" and done < variant.epochs:
         raise VariantError(
@@ -154,12 +195,13 @@ def _read_stage1(job: Job, parts: Stage1) -> None:
     checkpoints.load_weights(modules(parts), content["model"], job.run.mmssl)
 
 
-def _announce(job: Job, parts: Stage1, notes: list[str], init: Trained | None) -> None:
+def _announce(job: Job, parts: Stage1, notes: list[str], init: Trained | None, kept: bool) -> None:
     """Decodes the images, writes the record of the run, and says what will be trained."""
     variant, reporter = job.variant, job.reporter
     _fill(job.images, job.pool, variant, reporter)
     computed = machine(stage1.precision(job, parts))
-    job.run.write_variant(variant, job.data_hash, computed, init.record() if init else None)
+    started_from = None if kept else init.record() if init else {}
+    job.run.write_variant(variant, job.data_hash, computed, started_from)
     describe(job.pool, job.cases, parts, variant, reporter)
     if init:
         reporter.say(f"init     {init.folder}, trained on {', '.join(init.variant.data)}")

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from sm3kit import __version__
 from sm3kit.core.errors import CheckpointError, VariantError
-from sm3kit.core.files import whole_file
+from sm3kit.core.files import remove_unfinished, whole_file
 from sm3kit.core.variant import Variant
 from sm3kit.engine.plugin_origins import files_of
 
@@ -35,8 +35,16 @@ class Run:
 
     @property
     def exists(self) -> bool:
-        """Whether the folder holds a run, finished or not."""
+        """Whether the folder holds the record of a run, begun or finished or neither."""
         return self.variant_file.is_file()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether something was trained: there are weights, or a row of metrics."""
+        weights = (self.last, self.mmssl, self.mlssl, self.model)
+        if any(file.is_file() for file in weights):
+            return True
+        return self.metrics_file.is_file() and self.metrics_file.read_bytes().count(b"\n") > 1
 
     @property
     def finished(self) -> bool:
@@ -61,10 +69,10 @@ class Run:
         """Writes every choice, resolved, with the data's hash, the machine and versions.
 
         Args:
-            init: what the run that this one started from was trained on, for the record; None
-                keeps what the record says of it.
+            init: what the run that this one started from was trained on, for the record; empty
+                if there is none, and None keeps what the record says of it.
         """
-        init = init or self._started_from()
+        init = self._started_from() if init is None else init
         facts: dict[str, Any] = {"data_hash": data_hash}
         facts |= {"machine": dict(machine), "versions": versions()}
         facts |= {"started_from": dict(init)} if init else {}
@@ -109,6 +117,12 @@ class Run:
         with self.metrics_file.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return [row for row in rows if row["stage"] != stage or int(row["epoch"]) <= epochs]
+
+    def remove_unfinished(self) -> None:
+        """Removes what a killed training left half-written; for who holds the folder."""
+        own = (self.variant_file, self.metrics_file, self.last, self.mmssl, self.mlssl, self.model)
+        for file in own:
+            remove_unfinished(file)
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes all rows; columns are in the order of their first appearance."""

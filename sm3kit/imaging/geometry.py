@@ -1,4 +1,4 @@
-"""Where pixels go: crop, resize, flip, turn."""
+"""Where pixels go: crop, flip, turn."""
 
 from __future__ import annotations
 
@@ -64,32 +64,6 @@ def cut_border(pixels: Pixels, border: int) -> Pixels:
     return crop(pixels, Box(border, border, height - 2 * border, width - 2 * border))
 
 
-def resize(pixels: Pixels, height: int, width: int, linear_to: float = 1.0) -> Pixels:
-    """New pixels of another size: mean over the area where it shrinks, else bilinear.
-
-    Args:
-        linear_to: up to this shrinkage of an axis bilinear will do. It is five times as fast
-            as the area mean, and below 2 it still looks at every pixel.
-    """
-    area_height = height if pixels.shape[0] > linear_to * height else pixels.shape[0]
-    area_width = width if pixels.shape[1] > linear_to * width else pixels.shape[1]
-    if (area_height, area_width) != pixels.shape[:2]:
-        # OpenCV takes the mean only if no axis grows, so a growing axis waits for the next step.
-        pixels = _resized(pixels, area_height, area_width, cv2.INTER_AREA)
-        if (area_height, area_width) == (height, width):
-            return pixels
-    return _resized(pixels, height, width, cv2.INTER_LINEAR)
-
-
-def shrink(pixels: Pixels, shorter_side: int) -> Pixels:
-    """The pixels scaled down to a shorter side; those that are not larger stay as they are."""
-    height, width = pixels.shape[:2]
-    factor = shorter_side / min(height, width)
-    if factor >= 1:
-        return pixels
-    return resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
-
-
 def flip_horizontal(pixels: Pixels) -> Pixels:
     """Left becomes right."""
     return by_fours(lambda four: cv2.flip(four, 1), pixels)
@@ -110,7 +84,3 @@ def rotate(pixels: Pixels, degrees: float) -> Pixels:
         ),
         pixels,
     )
-
-
-def _resized(pixels: Pixels, height: int, width: int, method: int) -> Pixels:
-    return by_fours(lambda four: cv2.resize(four, (width, height), interpolation=method), pixels)

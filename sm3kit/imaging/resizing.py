@@ -28,7 +28,7 @@ def shrink(pixels: Pixels, shorter_side: int) -> Pixels:
     """The pixels scaled down to a shorter side; those that are not larger stay as they are.
 
     Bicubic, which leaves more of the fine detail than bilinear: pixels are resized once more
-    for each view.
+    for each view. Next to an edge, floats may go a little beyond the values that were there.
     """
     height, width = pixels.shape[:2]
     factor = shorter_side / min(height, width)

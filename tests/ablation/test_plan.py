@@ -158,7 +158,7 @@ def test_the_base_lies_under_the_recipes_of_a_row():
     found = {row.name: row.variant for row in rows()}
     assert found["random"].epochs == 0  # The recipe's.
     assert found["sep_sep"].epochs == 1  # The base's.
-    assert found["sep_sep"].lr == 0.003  # Of quick, which the data ask for.
+    assert found["sep_sep"].lr == 0.004  # Of quick, which the data ask for.
 
 
 def test_a_complete_recipe_of_a_row_leaves_quick_out():

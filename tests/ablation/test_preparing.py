@@ -63,7 +63,7 @@ def test_rows_seeds_and_protocols_may_be_added(folder):
 def test_a_changed_row_is_refused(folder):
     lay(folder)
     rows = {**TINY["rows"], "sep_sep": {"recipe": "sep_sep", "lr": 0.5}}
-    assert "row 'sep_sep': lr was 0.003, not 0.5" in refused(folder, rows=rows)
+    assert "row 'sep_sep': lr was 0.004, not 0.5" in refused(folder, rows=rows)
     rows["sep_sep"] = {"recipe": "sep_sep", "options": {"simclr": {"temperature": 0.5}}}
     told = refused(folder, rows=rows)
     assert "row 'sep_sep': options.simclr.temperature was 0.1, not 0.5" in told

@@ -12,7 +12,7 @@ from sm3kit.imaging import colour, geometry
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
 from sm3kit_eye import drawing
 from sm3kit_eye import views as shared
-from sm3kit_eye.views import MEAN, STD, Place
+from sm3kit_eye.views import MEAN, READING, STD, Place
 
 
 class Fundus(Modality):
@@ -37,7 +37,7 @@ class Fundus(Modality):
         brightness, contrast, saturation: the factor is drawn from 1 - x to 1 + x, at least 0.
         hue: the shift is drawn from -x to x, as a share of the circle; 8-bit images only.
         mean, std: per channel, of values from 0 to 1; the default is ImageNet's.
-        reduce: scale large images down on reading.
+        reduce: scale large images down on reading, to 1.5 times what the smallest crop needs.
     """
 
     channels = 3
@@ -72,7 +72,7 @@ class Fundus(Modality):
         self.hue = hue
         self.mean, self.std = mean, std
         self.shorter_side = shared.enough(image_size, crop_scale, reduce)
-        self.reading = f"fundus 1: field={field} shorter_side={self.shorter_side}"
+        self.reading = f"fundus {READING}: field={field} shorter_side={self.shorter_side}"
 
     @classmethod
     def example(cls, folder: Path) -> str:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import openpyxl
 
-from sm3kit.api import DataError, Dataset, LabelSpec, ModalitySpec, OptionError, Study, split_groups
+from sm3kit.api import (
+    DataError,
+    Dataset,
+    LabelSpec,
+    ModalitySpec,
+    OptionError,
+    Study,
+    blank_unknown,
+    join_notes,
+    one_per_key,
+    split_groups,
+    visible_paths,
+)
 from sm3kit_eye import drawing
 from sm3kit_eye.pairing import images_in, natural
-from sm3kit_eye.tables import flags, read_table
+from sm3kit_eye.tables import read_labels
 
 IMAGES, TABLE = "multi-modality_images", "glaucoma_grading_training_GT.xlsx"
 GRADE = LabelSpec("grade", ("non", "early", "mid_advanced"), "mid_advanced")
@@ -29,7 +41,10 @@ class Gamma(Dataset):
     A case is a fundus photograph and an OCT volume, whose slices are several images of one
     modality: each epoch draws one, evaluation takes the slice in the middle. Slices are in the
     order of the numbers in their names. The label is the grade, in three classes; the official
-    test cases have no public grade and are not read.
+    test cases have no public grade and are not read. A row of the table holds 0 and 1, and a
+    blank or a word such as NA where nothing is known. Rows and folders meet by their number, with
+    or without leading zeros; a table that fits no folder is refused, and so are two grades of one
+    case.
 
     Args:
         argument: the folder that holds `training/`, or `training/` itself.
@@ -64,18 +79,18 @@ class Gamma(Dataset):
         self.modalities = {"fundus": ModalitySpec("fundus"), "oct": ModalitySpec("oct")}
         self.labels = [GRADE, *STEPS] if ordinal else [GRADE]
         folder = _training(Path(argument).expanduser())
-        grades = _grades(folder / TABLE)
-        folders = [path for path in (folder / IMAGES).iterdir() if path.is_dir()]
+        folders = [path for path in visible_paths(folder / IMAGES) if path.is_dir()]
         folders.sort(key=lambda path: natural(path.name))
         found = {path.name: _images(path, oct_slices) for path in folders}
         cases = {case: images for case, images in found.items() if images}
+        grades, notes = _grades(folder / TABLE, list(cases))
         strata = {case: str(grades.get(_plain(case))) for case in cases}
         splits = split_groups(strata, val=val, test=test, seed=split_seed)
         self._studies = [
             Study(case, images, _labels(grades.get(_plain(case)), ordinal), case, splits[case])
             for case, images in cases.items()
         ]
-        self.notes = _notes(cases, grades)
+        self.notes = ["No case names its patient: the split is by case and grade.", *notes]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -128,22 +143,22 @@ def _images(case: Path, oct_slices: int) -> dict[str, str | tuple[str, ...]]:
     return {modality: paths for modality, paths in found.items() if paths}
 
 
-def _grades(path: Path) -> dict[str, int]:
-    """{case without leading zeros: grade}; a row without a 1 says nothing."""
-    rows = read_table(path)
-    columns = list(next(iter(rows.values())))
-    for column in ("data", *GRADE.classes):
-        if column not in columns:
-            raise DataError(f"{path} has no column {column!r}. Its columns: {', '.join(columns)}.")
-    grades: dict[str, int] = {}
-    for number, row in rows.items():
-        found = flags(path, number, row, GRADE.classes)
-        for grade, name in enumerate(GRADE.classes):
-            if found.get(name) and grades.setdefault(_plain(row["data"]), grade) != grade:
-                raise DataError(
-                    f"{path}, row {number}: case {row['data']} has several grades. Leave one 1."
-                )
-    return grades
+def _grades(path: Path, cases: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """{case without leading zeros: grade}, and notes; a row without a 1 says nothing."""
+    read = read_labels(path)
+    read.require(["data", *GRADE.classes])
+    table, notes = blank_unknown(read, GRADE.classes)
+    entries = [
+        (_plain(row["data"]), table.one_hot(row, GRADE.classes), table, row) for row in table.rows
+    ]
+    grades, again = one_per_key(entries, "data", "Keep one row per case.")
+    rows, folders = (f"rows of {path.name}", grades), ("folders", [_plain(case) for case in cases])
+    notes += [*again, *join_notes(path.parent, rows, folders)]
+    notes += join_notes(path.parent, folders, rows, "their grade is unknown")
+    silent = sum(not grade for grade in grades.values())
+    if silent:
+        notes.append(f"Rows of {path.name} without a 1, whose grade is unknown: {silent}.")
+    return {case: GRADE.classes.index(grade) for case, grade in grades.items() if grade}, notes
 
 
 def _plain(case: str) -> str:
@@ -156,16 +171,3 @@ def _labels(grade: int | None, ordinal: bool) -> dict[str, int]:
         return {}
     steps = {spec.name: int(grade >= step) for step, spec in enumerate(STEPS, start=1)}
     return {GRADE.name: grade, **(steps if ordinal else {})}
-
-
-def _notes(cases: Mapping[str, object], grades: Mapping[str, int]) -> list[str]:
-    known = {_plain(case) for case in cases}
-    notes = ["No case names its patient: the split is by case and grade."]
-    if known - grades.keys():
-        notes.append(f"Cases without a grade: {len(known - grades.keys())}.")
-    if grades.keys() - known:
-        lost = ", ".join(sorted(grades.keys() - known, key=natural)[:5])
-        notes.append(
-            f"Graded cases without images: {len(grades.keys() - known)}, the first: {lost}."
-        )
-    return notes

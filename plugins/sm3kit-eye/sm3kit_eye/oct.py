@@ -12,7 +12,7 @@ from sm3kit.imaging.geometry import Box
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
 from sm3kit_eye import drawing
 from sm3kit_eye import views as shared
-from sm3kit_eye.views import MEAN, STD, Place
+from sm3kit_eye.views import MEAN, READING, STD, Place
 
 
 class Oct(Modality):
@@ -36,7 +36,7 @@ class Oct(Modality):
         gamma: the exponent is drawn from 1 - x to 1 / (1 - x), evenly on a logarithmic scale.
         speckle: the deviation of the noise, as a share of each pixel's value, is drawn from 0 to x.
         mean, std: of values from 0 to 1; the default is ImageNet's, averaged over its channels.
-        reduce: scale large images down on reading.
+        reduce: scale large images down on reading, to 1.5 times what the smallest crop needs.
     """
 
     channels = 1
@@ -66,7 +66,7 @@ class Oct(Modality):
         self.brightness, self.gamma, self.speckle = brightness, gamma, speckle
         self.mean, self.std = mean, std
         self.shorter_side = shared.enough(image_size, crop_scale, reduce)
-        self.reading = f"oct 1: shorter_side={self.shorter_side}"
+        self.reading = f"oct {READING}: shorter_side={self.shorter_side}"
 
     @classmethod
     def example(cls, folder: Path) -> str:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sm3kit.api import DataError
+from sm3kit.api import DataError, visible_paths
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 Key = tuple[str, ...]
@@ -61,9 +61,8 @@ def images_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. It should hold images.")
-    names = [path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES)]
-    shown = [path for path in names if not path.name.startswith(".")]
-    return sorted(shown, key=lambda path: natural(path.name))
+    images = [path for path in visible_paths(folder) if path.name.lower().endswith(SUFFIXES)]
+    return sorted(images, key=lambda path: natural(path.name))
 
 
 def natural(name: str) -> list[tuple[int, str]]:

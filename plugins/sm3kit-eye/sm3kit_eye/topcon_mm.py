@@ -11,10 +11,22 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sm3kit.api import DataError, Dataset, LabelSpec, ModalitySpec, Study, split_groups
+from sm3kit.api import (
+    DataError,
+    Dataset,
+    LabelSpec,
+    ModalitySpec,
+    Row,
+    Study,
+    blank_unknown,
+    class_name,
+    join_notes,
+    one_per_key,
+    split_groups,
+)
 from sm3kit_eye import drawing
-from sm3kit_eye.pairing import Key, images_in, key_of, natural, pair_by_key
-from sm3kit_eye.tables import flags, holds_flags, read_table
+from sm3kit_eye.pairing import Key, images_in, key_of, pair_by_key
+from sm3kit_eye.tables import read_labels
 
 MODALITIES = ("fundus", "oct")
 PATTERN = r"(?P<patient>.+)-(?P<eye>[^-]+)-(?P<scan>[^-]+)"
@@ -28,11 +40,13 @@ class Findings(NamedTuple):
         labels: the columns of labels, in order.
         others: the columns that hold something else.
         said: {eye: what each of its rows says, {label: 0 or 1}}; what is unknown is not in it.
+        notes: on unknown words, and on rows that are there twice.
     """
 
     labels: list[str]
     others: list[str]
     said: dict[Key, list[dict[str, int]]]
+    notes: list[str]
 
 
 class TopconMM(Dataset):
@@ -50,7 +64,8 @@ class TopconMM(Dataset):
     in either table; absent if rows say so and none says present; unknown where no row says
     anything. A column that says that nothing was found (option `normal`) is the other way round:
     present only if no row says absent. So an eye that is normal in one image and not in another
-    is not normal.
+    is not normal. A blank, or a word such as NA, is unknown. A table without any eye of the folders
+    is refused; a note names the eyes of a table that have no image.
 
     Args:
         argument: the folder with `fundus_images/`, `oct_images/` and the two tables.
@@ -94,7 +109,7 @@ class TopconMM(Dataset):
             Study("-".join(eye), images, known[eye], eye[0], splits[eye[0]])
             for eye, images in eyes.items()
         ]
-        self.notes = _notes(self._studies, eyes, tables)
+        self.notes = _notes(folder, self._studies, tables)
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -122,36 +137,43 @@ class TopconMM(Dataset):
 
 
 def _findings(path: Path) -> Findings:
-    numbered = read_table(path)
-    rows = list(numbered.values())
-    columns = list(rows[0])
-    image = next((column for column in columns if _names_images(rows, column)), None)
-    labels = [column for column in columns if column != image and holds_flags(rows, column)]
-    if image is None or not labels:
+    read = read_labels(path)
+    table, _ = blank_unknown(read, read.columns)
+    image = next((one for one in table.columns if _names_images(table.rows, one)), "")
+    others = [column for column in table.columns if column != image]
+    labels = [column for column in others if _holds_flags(table.rows, column)]
+    if not (image and labels):
         raise DataError(
             f"{path} needs a column of names [patient]-[eye]-[scan] and columns of 0 and 1. "
-            f"Its columns: {', '.join(columns)}."
+            f"Its columns: {', '.join(table.columns)}."
         )
+    table, notes = blank_unknown(read, labels)
+    entries = []
+    for row in table.rows:
+        if key_of(row[image], PATTERN, EYE) is None:
+            raise DataError(
+                f"{table.place(row, image)}: {row[image]!r} is no name [patient]-[eye]-[scan]. "
+                "Mend it, or remove the row."
+            )
+        flags = {label: table.flag(row, label) for label in labels}
+        entries.append((row[image], flags, table, row))
+    by_image, again = one_per_key(entries, image, "Keep one row per image.")
     said = defaultdict[Key, list[dict[str, int]]](list)
-    by_image: dict[str, dict[str, int]] = {}
-    for number, row in numbered.items():
-        eye = key_of(row[image], PATTERN, EYE)
-        if eye is None:
-            raise DataError(
-                f"{path}, row {number}, column {image!r}: {row[image]!r} is no name "
-                "[patient]-[eye]-[scan]. Mend it, or remove the row."
-            )
-        found = flags(path, number, row, labels)
-        if by_image.setdefault(row[image], found) != found:
-            raise DataError(
-                f"{path}, row {number}: {row[image]!r} is there twice, with other labels. Keep one."
-            )
-        said[eye].append(found)
-    return Findings(labels, [name for name in columns if name not in (image, *labels)], said)
+    for name, flags in by_image.items():
+        known = {label: flag for label, flag in flags.items() if flag is not None}
+        said[key_of(name, PATTERN, EYE) or ()].append(known)
+    unread = [column for column in others if column not in labels]
+    return Findings(labels, unread, said, [*notes, *again])
 
 
-def _names_images(rows: Sequence[Mapping[str, str]], column: str) -> bool:
+def _names_images(rows: Sequence[Row], column: str) -> bool:
     return 2 * sum(key_of(row[column], PATTERN, EYE) is not None for row in rows) > len(rows)
+
+
+def _holds_flags(rows: Sequence[Row], column: str) -> bool:
+    """Whether more than half of the known cells of a column are 0 or 1."""
+    known = [class_name(row[column]) for row in rows if row[column]]
+    return 2 * sum(cell in ("0", "1") for cell in known) > len(known)
 
 
 def _combined(
@@ -166,9 +188,7 @@ def _combined(
     }
 
 
-def _notes(
-    studies: Sequence[Study], eyes: Mapping[Key, object], tables: Mapping[str, Findings]
-) -> list[str]:
+def _notes(folder: Path, studies: Sequence[Study], tables: Mapping[str, Findings]) -> list[str]:
     both = sum(len(study.images) == len(MODALITIES) for study in studies)
     notes = [
         f"{both} of {len(studies)} eyes have images of both modalities.",
@@ -178,11 +198,10 @@ def _notes(
     silent = sum(not study.labels for study in studies)
     if silent:
         notes.append(f"Eyes without any label: {silent}.")
+    images = ("eyes with images", [study.id for study in studies])
     for name, table in tables.items():
-        lost = sorted(("-".join(eye) for eye in table.said if eye not in eyes), key=natural)
-        if lost:
-            first = ", ".join(lost[:5])
-            notes.append(f"Eyes in {name} without images: {len(lost)}, the first: {first}.")
+        rows = (f"eyes of {name}", ["-".join(eye) for eye in table.said])
+        notes += [*table.notes, *join_notes(folder, rows, images)]
         if table.others:
             notes.append(f"{name}: not taken as labels: {', '.join(table.others)}.")
     return notes

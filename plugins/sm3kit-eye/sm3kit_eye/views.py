@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from sm3kit.api import Image, OptionError
-from sm3kit.imaging import geometry
-from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
+from sm3kit.imaging import geometry, resizing
+from sm3kit.imaging.layout import Pixels, to_chw, to_hwc
 from sm3kit.imaging.reading import read_pixels
 
 # Networks with weights of ImageNet expect its mean and deviation; with one channel their average.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+READING = 2  # Counts changes of `read` that would give other pixels for the same file.
+SPARE = 1.5  # Of the size that the smallest crop needs: a second resize then costs little detail.
 
 Rule = tuple[str, str, Callable[[Any], bool]]  # Options, what is wanted, whether a value is good.
 RULES: tuple[Rule, ...] = (
@@ -57,8 +59,7 @@ class Place:
         height, width = pixels.shape[:2]
         box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, rng)
         pixels = geometry.crop(pixels, box if moved is None else moved(box))
-        # Images are scaled down on reading: plain bilinear still looks at every pixel.
-        pixels = geometry.resize(pixels, self.size, self.size, linear_to=2.0)
+        pixels = resizing.fast(pixels, self.size, self.size)
         if self.rotate:
             pixels = geometry.rotate(pixels, rng.uniform(-self.rotate, self.rotate))
         if rng.random() < self.flip:
@@ -69,8 +70,8 @@ class Place:
 
 
 def enough(image_size: int, crop_scale: tuple[float, float], reduce: bool) -> int:
-    """The shorter side that the smallest crop needs, in pixels; 0 keeps all."""
-    return math.ceil(image_size / math.sqrt(crop_scale[0])) if reduce else 0
+    """The shorter side, in pixels, that does for the smallest crop; 0 keeps all."""
+    return math.ceil(SPARE * image_size / math.sqrt(crop_scale[0])) if reduce else 0
 
 
 def read(
@@ -84,17 +85,15 @@ def read(
     Raises:
         DataError: the file is missing, damaged, or has another number of channels.
     """
-    one_thread()
     pixels = read_pixels(path, channels, shorter_side)
     pixels = pixels if cut is None else cut(pixels)
-    pixels = geometry.shrink(pixels, shorter_side) if shorter_side else pixels
+    pixels = resizing.shrink(pixels, shorter_side) if shorter_side else pixels
     return to_chw(np.ascontiguousarray(pixels))
 
 
 def whole(image: Image, size: int) -> Image:
     """The whole image as (C, S, S); its aspect ratio is not kept."""
-    one_thread()
-    return to_chw(geometry.resize(to_hwc(image), size, size))
+    return to_chw(resizing.fast(to_hwc(image), size, size))
 
 
 def normalised(views: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

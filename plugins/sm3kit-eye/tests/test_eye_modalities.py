@@ -16,6 +16,13 @@ from sm3kit_eye.oct import Oct, retina
 BOTH = pytest.mark.parametrize("plugin", [Fundus, Oct])
 
 
+def laplacian(view):
+    """The root of the mean square of the Laplacian."""
+    here, edges = view[1:-1, 1:-1], (view[:-2, 1:-1], view[2:, 1:-1])
+    sides = (view[1:-1, :-2], view[1:-1, 2:])
+    return np.sqrt(np.square(4 * here - sum(edges) - sum(sides)).mean())
+
+
 def saved(pixels, path):
     Image.fromarray(np.asarray(pixels, np.uint8)).save(path)
     return str(path)
@@ -91,6 +98,41 @@ def test_reading_says_what_changes_pixels(plugin):
     assert plugin(32, jitter=0.0).reading == plugin(32).reading
 
 
+@BOTH
+@pytest.mark.parametrize("size", [32, 64])
+def test_views_of_reduced_images_look_like_pillows(plugin, size, tmp_path):
+    """Close in level, and as sharp, in detail as fine as noise; see the photographs of sm3kit.
+
+    The second resize makes views a little smoother. Measured are 0.3 to 0.9 levels and 96 to 97 %
+    of Pillow's Laplacian; 88 % if images were reduced to just what the smallest crop needs.
+    """
+    picture = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    picture = Image.fromarray(picture).convert("RGB" if plugin is Fundus else "L")
+    modality = plugin(size)
+    picture.save(tmp_path / "picture.png")
+    image = modality.read(str(tmp_path / "picture.png"))
+    assert image.shape[1] < 150
+    view = np.moveaxis(modality.eval_view(image), 0, 2).astype(float)
+    theirs = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR), dtype=float)
+    theirs = theirs.reshape(view.shape)
+    assert np.abs(view - theirs).mean() < 1.1
+    assert 0.94 < laplacian(view) / laplacian(theirs) < 1.0
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_views_are_pillows_where_nothing_was_reduced(plugin, dtype):
+    """Up and down, left and right, channel by channel."""
+    image = (np.random.default_rng(0).random((plugin.channels, 50, 80)) * 255).astype(dtype)
+    view = plugin(32).eval_view(image)
+    assert view.dtype == dtype
+    for ours, channel in zip(view, image, strict=True):
+        theirs = Image.fromarray(channel).resize((32, 32), Image.Resampling.BILINEAR)
+        # Weights are rounded, by Pillow and by torch, to whole numbers for bytes.
+        near = 1 if dtype == np.uint8 else 0.01
+        assert np.abs(ours - np.asarray(theirs, dtype=float)).max() <= near
+
+
 def test_a_missing_image_is_named(tmp_path):
     with pytest.raises(DataError, match=r"There is no image .*eye\.png"):
         Oct(32).read(str(tmp_path / "eye.png"))
@@ -123,7 +165,8 @@ class TestFundus:
 
     def test_large_pictures_are_reduced(self, tmp_path):
         path = saved(np.full((500, 600, 3), 99), tmp_path / "large.png")
-        assert Fundus(32).read(path).shape == (3, 46, 55)  # 46 is 32 over the root of a half.
+        # 68 is 1.5 times 32 over the root of a half, rounded up.
+        assert Fundus(32).read(path).shape == (3, 68, 82)
 
     def test_red_free_photographs_have_three_equal_channels(self, tmp_path):
         image = Fundus(32).read(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sm3kit.api import DataError, OptionError, Row, Table
-
-NOT_KNOWN = ("", "nan", "na", "n/a", "unk", "unknown")
+from sm3kit.api import (
+    UNKNOWN_WORDS,
+    DataError,
+    OptionError,
+    Row,
+    Table,
+    blank_unknown,
+    class_name,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Category:
 
     def encode(self, table: Table, row: Row) -> list[float]:
         """The places of a row."""
-        return [float(known(row[self.name]) == value) for value in self.values]
+        return [float(class_name(row[self.name]) == value) for value in self.values]
 
 
 @dataclass(frozen=True)
@@ -67,10 +73,32 @@ class Number:
 Column = Category | Number
 
 
-def known(cell: str) -> str:
-    """The value that a cell names, "" if it is unknown; 3.0 is 3, as tools save it so."""
-    whole = re.fullmatch(r"(-?[0-9]+)\.0*", cell)
-    return whole[1] if whole else "" if cell.lower() in NOT_KNOWN else cell
+def of_kinds(columns: Sequence[Column]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """{column of words: its values}, and the columns of numbers."""
+    words = {column.name: column.values for column in columns if isinstance(column, Category)}
+    return words, [column.name for column in columns if isinstance(column, Number)]
+
+
+def known_rows(
+    table: Table,
+    words: Mapping[str, tuple[str, ...]],
+    numbers: Sequence[str],
+    unknown: Sequence[str] = UNKNOWN_WORDS,
+    option: str = "",
+) -> tuple[Table, list[str]]:
+    """The table with blanks for what is unknown in some columns, and notes on these.
+
+    Args:
+        table: the table.
+        words: {column of words: values that are known whatever they are}.
+        numbers: columns of numbers, in which every number is known.
+        unknown: words for an unknown value.
+        option: how a user sets them, for the note.
+    """
+    table, notes = blank_unknown(table, words, unknown, classes=words, option=option)
+    no_numbers = [word for word in unknown if math.isnan(as_number(word))]
+    table, more = blank_unknown(table, numbers, no_numbers, option=option)
+    return table, [*notes, *more]
 
 
 def as_number(cell: str) -> float:
@@ -83,12 +111,12 @@ def as_number(cell: str) -> float:
 
 
 def number_in(table: Table, row: Row, name: str) -> float | None:
-    """The number in a cell, None if it is unknown.
+    """The number in a cell, None if it is blank.
 
     Raises:
         DataError: something else is in it.
     """
-    if not known(row[name]):
+    if not row[name]:
         return None
     number = as_number(row[name])
     if math.isnan(number):

@@ -29,7 +29,8 @@ SETS = {"safe": ("elevation", "location", "sex"), "paper_f4m": tuple(COLUMNS)}
 class Derm7ptMetadata(WithMetadata):
     """The data set `derm7pt` with the modality `meta`, `derm7pt-metadata:DIR`.
 
-    Studies, labels and the official split are those of `derm7pt`.
+    Studies, labels and the official split are those of `derm7pt`. A blank, or a word such as NA, is
+    unknown.
 
     Args:
         argument: the folder of the release.
@@ -58,7 +59,7 @@ class Derm7ptMetadata(WithMetadata):
         rows = Rows(meta, "case_num", lambda study: study.id)
         super().__init__(inside, rows, [COLUMNS[name] for name in SETS[columns]])
         if "management" in SETS[columns]:
-            self.notes = [*self.notes, _warning(rows.of(self.studies()))]
+            self.notes = [*self.notes, _warning(rows.of(self.studies())[0])]
 
     @classmethod
     def example(cls, folder: Path) -> str:

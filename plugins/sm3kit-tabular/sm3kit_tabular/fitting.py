@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sm3kit.api import DataError, LabelSpec, OptionError, Row, Study, Table
-from sm3kit_tabular.columns import Category, Column, Number, as_number, known, number_in
+from sm3kit.api import DataError, LabelSpec, OptionError, Row, Study, Table, class_name
+from sm3kit_tabular.columns import Category, Column, Number, as_number, number_in
 
 FEW_VALUES = 5  # Up to so many different numbers look like codes.
 FEWEST_ROWS = 10  # Fewer rows do not tell an id from metadata.
@@ -29,7 +29,7 @@ def kind_of(table: Table, name: str, asked: str, training: Sequence[Row]) -> str
             f"The column {name!r} is asked for as {asked!r}. Write {name}:category or {name}:number."
         )
     table.require([name])
-    values = [value for row in training if (value := known(row[name]))]
+    values = [class_name(row[name]) for row in training if row[name]]
     different = set(values)
     if not values:
         raise DataError(f"{table.path}, column {name!r}: no value in the training split.")
@@ -57,7 +57,7 @@ def fit(table: Table, name: str, kind: str, training: Sequence[Row]) -> Column:
         DataError: a cell is no number, or a value has the sign that parts values.
     """
     if kind == "category":
-        values = sorted({known(row[name]) for row in training} - {""}, key=_natural)
+        values = sorted({class_name(row[name]) for row in training} - {""}, key=_natural)
         if any("|" in value for value in values):
             raise DataError(f"{table.path}, column {name!r}: a value has the sign '|'. Replace it.")
         return Category(name, tuple(values))
@@ -74,7 +74,7 @@ def leaks(
     notes = []
     for column in columns:
         for label in labels:
-            cells = [known(row[column.name]) for _, row in training]
+            cells = [class_name(row[column.name]) for _, row in training]
             classes = [study.labels.get(label.name, -1) for study, _ in training]
             pairs = [(x, y) for x, y in zip(cells, classes, strict=True) if x and y >= 0]
             if not pairs:

@@ -6,8 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sm3kit.api import Dataset, ModalitySpec, OptionError, Row, Study, Table
-from sm3kit_tabular.columns import Category, Column, Number, known
+from sm3kit.api import (
+    UNKNOWN_WORDS,
+    Dataset,
+    ModalitySpec,
+    OptionError,
+    Row,
+    Study,
+    Table,
+    class_name,
+    join_notes,
+    spelling_notes,
+)
+from sm3kit_tabular.columns import Category, Column, Number, known_rows, of_kinds
 from sm3kit_tabular.fitting import leaks
 from sm3kit_tabular.rows import named_row, rows_by
 
@@ -28,11 +39,17 @@ class Rows:
     key: str
     value: Callable[[Study], str]
 
-    def of(self, studies: Sequence[Study]) -> list[tuple[Study, Row]]:
-        """The studies that have a row, each with it."""
-        rows = rows_by(self.table, self.key)
+    def of(self, studies: Sequence[Study]) -> tuple[list[tuple[Study, Row]], list[str]]:
+        """The studies that have a row, each with it, and notes on the others.
+
+        Raises:
+            DataError: no study has a row, or rows of one name contradict each other.
+        """
+        rows, notes = rows_by(self.table, self.key)
         found = [(study, rows.get(self.value(study))) for study in studies]
-        return [(study, row) for study, row in found if row is not None]
+        ids = ("studies", map(self.value, studies))
+        notes += join_notes(self.table.path, ids, (f"rows of {self.table.path.name}", rows))
+        return [(study, row) for study, row in found if row is not None], notes
 
 
 class WithMetadata(Dataset):
@@ -45,13 +62,21 @@ class WithMetadata(Dataset):
         rows: the table, and where a study finds its row.
         columns: the columns of the vector.
         asked: the labels that the user names; of those none is left out.
+        unknown: words for an unknown value.
+        option: how a user sets them, for the note; empty where nobody can.
 
     Raises:
         OptionError: a column is a label that is asked for, or there is a modality `meta` already.
     """
 
     def __init__(
-        self, inside: Dataset, rows: Rows, columns: Sequence[Column], asked: Sequence[str] = ()
+        self,
+        inside: Dataset,
+        rows: Rows,
+        columns: Sequence[Column],
+        asked: Sequence[str] = (),
+        unknown: Sequence[str] = UNKNOWN_WORDS,
+        option: str = "",
     ) -> None:
         if META in inside.modalities:
             raise OptionError(f"The data have a modality {META!r} of their own. Rename its column.")
@@ -62,20 +87,22 @@ class WithMetadata(Dataset):
                     f"{label!r} is asked for as a label and as a column of {META}: it would be "
                     "its own input. Take it out of one of the options labels and columns."
                 )
-        self.modalities = {**inside.modalities, META: _spec(columns)}
+        self.modalities = {**inside.modalities, META: _spec(columns, unknown)}
         self.labels = [one for one in inside.labels if one.name.casefold() not in names]
         inputs = [one.name for one in inside.labels if one not in self.labels]
-        found = rows.of(inside.studies())
+        table, blanks = known_rows(rows.table, *of_kinds(columns), unknown, option)
+        found, unpaired = replace(rows, table=table).of(inside.studies())
         paths = {
-            study.id: named_row(rows.table.path, rows.key, row[rows.key])
+            study.id: named_row(table.path, rows.key, row[rows.key])
             for study, row in found
-            if any(known(row[column.name]) for column in columns)
+            if any(row[column.name] for column in columns)
         }
         self._studies = [_joined(study, paths, inputs) for study in inside.studies()]
         self.notes = [
             *inside.notes,
+            *(note for note in [*blanks, *unpaired] if note not in inside.notes),
             *_notes(columns, inputs, len(self._studies) - len(paths)),
-            *_not_listed(columns, [row for _, row in found]),
+            *_words(columns, [row for _, row in found]),
             *leaks(columns, self.labels, [pair for pair in found if pair[0].split == "train"]),
         ]
 
@@ -84,10 +111,11 @@ class WithMetadata(Dataset):
         return [study for study in self._studies if split in (None, study.split)]
 
 
-def _spec(columns: Sequence[Column]) -> ModalitySpec:
+def _spec(columns: Sequence[Column], unknown: Sequence[str]) -> ModalitySpec:
     categories = tuple(column.option for column in columns if isinstance(column, Category))
     numbers = tuple(column.option for column in columns if isinstance(column, Number))
-    return ModalitySpec("metadata", {"categories": categories, "numbers": numbers})
+    own = {"unknown": tuple(unknown)} if tuple(unknown) != UNKNOWN_WORDS else {}
+    return ModalitySpec("metadata", {"categories": categories, "numbers": numbers, **own})
 
 
 def _joined(study: Study, paths: dict[str, str], inputs: Sequence[str]) -> Study:
@@ -108,17 +136,18 @@ def _notes(columns: Sequence[Column], inputs: Sequence[str], missing: int) -> li
     return notes
 
 
-def _not_listed(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
-    """A note on each column with values that have no place in the vector."""
+def _words(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+    """Notes on values that have no place in the vector, and on those in several spellings."""
     notes = []
     for column in columns:
         if isinstance(column, Number):
             continue
-        counts = Counter(known(row[column.name]) for row in rows)
-        new = [value for value in counts if value and value not in column.values]
+        counts = Counter(class_name(row[column.name]) for row in rows if row[column.name])
+        new = [value for value in counts if value not in column.values]
         if new:
             notes.append(
                 f"{column.name}: no place for {', '.join(map(repr, new))}, taken as unknown; "
                 f"studies: {sum(counts[value] for value in new)}."
             )
+        notes += spelling_notes(f"Column {column.name}", counts)
     return notes

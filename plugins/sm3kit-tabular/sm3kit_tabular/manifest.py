@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from sm3kit.api import OptionError, component, read_table
+from sm3kit.api import UNKNOWN_WORDS, OptionError, component, read_table
+from sm3kit_tabular.columns import known_rows
 from sm3kit_tabular.fitting import fit, kind_of
 from sm3kit_tabular.joining import Rows, WithMetadata
 
@@ -17,8 +19,9 @@ class MetadataManifest(WithMetadata):
 
     Images, labels and split are those of `manifest`, but for the labels that are inputs here. A
     column whose values are numbers, more than five different ones, is taken as a number, any
-    other as categories; both are fit to the training split. A blank, nan, na, n/a, unk or
-    unknown is unknown.
+    other as categories; both are fit to the training split. A blank is unknown, and so are words
+    such as NA, None and ? (option `unknown`); in a column of numbers every number is known, -1 too.
+    A note names values that differ only in case, spaces or Unicode form.
 
     Args:
         argument: the CSV file.
@@ -30,6 +33,7 @@ class MetadataManifest(WithMetadata):
         val: as for `manifest`.
         test: as for `manifest`.
         split_seed: as for `manifest`.
+        unknown: as for `manifest`.
         plugins: as for `manifest`.
         registered: as for `manifest`.
 
@@ -50,6 +54,7 @@ class MetadataManifest(WithMetadata):
         val: float = 0.15,
         test: float = 0.2,
         split_seed: int = 0,
+        unknown: tuple[str, ...] = UNKNOWN_WORDS,
         plugins: tuple[str, ...] = (),
         registered: tuple[str, ...] = (),
     ) -> None:
@@ -63,17 +68,26 @@ class MetadataManifest(WithMetadata):
             val=val,
             test=test,
             split_seed=split_seed,
+            unknown=unknown,
             plugins=plugins,
             registered=registered,
         )
         asked = _asked(columns, [*RESERVED, *inside.modalities])
         table = read_table(Path(argument).expanduser(), "a row per study")
         rows = Rows(table, "id", lambda study: study.id)
-        training = [row for _, row in rows.of(inside.studies("train"))]
+        table.require(asked)
+        # What an entry leaves open is looked at as words are; -1 does not tell what a column holds.
+        seen = replace(rows, table=known_rows(table, dict.fromkeys(asked, ()), [], unknown)[0])
+        training = [row for _, row in seen.of(inside.studies("train"))[0]]
         kinds = {name: kind_of(table, name, kind, training) for name, kind in asked.items()}
+        words = {name: () for name, kind in kinds.items() if kind == "category"}
+        numbers = [name for name in kinds if name not in words]
+        known = replace(rows, table=known_rows(table, words, numbers, unknown)[0])
+        training = [row for _, row in known.of(inside.studies("train"))[0]]
         fitted = [fit(table, name, kind, training) for name, kind in kinds.items()]
         declared = [*labels, *(text.partition(":")[0].strip() for text in (*classes, *reported))]
-        super().__init__(inside, rows, fitted, declared)
+        option = "metadata-manifest.unknown"
+        super().__init__(inside, rows, fitted, declared, unknown, option)
         guessed = [f"{name}:{kind}" for name, kind in kinds.items() if not asked[name]]
         if guessed:
             self.notes = [

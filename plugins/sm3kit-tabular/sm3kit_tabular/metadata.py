@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sm3kit.api import Image, Modality, OptionError, file_and_part
-from sm3kit_tabular.columns import Column, Number, category, number
+from sm3kit.api import UNKNOWN_WORDS, Image, Modality, OptionError, file_and_part
+from sm3kit_tabular.columns import Column, Number, category, known_rows, number, of_kinds
 from sm3kit_tabular.rows import named_row, rows_of
 
-READING = 1  # Counts changes of `read` that would give another vector for the same row.
+READING = 2  # Counts changes of `read` that would give another vector for the same row.
 
 
 class Metadata(Modality):
     """Rows of a CSV file, `table.csv#id=7`, as vectors (C, 1, 1).
 
     A column of words becomes a place per value, 1 for the row's own; a column of numbers the
-    standard score and a 1 that says that it is known. What is unknown, or a word that is not
-    listed, is zero in all places of its column. A view leaves out whole columns, which then
+    standard score and a 1 that says that it is known. What is unknown, a blank or a word such as NA,
+    is zero in all places of its column, and so is a word that is not listed. A view leaves out whole columns, which then
     look unknown, and shakes the numbers; evaluation sees the vector as it is.
 
     Data sets hand over `categories` and `numbers` as they fit their training split.
@@ -32,6 +33,7 @@ class Metadata(Modality):
         dropout: probability that a view leaves out a column, each for itself; 0 to 1.
         noise: standard deviation of the Gaussian noise on the standard scores.
         views: number V of random views.
+        unknown: words for an unknown value, in any case; a listed value and a number are none.
 
     Raises:
         OptionError: a column that is not as above, or that comes twice.
@@ -48,9 +50,11 @@ class Metadata(Modality):
         dropout: float = 0.2,
         noise: float = 0.1,
         views: int = 2,
+        unknown: tuple[str, ...] = UNKNOWN_WORDS,
     ) -> None:
         self.image_size, self.view_count = image_size, views
-        self.fitted = {"categories": list(categories), "numbers": list(numbers)}
+        own = {} if unknown == UNKNOWN_WORDS else {"unknown": list(unknown)}
+        self.fitted = {"categories": list(categories), "numbers": list(numbers), **own}
         self.dropout, self.noise = dropout, noise
         self.columns: list[Column] = [*map(category, categories), *map(number, numbers)]
         self._check()
@@ -62,7 +66,9 @@ class Metadata(Modality):
             at for at, one in zip(starts, self.columns, strict=False) if isinstance(one, Number)
         ]
         self._scores = np.array(scores, dtype=np.intp)
-        self.reading = f"metadata {READING}: {[column.option for column in self.columns]}"
+        self.unknown = unknown
+        options = [column.option for column in self.columns]
+        self.reading = f"metadata {READING}: {options}, unknown {list(unknown)}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,6 +90,8 @@ class Metadata(Modality):
         """
         table, row = rows_of(*file_and_part(path))
         table.require(column.name for column in self.columns)
+        table = replace(table, rows=(row,))
+        (row,) = known_rows(table, *of_kinds(self.columns), self.unknown)[0].rows
         vector = [value for column in self.columns for value in column.encode(table, row)]
         return np.array(vector, dtype=np.float32).reshape(-1, 1, 1)
 

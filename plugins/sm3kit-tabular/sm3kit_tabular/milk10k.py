@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from sm3kit.api import OptionError, Study, component, read_table
-from sm3kit_tabular.columns import category
+from sm3kit_tabular.columns import category, known_rows
 from sm3kit_tabular.fitting import fit
 from sm3kit_tabular.joining import Rows, WithMetadata
 
@@ -27,7 +28,7 @@ class Milk10kMetadata(WithMetadata):
 
     Studies, split and labels are those of `milk10k`, but for the labels that are inputs here:
     sex, site and skin tone leave the labels as far as they are columns. A lesion has the row of
-    its dermoscopic image, else that of the clinical one.
+    its dermoscopic image, else that of the clinical one. A blank, or a word such as NA, is unknown.
 
     Args:
         argument: the folder, in any layout that `milk10k` takes.
@@ -74,7 +75,8 @@ class Milk10kMetadata(WithMetadata):
         chosen = columns or [name for name in COLUMNS if name in table]
         table.require(chosen)
         rows = Rows(table, "isic_id", _image)
-        training = [row for _, row in rows.of(inside.studies("train"))]
+        known = replace(rows, table=known_rows(table, {}, [AGE] if AGE in chosen else [])[0])
+        training = [row for _, row in known.of(inside.studies("train"))[0]]
         fitted = [
             CATEGORIES[name] if name in CATEGORIES else fit(table, name, "number", training)
             for name in chosen

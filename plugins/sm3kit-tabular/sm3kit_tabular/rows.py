@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from sm3kit.api import DataError, Row, Table, read_table
+from sm3kit.api import DataError, Row, Table, one_per_key, read_table
 
 
 def named_row(table: Path, key: str, value: str) -> str:
@@ -36,26 +36,19 @@ def rows_of(file: str, part: str) -> tuple[Table, Row]:
     return table, rows[value]
 
 
-def rows_by(table: Table, key: str) -> dict[str, Row]:
-    """{value in the key column: row}.
+def rows_by(table: Table, key: str) -> tuple[dict[str, Row], list[str]]:
+    """{value in the key column: row}, and a note on rows that are there twice.
 
     Raises:
-        DataError: there is no such column, or a value comes twice.
+        DataError: there is no such column, or two rows of one value differ.
     """
     table.require([key])
-    rows: dict[str, Row] = {}
-    for row in table.rows:
-        other = rows.setdefault(row[key], row)
-        if other is not row:
-            raise DataError(
-                f"{table.place(row, key)}: {row[key]!r} is also in row {other.number}. A row is "
-                "found by this column; each needs a value of its own."
-            )
-    return rows
+    entries = ((row[key], row, table, row) for row in table.rows)
+    return one_per_key(entries, key, "A row is found by this column; each needs its own value.")
 
 
 @lru_cache(maxsize=4)
 def _keyed(path: Path, key: str, state: object) -> tuple[Table, Mapping[str, Row]]:
     """The rows of a file in a state; one reading serves all of them."""
     table = read_table(path, "a row per study")
-    return table, rows_by(table, key)
+    return table, rows_by(table, key)[0]

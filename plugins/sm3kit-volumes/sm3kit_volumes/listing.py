@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sm3kit.api import DataError, LabelSpec, Study, rarest, split_groups
+from sm3kit.api import (
+    DataError,
+    LabelSpec,
+    Study,
+    class_name,
+    rarest,
+    spelling_notes,
+    split_groups,
+)
 from sm3kit_volumes.checking import check
 from sm3kit_volumes.parts import with_part
 
-NOT_KNOWN = ("", "-1", "nan", "na", "n/a", "none", "unknown")
 SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test",
@@ -26,7 +32,7 @@ class Case:
         id: unique within its data set.
         patient: who it is; all studies of a patient stay in one split.
         images: {modality: path}.
-        labels: {label: class}, as text; what is unknown is blank or not there.
+        labels: {label: class}, as text; what is unknown is blank or not there. 1.0 is 1.
         split: train, val, test, or empty where it is drawn here.
     """
 
@@ -79,10 +85,7 @@ def listing(
     classes = {
         label: found
         for label in labels
-        if len(
-            found := sorted({known_class(c.labels.get(label)) for c in cases} - {""}, key=_natural)
-        )
-        > 1
+        if len(found := sorted({_class(case, label) for case in cases} - {""}, key=_natural)) > 1
     }
     notes = [
         f"Label {one!r} is left out: it has no two classes." for one in labels if one not in classes
@@ -102,20 +105,23 @@ def listing(
         known = {
             label: found.index(name)
             for label, found in classes.items()
-            if (name := known_class(case.labels.get(label)))
+            if (name := _class(case, label))
         }
         studies += _sliced(Study(case.id, case.images, known, case.patient, split), slices)
     specs = [
         LabelSpec(one, tuple(found), _reported(one, found, studies))
         for one, found in classes.items()
     ]
+    for spec in specs:
+        counts = Counter(_class(case, spec.name) for case in cases)
+        notes += spelling_notes(
+            f"Label {spec.name}", {name: slices * counts[name] for name in spec.classes}
+        )
     return Listing(studies, specs, notes)
 
 
-def known_class(cell: str | None) -> str:
-    """The class that a cell names, "" if it is unknown; 1.0 is 1, as tables save it so."""
-    text = re.sub(r"^(-?\d+)\.0*$", r"\1", (cell or "").strip())
-    return "" if text.lower() in NOT_KNOWN else text
+def _class(case: Case, label: str) -> str:
+    return class_name(case.labels.get(label, ""))
 
 
 def _natural(name: str) -> tuple[float, str]:
@@ -146,7 +152,7 @@ def _drawn(
     cases: Sequence[Case], labels: Sequence[str], val: float, test: float, seed: int
 ) -> dict[str, str]:
     """{patient: split}; each class of the first label is spread over all splits."""
-    classes = [known_class(case.labels.get(labels[0])) if labels else "" for case in cases]
+    classes = [_class(case, labels[0]) if labels else "" for case in cases]
     strata = rarest([case.patient for case in cases], classes)
     return split_groups(strata, val=val, test=test, seed=seed)
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from sm3kit.api import DataError
-from sm3kit.imaging.geometry import resize
+from sm3kit.imaging import resizing
 from sm3kit_volumes.checking import check
 from sm3kit_volumes.parts import Part
 from sm3kit_volumes.volume import Axis, Volume, Voxels
@@ -87,7 +87,8 @@ def square(pixels: Voxels, spacing: tuple[float, float], longest: int, outside: 
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     pixels = np.ascontiguousarray(pixels)
     if (height, width) != pixels.shape[:2]:
-        pixels = resize(pixels, height, width)
+        # Bilinear where it shrinks, too: bicubic would make values that no voxel has.
+        pixels = resizing.fast(pixels, height, width)
     side = max(height, width)
     rows, columns = side - height, side - width
     around = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2), (0, 0))

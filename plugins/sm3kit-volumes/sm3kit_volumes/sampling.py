@@ -10,12 +10,14 @@ import numpy as np
 
 from sm3kit.api import Image
 from sm3kit.imaging import geometry as shapes
+from sm3kit.imaging import resizing
 from sm3kit.imaging.blur import gaussian_blur
 from sm3kit.imaging.layout import one_thread, to_chw, to_hwc
 from sm3kit_volumes.checking import check
 
 # Values (S, S, C) as they were read, and where their random changes come from; None changes nothing.
 Look = Callable[[Image, np.random.Generator | None], Image]
+SPARE = 2.0  # Of the size that the smallest crop needs: a second resize then costs less detail.
 FRAME = 1 << 16  # Boxes are drawn on a frame of this side, so that they fit images of any size.
 
 
@@ -59,8 +61,8 @@ class Sampling:
 
     @property
     def longest(self) -> int:
-        """The side of an image, in pixels, whose smallest crop still fills a view."""
-        return math.ceil(self.size / math.sqrt(self.crop_scale[0]))
+        """The side of an image, in pixels, that does for its smallest crop."""
+        return math.ceil(SPARE * self.size / math.sqrt(self.crop_scale[0]))
 
     def draw(
         self,
@@ -84,8 +86,7 @@ class Sampling:
 
     def whole(self, image: Image, look: Look) -> Image:
         """The whole image as one view (C, S, S), without randomness."""
-        one_thread()
-        return to_chw(look(shapes.resize(to_hwc(image), self.size, self.size), None))
+        return to_chw(look(resizing.fast(to_hwc(image), self.size, self.size), None))
 
     def _view(
         self, pixels: Image, look: Look, rng: np.random.Generator, places: np.random.Generator
@@ -105,7 +106,7 @@ class Sampling:
         box = shapes.draw_crop(FRAME, FRAME, self.crop_scale, self.crop_ratio, places)
         angle, mirror = places.uniform(-1, 1) * self.rotate, places.random() < self.flip
         pixels = shapes.crop(pixels, _scaled(box, *pixels.shape[:2]))
-        pixels = shapes.resize(pixels, self.size, self.size, 2.0)
+        pixels = resizing.fast(pixels, self.size, self.size)
         if angle:
             pixels = shapes.rotate(pixels, angle)
         return shapes.flip_horizontal(pixels) if mirror else pixels

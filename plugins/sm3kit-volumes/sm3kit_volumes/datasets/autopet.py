@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sm3kit.api import DataError, Dataset, ModalitySpec, Study
+from sm3kit.api import (
+    UNKNOWN_WORDS,
+    DataError,
+    Dataset,
+    ModalitySpec,
+    Study,
+    blank_unknown,
+    join_notes,
+    one_per_key,
+    read_table,
+    visible_paths,
+)
 from sm3kit_volumes import examples
 from sm3kit_volumes.listing import Case, listing
-from sm3kit_volumes.tables import read_rows
 
 FILE = re.compile(
     r"(?P<tracer>[^_]+)_(?P<patient>[^_]+)_(?P<study>.+)_(?P<channel>000[01])\.nii\.gz"
@@ -24,7 +35,9 @@ class AutoPET(Dataset):
     Two layouts: that of autoPET III and later (`imagesTr/<tracer>_<patient>_<study>_0000.nii.gz`
     CT, `_0001` SUV), and the older `<patient>/<study>/{CTres,SUV}.nii.gz`. Labels: the tracer,
     and the diagnosis from `fdg_metadata.csv`, `psma_metadata.csv` or any other CSV beside
-    the images with the columns Subject ID and diagnosis. Both images are registered.
+    the images with the columns Subject ID and diagnosis, joined by patient and date. Two diagnoses
+    of one visit are refused, and so are tables that name none of the patients; notes count who is
+    in one place alone. Both images are registered.
 
     Source: Gatidis et al. 2022, https://doi.org/10.1038/s41597-022-01718-3; Jeblick et al. 2024,
     https://doi.org/10.57754/FDAT.6gjsg-zcg93.
@@ -35,9 +48,10 @@ class AutoPET(Dataset):
         test: share of the patients for testing.
         split_seed: another seed gives another split.
         slices: studies that are made of a visit, each of one slice at its own height.
+        unknown: words for an unknown diagnosis, in any case.
 
     Raises:
-        DataError: the folder holds neither layout.
+        DataError: the folder holds neither layout, or its tables do not fit.
     """
 
     def __init__(
@@ -48,6 +62,7 @@ class AutoPET(Dataset):
         test: float = 0.2,
         split_seed: int = 0,
         slices: int = 1,
+        unknown: tuple[str, ...] = UNKNOWN_WORDS,
     ) -> None:
         self.argument = argument
         root = Path(argument).expanduser()
@@ -57,7 +72,7 @@ class AutoPET(Dataset):
                 f"{root} holds no AutoPET: neither imagesTr/<tracer>_<patient>_<study>_0000.nii.gz "
                 "nor <patient>/<study>/CTres.nii.gz and SUV.nii.gz. Give the folder above them."
             )
-        diagnoses = _diagnoses(root)
+        diagnoses, notes = _diagnoses(root, [patient for _, patient, _ in visits], unknown)
         cases = [
             Case(
                 "_".join(filter(None, (tracer, patient, study))),
@@ -67,12 +82,18 @@ class AutoPET(Dataset):
             )
             for (tracer, patient, study), images in sorted(visits.items())
         ]
+        undated = sum(bool(diagnoses[c.patient]) and not c.labels["diagnosis"] for c in cases)
+        if undated:
+            notes.append(
+                "Visits without a row of their date, whose patient has several diagnoses, so that "
+                f"theirs is unknown: {undated}."
+            )
         self._listing = listing(
             cases, ("diagnosis", "tracer"), val=val, test=test, split_seed=split_seed, slices=slices
         )
         self.modalities = {name: ModalitySpec(name, frame="pet") for name in ("ct", "pet")}
         self.labels = self._listing.labels
-        self.notes = self._listing.notes
+        self.notes = [*self._listing.notes, *notes]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -98,7 +119,7 @@ Visits = dict[tuple[str, str, str], dict[str, str]]
 
 def _nnunet(root: Path) -> Visits:
     visits: Visits = defaultdict(dict)
-    for file in (root / "imagesTr").glob("*.nii.gz"):
+    for file in visible_paths(root / "imagesTr", "*.nii.gz"):
         if found := FILE.fullmatch(file.name):
             key = found["tracer"], found["patient"], found["study"]
             visits[key][CHANNELS[found["channel"]]] = str(file)
@@ -108,26 +129,45 @@ def _nnunet(root: Path) -> Visits:
 def _older(root: Path) -> Visits:
     visits: Visits = defaultdict(dict)
     for name, modality in OLDER.items():
-        for file in root.glob(f"*/*/{name}"):
+        for file in visible_paths(root, f"*/*/{name}"):
             visits["", file.parent.parent.name.removeprefix("PETCT_"), file.parent.name][
                 modality
             ] = str(file)
     return visits
 
 
-def _diagnoses(root: Path) -> dict[str, list[tuple[str, str]]]:
-    """{patient: (date, diagnosis) of each row}; a visit has a row per series."""
-    found = defaultdict(list)
-    for table in sorted(root.glob("*.csv")):
-        for row in read_rows(table):
-            if "Subject ID" in row and row.get("diagnosis"):
-                patient = row["Subject ID"].partition("_")[2] or row["Subject ID"]
-                found[patient].append((row.get("Study Date", ""), row["diagnosis"]))
-    return found
+def _diagnoses(
+    root: Path, patients: Sequence[str], unknown: Sequence[str]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """{patient: {date: diagnosis}}, and notes; a visit has a row per series."""
+    entries, named, notes = [], [], []
+    for path in visible_paths(root, "*.csv"):
+        table = read_table(path, "a row per series")
+        if "Subject ID" not in table or "diagnosis" not in table:
+            continue
+        columns = ["diagnosis", "Study Date"]
+        table, blanks = blank_unknown(table, columns, unknown, option="autopet.unknown")
+        notes += blanks
+        for row in table.rows:
+            patient = row["Subject ID"].partition("_")[2] or row["Subject ID"]
+            date = row["Study Date"] if "Study Date" in table else ""
+            named.append(patient)
+            if row["diagnosis"]:
+                entries.append(((patient, date), row["diagnosis"], table, row))
+    # A visit has a row per series, so rows repeat each other as they should.
+    of_visit, _ = one_per_key(entries, "Subject ID", "Keep one diagnosis of a patient and date.")
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for (patient, date), diagnosis in of_visit.items():
+        found[patient][date] = diagnosis
+    if named:
+        rows, images = ("patients of the tables", named), ("patients with images", patients)
+        notes += join_notes(root, rows, images)
+        notes += join_notes(root, images, rows, "their diagnosis is unknown")
+    return found, notes
 
 
-def _diagnosis(rows: list[tuple[str, str]], study: str) -> str:
+def _diagnosis(of_date: Mapping[str, str], study: str) -> str:
     """That of the visit; where no date fits, the one that all visits of the patient have."""
-    dated = {diagnosis for date, diagnosis in rows if date and study.startswith(date)}
-    every = dated or {diagnosis for _, diagnosis in rows}
+    dated = {diagnosis for date, diagnosis in of_date.items() if date and study.startswith(date)}
+    every = dated or set(of_date.values())
     return every.pop() if len(every) == 1 else ""

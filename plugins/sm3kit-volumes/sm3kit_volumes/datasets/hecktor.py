@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from sm3kit.api import DataError, Dataset, ModalitySpec, Study
+from sm3kit.api import (
+    UNKNOWN_WORDS,
+    DataError,
+    Dataset,
+    ModalitySpec,
+    Row,
+    Study,
+    Table,
+    blank_unknown,
+    class_name,
+    join_notes,
+    one_per_key,
+    read_table,
+    visible_paths,
+)
 from sm3kit_volumes import examples
 from sm3kit_volumes.listing import Case, listing
 from sm3kit_volumes.parts import on_grid_of
-from sm3kit_volumes.tables import read_rows
 
 FILE = re.compile(r"(?P<patient>.+)__(?P<kind>CT|PT)\.nii\.gz")
 KINDS = {"CT": "ct", "PT": "pet"}
@@ -22,8 +36,9 @@ class Hecktor(Dataset):
     """CT and FDG PET of the 2025 layout, `hecktor:DIR`; a study is a patient.
 
     The folder is that of the release, with `Task 1`, `Task 2` ..., or of one task; a patient of
-    several tasks is taken once. Labels come from all `HECKTOR_2025_Training_Task_*.csv`; blanks
-    are unknown. The two images have grids of their own, so one is resampled to the other on
+    several tasks is taken once. Labels come from all `HECKTOR_2025_Training_Task_*.csv` by their
+    column PatientID; blanks are unknown, and tables that contradict each other, or name none of the
+    patients, are refused. The two images have grids of their own, so one is resampled to the other on
     reading; they then are registered.
 
     Source: https://hecktor25.grand-challenge.org.
@@ -36,9 +51,11 @@ class Hecktor(Dataset):
         test: share of the patients for testing.
         split_seed: another seed gives another split.
         slices: studies that are made of a patient, each of one slice at its own height.
+        unknown: words for an unknown label, in any case.
 
     Raises:
-        DataError: the folder does not hold the layout, or pairs different people.
+        DataError: the folder does not hold the layout, pairs different people, or its tables do
+            not fit.
     """
 
     def __init__(
@@ -50,13 +67,19 @@ class Hecktor(Dataset):
         test: float = 0.2,
         split_seed: int = 0,
         slices: int = 1,
+        unknown: tuple[str, ...] = UNKNOWN_WORDS,
     ) -> None:
         self.argument = argument
         root = Path(argument).expanduser()
         patients = _patients(root)
-        known = _labels(root)
+        known, notes = _labels(root, sorted(patients), unknown)
         cases = [
-            Case(patient, patient, _on_grid(images, grid), known.get(patient, {}))
+            Case(
+                patient,
+                patient,
+                _on_grid(images, grid),
+                {name: classes.get(patient, "") for name, classes in known.items()},
+            )
             for patient, images in sorted(patients.items())
         ]
         self._listing = listing(
@@ -65,7 +88,7 @@ class Hecktor(Dataset):
         frame = "" if grid == "none" else grid
         self.modalities = {name: ModalitySpec(name, frame=frame) for name in ("ct", "pet")}
         self.labels = self._listing.labels
-        self.notes = self._listing.notes
+        self.notes = [*self._listing.notes, *notes]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -90,7 +113,7 @@ class Hecktor(Dataset):
 
 def _patients(root: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for file in sorted(root.rglob("*__*.nii.gz")):
+    for file in visible_paths(root, "**/*__*.nii.gz"):
         if not (match := FILE.fullmatch(file.name)):
             continue
         patient = match["patient"]
@@ -114,14 +137,35 @@ def _on_grid(images: dict[str, str], grid: str) -> dict[str, str]:
     return {n: p if n == grid else on_grid_of(p, images[grid]) for n, p in images.items()}
 
 
-def _labels(root: Path) -> dict[str, dict[str, str]]:
-    """{patient: {label: class}}, over the tables of all tasks."""
-    known: dict[str, dict[str, str]] = {}
-    for table in sorted(root.rglob("HECKTOR_2025_Training_Task_*.csv")):
-        for row in read_rows(table):
-            labels = known.setdefault(row.get("PatientID", ""), {})
-            for heading, cell in row.items():
-                name = LABELS.get("".join(filter(str.isalnum, heading.lower())))
-                if name and cell:
-                    labels[name] = cell
-    return known
+def _labels(
+    root: Path, patients: Sequence[str], unknown: Sequence[str]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """{label: {patient: class}} over the tables of all tasks, and notes."""
+    told: dict[str, list[tuple[str, str, Table, Row]]] = {name: [] for name in LABELS.values()}
+    named, notes = [], []
+    for path in visible_paths(root, "**/HECKTOR_2025_Training_Task_*.csv"):
+        table = read_table(path, "a row per patient")
+        table.require(["PatientID"])
+        labels = {
+            heading: LABELS[letters]
+            for heading in table.columns
+            if (letters := "".join(filter(str.isalnum, heading.lower()))) in LABELS
+        }
+        table, blanks = blank_unknown(table, labels, unknown, option="hecktor.unknown")
+        notes += blanks
+        named += [row["PatientID"] for row in table.rows]
+        for heading, name in labels.items():
+            told[name] += [
+                (row["PatientID"], class_name(row[heading]), table, row)
+                for row in table.rows
+                if row[heading]
+            ]
+    known = {}
+    for name, entries in told.items():
+        known[name], again = one_per_key(entries, "PatientID", f"Keep one {name} of a patient.")
+        notes += again
+    if named:
+        rows, images = ("patients of the tables", named), ("patients with images", patients)
+        notes += join_notes(root, rows, images)
+        notes += join_notes(root, images, rows, "their labels are unknown")
+    return known, list(dict.fromkeys(notes))

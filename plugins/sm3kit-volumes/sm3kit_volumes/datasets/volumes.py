@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from sm3kit.api import DataError, Dataset, ModalitySpec, OptionError, Study, file_and_part
+from sm3kit.api import (
+    UNKNOWN_WORDS,
+    DataError,
+    Dataset,
+    ModalitySpec,
+    OptionError,
+    Study,
+    Table,
+    blank_unknown,
+    class_name,
+    file_and_part,
+    join_notes,
+    one_per_key,
+    read_table,
+    visible_paths,
+)
 from sm3kit_volumes import examples, people
-from sm3kit_volumes.listing import Case, known_class, listing
+from sm3kit_volumes.listing import Case, listing
 from sm3kit_volumes.parts import on_grid_of
 from sm3kit_volumes.readers.opening import SUFFIXES
-from sm3kit_volumes.tables import read_rows
 
 RESERVED = ("id", "split", "group")
 # A name of a modality that holds one of these words is read by that plugin.
@@ -30,7 +46,9 @@ class Volumes(Dataset):
     patient), a column per modality and a column per label. Paths are absolute or start at the
     folder of the table; a DICOM series is named by its folder; a blank is a missing scan. In a
     folder each sub-folder is a case, `images` says which of its files is what, and
-    `labels.csv`, if it is there, has `id` and the labels. Where nothing else names the patient,
+    `labels.csv`, if it is there, has `id` and the labels; notes count rows without a folder and
+    folders without a row, and a table that fits no folder is refused. Hidden files are passed
+    over. A blank is unknown, and so are words such as NA, None and ? (option `unknown`). Where nothing else names the patient,
     it is the PatientID of the DICOM headers, else the id. Scans of different people in one study
     are refused: a CT and an MR of CHAOS with the same number are of two people.
 
@@ -47,6 +65,7 @@ class Volumes(Dataset):
         test: share of the patients for testing, likewise.
         split_seed: another seed gives another split.
         slices: studies that are made of a case, each of one slice at its own height.
+        unknown: words for an unknown value, in any case; empty leaves the blank alone.
 
     Raises:
         DataError: the table or folder is wrong, or a study pairs different people.
@@ -67,14 +86,16 @@ class Volumes(Dataset):
         test: float = 0.2,
         split_seed: int = 0,
         slices: int = 1,
+        unknown: tuple[str, ...] = UNKNOWN_WORDS,
     ) -> None:
         self.argument = argument
         path = Path(argument).expanduser()
         root = path if path.is_dir() else path.parent
         if path.is_dir():
-            rows, names = _rows_of_folder(path, _pairs("images", images))
+            found = _of_folder(path, _pairs("images", images), unknown)
         else:
-            rows, names = _rows_of_table(path)
+            found = _of_table(path, unknown)
+        rows, names = found.rows, found.names
         _known("registered", registered, names)
         _known("grid", (grid,) if grid else (), names)
         chosen = _plugins(names, _pairs("plugins", plugins))
@@ -82,13 +103,9 @@ class Volumes(Dataset):
         _known("labels", labels, others)
         token = people.pattern(patient)
         cases = [_case(row, names, others, root, token, grid) for row in rows]
+        labels = labels or tuple(one for one in others if _is_label(row[one] for row in rows))
         self._listing = listing(
-            cases,
-            labels or [one for one in others if _is_label(row[one] for row in rows)],
-            val=val,
-            test=test,
-            split_seed=split_seed,
-            slices=slices,
+            cases, labels, val=val, test=test, split_seed=split_seed, slices=slices
         )
         framed = names if grid else registered
         self.modalities = {
@@ -96,7 +113,11 @@ class Volumes(Dataset):
             for name in names
         }
         self.labels = self._listing.labels
-        self.notes = self._listing.notes
+        self.notes = [
+            *self._listing.notes,
+            *found.notes,
+            *_blanks(found.table, [*names, *labels, "group", "split"], unknown)[1],
+        ]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -123,14 +144,44 @@ class Volumes(Dataset):
         return self._listing.of(split)
 
 
-Rows = list[dict[str, str]]
+class Found(NamedTuple):
+    """What a table, or a folder, says.
+
+    Attributes:
+        rows: a row per case, unknown values blank.
+        names: the modalities among its headings.
+        table: the table as it was read; in a folder, that of the labels, if there is one.
+        notes: on rows that are there twice, or have no partner.
+    """
+
+    rows: list[dict[str, str]]
+    names: list[str]
+    table: Table | None
+    notes: list[str]
 
 
-def _rows_of_table(path: Path) -> tuple[Rows, list[str]]:
-    """The rows, and which columns are modalities."""
-    rows = [{_heading(name): cell for name, cell in row.items()} for row in read_rows(path)]
-    if "id" not in rows[0]:
-        raise DataError(f"{path} has no column 'id'. Add one: a unique name per study.")
+def _read(path: Path) -> tuple[Table, list[str]]:
+    """The table, a row per id, and a note on rows that are there twice."""
+    table = read_table(path, "a row per study")
+    table.require(["id"], "Add one: a unique name per study.")
+    entries = ((row["id"], row, table, row) for row in table.rows)
+    rows, notes = one_per_key(entries, "id", "Each study needs a unique id and one row.")
+    return replace(table, rows=tuple(rows.values())), notes
+
+
+def _blanks(
+    table: Table | None, columns: Sequence[str], unknown: Sequence[str]
+) -> tuple[list[dict[str, str]], list[str]]:
+    """The rows with blanks for what is unknown, and a note on these."""
+    if table is None:
+        return [], []
+    known, notes = blank_unknown(table, columns, unknown, option="volumes.unknown")
+    return [{_heading(name): row[name] for name in known.columns} for row in known.rows], notes
+
+
+def _of_table(path: Path, unknown: Sequence[str]) -> Found:
+    table, notes = _read(path)
+    rows, _ = _blanks(table, [name for name in table.columns if name.lower() != "id"], unknown)
     names = [
         name
         for name in rows[0]
@@ -141,24 +192,17 @@ def _rows_of_table(path: Path) -> tuple[Rows, list[str]]:
             f"{path} has no column with paths of scans ({', '.join(SUFFIXES)}, or folders of DICOM). "
             f"Its columns: {', '.join(rows[0])}."
         )
-    return rows, names
+    return Found(rows, names, table, notes)
 
 
-def _rows_of_folder(root: Path, patterns: Mapping[str, str]) -> tuple[Rows, list[str]]:
+def _of_folder(root: Path, patterns: Mapping[str, str], unknown: Sequence[str]) -> Found:
     """A row per case, as a table would have it, and the modalities that any of them has."""
-    rows = []
-    for case in sorted(folder for folder in root.iterdir() if folder.is_dir()):
-        row = {"id": case.name}
-        for name, pattern in patterns.items():
-            found = sorted(case.glob(pattern))
-            if len(found) > 1:
-                raise DataError(
-                    f"{case} has several files for {name} ({pattern}): {found[0].name} and "
-                    f"{found[1].name}. Give a closer pattern with -o volumes.images=NAME:PATTERN,..."
-                )
-            row[name] = found[0].relative_to(root).as_posix() if found else ""
-        if any(row[name] for name in patterns):
-            rows.append(row)
+    rows = [
+        {"id": case.name, **{name: _scan(case, name, one) for name, one in patterns.items()}}
+        for case in visible_paths(root)
+        if case.is_dir()
+    ]
+    rows = [row for row in rows if any(row[name] for name in patterns)]
     if not rows:
         listed = ", ".join(f"{name}:{pattern}" for name, pattern in patterns.items())
         raise DataError(
@@ -166,11 +210,27 @@ def _rows_of_folder(root: Path, patterns: Mapping[str, str]) -> tuple[Rows, list
             "-o volumes.images=NAME:PATTERN,..."
         )
     names = [name for name in patterns if any(row[name] for row in rows)]
-    if (root / "labels.csv").exists():
-        more = {row.get("id", ""): row for row in read_rows(root / "labels.csv")}
-        empty = dict.fromkeys(next(iter(more.values())), "")
-        rows = [empty | more.get(row["id"], {}) | row for row in rows]
-    return rows, names
+    if not (root / "labels.csv").exists():
+        return Found(rows, names, None, [])
+    table, notes = _read(root / "labels.csv")
+    told, _ = _blanks(table, [name for name in table.columns if name.lower() != "id"], unknown)
+    more = {row["id"]: row for row in told}
+    folders = ("folders with scans", [row["id"] for row in rows])
+    notes += join_notes(root, ("rows of labels.csv", more), folders)
+    notes += join_notes(root, folders, ("rows of labels.csv", more), "labels are unknown")
+    empty = dict.fromkeys(told[0], "")
+    return Found([empty | more.get(row["id"], {}) | row for row in rows], names, table, notes)
+
+
+def _scan(case: Path, name: str, pattern: str) -> str:
+    """The path of the one file of a case that fits, below the folder above it, or nothing."""
+    found = visible_paths(case, pattern)
+    if len(found) > 1:
+        raise DataError(
+            f"{case} has several files for {name} ({pattern}): {found[0].name} and "
+            f"{found[1].name}. Give a closer pattern with -o volumes.images=NAME:PATTERN,..."
+        )
+    return found[0].relative_to(case.parent).as_posix() if found else ""
 
 
 def _case(
@@ -181,8 +241,6 @@ def _case(
     token: re.Pattern[str] | None,
     grid: str,
 ) -> Case:
-    if not row["id"]:
-        raise DataError("A study has a blank id. Each needs a unique one.")
     # A table made on Windows writes folder\file.
     images = {name: str(root / row[name].replace("\\", "/")) for name in names if row[name]}
     person = people.same_person(row["id"], images, root, token)
@@ -204,7 +262,7 @@ def _are_scans(cells: Iterable[str], root: Path) -> bool:
 
 
 def _is_label(cells: Iterable[str]) -> bool:
-    known = [name for cell in cells if (name := known_class(cell))]
+    known = [class_name(cell) for cell in cells if cell]
     return 2 <= len(set(known)) <= min(MOST_CLASSES, len(known) // 2)
 
 

@@ -17,7 +17,7 @@ from sm3kit_volumes.sampling import Sampling
 from sm3kit_volumes.volume import Axis
 from sm3kit_volumes.windows import window as chosen_window
 
-READING = 1  # Counts changes of `read` that would give other pixels for the same file.
+READING = 2  # Counts changes of `read` that would give other pixels for the same file.
 AIR = -1000.0
 
 
@@ -46,7 +46,7 @@ class CT(Modality):
         blur: probability of a Gaussian blur.
         blur_sigma: least and largest standard deviation of it, in pixels of a view.
         mean, std: of values from 0 to 1; round numbers, not measured on any data.
-        reduce: scale large images down on reading, to what the smallest crop needs.
+        reduce: scale large images down on reading, to twice what the smallest crop needs.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from sm3kit_volumes.readers.opening import files_of, open_volume
 from sm3kit_volumes.sampling import Sampling
 from sm3kit_volumes.volume import Axis
 
-READING = 1  # Counts changes of `read` that would give other pixels for the same file.
+READING = 2  # Counts changes of `read` that would give other pixels for the same file.
 
 
 class MR(Modality):
@@ -46,7 +46,7 @@ class MR(Modality):
         noise: the deviation of Gaussian noise is drawn from 0 to x, in deviations of the tissue.
         blur: probability of a Gaussian blur.
         blur_sigma: least and largest standard deviation of it, in pixels of a view.
-        reduce: scale large images down on reading, to what the smallest crop needs.
+        reduce: scale large images down on reading, to twice what the smallest crop needs.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sm3kit.api import DataError
+from sm3kit.api import DataError, visible_paths
 from sm3kit_volumes.libraries import library
 from sm3kit_volumes.parts import Part
 from sm3kit_volumes.volume import Volume, Voxels, damaged
@@ -45,7 +45,7 @@ def open_dicom(path: Path, part: Part, outside: float) -> Volume:
 def patient_of(path: Path) -> str:
     """PatientID of a file, or of the first DICOM file of a folder; empty where there is none."""
     pydicom = library("pydicom", "DICOM files")
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = visible_paths(path, "**/*") if path.is_dir() else [path]
     for file in files:
         if file.is_file() and is_dicom(file):
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["PatientID"])
@@ -71,7 +71,7 @@ def _header(file: Path) -> Any:
 
 def _headers(folder: Path) -> list[Any]:
     """The headers of all images below a folder; directories, reports and contours are none."""
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and is_dicom(file)]
+    files = [one for one in visible_paths(folder, "**/*") if one.is_file() and is_dicom(one)]
     images = [header for header in map(_header, files) if "Rows" in header]
     if not images:
         raise DataError(
