@@ -201,7 +201,7 @@ def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
     for column in _free(table):
         filled = [row for row in table.rows if row[column]]
         other = [row for row in filled if not _is_image(row[column])]
-        if 2 * len(other) >= max(len(filled), 1):
+        if not filled or 2 * len(other) >= len(filled):
             continue
         if other:
             raise DataError(

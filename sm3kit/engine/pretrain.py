@@ -68,27 +68,15 @@ def pretrain(
         return Outcome(run, _train(run, *given, main=False))
     with hold_folder(folder, reporter.warn):
         if not resume:
-            _check_free(run)
+            run.check_free()
         run.remove_unfinished()
         ranks = _train(run, *given, main=True)
         if not run.finished:
             raise TrainingError(
                 f"The training of {folder} has ended without its model.safetensors. Go on with: "
-                f"{_resuming(folder)}"
+                f"{run.resume_command}"
             )
     return Outcome(run, ranks)
-
-
-def _check_free(run: Run) -> None:
-    """Refuses to train over a run; a record alone, of a start that failed, is none."""
-    if not run.has_begun:
-        return
-    way = ", or go on with it by --resume" if run.exists else ""
-    raise VariantError(f"{run.folder} holds a run already. Give another --out{way}.")
-
-
-def _resuming(folder: Path) -> str:
-    return f"sm3kit pretrain --resume --out {folder}"
 
 
 def _train(
@@ -117,7 +105,7 @@ def _train(
         reporter,
         pool.listing_hash(),
         chosen_workers(variant.workers, len(cases)),
-        _resuming(run.folder),
+        run.resume_command,
     )
     if variant.stage != "mmssl":
         stage2.pseudo_labels(job)

@@ -39,6 +39,11 @@ class Run:
         return self.variant_file.is_file()
 
     @property
+    def resume_command(self) -> str:
+        """What goes on with the run."""
+        return f"sm3kit pretrain --resume --out {self.folder}"
+
+    @property
     def has_begun(self) -> bool:
         """Whether something was trained: there are weights, or a row of metrics."""
         weights = (self.last, self.mmssl, self.mlssl, self.model)
@@ -117,6 +122,16 @@ class Run:
         with self.metrics_file.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return [row for row in rows if row["stage"] != stage or int(row["epoch"]) <= epochs]
+
+    def check_free(self) -> None:
+        """Refuses to train over a run; a record alone, of a start that failed, is none.
+
+        Raises:
+            VariantError: the folder holds a run.
+        """
+        if self.has_begun:
+            way = ", or go on with it by --resume" if self.exists else ""
+            raise VariantError(f"{self.folder} holds a run already. Give another --out{way}.")
 
     def remove_unfinished(self) -> None:
         """Removes what a killed training left half-written; for who holds the folder."""

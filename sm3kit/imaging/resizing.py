@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,17 @@ def pillow(pixels: Pixels, height: int, width: int) -> Pixels:
 def fast(pixels: Pixels, height: int, width: int) -> Pixels:
     """New pixels as by `pillow`: uint8 within one level, in a fraction of the time."""
     return by_fours(lambda four: _by_torch(four, height, width, "bilinear"), pixels)
+
+
+def enough_for(size: int, smallest_share: float, spare: float = 1.5) -> int:
+    """The shorter side of an image, in pixels, from which views of a size may be cut.
+
+    Args:
+        size: height and width of the views.
+        smallest_share: of the area of the image, that a crop may have.
+        spare: times the side that such a crop needs; resized twice, it then loses little detail.
+    """
+    return math.ceil(spare * size / math.sqrt(smallest_share))
 
 
 def shrink(pixels: Pixels, shorter_side: int) -> Pixels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,6 @@ from sm3kit.modalities.base import Image, Modality
 
 MEAN, STD = (0.7833, 0.6712, 0.6026), (0.2139, 0.2472, 0.2571)
 READING = 2  # Counts changes of `read` that would give other pixels for the same file.
-SPARE = 1.5  # Of the size that the smallest crop needs: a second resize then costs little detail.
 RESIZE = {"fast": resizing.fast, "pillow": resizing.pillow}
 
 RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
@@ -113,8 +111,7 @@ class Photo(Modality):
                 "The modality 'photo': resize=pillow wants images at their full size, not reduced "
                 "on reading. Add -o photo.reduce=false, or choose -o photo.resize=fast."
             )
-        enough = SPARE * image_size / math.sqrt(crop_scale[0])
-        self.shorter_side = math.ceil(enough) if reduce else 0
+        self.shorter_side = resizing.enough_for(image_size, crop_scale[0]) if reduce else 0
         self.reading = (
             f"photo {READING}: channels={channels} border={border} shorter_side={self.shorter_side}"
         )

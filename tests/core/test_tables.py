@@ -55,13 +55,51 @@ def test_semicolons_with_decimal_commas(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "name"),
-    [
-        *(("", ""), ("-1", ""), ("-1.0", ""), ("NaN", ""), ("Unknown", "")),
-        *(("3.0", "3"), ("3.5", "3.5"), ("none", "none"), ("v1.0", "v1.0")),
-    ],
+    [("", ""), ("3.0", "3"), ("3.", "3"), ("-1.0", "-1"), ("3.5", "3.5"), ("v1.0", "v1.0")],
 )
 def test_class_names(cell: str, name: str) -> None:
     assert class_name(cell) == name
+
+
+def test_rows_of_the_same_cells_are_equal(path: Path) -> None:
+    path.write_text("id,name\n1,Ann\n1,Ann\n1,Bea\n")
+    first, second, third = read_table(path, "people").rows
+    assert first == second != third
+
+
+@pytest.mark.parametrize(
+    ("cell", "flag"),
+    [
+        *(("", None), ("0", 0), ("1", 1), ("0.0", 0), ("1.0", 1), ("1e0", 1)),
+        *(("0.9999999", 1), ("1.0000001", 1), ("-0.0000001", 0)),
+    ],
+)
+def test_flags(path: Path, cell: str, flag: int | None) -> None:
+    path.write_text(f"id,MEL\n1,{cell}\n")
+    table = read_table(path, "flags")
+    assert table.flag(table.rows[0], "MEL") == flag
+
+
+@pytest.mark.parametrize("cell", ["0.9", "1.00001", "-1", "2", "yes", "nan", "inf"])
+def test_what_is_no_flag(path: Path, cell: str) -> None:
+    path.write_text(f"id,MEL\n1,{cell}\n")
+    table = read_table(path, "flags")
+    with pytest.raises(DataError) as error:
+        table.one_hot(table.rows[0], ["MEL"])
+    assert str(error.value) == (
+        f"{path}, row 2, column 'MEL': {cell!r} is not 0, 1 or blank. Mend the cell."
+    )
+
+
+def test_one_hot_rows(path: Path) -> None:
+    path.write_text("id,MEL,NV\n1,0,1\n2,0,\n3,1,1\n")
+    table = read_table(path, "flags")
+    none, several = table.rows[1:]
+    assert table.one_hot(table.rows[0], ["MEL", "NV"]) == "NV"
+    assert table.one_hot(none, ["MEL", "NV"]) == ""
+    with pytest.raises(DataError) as error:
+        table.one_hot(several, ["MEL", "NV"])
+    assert str(error.value) == (f"{path}, row 4 has a 1 in several columns, MEL and NV. Leave one.")
 
 
 @pytest.mark.parametrize(

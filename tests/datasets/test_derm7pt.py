@@ -170,7 +170,10 @@ def test_rows_in_no_index_table_are_left_out_and_noted(tmp_path: Path) -> None:
     folder = release(tmp_path, rows, {"train": [0], "valid": [1], "test": [3]})
     data = Derm7pt(str(folder))
     assert [study.id for study in data.studies()] == ["0", "1", "3"]
-    assert data.notes[-1] == "1 rows of meta.csv are in no index table and are left out."
+    assert data.notes[-1] == (
+        "1 of 4 rows of meta.csv has no partner among the index tables, so these cases are left "
+        "out: '2'."
+    )
 
 
 def test_tables_beside_images_and_odd_headings(tmp_path: Path) -> None:
@@ -252,8 +255,18 @@ def test_row_in_two_splits(tmp_path: Path) -> None:
     rows = [case(1), case(2), case(3)]
     folder = release(tmp_path, rows, {"train": [0], "valid": [1], "test": [2, 0]})
     assert message(folder) == (
-        f"{folder}/meta/test_indexes.csv, row 3, column 'indexes': row position 0 is already in "
-        "train. Remove it from one of the index tables."
+        f"{folder}/meta/test_indexes.csv, row 3, column 'indexes': '0' is also in "
+        f"{folder}/meta/train_indexes.csv, row 2, with other values. "
+        "Remove the position from one of the index tables."
+    )
+
+
+def test_a_position_twice_in_one_split_counts_once(tmp_path: Path) -> None:
+    rows = [case(1), case(2), case(3)]
+    data = Derm7pt(str(release(tmp_path, rows, {"train": [0, 0], "valid": [1], "test": [2]})))
+    assert [study.id for study in data.studies("train")] == ["1"]
+    assert data.notes[-1] == (
+        "1 row repeats another and counts once: row 3 of train_indexes.csv (as row 2)."
     )
 
 

@@ -46,8 +46,10 @@ def test_columns_are_told_apart(path: Path) -> None:
         LabelSpec("grade", ("2", "9", "10"), "2"),
     ]
     assert data.notes == [
-        "Not taken as labels: note (8 different values in 8 rows). "
-        "Name the labels with -o manifest.labels=NAME,... to choose others."
+        "Not taken as labels: note (7 different values in 7 rows, 1 x 'none' unknown). "
+        "Name the labels with -o manifest.labels=NAME,... to choose others.",
+        "Taken as unknown in my.csv, grade: 1 x '-1', 1 x 'nan', 1 x 'unknown'. "
+        "Other words are set with -o manifest.unknown=WORD,...",
     ]
 
 
@@ -107,8 +109,11 @@ def test_excel_saves_with_semicolons_and_a_mark(path: Path) -> None:
 
 def test_labels_are_chosen_by_name(path: Path) -> None:
     data = Manifest(save(path, ROWS), labels=("note", "DIAG"))
-    assert [(label.name, len(label.classes)) for label in data.labels] == [("note", 8), ("DIAG", 3)]
-    assert list(data.notes) == []
+    assert [(label.name, len(label.classes)) for label in data.labels] == [("note", 7), ("DIAG", 3)]
+    assert data.notes == [
+        "Taken as unknown in my.csv, note: 1 x 'none'. "
+        "Other words are set with -o manifest.unknown=WORD,..."
+    ]
 
 
 def test_modalities_are_chosen_by_name(path: Path) -> None:
@@ -217,13 +222,14 @@ def test_the_written_layout_is_read(tmp_path: Path) -> None:
         (
             "\nc,",
             "\na,",
-            "{path}, row 4, column 'id': 'a' is also in row 2. Each study needs a unique id; "
-            "what studies share goes into a column 'group'.",
+            "{path}, row 4, column 'id': 'a' is also in row 2, with other values. Each study needs "
+            "a unique id; what studies share goes into a column 'group'.",
         ),
         (
             "\nc,",
             "\n,",
-            "{path}, row 4, column 'id': blank. Each study needs a unique id.",
+            "{path}, row 4, column 'id': blank. Each study needs a unique id; "
+            "what studies share goes into a column 'group'.",
         ),
         (
             "Training",

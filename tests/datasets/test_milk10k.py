@@ -153,9 +153,15 @@ def test_lesions_without_ground_truth_have_an_unknown_diagnosis(small: Path) -> 
     (small / TRUTH).write_text("\n".join([*lines[:-2], lines[-2].replace("1.0", "0.0")]) + "\n")
     data = Milk10k(str(small))
     assert sum("DIAG" not in study.labels for study in data.studies()) == 2
-    assert data.notes[-1] == "2 lesions have no ground truth: their DIAG is unknown."
+    assert data.notes[-2:] == [
+        f"1 of 22 lesions with images has no partner among the rows of {TRUTH}, so their DIAG is "
+        "unknown: '21'.",
+        f"Rows of {TRUTH} without a 1, whose DIAG is unknown: 1.",
+    ]
     (small / TRUTH).unlink()
-    assert all("DIAG" not in study.labels for study in Milk10k(str(small)).studies())
+    data = Milk10k(str(small))
+    assert all("DIAG" not in study.labels for study in data.studies())
+    assert data.notes[-1] == f"There is no {TRUTH}: the DIAG of all lesions is unknown."
 
 
 def test_blank_cells_and_a_missing_image_are_unknown(tmp_path: Path) -> None:
@@ -260,7 +266,7 @@ def test_two_images_of_one_type(tmp_path: Path) -> None:
     rows.append({**rows[0], "isic_id": "again"})
     assert message(challenge(tmp_path, rows, [])) == (
         f"{tmp_path}/{METADATA}, row 4, column 'isic_id': 'again' is a second 'clinical: close-up' "
-        "image of lesion 1, after 'c1'. Keep one of them."
+        "image of lesion 1, after 'c1' in row 2. Keep one of them."
     )
 
 
@@ -274,8 +280,7 @@ def test_no_id(tmp_path: Path) -> None:
 
 def test_several_diagnoses(tmp_path: Path) -> None:
     assert message(challenge(tmp_path, photos("1"), [truth("1", "NV", "MEL")])) == (
-        f"{tmp_path}/{TRUTH}, row 2, column 'lesion_id': '1' has several diagnoses, MEL and NV. "
-        "Leave a 1 in one column only."
+        f"{tmp_path}/{TRUTH}, row 2 has a 1 in several columns, MEL and NV. Leave one."
     )
 
 

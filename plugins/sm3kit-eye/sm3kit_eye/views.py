@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,6 @@ from sm3kit.imaging.reading import read_pixels
 # Networks with weights of ImageNet expect its mean and deviation; with one channel their average.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 READING = 2  # Counts changes of `read` that would give other pixels for the same file.
-SPARE = 1.5  # Of the size that the smallest crop needs: a second resize then costs little detail.
 
 Rule = tuple[str, str, Callable[[Any], bool]]  # Options, what is wanted, whether a value is good.
 RULES: tuple[Rule, ...] = (
@@ -71,7 +69,7 @@ class Place:
 
 def enough(image_size: int, crop_scale: tuple[float, float], reduce: bool) -> int:
     """The shorter side, in pixels, that does for the smallest crop; 0 keeps all."""
-    return math.ceil(SPARE * image_size / math.sqrt(crop_scale[0])) if reduce else 0
+    return resizing.enough_for(image_size, crop_scale[0]) if reduce else 0
 
 
 def read(

@@ -83,7 +83,7 @@ class TestGrades:
             *({"grade": 0}, {"grade": 1}, {"grade": 2}),
             {},
         ]
-        assert "Cases without a grade: 1." in dataset.notes
+        assert f"Rows of {TABLE} without a 1, whose grade is unknown: 1." in dataset.notes
 
     def test_steps_if_asked_for(self, small):
         dataset = Gamma(small, ordinal=True)
@@ -133,7 +133,7 @@ class TestLayouts:
         (images / "0003").rename(Path(small, "away"))
         dataset = Gamma(small)
         assert [study.id for study in dataset.studies()] == ["0001", "0002", "0004"]
-        assert "Graded cases without images: 1, the first: 3." in dataset.notes
+        assert f"1 of 4 rows of {TABLE} has no partner among the folders: '3'." in dataset.notes
 
 
 class TestMistakes:
@@ -162,9 +162,15 @@ class TestMistakes:
             "has no column 'mid_advanced'. Its columns: data, non, early."
         )
 
-    @pytest.mark.parametrize("rows", [[[1, 1, 1, 0]], [[1, 1, 0, 0], [1, 0, 1, 0]]])
-    def test_several_grades(self, tmp_path, rows):
-        with pytest.raises(DataError, match=rf"row {len(rows) + 1}: case 1 has several grades\."):
+    @pytest.mark.parametrize(
+        ("rows", "said"),
+        [
+            ([[1, 1, 1, 0]], r"row 2 has a 1 in several columns, non and early\. Leave one\."),
+            ([[1, 1, 0, 0], ["1.0", 0, 1, 0]], r"row 3, .*: '1\.0' is also in row 2, with other"),
+        ],
+    )
+    def test_several_grades(self, tmp_path, rows, said):
+        with pytest.raises(DataError, match=said):
             Gamma(write(tmp_path, rows))
 
     def test_a_grade_that_is_no_flag(self, tmp_path):

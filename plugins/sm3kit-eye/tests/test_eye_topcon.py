@@ -124,7 +124,9 @@ class TestMistakes:
         (tmp_path / "oct_images" / "2-L-1.jpg").unlink()
         dataset = TopconMM(str(tmp_path))
         assert [study.id for study in dataset.studies()] == ["1-L"]
-        assert "Eyes in oct_labels.csv without images: 1, the first: 2-L." in dataset.notes
+        assert (
+            "1 of 2 eyes of oct_labels.csv has no partner among the eyes with images: '2-L'."
+        ) in dataset.notes
 
     def test_an_image_of_another_name(self, tmp_path):
         write(tmp_path, self.GOOD, self.GOOD)
@@ -167,9 +169,11 @@ class TestMistakes:
         write(tmp_path, self.GOOD, self.GOOD)
         table = tmp_path / "oct_labels.csv"
         table.write_text("image,DR\n1-L-1,0\n2-L-1,1\n1-L-1,0\n")
-        assert TopconMM(str(tmp_path)).studies()
+        assert TopconMM(str(tmp_path)).notes[-1] == (
+            "1 row repeats another and counts once: row 4 of oct_labels.csv (as row 2)."
+        )
         table.write_text("image,DR\n1-L-1,0\n2-L-1,1\n,\n1-L-1,1\n")
-        with pytest.raises(DataError, match=r"row 5: '1-L-1' is there twice, with other labels"):
+        with pytest.raises(DataError, match=r"row 5, .*'1-L-1' is also in row 2, with other val"):
             TopconMM(str(tmp_path))
 
     def test_a_value_that_is_no_flag(self, tmp_path):
@@ -180,11 +184,11 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            (b"", "is no table of labels"),
-            (b"image,DR\n", "is no table of labels"),
-            (b"image,DR,DR\n1-L-1,0,1\n", "is no table of labels"),
-            (b"image,DR\n1-L-1,0,1\n", "is no table of labels"),
-            (b"image,DR\n\xff\xfe,0\n", "cannot be read: "),
+            (b"", r"is empty\. It should hold the labels"),
+            (b"image,DR\n", "has headings but no rows"),
+            (b"image,DR,DR\n1-L-1,0,1\n", "has the column 'DR' twice"),
+            (b"image,DR\n1-L-1,0,1\n", "row 2 has 3 cells, but there are 2 headings"),
+            (b"image,DR\n\xff\xfe,0\n", "row 2 is not UTF-8 text"),
         ],
     )
     def test_a_file_that_is_no_table(self, tmp_path, content, said):

@@ -62,7 +62,7 @@ class Sampling:
     @property
     def longest(self) -> int:
         """The side of an image, in pixels, that does for its smallest crop."""
-        return math.ceil(SPARE * self.size / math.sqrt(self.crop_scale[0]))
+        return resizing.enough_for(self.size, self.crop_scale[0], SPARE)
 
     def draw(
         self,
