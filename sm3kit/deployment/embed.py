@@ -19,6 +19,7 @@ from sm3kit.engine.cases import Case
 from sm3kit.engine.run import versions
 from sm3kit.evaluation.predicting import case_id
 from sm3kit.evaluation.subject import Subject
+from sm3kit.nn.finite import check_features
 
 SPACES = ("backbone", "joint", "embedding", "projection")
 Array = npt.NDArray[Any]
@@ -56,7 +57,7 @@ def embed(subject: Subject, splits: Sequence[str], spaces: Sequence[str]) -> Emb
             (after stage 2), "projection" one per stream of the fusion.
 
     Raises:
-        SM3Error: no studies, or a space that the run does not have.
+        SM3Error: no studies, a space that the run does not have, or features that are not finite.
     """
     for space in spaces:
         _check(subject, space)
@@ -123,6 +124,7 @@ def _plain(
         )
         for number, label in enumerate(subject.pool.labels)
     }
+    check_features({name: rows[mask] for name, (rows, mask) in found.items()}, "to be written")
     masks = {name: mask.numpy() for name, (_, mask) in found.items()}
     return Embedded(
         about,

@@ -11,7 +11,7 @@ from torch import nn
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer
-from sm3kit.core.errors import OptionError, VariantError
+from sm3kit.core.errors import CheckpointError, OptionError, VariantError
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
@@ -20,6 +20,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.engine.pool import Pool, open_pool
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
+from sm3kit.nn.finite import listed, not_finite
 from sm3kit.objectives.base import Objective
 from sm3kit.relations.base import Relation
 
@@ -121,6 +122,7 @@ def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
 
     Raises:
         VariantError: weights are given for a modality whose backbone takes none.
+        CheckpointError: the weights that it starts from are not finite.
     """
     provider, model = provider_and_model(variant, modality)
     component = registry("backbones").get(provider)
@@ -133,6 +135,13 @@ def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
             "weights. Leave them out."
         )
     backbone: Backbone = component(model, channels, **options)
+    bad = not_finite(backbone.state_dict())
+    if bad:
+        weights = options.get("weights", "none")
+        raise CheckpointError(
+            f"The backbone of {modality} wants finite weights to start from, and --weights "
+            f"{weights} gives NaN or infinity in {listed(bad)}. Give another file, or none."
+        )
     return backbone
 
 

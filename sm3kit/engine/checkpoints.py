@@ -13,13 +13,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sm3kit.core.errors import CheckpointError
+from sm3kit.core.errors import CheckpointError, TrainingError
 from sm3kit.core.files import whole_file
 from sm3kit.core.variant import Variant
 from sm3kit.engine.assemble import resolved
+from sm3kit.engine.divergence import TITLES
 from sm3kit.engine.resumption import with_stage2_of
 from sm3kit.engine.run import REMEDY, Run
 from sm3kit.engine.stage import Stage
+from sm3kit.nn.finite import listed, not_finite
 
 FORMAT = 1
 DOWNSTREAM = ("backbones.", "fusion.", "relation.", "prototypes.")
@@ -80,7 +82,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint.
 
     Raises:
-        CheckpointError: it is damaged, or no checkpoint of sm3kit.
+        CheckpointError: it is damaged, no checkpoint of sm3kit, or of a training that diverged.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -91,7 +93,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint that this version of sm3kit wrote.")
+    bad = not_finite(_tensors(content))
+    if bad:
+        raise CheckpointError(
+            f"The checkpoint {path} is of a training that diverged: {listed(bad)} are not finite. "
+            "Delete it, and train anew with a lower --lr."
+        )
     return content
+
+
+def _tensors(table: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """All tensors of nested tables, by their place."""
+    found: dict[str, Tensor] = {}
+    for name, value in table.items():
+        if isinstance(value, Tensor):
+            found[str(name)] = value
+        elif isinstance(value, Mapping):
+            found |= {f"{name}.{place}": tensor for place, tensor in _tensors(value).items()}
+    return found
 
 
 def read_last(run: Run, variant: Variant, data_hash: str) -> dict[str, Any] | None:
@@ -149,7 +168,17 @@ def write_stage(
         networks: all weights by name.
         record: what the model file says of itself; plain values.
         more: tensors that the checkpoint alone keeps.
+
+    Raises:
+        TrainingError: some weights are not finite; nothing is written.
     """
+    bad = not_finite(networks)
+    if bad:
+        raise TrainingError(
+            f"{len(bad)} of {len(networks)} tensors ({listed(bad)}) are not finite at the end of "
+            f"{TITLES[record['stage']]}, and no model is written. Lower --lr, or take --precision "
+            "32."
+        )
     weights = {name: value.detach().cpu() for name, value in networks.items()}
     facts = {"format": FORMAT, **record}
     write_checkpoint(path, {**facts, "model": weights, **(more or {})})

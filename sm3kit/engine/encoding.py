@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import permutations
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from sm3kit.engine.batches import Batch
 from sm3kit.engine.extractor import Extractor
+from sm3kit.nn.finite import not_finite
 from sm3kit.nn.monitors import partner_ranks
 
 
@@ -27,6 +29,10 @@ class Encoded:
     features: dict[str, Tensor]
     streams: dict[str, Tensor]
     present: dict[str, Tensor]
+
+    def vectors(self) -> dict[str, Tensor]:
+        """All features and streams (N, D) under one name each, streams with a trailing *."""
+        return self.features | {f"{name}*": rows for name, rows in self.streams.items()}
 
 
 @torch.no_grad()
@@ -63,7 +69,8 @@ def _joined(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def mean_ranks(found: Encoded, space: str) -> dict[str, tuple[float, int]]:
     """The mean rank of the true partner, and the number of pairs, for each direction "a->b".
 
-    Source: Wang et al. 2025, section 5.2.3 and table 6; chance is (N + 1) / 2.
+    Source: Wang et al. 2025, section 5.2.3 and table 6; chance is (N + 1) / 2. NaN where vectors
+    are not finite.
 
     Args:
         found: encoded studies.
@@ -76,6 +83,8 @@ def mean_ranks(found: Encoded, space: str) -> dict[str, tuple[float, int]]:
             continue
         both = found.present[one] & found.present[other]
         if int(both.sum()) > 1:
-            rank = partner_ranks(vectors[one][both], vectors[other][both]).mean()
-            ranks[f"{one}->{other}"] = (float(rank), int(both.sum()))
+            queries, gallery = vectors[one][both], vectors[other][both]
+            bad = not_finite({one: queries, other: gallery})
+            rank = math.nan if bad else float(partner_ranks(queries, gallery).mean())
+            ranks[f"{one}->{other}"] = (rank, int(both.sum()))
     return ranks

@@ -21,8 +21,9 @@ from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.feature_cache import FeatureCache, Rows
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.viewing import described, viewed
+from sm3kit.nn.finite import check_features
 
-FORMAT = 1
+FORMAT = 2  # What the first one kept was not looked at: it may be not finite.
 
 
 @dataclass(frozen=True)
@@ -204,11 +205,17 @@ def _hash(facts: list[Any]) -> str:
 
 @torch.inference_mode()
 def encode(extractor: Extractor, batch: Batch, precision: str) -> dict[str, Tensor]:
-    """Features {modality: (B, D)} under frozen networks in eval mode."""
+    """Features {modality: (B, D)} under frozen networks in eval mode.
+
+    Raises:
+        TrainingError: some are not finite.
+    """
     extractor.eval()
     kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     with torch.autocast(extractor.device.type, dtype=kind, enabled=kind is not None):
-        return extractor.features(batch)
+        features = extractor.features(batch)
+    check_features(features, f"computed in {precision}")
+    return features
 
 
 def _there(rows: Rows | None) -> Rows:

@@ -13,6 +13,7 @@ import torch
 
 from sm3kit.core.errors import Interrupted, TrainingError
 from sm3kit.engine import checkpoints
+from sm3kit.engine.divergence import StopDiverged
 from sm3kit.engine.hardware import keep_freed_memory
 from sm3kit.engine.interruption import StopBetweenSteps
 from sm3kit.engine.job import Job
@@ -69,7 +70,8 @@ def fit(
 
     Raises:
         Interrupted: the user stopped it; the run can be resumed.
-        TrainingError: a loss term is not finite, or the GPU's memory is too small.
+        TrainingError: a loss term, a weight or a buffer is not finite, or the GPU's memory is too
+            small.
         VariantError: the environment tells of other processes than the machine.
     """
     if module.first_epoch >= module.epochs:
@@ -85,7 +87,9 @@ def fit(
         lambda row: progress.tell(row, module.epochs),
         job.reporter.warn,
     )
-    callbacks = [monitor, checkpoints.KeepLast(job.run, job.data_hash), progress, stop]
+    keep = checkpoints.KeepLast(job.run, job.data_hash)
+    # The first refuses what the others would look at or keep.
+    callbacks = [StopDiverged(), monitor, keep, progress, stop]
     try:
         with quiet_lightning(), stop, job.reporter, tell_folder(job.run.folder):
             trainer = _trainer(module, callbacks, machine, world)
@@ -94,6 +98,8 @@ def fit(
             trainer.fit(module, datamodule=Loading(loader))
     except Interrupted:
         raise Interrupted(_how_to_go_on(job, module)) from None
+    except TrainingError as error:
+        raise TrainingError(f"{error} {_kept(job, module)}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             f"The GPU has not enough memory for --batch-size {job.variant.batch_size} at "
@@ -132,6 +138,14 @@ def _how_to_go_on(job: Job, module: Any) -> str:
         return f"Stopped in the first epoch. Start again with: {job.command}"
     where = f"epoch {module.epoch + 1} of {module.epochs}"
     return f"Stopped in {where}. Go on with: {job.command}"
+
+
+def _kept(job: Job, module: Any) -> str:
+    if module.stage == "mlssl":
+        return f"Stage 1 is kept; go on from it with --stage mlssl --init {job.run.folder}."
+    if job.run.last.is_file():
+        return f"The last whole epoch is kept in {job.run.last}."
+    return "Nothing of it is kept."
 
 
 class quiet_lightning(warnings.catch_warnings):

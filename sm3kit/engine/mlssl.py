@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sm3kit.clusterers.base import Clusterer, Clustering
-from sm3kit.core.errors import TrainingError
+from sm3kit.core.errors import DataError
 from sm3kit.core.variant import Variant
+from sm3kit.engine.divergence import diverged
 from sm3kit.engine.joint_batches import JointBatch, JointSource
 from sm3kit.engine.optimiser import adamw
+from sm3kit.nn.finite import listed, not_finite
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
 
@@ -91,6 +93,11 @@ class MultiLabelSSL(pl.LightningModule):
         """The epoch since the very beginning, from 0."""
         return self.first_epoch + self.current_epoch
 
+    @property
+    def remedy(self) -> str:
+        """What to lower where it diverges, as a sentence."""
+        return f"Lower -o training.mlssl_lr, now {self.variant.mlssl_lr:g}."
+
     def total(self, terms: dict[str, float]) -> float:
         """The loss that the mean terms of an epoch add up to."""
         whole = sum(terms.values())
@@ -119,16 +126,25 @@ class MultiLabelSSL(pl.LightningModule):
 
     @torch.no_grad()
     def _cluster(self) -> None:
-        """Pseudo-labels and prototypes of this epoch, each label with a seed of its own."""
+        """Pseudo-labels and prototypes of this epoch, each label with a seed of its own.
+
+        Raises:
+            DataError: the embeddings of a label, which is named, cannot be clustered.
+        """
         self.before = self.assigned.clone() if self.epoch else None
         self.clusterings = []
         for number, (label, head) in enumerate(
             zip(self.labels, self.prototypes.heads, strict=True)
         ):
             seed = np.random.SeedSequence([self.variant.seed, self.epoch, number])
-            found = self.clusterer.fit(
-                self.bank[number], label.clusters, int(seed.generate_state(1)[0] >> 1)
-            )
+            try:
+                found = self.clusterer.fit(
+                    self.bank[number], label.clusters, int(seed.generate_state(1)[0] >> 1)
+                )
+            except DataError as error:
+                raise DataError(
+                    f"Label {label.name} in epoch {self.epoch + 1} of stage 2: {error}"
+                ) from error
             self.clusterings.append(found)
             self.assigned[number] = found.assignments.to(self.device)
             assert isinstance(head, nn.Linear)
@@ -149,11 +165,7 @@ class MultiLabelSSL(pl.LightningModule):
         named = zip(self.labels, terms, strict=True)
         self.last_terms = {f"ce/{label.name}": term.detach() for label, term in named}
         if not bool(loss.isfinite()):
-            bad = [name for name, term in self.last_terms.items() if not term.isfinite()]
-            raise TrainingError(
-                f"The loss term {', '.join(bad)} is not finite in epoch {self.epoch + 1} of stage "
-                "2. Lower -o training.mlssl_lr; the last whole checkpoint is kept."
-            )
+            raise diverged(self, f"The loss term {listed(not_finite(self.last_terms))} is")
         # Without a relation and with frozen prototypes there is nothing to learn.
         return loss if loss.requires_grad else loss + 0 * self._anything()
 

@@ -11,12 +11,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from sm3kit.core.errors import TrainingError
 from sm3kit.core.variant import Variant
 from sm3kit.engine.assemble import Stage1, modules
 from sm3kit.engine.batches import Batch
+from sm3kit.engine.divergence import diverged
 from sm3kit.engine.optimiser import adamw
 from sm3kit.modalities.base import Modality
+from sm3kit.nn.finite import listed, not_finite
 from sm3kit.nn.precision import full_precision
 
 
@@ -72,6 +73,12 @@ class MultiModalSSL(pl.LightningModule):
     def epochs(self) -> int:
         """How many epochs there are in all."""
         return self.variant.epochs
+
+    @property
+    def remedy(self) -> str:
+        """What to lower where it diverges, as a sentence."""
+        instead = "" if self.variant.precision == "32" else ", or take --precision 32"
+        return f"Lower --lr, now {self.variant.lr:g}{instead}."
 
     def total(self, terms: dict[str, float]) -> float:
         """The loss that the mean terms of an epoch add up to."""
@@ -187,17 +194,10 @@ class MultiModalSSL(pl.LightningModule):
         return next(p for p in self.networks.parameters() if p.requires_grad).sum()
 
     def _check_finite(self, terms: Mapping[str, Tensor], batch: Batch) -> None:
-        if not terms:
-            return
-        values = torch.stack([term.detach() for term in terms.values()])
-        if bool(values.isfinite().all()):
-            return
-        bad = [n for n, fine in zip(terms, values.isfinite().tolist(), strict=True) if not fine]
-        raise TrainingError(
-            f"The loss term {', '.join(bad)} is not finite in epoch {self.epoch + 1} (studies at "
-            f"{batch.index[:8].tolist()}…). Lower --lr, or try --precision 32; the last whole "
-            "checkpoint is kept."
-        )
+        bad = not_finite(terms)
+        if bad:
+            where = f"(studies at {batch.index[:8].tolist()}…)"
+            raise diverged(self, f"The loss term {listed(bad)} {where} is")
 
     def _before_step(self, progress: float) -> None:
         for name, each in self.parts.objectives.items():

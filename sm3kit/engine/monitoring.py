@@ -87,7 +87,9 @@ class Monitor(pl.Callback):
 
     def _warn_of_collapse(self, row: Row) -> None:
         for name, value in row.items():
-            if name.startswith("std/") and value < COLLAPSED and name not in self.warned:
+            # NaN is not below, and no better.
+            low = name.startswith("std/") and not value >= COLLAPSED
+            if low and name not in self.warned:
                 self.warned.add(name)
                 self.warn(
                     f"The features of {name[4:]} are collapsing (std {value:.2f}, healthy is near 1)."
@@ -115,7 +117,7 @@ def collapse(seen: dict[str, list[list[Tensor]]]) -> Row:
 
     Returns:
         std, RankMe and uniformity per modality and stream, alignment of the views of each, and
-        alignment between streams of two modalities.
+        alignment between streams of two modalities; NaN where features are not finite.
     """
     row: Row = {}
     joined = {}
@@ -136,7 +138,10 @@ def collapse(seen: dict[str, list[list[Tensor]]]) -> Row:
 
 
 def validation_ranks(extractor: Extractor, batches: Any) -> Row:
-    """Mean rank of the true partner among the validation pairs, per direction and space."""
+    """Mean rank of the true partner among the validation pairs, per direction and space.
+
+    NaN where features are not finite: a monitor shows it, and the end of the stage refuses it.
+    """
     found = encoded(extractor, batches)
     row: Row = {}
     for space, mark in (("projection", "*"), ("backbone", "")):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sm3kit.core.errors import DataError, TrainingError, VariantError
+from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.engine import checkpoints, stage1, stage2
 from sm3kit.engine.announcement import describe, name_sources
@@ -71,11 +71,7 @@ def pretrain(
             run.check_free()
         run.remove_unfinished()
         ranks = _train(run, *given, main=True)
-        if not run.finished:
-            raise TrainingError(
-                f"The training of {folder} has ended without its model.safetensors. Go on with: "
-                f"{run.resume_command}"
-            )
+        run.check_finished()
     return Outcome(run, ranks)
 
 
@@ -124,9 +120,9 @@ def _train(
         for note in suggested:
             reporter.say(f"note     {note}")
         _announce(job, parts, notes, init, kept)
+    ranks: stage1.Ranks = {}
     if variant.stage != "mlssl":
-        _stage1(job, parts, extractor, resumed, main)
-    ranks = stage1.final_ranks(job, extractor) if main and variant.stage != "mlssl" else {}
+        ranks = _stage1(job, parts, extractor, resumed, main)
     if main and variant.stage != "mmssl":
         _stage2(job, parts, extractor, resumed, kept)
     return ranks
@@ -157,13 +153,20 @@ def _goes_on(job: Job, resumed: dict[str, Any] | None) -> None:
 
 def _stage1(
     job: Job, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None, main: bool
-) -> None:
-    if resumed and resumed["stage"] == "mlssl":
+) -> stage1.Ranks:
+    """Trains stage 1, or reads it where stage 2 has begun, and gives the ranks of its networks."""
+    over = resumed is not None and resumed["stage"] == "mlssl"
+    if over:
         _read_stage1(job, parts)
-        return
-    stage1.train(job, parts, extractor, resumed)
-    if main:
+    else:
+        stage1.train(job, parts, extractor, resumed)
+    if not main:
+        return {}
+    # Before the model is written: features that are not finite leave none.
+    ranks = stage1.final_ranks(job, extractor)
+    if not over:
         stage1.write(job, parts)
+    return ranks
 
 
 def _stage2(

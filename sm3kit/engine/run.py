@@ -13,7 +13,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 
 from sm3kit import __version__
-from sm3kit.core.errors import CheckpointError, VariantError
+from sm3kit.core.errors import CheckpointError, TrainingError, VariantError
 from sm3kit.core.files import remove_unfinished, whole_file
 from sm3kit.core.variant import Variant
 from sm3kit.engine.plugin_origins import files_of
@@ -132,6 +132,18 @@ class Run:
         if self.has_begun:
             way = ", or go on with it by --resume" if self.exists else ""
             raise VariantError(f"{self.folder} holds a run already. Give another --out{way}.")
+
+    def check_finished(self) -> None:
+        """Refuses to call a training done that has left no model.
+
+        Raises:
+            TrainingError: there is no model of the last stage.
+        """
+        if not self.finished:
+            raise TrainingError(
+                f"The training of {self.folder} has ended without its {self.model.name}. Go on "
+                f"with: {self.resume_command}"
+            )
 
     def remove_unfinished(self) -> None:
         """Removes what a killed training left half-written; for who holds the folder."""

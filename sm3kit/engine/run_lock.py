@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sm3kit.core.errors import SM3Error, VariantError
-from sm3kit.engine.world import several_launched
+from sm3kit.engine.world import looks_launched
 
 NAME = ".lock"
 # What file systems say that have no locks.
@@ -40,7 +40,7 @@ def hold_folder(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
     except Timeout:
         share = (
             " Processes of one launcher share a run with --devices and --num-nodes."
-            if several_launched()
+            if looks_launched()
             else ""
         )
         raise VariantError(

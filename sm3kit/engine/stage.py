@@ -41,5 +41,9 @@ class Stage(Protocol):
     def epoch(self) -> int:
         """The epoch since the very beginning, from 0."""
 
+    @property
+    def remedy(self) -> str:
+        """What to lower where it diverges, as a sentence."""
+
     def total(self, terms: dict[str, float]) -> float:
         """The loss that the mean terms of an epoch add up to."""

@@ -18,6 +18,7 @@ from sm3kit.engine.job import Job
 from sm3kit.engine.mmssl import MultiModalSSL
 from sm3kit.engine.monitoring import collapse, due, one_thread, validation_ranks
 from sm3kit.engine.stage import Row
+from sm3kit.nn.finite import check_features
 
 Ranks = dict[str, dict[str, dict[str, tuple[float, int]]]]
 
@@ -46,7 +47,7 @@ def train(job: Job, parts: Stage1, extractor: Extractor, resumed: dict[str, Any]
 
     Raises:
         Interrupted: the user stopped it; the run can be resumed.
-        TrainingError: a loss term is not finite, or the GPU's memory is too small.
+        TrainingError: a loss term, a weight or a buffer is not finite, or the GPU's memory is too small.
     """
     variant, views = job.variant, job.views
     first = resumed["epochs_done"] if resumed else 0
@@ -98,7 +99,11 @@ def precision(job: Job, parts: Stage1) -> str:
 
 
 def final_ranks(job: Job, extractor: Extractor) -> Ranks:
-    """{split: {space: {direction: (mean rank, pairs)}}} of the networks as they are."""
+    """{split: {space: {direction: (mean rank, pairs)}}} of the networks as they are.
+
+    Raises:
+        TrainingError: their features are not finite.
+    """
     names = list(job.pool.modalities)
     if len(names) < 2:
         return {}
@@ -112,6 +117,7 @@ def final_ranks(job: Job, extractor: Extractor) -> Ranks:
         shown = StudyViews(job.pool, cases, job.images, job.variant.seed)
         batches: Any = eval_loader(shown, job.variant.batch_size, names, job.workers)
         found = encoded(extractor, batches)
+        check_features(found.vectors(), f"of the split {split}, after stage 1,")
         ranks[split] = {space: mean_ranks(found, space) for space in ("backbone", "projection")}
     return ranks
 

@@ -16,6 +16,7 @@ from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.core.variant import Variant
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.run import Run
+from sm3kit.nn.finite import listed, not_finite
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def read_trained(folder: Path) -> Trained:
     """The model of a run folder.
 
     Raises:
-        CheckpointError: there is none, or it is damaged.
+        CheckpointError: there is none, it is damaged, or its training diverged.
     """
     run = Run(folder)
     if not run.model.is_file():
@@ -93,6 +94,12 @@ def read_trained(folder: Path) -> Trained:
             f"{run.model} is no model that sm3kit wrote, or it is damaged: {reason}. Train the "
             "run again."
         ) from error
+    bad = not_finite(weights)
+    if bad:
+        raise CheckpointError(
+            f"{run.model} is of a training that diverged: {len(bad)} of {len(weights)} tensors "
+            f"({listed(bad)}) are not finite. Train the run again with a lower --lr."
+        )
     digest = hashlib.blake2b(run.model.read_bytes(), digest_size=8).hexdigest()
     return Trained(folder, variant, *found, *tables, weights, digest)
 

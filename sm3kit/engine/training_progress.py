@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -55,11 +56,11 @@ class ShowProgress(pl.Callback):
 
 
 def _signs(row: Row) -> list[str]:
-    """The smallest std, the rank of validation pairs; of clusters, sizes and NMI."""
+    """The smallest std, NaN before all, the rank of validation pairs; of clusters, sizes and NMI."""
     parts = []
     stds = [value for name, value in row.items() if name.startswith("std/")]
     if stds:
-        parts.append(f"std {min(stds):.2f}")
+        parts.append(f"std {min(stds, key=lambda std: (not math.isnan(std), std)):.2f}")
     rank = _shown_rank(row)
     if rank is not None:
         parts.append(f"rank {rank:.1f} of {row['rank/of']}")

@@ -59,10 +59,10 @@ def join_world(devices: int, num_nodes: int) -> World:
         alone = LightningEnvironment()
         alone.set_global_rank(0)  # Lightning took it from the environment when it was imported.
         return World(0, alone)
-    return _launched(devices, num_nodes) or _by_hand(devices, num_nodes)
+    return _launcher_world(devices, num_nodes) or _world_by_hand(devices, num_nodes)
 
 
-def several_launched() -> bool:
+def looks_launched() -> bool:
     """Whether a launcher seems to have started several processes."""
     return any(os.environ.get(name, "1") != "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
 
@@ -81,7 +81,7 @@ def tell_folder(folder: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _launched(devices: int, num_nodes: int) -> World | None:
+def _launcher_world(devices: int, num_nodes: int) -> World | None:
     """The world of a launcher that lives: of each one, what only its own processes are told."""
     kind: type[ClusterEnvironment]
     if "TORCHELASTIC_RUN_ID" in os.environ:
@@ -107,7 +107,7 @@ def _launched(devices: int, num_nodes: int) -> World | None:
         ) from error
 
 
-def _by_hand(devices: int, num_nodes: int) -> World:
+def _world_by_hand(devices: int, num_nodes: int) -> World:
     """The world of a process that no launcher numbers; Lightning starts the others beside it."""
     for name in ("WORLD_SIZE", "SLURM_NTASKS"):
         if name == "WORLD_SIZE" or not _one_shell():

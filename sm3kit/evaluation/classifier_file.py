@@ -19,6 +19,7 @@ from sm3kit.engine.run import versions
 from sm3kit.engine.viewing import spec_of
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
+from sm3kit.nn.finite import listed, not_finite
 
 FORMAT = 1
 
@@ -77,9 +78,29 @@ class ClassifierFile:
     readings: Mapping[str, Reading]
 
     def weights(self) -> dict[str, Tensor]:
-        """All weights by name."""
-        with safe_open(self.path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        """All weights by name.
+
+        Raises:
+            CheckpointError: its training diverged.
+        """
+        return read_weights(self.path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All weights of a classifier by name.
+
+    Raises:
+        CheckpointError: its training diverged.
+    """
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    bad = not_finite(state)
+    if bad:
+        raise CheckpointError(
+            f"The classifier {path} is of a training that diverged: {len(bad)} of {len(state)} "
+            f"tensors ({listed(bad)}) are not finite. Evaluate the run again with a lower --lr."
+        )
+    return state
 
 
 def save_classifier(

@@ -14,6 +14,7 @@ from sm3kit.engine.cases import Case
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.ranks import first_of_each, rank_summary
+from sm3kit.nn.finite import check_features
 from sm3kit.nn.monitors import partner_ranks
 
 
@@ -64,6 +65,7 @@ def _spaces(subject: Subject, cases: Sequence[Case]) -> dict[str, dict[str, dict
         streams = fusion({name: [one] for name, one in rows.items()}, present)
     fusion.to(subject.device)
     projected = {name: views[0] for name, views in streams.items() if name in present}
+    check_features(projected, "after the fusion")
     return {
         "backbone": _directions(rows, present),
         **({"projection": _directions(projected, present)} if len(projected) > 1 else {}),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sm3kit.core.errors import DataError
 from sm3kit.engine.cases import Case
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.predicting import predictions_of
@@ -15,6 +16,7 @@ from sm3kit.evaluation.selection import chooser
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import mean_auc
+from sm3kit.nn.finite import check_features, not_finite
 
 CANDIDATES = (1, 3, 5, 10, 20, 50, 100, 200)
 
@@ -76,7 +78,16 @@ def votes(
         temperature: of the weights exp(s / t).
         same: (N, M) bool, who is of one patient or lesion; these do not vote on each other.
         chunk: queries that are searched at once.
+
+    Raises:
+        DataError: some vectors are not finite. NaN is near to nobody, and would vote as well.
     """
+    bad = not_finite({"queries": queries, "bank": bank})
+    if bad:
+        raise DataError(
+            f"Neighbours want finite vectors, and the {' and the '.join(bad)} hold NaN or "
+            "infinity. Lower the learning rate of the training that made them."
+        )
     parts: list[list[list[Tensor]]] = []
     for start in range(0, len(queries), chunk):
         similarity = queries[start : start + chunk] @ bank.T
@@ -112,4 +123,5 @@ def _unit(subject: Subject, cases: Sequence[Case]) -> Tensor:
     with torch.no_grad():
         joint = subject.extractor.fusion.to("cpu").joint(features.whole(), features.present)
     subject.extractor.fusion.to(subject.device)
+    check_features({"all modalities": joint}, "joined by the fusion")
     return F.normalize(joint, dim=1)

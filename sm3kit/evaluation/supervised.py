@@ -11,11 +11,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from sm3kit.core.errors import TrainingError
 from sm3kit.core.variant import Variant
+from sm3kit.engine.divergence import diverged
 from sm3kit.engine.optimiser import adamw
 from sm3kit.engine.stage import Row
 from sm3kit.evaluation.settings import Settings
+from sm3kit.nn.finite import listed, not_finite
 from sm3kit.nn.label_heads import label_loss
 
 
@@ -71,6 +72,11 @@ class Supervised(pl.LightningModule):
         """The epoch since the very beginning, from 0."""
         return self.first_epoch + self.current_epoch
 
+    @property
+    def remedy(self) -> str:
+        """What to lower where it diverges, as a sentence."""
+        return f"Lower --lr, now {self.settings.lr:g}."
+
     def total(self, terms: dict[str, float]) -> float:
         """The loss that the mean terms of an epoch add up to."""
         return sum(terms.values()) / max(len(terms), 1)
@@ -89,11 +95,7 @@ class Supervised(pl.LightningModule):
         named = zip(self.labels, terms, strict=True)
         self.last_terms = {f"ce/{name}": term.detach() for name, term in named}
         if not bool(loss.isfinite()):
-            bad = [name for name, term in self.last_terms.items() if not term.isfinite()]
-            raise TrainingError(
-                f"The loss term {', '.join(bad)} is not finite in epoch {self.epoch + 1} of the "
-                f"evaluation. Lower --lr, now {self.settings.lr:g}."
-            )
+            raise diverged(self, f"The loss term {listed(not_finite(self.last_terms))} is")
         return loss
 
     def on_after_backward(self) -> None:

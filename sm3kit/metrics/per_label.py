@@ -8,6 +8,8 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from sm3kit.core.errors import DataError
+
 Array = npt.NDArray[Any]
 
 METRICS = (
@@ -66,9 +68,18 @@ def label_metrics(
 
     Returns:
         {metric: value}, or with weights {metric: (R,)}, a value for each weighting.
+
+    Raises:
+        DataError: the scores of a known case are not finite: NaN is neither higher nor lower.
     """
     known = truth >= 0
     scores, truth = scores[known], truth[known]
+    wrong = int((~np.isfinite(scores)).any(1).sum())
+    if wrong:
+        raise DataError(
+            f"Metrics want finite scores, and those of {wrong} of {len(scores)} cases are not. "
+            "The training has diverged: lower its learning rate."
+        )
     if weights is None:
         single = _all_metrics(scores, truth, reported, np.ones((1, len(truth))))
         return {name: float(values[0]) for name, values in single.items()}

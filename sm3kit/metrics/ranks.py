@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sm3kit.core.errors import DataError
+
 
 def rank_summary(ranks: npt.NDArray[Any]) -> dict[str, float]:
     """Mean and median rank, accuracy at 1 and at 5, and the mean rank of a blind guess.
@@ -21,8 +23,17 @@ def rank_summary(ranks: npt.NDArray[Any]) -> dict[str, float]:
 
     Returns:
         {"mean_rank", "median_rank", "acc@1", "acc@5", "n", "chance"}; NaN if there is no rank.
+
+    Raises:
+        DataError: a rank is NaN, infinite or below 1. NaN is never within the first five.
     """
     count = len(ranks)
+    wrong = int((~(np.isfinite(ranks) & (ranks >= 1))).sum())
+    if wrong:
+        raise DataError(
+            f"Ranks count from 1, and {wrong} of {count} are NaN, infinite or below it. Rank "
+            "finite embeddings."
+        )
     if not count:
         names = ("mean_rank", "median_rank", "acc@1", "acc@5", "chance")
         return {**dict.fromkeys(names, float("nan")), "n": 0}

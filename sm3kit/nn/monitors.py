@@ -1,10 +1,16 @@
-"""Numbers that show a collapse before it costs a training."""
+"""Numbers that show a collapse before it costs a training.
+
+Monitors of embeddings that are not finite are NaN. Ranks are not: they have none.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from sm3kit.core.errors import DataError
+from sm3kit.nn.finite import not_finite
 
 
 def normalised_std(embeddings: Tensor) -> float:
@@ -26,7 +32,8 @@ def rankme(embeddings: Tensor) -> float:
     Source: Garrido et al. 2023, arXiv:2210.02885, equation 1: the exponential of the entropy of
     the singular values.
     """
-    if len(embeddings) < 2:
+    # No library finds the singular values of NaN.
+    if len(embeddings) < 2 or not_finite({"embeddings": embeddings}):
         return float("nan")
     rows = embeddings.double()
     # The singular values are the roots of the eigenvalues of the smaller Gram matrix.
@@ -65,7 +72,17 @@ def partner_ranks(queries: Tensor, gallery: Tensor, chunk: int = 1024) -> Tensor
     Args:
         queries, gallery: (N, D), partners at equal rows.
         chunk: queries that are compared at once.
+
+    Raises:
+        DataError: some are not finite. NaN is neither more similar nor less nor equal, and would
+            come out first.
     """
+    bad = not_finite({"queries": queries, "gallery": gallery})
+    if bad:
+        raise DataError(
+            f"Ranks want finite embeddings, and the {' and the '.join(bad)} hold NaN or infinity. "
+            "The networks that made them have diverged: lower the learning rate of their training."
+        )
     unit, keys = F.normalize(queries.double(), dim=1), F.normalize(gallery.double(), dim=1)
     ranks = []
     for start in range(0, len(unit), chunk):

@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,9 +21,11 @@ from sm3kit.engine.extraction import Encoder
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.trained import read_trained, start_from
 from sm3kit.evaluation.classifier import Classifier, FromFeatures, classifier_of
+from sm3kit.evaluation.classifier_file import read_weights
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
+from sm3kit.nn.finite import check_features
 
 Space = Literal["embedding", "logits", "backbone"]
 Tables = dict[str, npt.NDArray[Any]]
@@ -44,6 +44,7 @@ def joint_of(subject: Subject, cases: Sequence[Case]) -> Tensor:
     with torch.no_grad():
         joint = fusion.joint(features.whole(), features.present)
     fusion.to(subject.device)
+    check_features({"all modalities": joint}, "joined by the fusion")
     return joint
 
 
@@ -58,6 +59,7 @@ def tables(
 
     Raises:
         CheckpointError: the run has nothing that gives this space.
+        TrainingError: what is found in it is not finite.
     """
     names = [label.name for label in subject.pool.labels]
     joint = joint_of(subject, cases)
@@ -71,10 +73,11 @@ def tables(
             "--space backbone."
         )
     rows = network.to(subject.device).eval()(joint.to(subject.device))
-    if space == "logits":
-        return {name: one.cpu().numpy() for name, one in zip(names, rows, strict=True)}
-    rows = F.normalize(rows.cpu(), dim=2).numpy()
-    return {name: np.ascontiguousarray(rows[:, place]) for place, name in enumerate(names)}
+    if space == "embedding":
+        rows = F.normalize(rows, dim=2).unbind(1)
+    found = {name: one.cpu().contiguous() for name, one in zip(names, rows, strict=True)}
+    check_features(found, f"in the space {space}")
+    return {name: one.numpy() for name, one in found.items()}
 
 
 def before_training(subject: Subject) -> Subject:
@@ -126,14 +129,14 @@ def kept_classifier(subject: Subject, record: Mapping[str, Any], file: Path) -> 
         file: its weights, beside the record.
 
     Raises:
-        CheckpointError: they are missing, or of another model.
+        CheckpointError: they are missing, of another model, or not finite.
     """
     if record["of"]["model"] != subject.trained.file_hash:
         raise CheckpointError(f"{file} was trained on other networks than the run has now.")
     relation = subject.embedding is not None
     classifier = classifier_of(subject, relation=relation, prototypes=False, seed=0)
     try:
-        FromFeatures(classifier).load_state_dict(load_file(file))
+        FromFeatures(classifier).load_state_dict(read_weights(file))
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{file} holds no classifier for this run: {reason}") from error

@@ -66,6 +66,14 @@ def first(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def both(tmp_path_factory):
+    """The folder of a run of both stages. It must not be changed."""
+    folder = tmp_path_factory.mktemp("both") / "run"
+    pretrain(TINY2, folder, Reporter(Console(file=io.StringIO())), ImageCache(None))
+    return folder
+
+
 @pytest.fixture
 def second(first):
     """Two epochs of stage 2 on the networks of `first`."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sm3kit.core.errors import DataError
 from sm3kit.evaluation import neighbours
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.neighbours import votes
@@ -27,6 +28,19 @@ def test_votes_by_hand():
     # Similarities are in float32.
     assert three[0][0].tolist() == pytest.approx(
         [weight(1) / total, (weight(0.6) + weight(0)) / total], abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["queries", "bank"])
+def test_who_is_not_finite_has_no_neighbours(where, value):
+    given = {"queries": QUERY.clone(), "bank": BANK.clone()}
+    given[where][0, 1] = value
+    with pytest.raises(DataError) as caught:
+        votes(given["queries"], given["bank"], TRUTH, [2, 2], [1], 0.5)
+    assert str(caught.value) == (
+        f"Neighbours want finite vectors, and the {where} hold NaN or infinity. Lower the learning "
+        "rate of the training that made them."
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from sklearn import metrics as sklearn
 from torchmetrics.functional import classification as torchmetrics
 
+from sm3kit.core.errors import DataError
 from sm3kit.metrics.per_label import METRICS, label_metrics, support
 
 SEEDS = range(30)
@@ -30,6 +31,26 @@ def same(found, expected):
     assert set(found) == set(expected)
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-12, err_msg=name)
+
+
+# What is not finite
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_scores_that_are_not_finite_have_no_metrics(value):
+    scores, truth = two_columns([0.9, 0.2, 0.7, 0.4]), np.array([1, 0, 1, 0])
+    scores[2, 1] = value
+    with pytest.raises(DataError) as caught:
+        label_metrics(scores, truth, 1)
+    assert str(caught.value) == (
+        "Metrics want finite scores, and those of 1 of 4 cases are not. The training has "
+        "diverged: lower its learning rate."
+    )
+    with pytest.raises(DataError):
+        label_metrics(scores, truth, 1, np.ones((3, 4)))
+    # A case whose truth is unknown counts nowhere.
+    truth[2] = -1
+    assert label_metrics(scores, truth, 1)["accuracy"] == 1
 
 
 # By hand

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from sm3kit.core.errors import DataError
 from sm3kit.metrics.ranks import first_of_each, rank_summary
 
 
@@ -52,3 +53,12 @@ def test_no_image_is_left_twice():
     kept = [set(studies[index]) for index in first_of_each(studies)]
     assert sum(map(len, kept)) == len(set().union(*kept))
     assert first_of_each([]) == []
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.5, -1])
+def test_what_is_no_rank_is_refused(wrong):
+    with pytest.raises(DataError) as caught:
+        rank_summary(np.array([1, wrong, 3]))
+    assert str(caught.value) == (
+        "Ranks count from 1, and 1 of 3 are NaN, infinite or below it. Rank finite embeddings."
+    )
