@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from sm3kit.core.spelling import fold
@@ -15,6 +16,7 @@ UNKNOWN_WORDS = (
     *("-1", "?", "-", ".", "NA", "N/A", "#N/A", "<NA>", "NaN"),
     *("None", "null", "missing", "unknown", "unk"),
 )
+_fold = lru_cache(maxsize=4096)(fold)  # Tables repeat their words.
 NO_CLASSES: Mapping[str, Container[str]] = MappingProxyType({})
 
 
@@ -35,7 +37,7 @@ def blank_unknown(
         classes: {column: words that are classes of it}, which are never unknown there.
         option: how a user sets the words, for the note: "manifest.unknown".
     """
-    folded = {fold(word) for word in words}
+    folded = {_fold(word) for word in words}
     named = [column for column in columns if column in table]
     counts: Counter[str] = Counter()
     places, rows = [], []
@@ -43,7 +45,7 @@ def blank_unknown(
         blank = {}
         for column in named:
             name = class_name(row[column])
-            if name and fold(name) in folded and name not in classes.get(column, ()):
+            if name and _fold(name) in folded and name not in classes.get(column, ()):
                 blank[column.casefold()] = ""
                 counts[row[column]] += 1
                 places.append(column)

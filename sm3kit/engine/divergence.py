@@ -56,7 +56,7 @@ def diverged(module: Stage, what: str, moment: str = "in") -> TrainingError:
 
 def _remembered(optimiser: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
     """What an optimiser remembers of the gradients of each weight, by its name."""
-    names = {weight: name for name, weight in module.named_parameters()}
+    names: dict[Tensor, str] = {weight: name for name, weight in module.named_parameters()}
     return {
         f"{kind} of {names[weight]}": values
         for weight, kept in optimiser.state.items()

@@ -219,7 +219,8 @@ def test_what_features_depend_on_names_them(tiny2, study_of, tmp_path, changes, 
     )
     job = change(job, variant=other)
     if "weights of" in changes:
-        next(extractor.backbones[changes["weights of"]].parameters()).data.view(-1)[0] += 1e-6
+        first = next(extractor.backbones[changes["weights of"]].parameters())
+        first.data[(0,) * first.ndim] += 1e-6
     if "statistics of" in changes:
         state = extractor.backbones[changes["statistics of"]].state_dict()
         next(value for name, value in state.items() if "running_var" in name).mul_(1.001)

@@ -155,7 +155,7 @@ def test_the_weights_of_a_classifier(run, protocol, title, select):
 class Trap(Objective):
     """In the last step the loss is finite, and its gradient is what `kind` says."""
 
-    kind = "nan"
+    kind = "none"
 
     def __init__(self, width):
         super().__init__()
@@ -211,12 +211,12 @@ class Loud(Backbone):
     def __init__(self, model, channels, *, weights: str = "none"):
         super().__init__()
         self.width, self.conv = 8, nn.Conv2d(channels, 8, 3, stride=4)
-        self.norm = nn.BatchNorm2d(8)
+        self.norm, self.last = nn.BatchNorm2d(8, affine=False), nn.Linear(8, 8)
         if weights != "none":
             self.conv.weight.data.fill_(math.nan)
 
     def forward(self, view):
-        return self.norm(1e25 * self.conv(view).detach()).mean((2, 3))
+        return self.last(self.norm(1e25 * self.conv(view).detach()).mean((2, 3)))
 
 
 def test_the_buffers_of_a_batch_norm(trapped, train, registered, tmp_path):
