@@ -18,7 +18,7 @@ from sm3kit.deployment.model_card import model_card
 from sm3kit.deployment.onnx_graph import check_onnx, write_onnx
 from sm3kit.deployment.predictor import open_predictor
 from sm3kit.deployment.statement import STATEMENT
-from sm3kit.deployment.timm_folder import write_timm
+from sm3kit.deployment.timm_folder import architecture_of, write_timm
 from sm3kit.deployment.whole_folder import check_free, whole_folder, write_listing
 from sm3kit.engine.assemble import provider_and_model
 from sm3kit.engine.pool import build_modality, open_dataset
@@ -117,7 +117,7 @@ def _timm(
     seen = _modality(trained, file, name)
     networks = open_predictor(trained, tuned).extractor if tuned else extractor_of(trained, {})
     backbone: Any = networks.backbones[name]
-    write_timm(backbone, name, seen, folder)
+    write_timm(backbone, architecture_of(backbone, model), name, seen, folder)
     made = "fine-tuned with labels" if tuned else "pre-trained, as `sm3kit embed` sees it"
     use = [
         f"The backbone for {name} images of {seen.channels} channels, {made}. `pretrained=True` is what makes timm read the weights. The "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -166,8 +167,10 @@ def _probabilities(
         read,
         advance,
     )
-    first = next(batches, None)
-    return [] if first is None else predictor.probabilities(chain([first], batches))
+    # Closed here, also where the networks fail: else a thread may have to wait for itself.
+    with closing(batches):
+        first = next(batches, None)
+        return [] if first is None else predictor.probabilities(chain([first], batches))
 
 
 def _study(

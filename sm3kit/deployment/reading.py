@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -38,10 +38,10 @@ def batches_of(
     size: int,
     read: Read,
     advance: Callable[[], None] = lambda: None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Batches of the evaluation views of all studies that can be read, in order.
 
-    Threads read the next two batches while the networks work on one.
+    Threads read the next two batches while the networks work on one; they end when it is closed.
 
     Args:
         modalities: {modality: how views are made}.

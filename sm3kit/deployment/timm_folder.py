@@ -14,11 +14,20 @@ from sm3kit.core.errors import VariantError
 from sm3kit.modalities.base import Modality
 
 
-def write_timm(backbone: Backbone, name: str, modality: Modality, folder: Path) -> None:
+def architecture_of(backbone: Backbone, model: str) -> str:
+    """The name that timm gives to the network of a backbone, whatever its provider calls it."""
+    published: Any = getattr(getattr(backbone, "model", None), "pretrained_cfg", None) or {}
+    return str(published.get("architecture") or model.partition(".")[0])
+
+
+def write_timm(
+    backbone: Backbone, architecture: str, name: str, modality: Modality, folder: Path
+) -> None:
     """Writes `config.json` and `model.safetensors` as timm reads them from `local-dir:`.
 
     Args:
-        backbone: one that holds a network of timm as `model`, whatever its provider calls it.
+        backbone: one that holds a network of timm as `model`.
+        architecture: the name in timm, without a tag.
         name: of the modality.
         modality: for size, channels, mean and deviation of its views.
 
@@ -36,7 +45,7 @@ def write_timm(backbone: Backbone, name: str, modality: Modality, folder: Path) 
     mean, deviation = mean_and_deviation(name, modality)
     channels = modality.channels
     config = {
-        "architecture": published["architecture"],
+        "architecture": architecture,
         "num_classes": 0,
         "num_features": backbone.width,
         "model_args": {"in_chans": channels, "num_classes": 0},

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from sm3kit.core.errors import VariantError
+from sm3kit.modalities.base import Modality
 
 
-def resolved_precision(wanted: str, network: nn.Module) -> str:
+def resolved_precision(wanted: str, network: nn.Module, image_size: int = 0) -> str:
     """The precision that "auto" means here, as Lightning names it.
 
     bf16 autocast on a GPU or CPU that computes in bf16, else fp32 on a CPU and fp16 on a GPU.
     Depthwise convolutions in bf16 are many times slower on a CPU, so networks with them stay fp32.
+    So do strided convolutions with padding on images of 32 pixels or less: where a map is narrower
+    than its stride, oneDNN (3.12) reads memory that nobody wrote, and the gradients are not finite.
     fp16 is for GPUs: a CPU takes "16-mixed", which a recipe may ask for, as "auto".
+
+    Args:
+        wanted: "auto", "32", "bf16-mixed" or "16-mixed".
+        network: all that is computed in it.
+        image_size: height and width of the smallest views, in pixels; 0 where it is not known.
     """
     if wanted == "16-mixed" and not torch.cuda.is_available():
         wanted = "auto"
@@ -26,7 +35,15 @@ def resolved_precision(wanted: str, network: nn.Module) -> str:
         return (
             "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
         )
-    return "bf16-mixed" if cpu_has_bf16() and not _depthwise(network) else "32-true"
+    unsafe = 0 < image_size <= 32 and _strided(network)
+    fast = cpu_has_bf16() and not _depthwise(network) and not unsafe
+    return "bf16-mixed" if fast else "32-true"
+
+
+def smallest_view(modalities: Mapping[str, Modality]) -> int:
+    """The height of the smallest views, in pixels; vectors do not count, and 0 is none."""
+    heights = [one.shape[1] for one in modalities.values()]
+    return min((height for height in heights if height > 1), default=0)
 
 
 def machine(precision: str) -> dict[str, str]:
@@ -45,6 +62,16 @@ def cpu_has_bf16() -> bool:
 def _depthwise(network: nn.Module) -> bool:
     return any(
         isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
+        for layer in network.modules()
+    )
+
+
+def _strided(network: nn.Module) -> bool:
+    convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return any(
+        isinstance(layer, convolutions)
+        and max(layer.stride) > 1
+        and layer.padding not in ("valid", (0,) * len(layer.padding))
         for layer in network.modules()
     )
 

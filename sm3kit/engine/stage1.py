@@ -13,7 +13,7 @@ from sm3kit.engine.encoding import encoded, mean_ranks
 from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.fitting import Machine, fit
-from sm3kit.engine.hardware import resolved_precision
+from sm3kit.engine.hardware import resolved_precision, smallest_view
 from sm3kit.engine.job import Job
 from sm3kit.engine.mmssl import MultiModalSSL
 from sm3kit.engine.monitoring import collapse, due, one_thread, validation_ranks
@@ -95,7 +95,8 @@ def write(job: Job, parts: Stage1) -> None:
 
 def precision(job: Job, parts: Stage1) -> str:
     """The precision of stage 1, as Lightning names it."""
-    return resolved_precision(job.variant.precision, modules(parts))
+    size = smallest_view(job.pool.modalities)
+    return resolved_precision(job.variant.precision, modules(parts), size)
 
 
 def final_ranks(job: Job, extractor: Extractor) -> Ranks:

@@ -20,7 +20,7 @@ from sm3kit.engine.cases import Case
 from sm3kit.engine.extraction import Encoder, Features
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.hardware import chosen_workers, resolved_precision
+from sm3kit.engine.hardware import chosen_workers, resolved_precision, smallest_view
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.plugin_origins import check_recorded
 from sm3kit.engine.pool import Pool, open_pool
@@ -69,7 +69,8 @@ class Subject:
         if precision == "run":
             return self
         encoder = copy.copy(self.encoder)
-        encoder.precision = resolved_precision(precision, self.extractor)
+        size = smallest_view(self.pool.modalities)
+        encoder.precision = resolved_precision(precision, self.extractor, size)
         return dataclasses.replace(self, encoder=encoder)
 
     def cases(self, split: str, *, labelled: bool) -> list[Case]:
@@ -151,7 +152,7 @@ def open_subject(
         variant,
         features,
         reporter,
-        resolved_precision(variant.precision, extractor),
+        resolved_precision(variant.precision, extractor, smallest_view(pool.modalities)),
         chosen_workers(variant.workers, count),
     )
     notes += changed_files + _notes(trained, pool, transferred)
