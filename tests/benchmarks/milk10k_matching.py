@@ -19,7 +19,7 @@ def main() -> None:
     command = [str(script), "pretrain", "--data", f"milk10k:{folder}", "--recipe", "quick"]
     command += ["--objective", "simclr", "--fusion", "sep_sep", "--backbone", "resnet18"]
     command += ["--weights", "none", "--image-size", "64", "--batch-size", "96", "--seed", "0"]
-    command += ["--lr", "0.001", "--epochs", epochs]
+    command += ["--stage", "mmssl", "--lr", "0.0005", "--epochs", epochs]
     with tempfile.TemporaryDirectory() as out:
         subprocess.run([*command, "--out", f"{out}/run"], check=True)
 
