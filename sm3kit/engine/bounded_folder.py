@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 from sm3kit.core.errors import SM3Error
+from sm3kit.core.files import STALE
 
 GIB = 2**30
 DEFAULT_GIB = 20
-STALE = 3600  # Seconds after which a half-written file has lost its writer.
 
 
 class BoundedFolder:

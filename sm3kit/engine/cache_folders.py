@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sm3kit.core.files import cache_root
-from sm3kit.engine.bounded_folder import STALE, chosen_limit
+from sm3kit.core.files import STALE, cache_root
+from sm3kit.engine.bounded_folder import chosen_limit
 
 # Folders of files that stand alone: each can go at any time. Others in the cache cannot.
 CLEARABLE = ("images", "features")
