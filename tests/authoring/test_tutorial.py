@@ -31,7 +31,10 @@ def test_the_tutorial_runs_and_its_changes_hold_the_laws(workshop):
     compressed, speckled = (text.strip() for text in lines_of_python()[:2])
     module = workshop.folder / "sm3kit-ultrasound" / "sm3kit_ultrasound.py"
     text = module.read_text("utf-8")
-    for line, before in ((compressed, "return to_chw(places.shrink("), (speckled, "factor = rng")):
+    for line, before in (
+        (compressed, "return to_chw(resizing.shrink("),
+        (speckled, "factor = rng"),
+    ):
         assert text.count(f"        {before}") == 1
         text = text.replace(f"        {before}", f"        {line}\n        {before}")
     module.write_text(text, "utf-8")

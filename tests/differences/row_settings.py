@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from differences_page import EVALUATION, ROWS, commands
 
 from sm3kit.cli.evaluate import evaluate
+from sm3kit.cli.main import cli
 from sm3kit.cli.pretrain import pretrain
 from sm3kit.cli.settings import parsed_options
 from sm3kit.core.errors import OptionError, SM3Error
@@ -48,7 +49,8 @@ def as_typed(section, words):
     command, name, owner = (pretrain, "pretrain", "training")
     if section == EVALUATION:
         command, name, owner, words = evaluate, "evaluate", "evaluate", ["RUN", *words]
-    context = command.make_context(name, list(words))
+    main = click.Context(cli, **cli.context_settings)
+    context = command.make_context(name, list(words), parent=main)
     given = {
         one: value
         for one, value in context.params.items()
