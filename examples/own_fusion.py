@@ -3,7 +3,7 @@
 from rich.console import Console
 from torch import nn
 
-from sm3kit.api import Fusion, register
+from sm3kit.api import Fusion, NamedModules, register
 from sm3kit.engine import recipes
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.pretrain import pretrain
@@ -17,14 +17,15 @@ class Clip(Fusion):
 
     def __init__(self, widths, *, projection: int = 128):
         super().__init__(widths)
-        self.layers = nn.ModuleDict({m: nn.Linear(d, projection) for m, d in widths.items()})
+        self.layers = NamedModules({m: nn.Linear(d, projection) for m, d in widths.items()})
 
     def forward(self, features, present):
         """One stream per modality."""
         return {m: [self.layers[m](view) for view in views] for m, views in features.items()}
 
 
-small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
-settings = {"fusion": "clip", "options": {"clip": {"projection": 64}}, **small}
-variant, why = recipes.resolve([], {"data": ["synthetic:24"], **settings})
-pretrain(variant, free_folder(variant), Reporter(Console()), ImageCache(None))
+if __name__ == "__main__":
+    small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
+    settings = {"fusion": "clip", "options": {"clip": {"projection": 64}}, **small}
+    variant, why = recipes.resolve([], {"data": ["synthetic:24"], **settings})
+    pretrain(variant, free_folder(variant), Reporter(Console()), ImageCache(None))

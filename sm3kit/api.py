@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer, Clustering
+from sm3kit.core import ranges
 from sm3kit.core.api_version import API_VERSION
 from sm3kit.core.errors import CheckpointError, DataError, OptionError, SM3Error
+from sm3kit.core.files import regular_file
 from sm3kit.core.hidden import visible_paths
 from sm3kit.core.joining import join_notes, one_per_key
 from sm3kit.core.paths import file_and_part
@@ -20,6 +22,7 @@ from sm3kit.core.unknown_words import UNKNOWN_WORDS, blank_unknown
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Image, Modality
+from sm3kit.nn.named_modules import NamedModules
 from sm3kit.objectives.base import Features, Objective
 from sm3kit.relations.base import Relation
 
@@ -40,6 +43,7 @@ __all__ = [
     "LabelSpec",
     "Modality",
     "ModalitySpec",
+    "NamedModules",
     "Objective",
     "OptionError",
     "Relation",
@@ -53,9 +57,11 @@ __all__ = [
     "file_and_part",
     "join_notes",
     "one_per_key",
+    "ranges",
     "rarest",
     "read_table",
     "register",
+    "regular_file",
     "spelling_notes",
     "split_groups",
     "visible_paths",

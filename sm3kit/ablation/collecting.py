@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sm3kit.ablation.folder import Folder
+from sm3kit.ablation.folder import MAKE_ANEW, Folder
 from sm3kit.ablation.plan import Cell
 from sm3kit.ablation.results import GridResults, RowResults
 from sm3kit.ablation.standing import Standing
+from sm3kit.evaluation.record_file import read_record
 
 
 def collect(folder: Path) -> GridResults:
     """The results of a grid, those that are there.
 
     Raises:
-        SM3Error: the folder holds no grid.
+        SM3Error: the folder holds no grid, or a result in it is damaged.
     """
     home = Folder(folder)
     grid, plan = home.grid(), home.plan()
@@ -50,7 +50,8 @@ def _row(
         for protocol, key in cell.results.items():
             file = home.result(key)
             if key in standing.done:
-                records.setdefault(protocol, {})[cell.seed] = json.loads(file.read_text("utf-8"))
+                record = read_record(file, MAKE_ANEW)
+                records.setdefault(protocol, {})[cell.seed] = record
                 scores = file.with_suffix(".predictions.npz")
                 if scores.is_file():
                     predictions.setdefault(protocol, {})[cell.seed] = scores

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from sm3kit.ablation.cells import Number
 from sm3kit.ablation.chart import Curve, draw
 from sm3kit.ablation.sections import Line, Section, Table
+from sm3kit.core.names import file_stem
 
 
 def charts(table: Table) -> dict[str, str]:
@@ -28,7 +28,7 @@ def charts(table: Table) -> dict[str, str]:
 
 def file_name(axis: str) -> str:
     """The name of the file of an axis: `curve-lr.svg`."""
-    return f"curve-{re.sub('[^A-Za-z0-9._-]+', '-', axis)}.svg"
+    return f"{file_stem(f'curve-{axis}')}.svg"
 
 
 def curves_of(section: Section, axis: str, values: Sequence[Any]) -> list[Curve]:

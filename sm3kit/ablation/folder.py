@@ -11,9 +11,45 @@ from typing import Any
 import yaml
 
 from sm3kit.ablation.plan import Plan, Stage
-from sm3kit.core.errors import SM3Error
+from sm3kit.core import plain_json
+from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import whole_file
+from sm3kit.core.plain_json import NUMBER, Shape
+from sm3kit.engine import plain_yaml
 
+# What grid.yaml holds, as far as anybody looks into it again.
+SHAPE: dict[str, Shape] = {
+    **dict.fromkeys(("title", "grid", "sm3kit", "request", "split", "select", "baseline"), str),
+    "data": [str],
+    "seeds": [int],
+    "protocols": [str],
+    "axes": {"*": list},
+    "listings": [
+        {
+            "data": [str],
+            "options": {"*": dict},
+            "hash": str,
+            "studies": {"*": int},
+            "modalities": [str],
+        }
+    ],
+    "rows": {
+        "*": {"recipe": [str], "axes": dict, "protocols": [str], "listing": str, "settings": dict}
+    },
+    "source": {"seeds": [int], "protocols": [str]},
+}
+# What has become of a stage, see `Record`.
+RECORD: dict[str, Shape] = {
+    "title?": str,
+    "starts?": int,
+    "completions?": int,
+    "seconds?": NUMBER,
+    "whole?": bool,
+    "process?": str,
+    "failed?": str,
+    "auc?": (*NUMBER, type(None)),
+}
+MAKE_ANEW = "Delete it, then give the command of the grid again."
 REMEDY = "Free some space, then give the same command again."
 
 
@@ -90,12 +126,14 @@ class Folder:
         Raises:
             SM3Error: there is none, or it is damaged.
         """
+        if not self.exists:
+            raise self._no_grid()
         try:
-            content: dict[str, Any] = yaml.load(
-                self.record_file.read_text("utf-8"),
-                getattr(yaml, "CSafeLoader", yaml.SafeLoader),
+            content: dict[str, Any] = plain_yaml.read(
+                self.record_file, "record of a grid", SM3Error, plain_yaml.LARGEST_RECORD
             )
-        except (OSError, yaml.YAMLError) as error:
+            plain_json.check_shape(content, SHAPE)
+        except DataError as error:
             raise self._no_grid(error) from error
         return content
 
@@ -105,9 +143,11 @@ class Folder:
         Raises:
             SM3Error: there is none, or it is damaged.
         """
+        if not self.plan_file.is_file():
+            raise self._no_grid()
         try:
             return Plan.of(self.plan_file.read_text("utf-8"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, DataError) as error:
             raise self._no_grid(error) from error
 
     def write(self, grid: dict[str, Any], plan: Plan) -> None:
@@ -121,8 +161,10 @@ class Folder:
     def record(self, key: str) -> Record:
         """What has become of a stage; an empty record if nothing has."""
         try:
-            return Record(**json.loads(self._record(key).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+            table = plain_json.parse(self._record(key).read_text("utf-8"))
+            plain_json.check_shape(table, RECORD)
+            return Record(**table)
+        except (OSError, ValueError, TypeError, DataError):
             return Record()
 
     def write_record(self, key: str, record: Record) -> None:
@@ -134,8 +176,8 @@ class Folder:
     def _record(self, key: str) -> Path:
         return self.path / "stages" / f"{key}.json"
 
-    def _no_grid(self, error: Exception) -> SM3Error:
-        why = "" if isinstance(error, FileNotFoundError) else f" that can be read ({error})"
+    def _no_grid(self, error: Exception | None = None) -> SM3Error:
+        why = f" that can be read ({str(error).removesuffix('.')})" if error else ""
         return SM3Error(
             f"{self.path} holds no grid{why}. Give the folder that `sm3kit ablate --grid … --out` "
             "wrote."

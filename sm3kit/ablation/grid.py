@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
-from sm3kit.core.names import unknown
+from sm3kit.core.names import shown, unknown
+from sm3kit.core.options import Option, convert
 from sm3kit.engine import named_yaml
 
 BUILT_IN = resources.files("sm3kit") / "grids"
@@ -18,6 +21,7 @@ PROTOCOLS = ("probe", "finetune", "knn", "match")
 SPLITS = ("train", "val", "test")
 SELECTIONS = ("val_best", "last", "test_best")
 MODES = ("product", "one-at-a-time")
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,13 @@ class Grid:
     split: str = "test"
     select: str = "val_best"
     baseline: str = ""
+
+    @property
+    def runs(self) -> int:
+        """How many runs it is: rows, at each point of the axes, with each seed."""
+        counts = [len(values) for values in self.axes.values()]
+        points = math.prod(counts) if self.mode == "product" else 1 + sum(counts)
+        return len(self.rows) * points * len(self.seeds)
 
     def source(self) -> dict[str, Any]:
         """The content of a file that gives this grid."""
@@ -107,7 +118,12 @@ def parsed(name: str, content: Any, source: str) -> Grid:
     base = content.get("base") or {}
     for row, settings in {**rows, "base": base}.items():
         if not isinstance(settings, Mapping):
-            raise VariantError(f"{source}: {row} wants a table of settings, not {settings!r}.")
+            raise VariantError(f"{source}: {row} wants a table of settings, not {shown(settings)}.")
+        if not _named(settings.get("recipe")):
+            raise VariantError(
+                f"{source}: the recipe of {row} wants a name, or a list of names, not "
+                f"{shown(settings['recipe'])}."
+            )
     mode, axes = _axes(content.get("axes") or {}, source)
     grid = Grid(
         name=name,
@@ -130,6 +146,13 @@ def parsed(name: str, content: Any, source: str) -> Grid:
 def _check(grid: Grid, source: str) -> None:
     if not grid.rows:
         raise VariantError(f"{source} has no rows, so there is nothing to train. Add one.")
+    if grid.runs > MOST_RUNS:
+        count = f"{grid.runs:,}" if grid.runs < 10**15 else "countless"
+        raise VariantError(
+            f"{source} makes {count} runs of {len(grid.rows)} rows, their axes and "
+            f"{len(grid.seeds)} seeds, and {MOST_RUNS:,} are allowed. Leave out some values, or "
+            "make several grids."
+        )
     if grid.baseline and grid.baseline not in grid.rows:
         raise VariantError(f"{source}: {unknown('row', grid.baseline, grid.rows)}")
     wanted: list[tuple[str, str, tuple[str, ...]]] = []
@@ -153,7 +176,7 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
     if not isinstance(content, Mapping) or set(content) - {"mode", "values"}:
         raise VariantError(
             f"{source}: axes wants 'mode' and 'values', such as "
-            f"{{mode: product, values: {{lr: [0.001, 0.01]}}}}, not {content!r}."
+            f"{{mode: product, values: {{lr: [0.001, 0.01]}}}}, not {shown(content)}."
         )
     mode = str(content.get("mode", "product"))
     if mode not in MODES:
@@ -161,11 +184,14 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
     axes = content.get("values") or {}
     if not isinstance(axes, Mapping):
         raise VariantError(
-            f"{source}: the values of axes want a table, such as {{lr: [0.001, 0.01]}}, not {axes!r}."
+            f"{source}: the values of axes want a table, such as {{lr: [0.001, 0.01]}}, not "
+            f"{shown(axes)}."
         )
     for name, values in axes.items():
         if not isinstance(values, list | tuple):
-            raise VariantError(f"{source}: axis {name!r} wants a list of values, not {values!r}.")
+            raise VariantError(
+                f"{source}: axis {name!r} wants a list of values, not {shown(values)}."
+            )
         if not values:
             raise VariantError(
                 f"{source}: axis {name!r} has no values, so the {mode} is empty. Give some."
@@ -174,12 +200,18 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
 
 
 def _seeds(value: Any, source: str) -> tuple[int, ...]:
-    listed = value if isinstance(value, list | tuple) else [value]
-    if not listed or any(type(one) is not int or one < 0 for one in listed):
-        raise VariantError(
-            f"{source}: seeds wants numbers from 0, such as [0, 1, 2]; not {value!r}."
-        )
-    return tuple(listed)
+    seeds: tuple[int, ...] = convert(
+        Option("seeds", tuple[ranges.Seed, ...], [0, 1, 2]), value, source
+    )
+    if not seeds:
+        raise VariantError(f"{source}: seeds wants one or more, such as [0, 1, 2].")
+    return seeds
+
+
+def _named(value: Any) -> bool:
+    """Whether a value is a name, several, or none."""
+    names = value if isinstance(value, list | tuple) else [value or ""]
+    return all(isinstance(name, str) for name in names)
 
 
 def _listed(value: Any) -> tuple[str, ...]:

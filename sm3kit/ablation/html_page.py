@@ -47,7 +47,7 @@ def _section(section: Section) -> str:
         for column in section.columns
     ]
     heads += [Head(section.published_head)] * bool(section.published_head)
-    caption = Caption(section.title, section.basis.sentence(), section.basis.leaky)
+    caption = Caption(section.title, section.basis.sentence(), section.basis.doubtful)
     rows = [_line(section, line) for line in section.lines]
     return f"<section>\n{table(caption, heads, rows, section.notes)}\n</section>"
 

@@ -50,7 +50,7 @@ class Caption:
     Attributes:
         title: of the table.
         basis: selection rule, split, seeds and support; no table of results goes without.
-        leaky: whether it was selected on the split that it was measured on.
+        leaky: whether numbers may be better, or others, than they should be; the basis says why.
     """
 
     title: str

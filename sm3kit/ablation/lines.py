@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sm3kit.ablation.cells import Column, Number
 from sm3kit.ablation.printed import Printed, metrics_of, source
@@ -34,6 +35,8 @@ def line_of(
         bool(beside and beside.comparable),
         "" if any(numbers) else _reason(results, row, found),
         any(record["leaky"] for record in found.records),
+        most(found.records, "seen"),
+        most(found.records, "replaced"),
         row.axes,
     )
 
@@ -68,7 +71,14 @@ def basis_of(results: GridResults, found: Iterable[Measured], support: str) -> B
         results.seeds,
         support or "support not known before the first result",
         "test_best" in rules or any(record["leaky"] for record in records),
+        most(records, "seen"),
+        most(records, "replaced"),
     )
+
+
+def most(records: Iterable[Mapping[str, Any]], name: str) -> int:
+    """The number of studies in the longest of the lists that records have under a name."""
+    return max((len(record.get(name) or ()) for record in records), default=0)
 
 
 def data_name(spec: str) -> str:

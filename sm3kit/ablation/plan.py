@@ -8,6 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sm3kit.core.errors import DataError
+from sm3kit.core.plain_json import check_shape, parse
+
+STAGE = {"key": str, "kind": str, "parent": str, "settings": dict, "name": str}
+CELL = {"row": str, "seed": int, "results": {"*": str}}
+SHAPE = {"cells": [CELL], "stages": [STAGE]}
 TRAINING = {"mmssl": "stage 1", "mlssl": "stage 2"}
 
 
@@ -96,7 +102,20 @@ class Plan:
 
     @staticmethod
     def of(text: str) -> Plan:
-        """The plan that `text` wrote."""
-        plain = json.loads(text)
-        stages = [Stage(**one) for one in plain["stages"]]
-        return Plan([Cell(**one) for one in plain["cells"]], {one.key: one for one in stages})
+        """The plan that `text` wrote.
+
+        Raises:
+            DataError: it is none.
+        """
+        plain = parse(text)
+        check_shape(plain, SHAPE)
+        cells = [Cell(**{name: one[name] for name in CELL}) for one in plain["cells"]]
+        stages = [Stage(**{name: one[name] for name in STAGE}) for one in plain["stages"]]
+        known = {""}
+        for stage in stages:
+            if stage.parent not in known:
+                raise DataError(f"the parent of stage {stage.key} is not in it.")
+            known.add(stage.key)
+        if not {key for cell in cells for key in cell.results.values()} <= known - {""}:
+            raise DataError("the stages of its cells are not in it.")
+        return Plan(cells, {stage.key: stage for stage in stages})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,8 +68,7 @@ def rows_of(grid: Grid) -> list[Row]:
                 text = str(error)
                 head = "" if text.startswith(source) else f"{source}: "
                 raise VariantError(head + text) from error
-    names = [row.name for row in found]
-    twice = [name for name in names if names.count(name) > 1]
+    twice = [name for name, count in Counter(row.name for row in found).items() if count > 1]
     if twice:
         raise VariantError(
             f"Two rows of grid {grid.name!r} are called {twice[0]!r}. "

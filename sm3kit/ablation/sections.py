@@ -26,6 +26,7 @@ class Line:
         comparable: whether data, split and protocol are those of the paper.
         reason: why there is no number at all; empty if there are.
         leaky: whether it was selected on the split that it was measured on.
+        seen, replaced: studies that were trained on before, and that have other images now.
         axes: {axis: value} of the row.
     """
 
@@ -39,6 +40,8 @@ class Line:
     comparable: bool = False
     reason: str = ""
     leaky: bool = False
+    seen: int = 0
+    replaced: int = 0
     axes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -76,6 +79,8 @@ class Basis:
         seeds: wanted of each row.
         support: the cases behind the numbers, in words.
         leaky: whether a line was selected on the split that it was measured on.
+        seen, replaced: studies of some line that were trained on before, and that have other
+            images than when its run was trained.
     """
 
     data: str
@@ -84,15 +89,25 @@ class Basis:
     seeds: tuple[int, ...]
     support: str
     leaky: bool = False
+    seen: int = 0
+    replaced: int = 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether numbers may be better, or others, than they should be."""
+        return self.leaky or self.seen > 0 or self.replaced > 0
 
     def sentence(self) -> str:
-        """Selection rule, split, seeds, data and support in one line."""
+        """Selection rule, split, seeds, data, caveats and support in one line."""
         count = len(self.seeds)
         named = ", ".join(str(seed) for seed in self.seeds)
         seeds = f"{count} seed{'' if count == 1 else 's'} ({named})"
         leaky = ", LEAKY: selected on the split that it was measured on" if self.leaky else ""
+        seen = f", SEEN: {self.seen} of the studies were trained on before" if self.seen else ""
+        if self.replaced:
+            seen += f", REPLACED: the images of {self.replaced} studies, since the training"
         return (
-            f"select {self.select}, split {self.split}, {seeds}, data {self.data}{leaky}; "
+            f"select {self.select}, split {self.split}, {seeds}, data {self.data}{leaky}{seen}; "
             f"{self.support}"
         )
 

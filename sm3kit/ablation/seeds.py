@@ -53,7 +53,7 @@ class Measured:
             for name, one in self.records[0]["labels"].items()
             if all(name in record["labels"] for record in self.records)
         }
-        first = {name: self.records[0][name] for name in ("cases", "groups")}
+        first = {name: self.records[0][name] for name in ("cases", "groups", "min_positives")}
         return {"labels": labels, "mean": mean, **first}
 
 

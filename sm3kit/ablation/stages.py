@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import traceback
 from typing import Any, TextIO, cast
 
-from sm3kit.ablation.folder import Folder
+from sm3kit.ablation.folder import MAKE_ANEW, Folder
 from sm3kit.ablation.plan import Stage
 from sm3kit.core.errors import Interrupted
 from sm3kit.core.files import cache_root
@@ -18,6 +17,7 @@ from sm3kit.engine.pretrain import pretrain
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import Run
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
 
@@ -94,7 +94,7 @@ def _evaluate(stage: Stage, folder: Folder, caches: Caches, reporter: Reporter) 
     file = folder.result(stage.key)
     if file.is_file():
         # Written last, by a process that was killed before it could say so.
-        record = json.loads(file.read_text("utf-8"))
+        record = read_record(file, MAKE_ANEW)
     else:
         run = folder.run(stage.parent)
         subject = open_subject(run, (), caches.images, caches.features, reporter)

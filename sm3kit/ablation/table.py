@@ -13,6 +13,7 @@ from sm3kit.ablation.ranks import rank_sections
 from sm3kit.ablation.results import GridResults
 from sm3kit.ablation.sections import Section, Table
 from sm3kit.ablation.seeds import Measured, difference, measured, metric_number
+from sm3kit.evaluation.record_text import reported_name, reporting_notes, support_text
 
 MEAN = "mean"
 MEANS = {"sens": "sens", "spec": "spec", "prec": "prec"}
@@ -66,7 +67,7 @@ def _label_sections(results: GridResults, protocol: str, resamples: int) -> list
     label_columns = [Column("auc", label, label) for label in names]
     how = HOW.format(resamples=resamples)
     paired = PAIRED.format(baseline=results.baseline) if results.baseline else ""
-    notes = (*notes_of(results, found, besides, how + paired), *doubts)
+    notes = (*notes_of(results, found, besides, how + paired), *doubts, *_reporting(summaries))
     sections = []
     for part, title, columns, numbers in (
         ("means", f"{protocol}, mean of the labels", mean_columns, means),
@@ -117,13 +118,20 @@ def _number(
     found = summary[MEAN] if label == MEAN else summary["labels"].get(label)
     if found is None:
         return None
-    support = f"{summary['cases']} studies" if label == MEAN else _positives(found)
+    support = f"{summary['cases']} studies" if label == MEAN else support_text(found)
     number = metric_number(found, metric, len(one.records), support)
     return beside.beside(number, metric, label) if beside and number else number
 
 
-def _positives(label: Summary) -> str:
-    return f"{label['support']['positives']}/{label['support']['known']}"
+def _reporting(summaries: Sequence[Summary | None]) -> list[str]:
+    """What is to be said of the classes that the numbers are of, once."""
+    told = [
+        note
+        for one in summaries
+        if one
+        for note in reporting_notes(one["labels"], one["min_positives"])
+    ]
+    return list(dict.fromkeys(told))
 
 
 def _support(summaries: Sequence[Summary | None]) -> str:
@@ -132,7 +140,7 @@ def _support(summaries: Sequence[Summary | None]) -> str:
     for summary in summaries:
         if summary:
             labels = ", ".join(
-                f"{name} {label['reported']} {_positives(label)}"
+                f"{name} {reported_name(label)} {support_text(label)}"
                 for name, label in summary["labels"].items()
             )
             told.append(

@@ -30,6 +30,8 @@ HEADS = (
     "split",
     "support",
     "leaky",
+    "seen",
+    "replaced",
     "data",
     "reason",
 )
@@ -65,6 +67,8 @@ def _shared(section: Section, line: Line, baseline: str) -> dict[str, str]:
         "split": basis.split,
         "support": basis.support,
         "leaky": _yes(line.leaky),
+        "seen": str(line.seen),
+        "replaced": str(line.replaced),
         "data": basis.data,
     }
 

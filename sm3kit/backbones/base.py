@@ -28,6 +28,14 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     @classmethod
+    def own_size(cls, model: str) -> int:
+        """Height and width of the views that a model was made for; 0 where it does not matter.
+
+        A provider with the option `image_size` is built for views of that size.
+        """
+        return 0
+
+    @classmethod
     def normalisation(
         cls, model: str, weights: str
     ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import timm
 import torch
 from safetensors import SafetensorError
-from timm.models import group_parameters, load_state_dict
+from timm.models import get_pretrained_cfg, group_parameters, load_state_dict
 from torch import Tensor, nn
 
 from sm3kit.backbones.base import Backbone
+from sm3kit.core import ranges
 from sm3kit.core.errors import CheckpointError, OptionError, UnknownName
 from sm3kit.core.names import unknown
 from sm3kit.nn.torchvision_start import start_as_torchvision
@@ -38,6 +40,8 @@ class Timm(Backbone):
             ResNet-50 has features over 100 times smaller.
         drop_path: rate of stochastic depth, for the models that have it; 0 leaves it out.
         grad_checkpointing: trades time for memory in training.
+        image_size: S of the views, which the training gives; 0 takes the size that the model was
+            made for. Models of one size are built for this one; their weights are resampled.
 
     Raises:
         UnknownName: timm has no such model.
@@ -54,15 +58,16 @@ class Timm(Backbone):
         *,
         weights: str = "none",
         start: Literal["torchvision", "timm"] = "torchvision",
-        drop_path: float = 0.0,
+        drop_path: ranges.ShareBelowOne = 0.0,
         grad_checkpointing: bool = False,
+        image_size: ranges.WidthOrAuto = 0,
     ) -> None:
         super().__init__()
         if not timm.is_model(model.partition(".")[0]):
             near = get_close_matches(model.lower(), timm.list_models(), n=8)
             raise UnknownName(unknown("timm model", model, near or ["resnet18", "resnet50"]))
         extra: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
-        extra |= {"in_chans": channels, "num_classes": 0}
+        extra |= {"in_chans": channels, "num_classes": 0, **_for_size(model, image_size)}
         try:
             if weights in ("imagenet", "none"):
                 with _quiet_hub():
@@ -88,6 +93,12 @@ class Timm(Backbone):
                 ) from error
 
     @classmethod
+    def own_size(cls, model: str) -> int:
+        """The size of timm's record of the model."""
+        published = get_pretrained_cfg(model)
+        return int(published.input_size[-1]) if published else 0
+
+    @classmethod
     def example(cls) -> str:
         """A ResNet of a few thousand weights."""
         return "test_resnet"
@@ -105,6 +116,30 @@ class Timm(Backbone):
         groups = group_parameters(self.model, matcher(coarse=True))
         first = groups[min(groups)]
         return [self.model.get_parameter(name) for name in first]
+
+
+@lru_cache
+def _for_size(model: str, size: int) -> dict[str, int]:
+    """The argument that builds a model for views of a size, where it needs one.
+
+    Only models that do not take the size by themselves are built otherwise than timm does.
+    """
+    published = get_pretrained_cfg(model)
+    if not (size and published and published.fixed_input_size) or size == published.input_size[-1]:
+        return {}
+    ways: tuple[dict[str, int], ...] = ({}, {"img_size": size})
+    return next((way for way in ways if _takes(model, size, way)), {})
+
+
+def _takes(model: str, size: int, way: Mapping[str, int]) -> bool:
+    """Whether a model that is built in this way takes views of a size."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            network = timm.create_model(model, num_classes=0, **way).eval()
+            network(torch.zeros(1, network.pretrained_cfg["input_size"][0], size, size))
+    except Exception:  # Each model says in its own way that it wants another size.
+        return False
+    return True
 
 
 @contextmanager

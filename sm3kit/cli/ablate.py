@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
 from sm3kit.cli import completing
-from sm3kit.cli.settings import console, data_option, output_options, plugin_file_option, say
+from sm3kit.cli.settings import (
+    Number,
+    console,
+    data_option,
+    output_options,
+    plugin_file_option,
+    say,
+)
+from sm3kit.cli.streams import only_ascii
+from sm3kit.core import ranges
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +64,11 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
 )
 @click.option("--row", "rows", multiple=True, metavar="NAME", help="Only this; may be repeated.")
 @click.option(
-    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="How many at a time."
+    "--jobs",
+    type=Number(Annotated[int, ranges.Range(1, 1024)]),
+    default=1,
+    show_default=True,
+    help="How many at a time.",
 )
 @click.option(
     "--executor",
@@ -158,7 +171,7 @@ def _finished(job: Job, end: Finished, as_json: bool, out: Console, quiet: bool)
         ]
         failed = [{"row": row, "seed": seed, "reason": said} for row, seed, said in failures]
         document = {"folder": str(job.folder.path), "rows": rows, "failed": failed, "files": files}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
     if failures:
         say(out, "The rest is done. Try again with --retry-failed.")
         raise click.exceptions.Exit(1)

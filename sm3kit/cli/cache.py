@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
+from sm3kit.cli.settings import Number
+from sm3kit.cli.streams import only_ascii
+from sm3kit.core import ranges
 from sm3kit.core.sizes import in_units
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def cache(ctx: click.Context, as_json: bool) -> None:
         import json
 
         document = {"folder": str(cache_root()), "parts": [dataclasses.asdict(x) for x in found]}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
         return
     # A line of its own: folders have long names.
     click.echo(cache_root())
@@ -69,7 +72,7 @@ def _ago(moment: float) -> str:
 @click.argument("parts", nargs=-1, type=click.Choice(CLEARABLE), metavar="[images|features]...")
 @click.option(
     "--older-than",
-    type=click.FloatRange(0),
+    type=Number(Annotated[float, ranges.Range(0, 1_000_000)]),
     metavar="DAYS",
     default=0.0,
     help="Only what was not used for so many days.",

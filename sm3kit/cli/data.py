@@ -10,6 +10,7 @@ import click
 
 from sm3kit.cli.completing import data_specs
 from sm3kit.cli.settings import (
+    Number,
     console,
     output_options,
     parsed_options,
@@ -17,6 +18,7 @@ from sm3kit.cli.settings import (
     plugin_options,
     say,
 )
+from sm3kit.core import ranges
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +77,10 @@ def _show_content(people: Console, spec: str, report: Report) -> None:
     for note in report.notes:
         say(people, f"  {note}")
     people.print(_table(report))
-    say(people, "* the class that results report")
+    if any(one.label.reported for one in report.labels):
+        say(people, "* the class that results report")
+    if not all(one.label.reported for one in report.labels):
+        say(people, "Results of a label without a * are the mean over its classes.")
     for name, sizes in report.sizes.items():
         smallest, middle, largest = (
             f"{width} x {height}" for height, width in (sizes.smallest, sizes.median, sizes.largest)
@@ -116,11 +121,28 @@ def _row(table: Table, name: str, counts: Mapping[str, int], splits: list[str]) 
 @data.command()
 @click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="Whose files and tables.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to make.")
-@click.option("--pairs", type=int, default=200, show_default=True, help="Number of lesions.")
-@click.option("--size", type=int, default=256, show_default=True, help="Side of a picture, pixels.")
-@click.option("--seed", type=int, default=0, show_default=True, help="One seed, the same bytes.")
 @click.option(
-    "--missing", type=float, default=0.0, help="Share without the clinical picture (manifest)."
+    "--pairs", type=Number(ranges.Count), default=200, show_default=True, help="Number of lesions."
+)
+@click.option(
+    "--size",
+    type=Number(ranges.Side),
+    default=256,
+    show_default=True,
+    help="Side of a picture, pixels.",
+)
+@click.option(
+    "--seed",
+    type=Number(ranges.Seed),
+    default=0,
+    show_default=True,
+    help="One seed, the same bytes.",
+)
+@click.option(
+    "--missing",
+    type=Number(ranges.Share),
+    default=0.0,
+    help="Share without the clinical picture (manifest).",
 )
 def synth(layout: str, out: Path, pairs: int, size: int, seed: int, missing: float) -> None:
     """Write synthetic lesions as JPEG files in the layout of a known data set."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sm3kit.cli.settings import console, say
+from sm3kit.cli.streams import only_ascii
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def doctor(quiet: bool, as_json: bool) -> None:
         import json
 
         document = {"ok": not broken, "findings": [dataclasses.asdict(one) for one in found]}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
     else:
         _show([one for one in found if one.level != "ok" or not quiet], people)
         hints = sum(one.level == "hint" for one in found)

@@ -77,6 +77,7 @@ def embed(
     from sm3kit.deployment.embed import embed as embedded
     from sm3kit.deployment.embedding_file import check_embedding_file, write_embeddings
     from sm3kit.engine.progress import Reporter
+    from sm3kit.evaluation.caveats import caveats_of_studies
     from sm3kit.evaluation.subject import open_subject
 
     check_embedding_file(out)
@@ -89,10 +90,13 @@ def embed(
     for note in subject.notes:
         reporter.say(f"note     {note}")
     found = embedded(subject, splits or ("train", "val", "test"), spaces or ("joint",))
+    for told in caveats_of_studies(found.about):
+        reporter.warn(told)
     write_embeddings(found, out)
     for name, rows in found.arrays.items():
         reporter.say(f"{name}  {rows.shape[0]} x {rows.shape[1]}")
     Reporter(people).say(f"written  {out}")
     if as_json:
         shapes = {name: list(rows.shape) for name, rows in found.arrays.items()}
-        click.echo(json.dumps({"file": str(out), "arrays": shapes}, indent=2))
+        marks = {name: found.about[name] for name in ("seen", "replaced")}
+        click.echo(json.dumps({"file": str(out), "arrays": shapes, **marks}, indent=2))

@@ -10,6 +10,7 @@ import click
 
 from sm3kit.cli import completing
 from sm3kit.cli.settings import (
+    Number,
     console,
     feature_cache,
     image_cache,
@@ -19,7 +20,9 @@ from sm3kit.cli.settings import (
     parsed_options,
     plugin_file_option,
 )
+from sm3kit.cli.streams import only_ascii
 from sm3kit.core.errors import VariantError
+from sm3kit.evaluation.settings import Settings
 
 
 @click.command()
@@ -63,16 +66,18 @@ from sm3kit.core.errors import VariantError
     type=click.Choice(["auto", "heads", "relation", "layers", "all"]),
     help="What learns from labels; auto takes heads and the relation, or all when fine-tuning.",
 )
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the labelled studies.")
-@click.option("--batch-size", type=click.IntRange(2), help="Studies per step.")
-@click.option("--lr", type=float, help="Learning rate.")
+@click.option(
+    "--epochs", type=Number.of(Settings, "epochs"), help="Passes over the labelled studies."
+)
+@click.option("--batch-size", type=Number.of(Settings, "batch_size"), help="Studies per step.")
+@click.option("--lr", type=Number.of(Settings, "lr"), help="Learning rate.")
 @click.option(
     "--feature-views",
-    type=click.IntRange(0),
+    type=Number.of(Settings, "feature_views"),
     help="Views of each study that a probe encodes once; 0 encodes new ones in every epoch.",
 )
-@click.option("--k", type=click.IntRange(1), help="Neighbours, with --select last.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of heads, order and views.")
+@click.option("--k", type=Number.of(Settings, "k"), help="Neighbours, with --select last.")
+@click.option("--seed", type=Number.of(Settings, "seed"), help="Seed of heads, order and views.")
 @click.option(
     "-o",
     "options",
@@ -130,4 +135,4 @@ def evaluate(
     record = compared(*tasks) if compare else run_evaluation(*tasks[0])
     (show_comparison if compare else show)(record, out, quiet)
     if as_json:
-        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(record, indent=2, ensure_ascii=only_ascii()))

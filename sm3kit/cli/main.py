@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 from sm3kit import __version__
-from sm3kit.core.errors import Interrupted, SM3Error
+from sm3kit.cli.streams import check_stdout, end_streams, prepare_streams
+from sm3kit.core.environment import settle_numbers
+from sm3kit.core.errors import Interrupted, SM3Error, of_system
 from sm3kit.core.names import suggestion
 
 # name -> (module:attribute, help line); the lines stand here so that --help imports nothing.
@@ -37,6 +39,7 @@ COMMANDS = {
 }
 
 
+LONGEST = 2000  # Characters of an answer; a value in it may be endless.
 COMPLETE = "_SM3KIT_COMPLETE"  # Click makes this name from that of the program.
 
 
@@ -66,6 +69,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; a user's mistake becomes one line and exit code 1."""
         try:
+            settle_numbers()
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
@@ -73,14 +77,18 @@ class LazyGroup(click.Group):
             click.echo(str(error), err=True)
             raise click.exceptions.Exit(1) from error
         except Exception as error:
+            if isinstance(error, OSError):
+                check_stdout()  # Another answer, if it is this that cannot be written.
             if ctx.params.get("debug"):
                 raise
             raise click.ClickException(_one_line(error)) from error
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, SM3Error):
-        return str(error)
+    said = str(error) if isinstance(error, SM3Error) else of_system(error)
+    if said:
+        text = said if said.isprintable() else " ".join(said.split())
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     reason = " ".join(str(error).split())[:300]
     return (
         f"{type(error).__name__}: {reason} This was not foreseen, by sm3kit or by a plugin. "
@@ -104,4 +112,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from sm3kit.cli.completing import install
 
         install()
-    sys.exit(cli.main(args=arguments, prog_name="sm3kit"))
+    prepare_streams()
+    code = 1
+    try:
+        cli.main(args=arguments, prog_name="sm3kit")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except OSError:  # Of stdout or stderr; those of files were answered.
+        pass
+    sys.exit(end_streams(code))

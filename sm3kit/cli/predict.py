@@ -18,6 +18,7 @@ from sm3kit.cli.settings import (
     parsed_options,
     plugin_file_option,
 )
+from sm3kit.cli.streams import only_ascii
 from sm3kit.core.errors import VariantError
 
 
@@ -159,7 +160,7 @@ def predict(
         record["csv"] = str(csv_file)
     show(record, out)
     if as_json:
-        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(record, indent=2, ensure_ascii=only_ascii()))
     if record["unreadable"]:
         context.exit(1)
 

@@ -75,20 +75,19 @@ def _show_many(record: dict[str, Any], out: Console) -> None:
     studies, labels = record["studies"], record["labels"]
     shown = studies[:SHOWN]
     wide = max(len(one["id"]) for one in shown)
-    heads = [max(len(name), len(one["reported"]), 5) + 1 for name, one in labels.items()]
+    heads = [max(len(name), _width(one), 5) + 1 for name, one in labels.items()]
     room = out.width - min(wide, 16) - (5 if "checklist" in record else 0) - 1
     fitting = sum(sum(heads[: place + 1]) <= room for place in range(len(heads))) or 1
     names = list(labels)[:fitting]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("id", overflow="fold", max_width=16)
     for name in names:
-        head = f"{escape(name)}\n{escape(labels[name]['reported'])}"
+        head = f"{escape(name)}\n{escape(labels[name]['reported'] or 'likeliest')}"
         table.add_column(head, justify="right", overflow="fold")
     if "checklist" in record:
         table.add_column("7pt", justify="right", no_wrap=True)
     for one in shown:
-        row = [one["probabilities"][name][labels[name]["reported"]] for name in names]
-        cells = [f"{100 * value:.1f}" for value in row]
+        cells = [_cell(one, name, labels[name]["reported"]) for name in names]
         if "checklist" in record:
             points = one["seven_point"]
             cells.append(f"{points['score']}{'!' if points['suspicious'] else ''}")
@@ -98,11 +97,25 @@ def _show_many(record: dict[str, Any], out: Console) -> None:
     more += [f"{len(labels) - fitting} more labels"] if len(labels) > fitting else []
     if more:
         _say(out, f"and {' and '.join(more)}: see --csv FILE or --json")
-    _say(out, "probability of the reported class, in %")
+    _say(out, "probability of the reported class, or of the most likely one, in %")
     if any(one["missing"] for one in shown):
         _say(out, "* an image is missing: predicted without")
     if "checklist" in record:
         _say(out, f"! suspicious by the {record['checklist']}")
+
+
+def _cell(study: dict[str, Any], label: str, reported: str | None) -> str:
+    """The probability of the reported class; without one, the most likely class and its own."""
+    from rich.markup import escape
+
+    decided = study["decisions"][label]
+    value = 100 * study["probabilities"][label][reported or decided]
+    return f"{value:.1f}" if reported else f"{escape(decided)} {value:.1f}"
+
+
+def _width(label: dict[str, Any]) -> int:
+    """The width that a column of `_cell` wants."""
+    return len(label["reported"] or max(label["classes"], key=len) + " 100.0")
 
 
 def _say(out: Console, text: str) -> None:

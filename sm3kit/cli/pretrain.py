@@ -10,6 +10,7 @@ import click
 
 from sm3kit.cli import completing
 from sm3kit.cli.settings import (
+    Number,
     PerModality,
     by_modality,
     console,
@@ -23,8 +24,9 @@ from sm3kit.cli.settings import (
     plugin_file_option,
     plugin_options,
 )
+from sm3kit.cli.streams import only_ascii
 from sm3kit.core.errors import VariantError
-from sm3kit.core.variant import PER_MODALITY
+from sm3kit.core.variant import PER_MODALITY, Variant
 
 if TYPE_CHECKING:
     from sm3kit.engine.pretrain import Outcome
@@ -98,33 +100,39 @@ if TYPE_CHECKING:
     help="Start from the networks of an earlier run.",
 )
 @click.option(
-    "--epochs", type=click.IntRange(0), help="Passes over the studies; 0 keeps the initial weights."
+    "--epochs",
+    type=Number.of(Variant, "epochs"),
+    help="Passes over the studies; 0 keeps the initial weights.",
 )
-@click.option("--mlssl-epochs", type=click.IntRange(0), help="Passes of stage 2.")
+@click.option("--mlssl-epochs", type=Number.of(Variant, "mlssl_epochs"), help="Passes of stage 2.")
 @click.option(
     "--feature-views",
-    type=click.IntRange(0),
+    type=Number.of(Variant, "feature_views"),
     help="Views of each study that stage 2 encodes once; 0 encodes new ones in every epoch.",
 )
-@click.option("--batch-size", type=int, help="Studies per step and device.")
+@click.option(
+    "--batch-size", type=Number.of(Variant, "batch_size"), help="Studies per step and device."
+)
 @click.option(
     "--image-size",
     multiple=True,
-    type=PerModality(click.IntRange(8)),
+    type=PerModality(Number.of(Variant, "image_size")),
     metavar="[MODALITY=]N",
     help="Height and width of the views, in pixels.",
 )
-@click.option("--lr", type=float, help="Learning rate.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of weights, order and views.")
+@click.option("--lr", type=Number.of(Variant, "lr"), help="Learning rate.")
+@click.option("--seed", type=Number.of(Variant, "seed"), help="Seed of weights, order and views.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "32", "bf16-mixed", "16-mixed"]),
     help="auto: bf16 where the machine computes in it.",
 )
-@click.option("--devices", type=click.IntRange(1), help="GPUs, or processes on a CPU.")
-@click.option("--num-nodes", type=click.IntRange(1), help="Machines.")
+@click.option("--devices", type=Number.of(Variant, "devices"), help="GPUs, or processes on a CPU.")
+@click.option("--num-nodes", type=Number.of(Variant, "num_nodes"), help="Machines.")
 @click.option(
-    "--workers", type=click.IntRange(0), help="Processes that prepare views; chosen by itself."
+    "--workers",
+    type=Number.of(Variant, "workers"),
+    help="Processes that prepare views; chosen by itself.",
 )
 @plugin_options
 @plugin_file_option
@@ -200,7 +208,7 @@ def pretrain(
                 )
     Reporter(people).say(f"done     {outcome.run.model}")
     if as_json and world.is_first:
-        click.echo(json.dumps(_document(outcome), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_document(outcome), indent=2, ensure_ascii=only_ascii()))
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:

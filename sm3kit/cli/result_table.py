@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from sm3kit.cli.columns import show_columns
 from sm3kit.cli.settings import say
+from sm3kit.evaluation.record_text import mean_text, reported_name, support_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-LEAKY = "LEAKY: selected on the split that it was measured on."
 SHOWN = ("auc", "sens", "spec", "prec", "auprc", "sens_at_90_spec")
 HEADS = ("AUC", "95 % interval", "sens", "spec", "prec", "AUPRC", "s@90", "n+")
 LEAST = ("s@90", "AUPRC", "prec", "n+")  # What a narrow terminal does without, in this order.
@@ -22,7 +22,7 @@ def show(record: dict[str, Any], out: Console, quiet: bool = False) -> None:
         for note in record["notes"]:
             say(out, f"note     {note}")
         (_show_ranks if record["protocol"] == "match" else _show_labels)(record, out)
-    _warn_of_leak(record, out)
+    _warn(record, out)
     say(out, f"written  {record['file']}")
 
 
@@ -32,19 +32,23 @@ def show_comparison(record: dict[str, Any], out: Console, quiet: bool = False) -
         _show_differences(record, out)
     for name, (first, second) in _differences(record["differs"]).items():
         say(out, f"warning  {name} differs: {first} and {second}", style="yellow")
-    _warn_of_leak(record, out)
+    _warn(record, out)
     if quiet:
         mean = record["mean"]
         ends = _interval(mean["ci95"], signed=True)
         say(out, f"mean     {_signed(mean['auc'])} points of AUC, 95 % interval {ends}")
 
 
-def _warn_of_leak(record: dict[str, Any], out: Console) -> None:
-    if record.get("leaky"):  # A matching chooses nothing.
-        say(out, f"warning  {LEAKY}", style="yellow")
+def _warn(record: dict[str, Any], out: Console) -> None:
+    from sm3kit.evaluation.caveats import caveats
+
+    for told in caveats(record):
+        say(out, f"warning  {told}", style="yellow")
 
 
 def _show_differences(record: dict[str, Any], out: Console) -> None:
+    for note in record["notes"]:
+        say(out, f"note     {note}")
     one, other = record["means"]
     say(out, f"first    {record['runs'][0]}, mean AUC {_percent(one)}")
     say(out, f"second   {record['runs'][1]}, mean AUC {_percent(other)}")
@@ -55,6 +59,7 @@ def _show_differences(record: dict[str, Any], out: Console) -> None:
         rows.append([name, _signed(row["auc"]), _interval(row["ci95"], signed=True), share])
     show_columns(out, ("label", "AUC", "95 % interval", "above 0"), rows)
     say(out, "points of AUC, second minus first; 0 inside the interval: no evidence")
+    say(out, f"mean     of {mean_text(record)}")
     _say_basis(out, record)
 
 
@@ -63,11 +68,9 @@ def _show_labels(record: dict[str, Any], out: Console) -> None:
     say(out, f"select   {_selection(record)}")
     rows = []
     for name, row in record["labels"].items():
-        support = row["support"]
-        count = f"{support['positives']}/{support['known']}"
-        rows.append([f"{name} {row['reported']}", *_cells(row), count])
+        rows.append([f"{name} {reported_name(row)}", *_cells(row), support_text(row)])
     mean = record["mean"]
-    rows.append(["mean", *_cells(mean), f"{mean['labels']} labels"])
+    rows.append(["mean", *_cells(mean), mean_text(record)])
     spread = [_percent(mean["stds"][metric]) for metric in SHOWN]
     rows.append(["STD of labels", spread[0], "", *spread[1:], ""])
     show_columns(out, ("label", *HEADS), rows, least=LEAST, bold=[len(rows) - 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +12,7 @@ import click
 from sm3kit.cli.completing import data_specs, plugin_option
 from sm3kit.core.errors import OptionError
 from sm3kit.core.folding import folded
+from sm3kit.core.options import Option, fields_of, fitted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 else:
     ParamType = click.ParamType  # Generic for type checkers only, before click 8.2.
 
+# A modality may have dots in its name, and an option has none.
+OPTION = re.compile(r"(.+?)\.([^.=]+)=(.*)", re.DOTALL)
+PATHS = ("/", "./", "../", "~")  # How a file begins whose name has an equals sign.
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -89,6 +94,33 @@ def output_options(command: F) -> F:
     return quiet(as_json(command))
 
 
+class Number(ParamType):
+    """A number within the range that its option declares.
+
+    Args:
+        kind: the declared type, such as `Annotated[int, Range(1, 64)]`.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        self.option = Option("", kind)
+        self.name = self.option.type_text.partition(" ")[0]
+
+    @classmethod
+    def of(cls, record: type, name: str) -> Number:
+        """The number that a setting of `Variant`, or of an evaluation, takes."""
+        return cls(fields_of(record)[name].type)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float:
+        """The number, or a wrong command line that says what is wanted."""
+        try:
+            number: int | float = fitted(self.option, value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+        return number
+
+
 class PerModality(ParamType):
     """A value for all modalities, or MODALITY=VALUE for one of them.
 
@@ -108,7 +140,7 @@ class PerModality(ParamType):
         if isinstance(value, tuple):
             return value
         modality, equals, rest = str(value).partition("=")
-        if not equals or "/" in modality or "." in modality:
+        if not equals or modality.startswith(PATHS) or Path(value).is_file():
             return "", self.inner.convert(value, param, ctx)
         return modality, self.inner.convert(rest, param, ctx)
 
@@ -141,12 +173,12 @@ def parsed_options(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     """{plugin: {option: value}} of -o options."""
     table: dict[str, dict[str, str]] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        plugin, dot, option = name.partition(".")
-        if not (plugin and dot and option and equals):
+        parts = OPTION.fullmatch(text)
+        if not parts:
             raise OptionError(
                 f"-o wants PLUGIN.OPTION=VALUE, such as simclr.temperature=0.2, not {text!r}."
             )
+        plugin, option, value = parts.groups()
         table.setdefault(plugin, {})[option] = value
     return table
 

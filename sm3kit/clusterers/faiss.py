@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sm3kit.clusterers.base import Clusterer, Clustering, checked
+from sm3kit.core import ranges
 from sm3kit.nn.partitions import cluster_means, fill_empty, inertia
 
 
@@ -33,8 +34,8 @@ class Faiss(Clusterer):
         self,
         *,
         spherical: bool = True,
-        iterations: int = 25,
-        restarts: int = 5,
+        iterations: ranges.Iterations = 25,
+        restarts: ranges.Restarts = 5,
         init: Literal["random", "kmeans++"] = "kmeans++",
         gpu: bool = True,
     ) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sm3kit.clusterers.base import Clusterer, Clustering, checked
+from sm3kit.core import ranges
 from sm3kit.nn.partitions import cluster_means
 
 
@@ -26,7 +27,7 @@ class Release(Clusterer):
             norm gives all rows about the same length.
     """
 
-    def __init__(self, *, iterations: int = 10, normalise: bool = False) -> None:
+    def __init__(self, *, iterations: ranges.Iterations = 10, normalise: bool = False) -> None:
         self.iterations, self.normalise = iterations, normalise
 
     @torch.no_grad()

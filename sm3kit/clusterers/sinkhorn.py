@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sm3kit.clusterers.base import Clusterer, Clustering, checked
+from sm3kit.core import ranges
 from sm3kit.nn.partitions import cluster_means, fill_empty, inertia, nearest, spread_rows
 
 # Moves of each column, on average, after which the sizes are taken as they are.
@@ -46,11 +47,11 @@ class Sinkhorn(Clusterer):
         self,
         *,
         prior: Literal["uniform", "power"] = "uniform",
-        power: float = 1.0,
-        epsilon: float = 0.05,
-        iterations: int = 25,
-        sinkhorn_iterations: int = 3,
-        restarts: int = 3,
+        power: ranges.Amount = 1.0,
+        epsilon: ranges.Positive = 0.05,
+        iterations: ranges.Iterations = 25,
+        sinkhorn_iterations: ranges.Iterations = 3,
+        restarts: ranges.Restarts = 3,
     ) -> None:
         self.power = power if prior == "power" else 0.0
         self.epsilon, self.restarts = epsilon, restarts

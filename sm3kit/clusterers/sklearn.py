@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sm3kit.clusterers.base import Clusterer, Clustering, checked
+from sm3kit.core import ranges
 from sm3kit.nn.partitions import cluster_means, fill_empty, inertia
 
 
@@ -32,8 +33,8 @@ class Sklearn(Clusterer):
         self,
         *,
         spherical: bool = True,
-        iterations: int = 25,
-        restarts: int = 3,
+        iterations: ranges.Iterations = 25,
+        restarts: ranges.Restarts = 3,
         init: Literal["random", "kmeans++"] = "kmeans++",
     ) -> None:
         self.spherical, self.iterations, self.restarts = spherical, iterations, restarts

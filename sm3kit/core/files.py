@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -14,15 +15,68 @@ from pathlib import Path
 from sm3kit.core.errors import SM3Error
 
 STALE = 3600  # Seconds after which a half-written file has lost its writer.
+KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def cache_root() -> Path:
-    """The folder for everything that can be made again: SM3KIT_CACHE, else the user's cache."""
+    """The folder for everything that can be made again: SM3KIT_CACHE, else the user's cache.
+
+    Raises:
+        SM3Error: SM3KIT_CACHE is a file, or it is not set and the user has no home.
+    """
     chosen = os.environ.get("SM3KIT_CACHE")
     if chosen:
+        if os.path.lexists(chosen) and not Path(chosen).is_dir():
+            raise SM3Error(f"SM3KIT_CACHE wants a folder, and {chosen} is none. Name another.")
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "sm3kit"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "sm3kit"
+    except RuntimeError as error:
+        raise SM3Error("This user has no home folder. Set SM3KIT_CACHE to a folder.") from error
+
+
+def regular_file(
+    path: str | Path,
+    noun: str = "file",
+    remedy: str = "Check the path.",
+    error: type[SM3Error] = SM3Error,
+) -> Path:
+    """The path of a user's file, which can now be opened: a pipe would be waited for without end.
+
+    Args:
+        path: where the file, or a link to it, should be.
+        noun: what it should be, for the message: "image", "CSV file".
+        remedy: what a user can do about it, a sentence.
+        error: the class of what is raised.
+
+    Raises:
+        SM3Error: nothing is there, or a folder, a pipe, a socket or a device, or what may not be
+            read, or no file can have such a name.
+    """
+    file = Path(path)
+    try:
+        mode = file.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        link = f" (a link to {file.readlink()})" if file.is_symlink() else ""
+        raise error(f"There is no {noun} {path}{link}. {remedy}") from None
+    except ValueError:  # A NUL, or a letter that no file system takes.
+        raise error(f"No {noun} can be named {str(path)!r}. {remedy}") from None
+    except OSError as cause:
+        raise error(f"Cannot open the {noun} {path}: {cause.strerror}. {remedy}") from cause
+    if not stat.S_ISREG(mode):
+        kind = next((kind for matches, kind in KINDS if matches(mode)), "no regular file")
+        article = "an" if noun[0] in "aeiou" else "a"
+        raise error(f"{path} is {kind}, not {article} {noun}. {remedy}")
+    if not os.access(file, os.R_OK):
+        raise error(f"Cannot open the {noun} {path}: Permission denied. {remedy}")
+    return file
 
 
 @contextmanager

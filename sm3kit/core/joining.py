@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,7 +52,7 @@ def one_per_key(
     if not repeats:
         return values, []
     said = "row repeats another and counts" if len(repeats) == 1 else "rows repeat others and count"
-    return values, [f"{len(repeats)} {said} once: {_first(repeats)}."]
+    return values, [f"{len(repeats)} {said} once: {first_few(repeats)}."]
 
 
 def join_notes(
@@ -85,7 +86,7 @@ def join_notes(
         )
     verb, result = "has" if len(alone) == 1 else "have", f", so {so}" if so else ""
     note = f"{len(alone)} of {len(own)} {what} {verb} no partner among the {whose}{result}: "
-    note += f"{_first(map(repr, alone))}."
+    note += f"{first_few(map(repr, alone))}."
     return [f"{note} {near}." if near else note]
 
 
@@ -94,7 +95,10 @@ def near_miss(ids: Iterable[str], others: Iterable[str]) -> str:
 
     Suffixes, leading zeros, case, spaces and the form of Unicode are little.
     """
-    folded = {fold(other, OF_IDS): other for other in others}
+    return _near_folded(ids, {fold(other, OF_IDS): other for other in others})
+
+
+def _near_folded(ids: Iterable[str], folded: Mapping[str, str]) -> str:
     for one in ids:
         other = folded.get(fold(one, OF_IDS), one)
         if other != one:
@@ -108,13 +112,20 @@ def near_path(path: Path) -> str:
     try:
         while not path.parent.is_dir() and path.parent != path:
             path = path.parent
-        names = [one.name for one in visible_paths(path.parent)]
-    except OSError:  # A folder that may not be listed tells nothing.
+        names = _names_in(path.parent, path.parent.stat().st_mtime_ns)
+    except (OSError, ValueError):  # A folder that may not be listed tells nothing.
         return ""
-    return near_miss([path.name], names)
+    return _near_folded([path.name], names)
 
 
-def _first(names: Iterable[str]) -> str:
+@lru_cache(maxsize=16)
+def _names_in(folder: Path, changed: int) -> dict[str, str]:
+    """{folded name: name} of what is in a folder; listed once for all files that it lacks."""
+    return {fold(path.name, OF_IDS): path.name for path in visible_paths(folder)}
+
+
+def first_few(names: Iterable[str]) -> str:
+    """The first names of a list, and how many there are beside them."""
     listed = list(names)
     more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
     return ", ".join(listed[:NAMED]) + more

@@ -1,9 +1,23 @@
-"""Answers to names that do not exist."""
+"""Answers to names that do not exist; names of pairs, of columns and of files."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Container, Iterable
+from itertools import combinations
+
+LONGEST = 150  # Bytes of a file's name; most systems take 255, and endings come behind.
+
+
+LONGEST = 80  # Characters of a value that a message repeats.
+
+
+def shown(value: object) -> str:
+    """A value as a message repeats it: as Python writes it, and no longer than half a line."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -18,3 +32,35 @@ def unknown(noun: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     listed = ", ".join(names) if names else "none"
     return f"No {noun} named {name!r}. {suggestion(name, names)}Known: {listed}."
+
+
+def pair_names(names: Iterable[str]) -> dict[tuple[str, str], str]:
+    """{(one, other): "one-other"} of all pairs; with quotes where two would be called the same."""
+    plain = {pair: "-".join(pair) for pair in combinations(names, 2)}
+    often = Counter(plain.values())
+    return {
+        pair: name if often[name] == 1 else "-".join(map(repr, pair))
+        for pair, name in plain.items()
+    }
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, with as many underscores behind it as make it none of the taken ones."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def file_stem(name: str, taken: Container[str] = ()) -> str:
+    """A file name without its ending that every system takes, whatever letters `name` has.
+
+    Args:
+        name: such as "12/a-derm".
+        taken: stems of other files, in lower case: many systems see no difference.
+    """
+    plain = re.sub(r"[^\w.-]+", "-", name).encode()[:LONGEST].decode(errors="ignore")
+    stem, number = plain, 1
+    while stem.lower() in taken:
+        number += 1
+        stem = f"{plain}-{number}"
+    return stem

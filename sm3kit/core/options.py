@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 from sm3kit.core.errors import BrokenPlugin, OptionError
 from sm3kit.core.names import unknown
+from sm3kit.core.ranges import FINITE, WHOLE, Range
 
+LONGEST = 80  # Characters of a value that a message repeats.
+WORDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "float,float": "two numbers",
+    "int,...": "whole numbers",
+    "float,...": "numbers",
+}
 TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
 @dataclass(frozen=True)
 class Option:
-    """One keyword-only argument: its name, type and default."""
+    """One keyword-only argument, or setting of a record: its name, type and default.
+
+    The type may carry the range of its numbers: `Annotated[int, Range(1, 64)]`.
+    """
 
     name: str
     type: Any
-    default: Any
+    default: Any = inspect.Parameter.empty
 
     @property
     def type_text(self) -> str:
-        """The type as people write it: `int`, `aligned|crossed`, `float...`."""
+        """The type as people write it: `int from 1 to 64`, `aligned|crossed`, `float,...`."""
         return _type_text(self.type)
+
+    @property
+    def wanted(self) -> str:
+        """The type in words, for messages: `a whole number from 1 to 64`."""
+        kind, _, limits = self.type_text.partition(" ")
+        return f"{WORDS[kind]} {limits}".strip() if kind in WORDS else self.type_text
 
 
 def options_of(component: Callable[..., Any]) -> dict[str, Option]:
@@ -37,7 +58,7 @@ def options_of(component: Callable[..., Any]) -> dict[str, Option]:
     """
     maker = component.__init__ if inspect.isclass(component) else component
     try:
-        hints = typing.get_type_hints(maker)
+        hints = typing.get_type_hints(maker, include_extras=True)
     except NameError as error:
         raise BrokenPlugin(
             f"The types of the options of {component.__module__}:{component.__qualname__} cannot "
@@ -50,6 +71,30 @@ def options_of(component: Callable[..., Any]) -> dict[str, Option]:
     }
 
 
+@functools.cache
+def fields_of(record: type) -> dict[str, Option]:
+    """The fields of a dataclass as options, in their order; the default of a table is empty."""
+    hints = typing.get_type_hints(record, include_extras=True)
+    return {
+        one.name: Option(
+            one.name, hints[one.name], {} if one.default is dataclasses.MISSING else one.default
+        )
+        for one in dataclasses.fields(record)
+    }
+
+
+def check_fields(record: Any, owner: str) -> None:
+    """Makes sure that the values of a dataclass are within the ranges of its fields.
+
+    Raises:
+        OptionError: one is not.
+    """
+    record_type: type = type(record)
+    for name, option in fields_of(record_type).items():
+        if typing.get_origin(option.type) is Annotated:
+            convert(option, getattr(record, name), owner)
+
+
 def bind(component: Callable[..., Any], owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The given options, converted to the types that the component declares.
 
@@ -58,7 +103,7 @@ def bind(component: Callable[..., Any], owner: str, given: Mapping[str, Any]) ->
         given: option names and values; text is converted.
 
     Raises:
-        OptionError: an option that does not exist, or a value of another type.
+        OptionError: an option that does not exist, or a value of another type or out of range.
     """
     known = options_of(component)
     bound = {}
@@ -70,22 +115,40 @@ def bind(component: Callable[..., Any], owner: str, given: Mapping[str, Any]) ->
 
 
 def convert(option: Option, value: Any, owner: str) -> Any:
-    """A value, or its text, as the type of an option.
+    """A value, or its text, as the type of an option and within its range.
 
     Raises:
         OptionError: the value does not fit.
     """
     try:
+        return fitted(option, value)
+    except ValueError as error:
+        known = option.default is not inspect.Parameter.empty
+        default = f" Its default is {option.default!r}." if known else ""
+        raise OptionError(f"The {owner}: option {option.name!r} {error}.{default}") from None
+
+
+def fitted(option: Option, value: Any) -> Any:
+    """A value, or its text, as the type of an option and within its range.
+
+    Raises:
+        ValueError: the value does not fit; the message says what is wanted.
+    """
+    try:
         return _as(option.type, value)
-    except (ValueError, TypeError):
-        raise OptionError(
-            f"The {owner}: option {option.name!r} wants {option.type_text}, not {value!r}. "
-            f"Its default is {option.default!r}."
-        ) from None
+    except (ValueError, TypeError, OverflowError):
+        text = repr(value)
+        text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+        raise ValueError(f"wants {option.wanted}, not {text}") from None
 
 
 def _as(kind: Any, value: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        found = _as(arguments[0], value)
+        if not all(one.holds(found) for one in arguments[1:] if isinstance(one, Range)):
+            raise ValueError
+        return found
     if origin in (Union, types.UnionType):
         return _as_union(arguments, value)
     if origin is Literal:
@@ -150,13 +213,19 @@ def _as_bool(value: Any) -> bool:
 def _as_int(value: Any) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError
-    return int(value)
+    number = int(value)
+    if not WHOLE.holds(number):
+        raise ValueError
+    return number
 
 
 def _as_float(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError
-    return float(value)
+    number = float(value)
+    if not FINITE.holds(number):
+        raise ValueError
+    return number
 
 
 def _as_text(value: Any) -> str:
@@ -167,6 +236,9 @@ def _as_text(value: Any) -> str:
 
 def _type_text(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        limits = " ".join(str(one) for one in arguments[1:] if isinstance(one, Range))
+        return f"{_type_text(arguments[0])} {limits}".strip()
     if kind is type(None):
         return "none"
     if origin in (Union, types.UnionType):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sm3kit.core.api_version import API_CONSTANT
 from sm3kit.core.errors import BrokenPlugin, SM3Error
+from sm3kit.core.files import regular_file
 from sm3kit.core.projects import missing_library, pip_line
 
 VARIABLE = "SM3KIT_PLUGINS"
@@ -41,8 +42,7 @@ def import_file(file: Path) -> None:
         BrokenPlugin: it is not there, its name is taken, or it cannot be imported.
     """
     name = file.stem
-    if not file.is_file():
-        raise BrokenPlugin(f"There is no plugin file {file}. Check the path, or {VARIABLE}.")
+    regular_file(file, "plugin file", f"Check the path, or {VARIABLE}.", BrokenPlugin)
     if file.suffix != ".py" or "." in name:
         raise BrokenPlugin(f"A plugin file is called NAME.py, without more dots, not {file.name}.")
     if str(file.parent) not in sys.path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sm3kit.core.errors import DataError
+from sm3kit.core.files import regular_file
 from sm3kit.core.names import suggestion
 
 SEPARATORS = (",", ";", "\t")
@@ -172,12 +173,10 @@ def _lines(path: Path, wanted: str) -> list[list[str]]:
 
 
 def _text(path: Path, wanted: str) -> str:
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, not a CSV file. It should hold {wanted}.")
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}. It should hold {wanted}.") from None
+        content = regular_file(
+            path, "CSV file", f"It should hold {wanted}.", DataError
+        ).read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     if content.startswith(b"PK\x03\x04"):
@@ -188,6 +187,9 @@ def _text(path: Path, wanted: str) -> str:
     except UnicodeDecodeError as error:
         row = content[: error.start].count(b"\n") + 1
         raise DataError(f"{path}, row {row} is not UTF-8 text. {SAVE_AS_UTF8}") from None
+    if "\0" in text:
+        row = text[: text.index("\0")].count("\n") + 1
+        raise DataError(f"{path}, row {row} holds a NUL, which no text does. {SAVE_AS_UTF8}")
     if not text.strip():
         raise DataError(f"{path} is empty. It should hold {wanted}.")
     return text.lstrip("\r\n")

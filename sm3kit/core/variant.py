@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
-from sm3kit.core.options import Option, convert
+from sm3kit.core.options import check_fields, convert, fields_of
 from sm3kit.core.setting_tables import merged, plain, typed
 
 # What may differ when a run goes on: it says how to compute, or how far, not what.
@@ -131,44 +131,47 @@ class Variant:
     stage: Literal["both", "mmssl", "mlssl"] = "both"
     init: str = ""
     splits: tuple[Literal["train", "val", "test"], ...] = ("train",)
-    epochs: int = 400
-    batch_size: int = 96
+    epochs: ranges.CountOrNone = 400
+    batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 96
     last_batch: Literal["keep", "drop", "pad"] = "keep"
-    pad_to: int = 2
-    image_size: int = 224
+    pad_to: Annotated[int, ranges.Range(1, 65_536)] = 2
+    image_size: ranges.ImageSize = 224
     paired_geometry: bool = False
     join_views: bool = False
-    lr: float = 1e-6
-    head_lr: float = 0.0
+    lr: ranges.Rate = 1e-6
+    head_lr: Annotated[float, ranges.Range(0, 100)] = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-5
-    seed: int = 0
+    weight_decay: ranges.Amount = 0.05
+    betas: Annotated[tuple[float, float], ranges.Range(least=0, below=1)] = (0.9, 0.999)
+    eps: ranges.Epsilon = 1e-5
+    seed: ranges.Seed = 0
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     channels_last: bool = True
-    devices: int = 1
-    num_nodes: int = 1
-    workers: int = -1
-    monitor_every: int = 5
-    pseudo_labels: int = 0
-    clusters: int = 0
-    mlssl_epochs: int = 150
-    mlssl_batch_size: int = 256
-    mlssl_lr: float = 1e-4
-    mlssl_weight_decay: float = 0.05
-    mlssl_eps: float = 1e-8
+    devices: Annotated[int, ranges.Range(1, 1024)] = 1
+    num_nodes: Annotated[int, ranges.Range(1, 65_536)] = 1
+    workers: Annotated[int, ranges.Range(0, 1024, also=(-1,))] = -1
+    monitor_every: ranges.CountOrNone = 5
+    pseudo_labels: Annotated[int, ranges.Range(0, 10_000)] = 0
+    clusters: ranges.CountOrNone = 0
+    mlssl_epochs: ranges.CountOrNone = 150
+    mlssl_batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 256
+    mlssl_lr: ranges.Rate = 1e-4
+    mlssl_weight_decay: ranges.Amount = 0.05
+    mlssl_eps: ranges.Epsilon = 1e-8
     mlssl_precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "32"
     mlssl_views: dict[str, Any] = field(default_factory=lambda: dict(MLSSL_VIEWS))
-    feature_views: int = 8
+    feature_views: Annotated[int, ranges.Range(0, 1000)] = 8
     bank: Literal["memory", "fresh"] = "memory"
     label_loss: Literal["mean", "sum"] = "mean"
-    temperature: float = 1.0
+    temperature: ranges.Positive = 1.0
     freeze_prototypes: bool = False
     bn_leak: bool = False
     protocol: Literal["probe", "finetune", "knn"] = "probe"
     evaluate: dict[str, dict[str, Any]] = field(default_factory=dict)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "variant")
 
     def changed(self, changes: Mapping[str, Any], source: str) -> Variant:
         """A copy with changes laid over it; options are merged plugin by plugin.
@@ -179,10 +182,9 @@ class Variant:
 
         Raises:
             VariantError: an unknown field, or a value that wants a table.
-            OptionError: a value of another type.
+            OptionError: a value of another type or out of range.
         """
-        known = {one.name: one for one in dataclasses.fields(self)}
-        hints = typing.get_type_hints(Variant)
+        known = fields_of(Variant)
         values: dict[str, Any] = {}
         for name, value in changes.items():
             if name not in known:
@@ -194,12 +196,9 @@ class Variant:
             elif name in TABLES:
                 values[name] = {**getattr(self, name), **value}
             else:
-                option = Option(name, hints[name], getattr(self, name))
-                values[name] = convert(option, value, source)
+                values[name] = convert(known[name], value, source)
         if "per_modality" in values:
-            own = {
-                name: Option(name, hints[name], getattr(Variant(), name)) for name in PER_MODALITY
-            }
+            own = {name: known[name] for name in PER_MODALITY}
             values["per_modality"] = typed(values["per_modality"], own, source)
         return dataclasses.replace(self, **values)
 

@@ -11,6 +11,12 @@ from sm3kit.core.paths import file_and_part
 
 SPLITS = ("train", "val", "test")
 UNKNOWN = -1
+# What two classes are called where the second is what one looks for.
+OPPOSITES = (
+    *(("0", "1"), ("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t")),
+    *(("absent", "present"), ("abs", "prs"), ("negative", "positive"), ("neg", "pos")),
+    *(("-", "+"), ("benign", "malignant"), ("normal", "abnormal"), ("healthy", "diseased")),
+)
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,31 @@ class Study:
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """One label: its name, its classes in index order, and the class that results report."""
+    """One label.
+
+    Attributes:
+        name: of the label.
+        classes: in index order.
+        reported: the class that results report against the rest. By default the positive one of
+            two opposites, such as "no" and "yes"; otherwise "", which reports the mean over the
+            classes.
+    """
 
     name: str
     classes: tuple[str, ...]
-    reported: str
+    reported: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.reported:
+            object.__setattr__(self, "reported", positive_class(self.classes))
+
+
+def positive_class(classes: Sequence[str]) -> str:
+    """The positive one of two classes that are opposites, in any case and order; else ""."""
+    for negative, positive in OPPOSITES:
+        if sorted(map(str.casefold, classes)) == sorted((negative, positive)):
+            return next(name for name in classes if name.casefold() == positive)
+    return ""
 
 
 @dataclass(frozen=True)

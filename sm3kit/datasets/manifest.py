@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.core.joining import one_per_key
 from sm3kit.core.names import unknown as unknown_name
-from sm3kit.core.spelling import spelling_notes
 from sm3kit.core.splits import rarest, split_groups
 from sm3kit.core.tables import Row, Table, class_name, read_table
 from sm3kit.core.unknown_words import UNKNOWN_WORDS, blank_unknown, word_counts
@@ -59,7 +60,7 @@ class Manifest(Dataset):
     `|` between them. The other columns are labels if a class has two
     rows on average and there are at most 30 classes. A blank is an unknown label, and so are
     words such as NA, None, ? and -1 (option `unknown`); likewise for images and groups. Classes
-    are in natural order; a note names those that differ only in case, spaces or Unicode form. A
+    are in natural order. A
     row that is there twice counts once; two rows of one id are refused.
 
     Args:
@@ -67,8 +68,8 @@ class Manifest(Dataset):
         labels: the label columns, where the choice above is not right.
         modalities: the modality columns, likewise; their values may have any form.
         classes: classes in index order, for example `DIAG:BCC|NEV|MEL`.
-        reported: the classes that results report, for example `DIAG:MEL`. The default is the
-            last of two classes, else the rarest class of the training split.
+        reported: the classes that results report, for example `DIAG:MEL`. By default the positive
+            one of two opposites such as no and yes, otherwise the mean over the classes.
         val: share of the groups for validation, where there is no column `split`.
         test: share of the groups for testing, likewise.
         split_seed: another seed gives another split, likewise.
@@ -91,9 +92,9 @@ class Manifest(Dataset):
         modalities: tuple[str, ...] = (),
         classes: tuple[str, ...] = (),
         reported: tuple[str, ...] = (),
-        val: float = 0.15,
-        test: float = 0.2,
-        split_seed: int = 0,
+        val: ranges.ShareBelowOne = 0.15,
+        test: ranges.ShareBelowOne = 0.2,
+        split_seed: ranges.Seed = 0,
         unknown: tuple[str, ...] = UNKNOWN_WORDS,
         plugins: tuple[str, ...] = (),
         registered: tuple[str, ...] = (),
@@ -128,12 +129,11 @@ class Manifest(Dataset):
             for name in images
         }
         asked = _pairs("reported", reported, chosen)
-        training = self.studies("train")
         self.labels = [
-            LabelSpec(label, names, _reported(label, names, asked.get(label), training))
+            LabelSpec(label, names, _reported(label, names, asked.get(label, "")))
             for label, names in known.items()
         ]
-        self.notes += [*left_out, *blanks, *again, *_spellings(self.labels, self._studies)]
+        self.notes += [*left_out, *blanks, *again]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -213,9 +213,19 @@ def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
     if not images:
         raise DataError(
             f"{table.path} has no column with image paths ({', '.join(IMAGE_SUFFIXES[:4])} ...). "
-            f"Its columns: {', '.join(table.columns)}. Name them with -o manifest.modalities=NAME,..."
+            f"Its columns: {', '.join(table.columns)}. {_suffix_left_out(table)}"
         )
     return images
+
+
+def _suffix_left_out(table: Table) -> str:
+    """What to do: complete the names of files that are there but for their suffix, if any are."""
+    for column in _free(table):
+        name = next((row[column] for row in table.rows if row[column]), "")
+        for suffix in IMAGE_SUFFIXES if name else ():
+            if os.path.exists(table.path.parent / f"{name}{suffix}"):  # noqa: PTH110  any name
+                return f"Column {column!r} leaves out the suffix: {name} is {name}{suffix}. Add it."
+    return "Name them with -o manifest.modalities=NAME,..."
 
 
 def _paths(table: Table, row: Row, images: list[str]) -> dict[str, str | tuple[str, ...]]:
@@ -305,16 +315,6 @@ def _labels(table: Table, row: Row, known: Mapping[str, tuple[str, ...]]) -> dic
     return found
 
 
-def _spellings(labels: Sequence[LabelSpec], studies: Sequence[Study]) -> list[str]:
-    """Notes on classes that are one but for their spelling."""
-    notes = []
-    for label in labels:
-        counts = Counter(study.labels.get(label.name) for study in studies)
-        named = {name: counts[index] for index, name in enumerate(label.classes)}
-        notes += spelling_notes(f"Label {label.name}", named)
-    return notes
-
-
 def _splits(
     table: Table, labels: list[str], val: float, test: float, seed: int
 ) -> tuple[list[tuple[str, str]], list[str]]:
@@ -335,18 +335,11 @@ def _splits(
     return [(group, of_group[group]) for group in groups], [note]
 
 
-def _reported(
-    label: str, classes: tuple[str, ...], asked: str | None, training: list[Study]
-) -> str:
-    if asked is not None:
-        if asked not in classes:
-            raise OptionError(
-                "The dataset 'manifest': option 'reported': "
-                f"{unknown_name(f'class of {label!r}', asked, classes)}"
-            )
-        return asked
-    if len(classes) == 2:
-        return classes[1]
-    counts = Counter(study.labels[label] for study in training if label in study.labels)
-    known = [index for index in range(len(classes)) if counts[index]]
-    return classes[min(known, key=lambda index: counts[index], default=-1)]
+def _reported(label: str, classes: tuple[str, ...], asked: str) -> str:
+    """The class that was asked for, "" if none was."""
+    if asked and asked not in classes:
+        raise OptionError(
+            "The dataset 'manifest': option 'reported': "
+            f"{unknown_name(f'class of {label!r}', asked, classes)}"
+        )
+    return asked

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.core.joining import join_notes, one_per_key
 from sm3kit.core.names import unknown
@@ -96,10 +97,10 @@ class Milk10k(Dataset):
         argument: str,
         *,
         labels: tuple[str, ...] = (),
-        monet_threshold: float = 0.5,
-        val: float = 0.15,
-        test: float = 0.2,
-        split_seed: int = 0,
+        monet_threshold: ranges.Share = 0.5,
+        val: ranges.ShareBelowOne = 0.15,
+        test: ranges.ShareBelowOne = 0.2,
+        split_seed: ranges.Seed = 0,
     ) -> None:
         self.argument = argument
         self.modalities = {name: ModalitySpec("photo") for name in IMAGE_TYPES.values()}

@@ -6,8 +6,10 @@ import csv
 import hashlib
 from pathlib import Path
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import cache_root
+from sm3kit.core.options import Option, convert
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.synthesis.layouts import write
 from sm3kit.synthesis.lesion import LABELS
@@ -24,20 +26,20 @@ class Synthetic(Dataset):
 
     Args:
         argument: number of pairs, in place of `pairs`: `synthetic:1000`.
-        pairs: number of lesions, 1 or more.
-        size: side of the pictures in pixels, 32 or more.
-        seed: 0 or more; another seed gives other lesions.
-        missing: share of lesions without the clinical picture, 0 to 1.
+        pairs: number of lesions.
+        size: side of the pictures in pixels.
+        seed: another seed gives other lesions.
+        missing: share of lesions without the clinical picture.
     """
 
     def __init__(
         self,
         argument: str = "",
         *,
-        pairs: int = 1000,
-        size: int = 128,
-        seed: int = 0,
-        missing: float = 0.0,
+        pairs: ranges.Count = 1000,
+        size: ranges.Side = 128,
+        seed: ranges.Seed = 0,
+        missing: ranges.Share = 0.0,
     ) -> None:
         if argument and not argument.isdecimal():
             raise DataError(
@@ -45,7 +47,10 @@ class Synthetic(Dataset):
                 "Write for example synthetic:1000."
             )
         self.argument = argument
-        self.pairs = int(argument) if argument else pairs
+        written = convert(
+            Option("pairs", ranges.Count, pairs), argument or pairs, "data set 'synthetic'"
+        )
+        self.pairs: int = written
         self.size, self.seed, self.missing = size, seed, missing
         self.modalities = {"derm": ModalitySpec("photo"), "clinic": ModalitySpec("photo")}
         self.labels = [LabelSpec(name, classes, reported) for name, classes, reported in LABELS]

@@ -10,11 +10,15 @@ from typing import Any
 from sm3kit.core.errors import DataError, OptionError, VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.variant import Variant
-from sm3kit.datasets.base import Dataset, Study, as_paths
+from sm3kit.datasets.base import SPLITS, Dataset, Study, as_paths
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.engine.cases import Case, Source
-from sm3kit.engine.pool import build_modality, open_dataset
+from sm3kit.engine.image_cache import ImageCache
+from sm3kit.engine.pool import Pool, build_modality, open_dataset
 from sm3kit.engine.renaming import renamed
+from sm3kit.engine.run import Run
+from sm3kit.engine.studies_record import read_studies
+from sm3kit.engine.studies_seen import changed, trained_on
 from sm3kit.modalities.base import Modality
 
 
@@ -49,12 +53,14 @@ class Asked:
         blind: ids of studies without any such image.
         readers: {modality: how it is read} for each data set.
         ignored: modalities of the data that it does not know.
+        sources: the data sets; none for single images.
     """
 
     cases: Sequence[Case]
     blind: Sequence[str]
     readers: Sequence[Mapping[str, Modality]]
     ignored: Sequence[str]
+    sources: Sequence[Source] = ()
 
 
 def asked_of(predictor: Predictor, question: Question) -> Asked:
@@ -102,6 +108,7 @@ def asked_of(predictor: Predictor, question: Question) -> Asked:
         blind,
         [_readers(predictor, source, bool(question.manifest), variant) for source in sources],
         [name for name in every if name not in predictor.modalities],
+        sources,
     )
 
 
@@ -114,6 +121,26 @@ def check_names(given: Sequence[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
             raise VariantError(f"--image {name}=…: {unknown('modality', name, known)}")
+
+
+def known_studies(
+    predictor: Predictor, asked: Asked, question: Question, images: ImageCache
+) -> dict[str, list[str]]:
+    """Ids of the studies asked about that pre-training saw, and of those with other images.
+
+    Returns:
+        "seen", where a split is asked for that was not to be trained on, and "replaced".
+    """
+    record = read_studies(Run(predictor.trained.folder))
+    cases = {name: [one for one in asked.cases if one.study.split == name] for name in SPLITS}
+    pool = Pool(asked.sources, predictor.modalities, asked.readers, (), cases, ())
+    own = () if question.data else predictor.trained.variant.splits
+    held_out = [] if question.split in (None, "train", *own) else cases[str(question.split)]
+    found = {
+        "seen": trained_on(record, pool, held_out, images),
+        "replaced": changed(record, pool, pool.of(SPLITS), images),
+    }
+    return {name: [one.study.id for one in studies] for name, studies in found.items()}
 
 
 def _one_study(predictor: Predictor, images: Mapping[str, str]) -> Asked:

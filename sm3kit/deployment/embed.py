@@ -17,6 +17,7 @@ from sm3kit.datasets.base import SPLITS
 from sm3kit.deployment.statement import STATEMENT
 from sm3kit.engine.cases import Case
 from sm3kit.engine.run import versions
+from sm3kit.evaluation.caveats import replaced_studies, seen_studies
 from sm3kit.evaluation.predicting import case_id
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import check_features
@@ -117,6 +118,8 @@ def _plain(
         "embedded": list(subject.variant.data),
         "precision": subject.encoder.precision,
         "versions": versions(),
+        "seen": _seen(subject, cases),
+        "replaced": replaced_studies(subject),
     }
     labels = {
         label.name: np.array(
@@ -139,6 +142,11 @@ def _plain(
         },
         masks,
     )
+
+
+def _seen(subject: Subject, cases: Sequence[Case]) -> list[str]:
+    splits = dict.fromkeys(case.study.split for case in cases)
+    return [name for split in splits for name in seen_studies(subject, split) or ()]
 
 
 def _column(cases: Sequence[Case], number: int) -> list[int]:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from sm3kit import __version__
-from sm3kit.core.errors import CheckpointError, SM3Error, VariantError
+from sm3kit.core.errors import CheckpointError, DataError, SM3Error, VariantError
 from sm3kit.core.names import unknown
 from sm3kit.datasets.base import ModalitySpec
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.model_card import model_card
-from sm3kit.deployment.onnx_graph import check_onnx, write_onnx
+from sm3kit.deployment.onnx_graph import PRESENT, check_onnx, write_onnx
 from sm3kit.deployment.predictor import open_predictor
 from sm3kit.deployment.statement import STATEMENT
 from sm3kit.deployment.timm_folder import architecture_of, write_timm
 from sm3kit.deployment.whole_folder import check_free, whole_folder, write_listing
-from sm3kit.engine.assemble import provider_and_model
+from sm3kit.engine.backbone import provider_and_model
 from sm3kit.engine.pool import build_modality, open_dataset
 from sm3kit.engine.renaming import renamed
+from sm3kit.engine.tensor_file import write_tensors
 from sm3kit.engine.trained import Trained
 from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.subject import extractor_of
 from sm3kit.modalities.base import Modality
+from sm3kit.nn.named_modules import module_key
 
 LOAD_TIMM = """
 import timm
@@ -38,7 +38,7 @@ features = model(transform(image).unsqueeze(0))  # image: from PIL
 LOAD_SAFETENSORS = """
 from safetensors.torch import load_file
 weights = load_file("{folder}/model.safetensors")
-start = "backbones.{modality}.model."
+start = {start!r}
 state = {{n[len(start):]: w for n, w in weights.items() if n.startswith(start)}}
 """
 LOAD_ONNX = """
@@ -129,8 +129,7 @@ def _timm(
 
 
 def _safetensors(trained: Trained, file: ClassifierFile | None, out: Path, folder: Path) -> Card:
-    state = {name: value.contiguous() for name, value in trained.weights.items()}
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / "model.safetensors", trained.weights)
     parts = {
         "backbones.MODALITY.": "networks from a view to a feature; below `model.` in timm's names",
         "fusion.": "from features to the shared space of pre-training",
@@ -138,29 +137,32 @@ def _safetensors(trained: Trained, file: ClassifierFile | None, out: Path, folde
         "prototypes.": "clusters of stage 2, in the order of the labels",
     }
     there = {
-        n: t for n, t in parts.items() if any(w.startswith(n.partition(".")[0]) for w in state)
+        n: t
+        for n, t in parts.items()
+        if any(w.startswith(n.partition(".")[0]) for w in trained.weights)
     }
     use = [
         "Tensors of `model.safetensors` by the start of their names:",
         "\n".join(f"- `{name}` {text}." for name, text in there.items()),
     ]
     if file is not None:
-        save_file(file.weights(), folder / "classifier.safetensors", metadata={"format": "pt"})
+        write_tensors(folder / "classifier.safetensors", file.weights())
         classes = [f"{one.name} ({', '.join(one.classes)})" for one in file.labels]
         use.append(
             f"`classifier.safetensors` is what `sm3kit evaluate --protocol {file.protocol}` "
             "trained: `classifier.heads.heads.N.` is the linear head of label N, counted from 0: "
             f"{'; '.join(classes)}."
         )
-    example = LOAD_SAFETENSORS.format(folder=out, modality=next(iter(trained.channels)))
+    first = next(iter(trained.channels))
+    example = LOAD_SAFETENSORS.format(folder=out, start=f"backbones.{module_key(first)}.model.")
     return f"All weights of {trained.folder.name}", example, use
 
 
 def _onnx(trained: Trained, file: ClassifierFile, facts: Mapping[str, Any], out: Path) -> Card:
-    names = facts["inputs"]["present"]["order"]
+    names = facts["inputs"][PRESENT]["order"]
     inputs = ", ".join(
-        f'"{name}": np.zeros({(1, *file.readings[name].shape)}, "{file.readings[name].values}")'
-        for name in names
+        f'{called!r}: np.zeros({(1, *file.readings[name].shape)}, "{file.readings[name].values}")'
+        for called, name in zip(facts["inputs"], names, strict=False)
     )
     example = LOAD_ONNX.format(folder=out, inputs=inputs, count=len(names))
     lines = [
@@ -209,10 +211,9 @@ def _classifier(
 
 def _result(file: ClassifierFile) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads(file.path.with_suffix(".json").read_text("utf-8"))
-    except (OSError, ValueError):
+        return read_record(file.path.with_suffix(".json"))
+    except DataError:
         return None
-    return found
 
 
 def _modality(trained: Trained, file: ClassifierFile | None, name: str) -> Modality:

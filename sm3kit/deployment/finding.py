@@ -17,9 +17,9 @@ def find_classifier(
 ) -> ClassifierFile:
     """The classifier that `sm3kit evaluate` left in a run.
 
-    Of several: the run's own protocol before the other, one that is not leaky before one that
-    is, the run's own data before others, the split test before val before train, the seed of
-    the run before another, then by name.
+    Of several: the run's own protocol before the other, one that is neither leaky nor
+    measured on what pre-training saw before one that is, the run's own data before others, the
+    split test before val before train, the seed of the run before another, then by name.
 
     Args:
         protocol: "probe" or "finetune"; None takes either.
@@ -71,7 +71,7 @@ def _readable(files: list[Path]) -> tuple[list[ClassifierFile], CheckpointError 
 def _order(one: ClassifierFile, trained: Trained) -> tuple[object, ...]:
     return (
         one.protocol != trained.variant.protocol,
-        one.leaky,
+        one.leaky or one.seen,
         one.transfer,
         SPLITS.index(one.split),
         one.seed != trained.variant.seed,

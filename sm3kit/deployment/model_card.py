@@ -8,7 +8,9 @@ from typing import Any
 from sm3kit import __version__
 from sm3kit.deployment.statement import STATEMENT
 from sm3kit.engine.trained import Trained
+from sm3kit.evaluation.caveats import caveats_of_studies
 from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.record_text import mean_text, reported_name, support_text
 
 METRICS = ("auc", "sens", "spec", "prec")
 SELECTIONS = {
@@ -82,23 +84,23 @@ def _results(
         )
     chosen = ", ".join(f"{name} {value}" for name, value in file.chosen.items())
     rows = [
-        f"| {name} | {row['reported']} | {_cells(row)} | {row['support']['positives']} of "
-        f"{row['support']['known']} |"
+        f"| {name} | {reported_name(row)} | {_cells(row)} | {support_text(row)} |"
         for name, row in result["labels"].items()
     ]
-    rows.append(f"| **mean** | | {_cells(result['mean'])} | |")
+    rows.append(f"| **mean** | | {_cells(result['mean'])} | {mean_text(result)} |")
     return "\n".join(
         [
             f"Protocol {file.protocol}, scope {file.scope}, on {', '.join(result['data'])}, split "
             f"{file.split}: {result['cases']} studies of {result['groups']} patients or lesions.",
             f"Selection: {SELECTIONS[file.select]} ({chosen}). One seed ({file.seed}).",
             "",
-            "| label | class | AUC | sensitivity | specificity | precision | positive |",
+            "| label | class | AUC | sensitivity | specificity | precision | positive of known |",
             "| --- | --- | --- | --- | --- | --- | --- |",
             *rows,
             "",
             f"In percent; in brackets 95 % intervals of {result['resamples']} resamples of the "
             "patients or lesions.",
+            *[f"**{one}**" for one in caveats_of_studies(result)],
             *[f"Note: {note}" for note in result["notes"]],
         ]
     )

@@ -16,6 +16,7 @@ from packaging.version import Version
 from torch import Tensor, nn
 
 from sm3kit.core.errors import SM3Error
+from sm3kit.core.names import free_name
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.statement import STATEMENT
 
@@ -76,7 +77,8 @@ def write_onnx(predictor: Predictor, path: Path) -> dict[str, Any]:
 
     Inputs are `(batch, C, S, S)` for each modality, raw evaluation views: uint8 from 0 to 255
     where images are read as bytes, float32 as read else; they are normalised in the graph.
-    `present` is `(batch, modalities)` bool. Outputs are `(batch, classes)` for each label.
+    `present` is `(batch, modalities)` bool. Outputs are `(batch, classes)` for each label. They
+    are called as modalities and labels; where two would be called the same, one has a `_` behind.
 
     Raises:
         SM3Error: a library is missing, the networks cannot be expressed, or the graph gives other
@@ -99,7 +101,7 @@ def write_onnx(predictor: Predictor, path: Path) -> dict[str, Any]:
         raise SM3Error(f"The networks cannot be written as ONNX: {reason}") from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    _try(graph, path, predictor)
+    _try(graph, path, predictor, list(facts["inputs"]))
     return facts
 
 
@@ -142,17 +144,15 @@ def _trace(graph: Graph, inputs: list[Tensor], path: Path, facts: Mapping[str, A
 
 def _facts(predictor: Predictor, names: Sequence[str]) -> dict[str, Any]:
     readings = predictor.file.readings
-    return {
-        "statement": STATEMENT,
-        "inputs": {
-            **{
-                n: {"shape": ["batch", *readings[n].shape], "type": readings[n].values}
-                for n in names
-            },
-            PRESENT: {"shape": ["batch", len(names)], "type": "bool", "order": list(names)},
-        },
-        "outputs": {label.name: list(label.classes) for label in predictor.file.labels},
-    }
+    inputs: dict[str, Any] = {}
+    for name in names:
+        called = free_name(name, {PRESENT, *inputs})
+        inputs[called] = {"shape": ["batch", *readings[name].shape], "type": readings[name].values}
+    inputs[PRESENT] = {"shape": ["batch", len(names)], "type": "bool", "order": list(names)}
+    outputs: dict[str, list[str]] = {}
+    for label in predictor.file.labels:
+        outputs[free_name(label.name, {*inputs, *outputs})] = list(label.classes)
+    return {"statement": STATEMENT, "inputs": inputs, "outputs": outputs}
 
 
 def _drawn(predictor: Predictor, names: Sequence[str], count: int) -> list[Tensor]:
@@ -168,7 +168,7 @@ def _drawn(predictor: Predictor, names: Sequence[str], count: int) -> list[Tenso
     return [*views, present]
 
 
-def _try(graph: Graph, path: Path, predictor: Predictor) -> None:
+def _try(graph: Graph, path: Path, predictor: Predictor, called: Sequence[str]) -> None:
     """Compares the graph with torch for one study and for several, with and without an image."""
     runtime = _library("onnxruntime")
     options = runtime.SessionOptions()
@@ -177,7 +177,7 @@ def _try(graph: Graph, path: Path, predictor: Predictor) -> None:
     for count in (1, 3):
         inputs = _drawn(predictor, graph.names, count)
         feed: Mapping[str, np.ndarray] = {
-            name: one.numpy() for name, one in zip([*graph.names, PRESENT], inputs, strict=True)
+            name: one.numpy() for name, one in zip(called, inputs, strict=True)
         }
         with torch.inference_mode():
             wanted = graph(inputs[:-1], inputs[-1])

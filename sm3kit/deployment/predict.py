@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sm3kit.core.errors import VariantError
 from sm3kit.datasets.base import LabelSpec
-from sm3kit.deployment.asking import Asked, Question, asked_of, check_names
+from sm3kit.deployment.asking import Asked, Question, asked_of, check_names, known_studies
 from sm3kit.deployment.checklist import RULE, checklist_of, seven_points
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.reading import Read, batches_of
@@ -21,6 +21,7 @@ from sm3kit.deployment.statement import STATEMENT
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import versions
+from sm3kit.evaluation.caveats import caveats_of_studies
 
 Record = dict[str, Any]
 Table = dict[str, dict[str, float]]
@@ -84,7 +85,7 @@ def predict(
         "statement": STATEMENT,
         "classifiers": [_described(predictor) for predictor in predictors],
         "labels": {
-            one.name: {"classes": list(one.classes), "reported": one.reported} for one in labels
+            one.name: {"classes": list(one.classes), "reported": one.reported or None} for one in labels
         },
         **({} if prefix is None else {"checklist": RULE}),
         "studies": [
@@ -93,7 +94,7 @@ def predict(
             if not one.fault
         ],
         "unreadable": [{"id": n, "error": one.fault} for n, one in answers.items() if one.fault],
-        "notes": _notes(predictors, asked),
+        "notes": _notes(predictors, asked, question, images),
         "versions": versions(),
     }
 
@@ -217,7 +218,9 @@ def _described(predictor: Predictor) -> Record:
     }
 
 
-def _notes(predictors: Sequence[Predictor], asked: Sequence[Asked]) -> list[str]:
+def _notes(
+    predictors: Sequence[Predictor], asked: Sequence[Asked], question: Question, images: ImageCache
+) -> list[str]:
     def told() -> Iterator[str]:
         for predictor, one in zip(predictors, asked, strict=True):
             if one.ignored:
@@ -230,5 +233,6 @@ def _notes(predictors: Sequence[Predictor], asked: Sequence[Asked]) -> list[str]
                     f"The classifier {predictor.file.path} was selected on the split that it was "
                     "measured on: its published result is too good."
                 )
+            yield from caveats_of_studies(known_studies(predictor, one, question, images))
 
     return list(dict.fromkeys(told()))

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from sm3kit.core.files import whole_file
+from sm3kit.core.names import free_name
+
+FIRST, LAST = ("id", "split", "missing"), "error"
+SEVEN_POINT = {
+    "score": "seven_point",
+    "expected": "seven_point_expected",
+    "suspicious": "seven_point_suspicious",
+}
 
 
 def write_csv(record: dict[str, Any], path: Path) -> None:
     """Writes a row per study: decision and all probabilities of each label, as `DIAG` and `DIAG:MEL`.
 
-    Unreadable studies come last, with blanks and the reason under `error`.
+    A label that is called as another column has a `_` behind its name. Unreadable studies come
+    last, with blanks and the reason under `error`.
 
     Args:
         record: of `predict`.
@@ -20,29 +30,22 @@ def write_csv(record: dict[str, Any], path: Path) -> None:
     Raises:
         SM3Error: the file cannot be written.
     """
-    columns = ["id", "split", "missing"]
+    points = SEVEN_POINT if "checklist" in record else {}
+    heads, ends = list(FIRST), [*points.values(), LAST]
     for name, label in record["labels"].items():
-        columns += [name, *(f"{name}:{one}" for one in label["classes"])]
-    if "checklist" in record:
-        columns += ["seven_point", "seven_point_expected", "seven_point_suspicious"]
+        for column in (name, *(f"{name}:{one}" for one in label["classes"])):
+            heads.append(free_name(column, [*heads, *ends]))
+    width = len(heads) + len(points) - len(FIRST)
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*columns, "error"], restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(_row(study) for study in record["studies"])
-        writer.writerows(record["unreadable"])
+        writer = csv.writer(file)
+        writer.writerow([*heads, *ends])
+        writer.writerows(_row(study, points) for study in record["studies"])
+        for one in record["unreadable"]:
+            writer.writerow([one["id"], "", "", *[""] * width, one["error"]])
 
 
-def _row(study: dict[str, Any]) -> dict[str, Any]:
-    row = {
-        "id": study["id"],
-        "split": study.get("split", ""),
-        "missing": " ".join(study["missing"]),
-    }
+def _row(study: dict[str, Any], points: Iterable[str]) -> list[Any]:
+    row = [study["id"], study.get("split", ""), " ".join(study["missing"])]
     for name, table in study["probabilities"].items():
-        row |= {name: study["decisions"][name]}
-        row |= {f"{name}:{one}": value for one, value in table.items()}
-    points = study.get("seven_point", {})
-    for name in ("score", "expected", "suspicious"):
-        if name in points:
-            row["seven_point" if name == "score" else f"seven_point_{name}"] = points[name]
-    return row
+        row += [study["decisions"][name], *table.values()]
+    return [*row, *(study["seven_point"].get(name, "") for name in points), ""]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sm3kit.core.errors import SM3Error, VariantError
-from sm3kit.core.names import unknown
+from sm3kit.core.names import file_stem, unknown
 from sm3kit.deployment.asking import Question, asked_of
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.reading import views_of
@@ -76,19 +75,14 @@ def explain(
         batch = Collate(predictor.streams)([Item(views, (), 0, 0)])
         chosen = class_name or study["decisions"][label]
         for name in views:
-            path = _free(folder, f"{study['id']}-{name}", written)
+            taken = {Path(one).stem.lower() for one in written}
+            stem = file_stem(f"{study['id']}-{name}", taken)
+            path = folder / f"{stem}.png"
             heat = heat_of(predictor, batch, name, names.index(label), spec.classes.index(chosen))
             title = f"{name}: {label} {chosen}, {100 * study['probabilities'][label][chosen]:.0f} %"
             write_picture(views[name][0], heat, title, path)
             written.append(str(path))
     return written
-
-
-def _free(folder: Path, name: str, written: Sequence[str]) -> Path:
-    """A file name that every system takes, and that no other study has."""
-    plain = re.sub(r"[^\w.-]", "_", name)
-    path = folder / f"{plain}.png"
-    return path.with_stem(f"{path.stem}-{len(written)}") if str(path) in written else path
 
 
 def heat_of(predictor: Predictor, batch: Batch, modality: str, label: int, place: int) -> Heat:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import VariantError
+from sm3kit.engine.tensor_file import write_tensors
 from sm3kit.modalities.base import Modality
 
 
@@ -68,8 +68,7 @@ def write_timm(
         },
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-    state = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / "model.safetensors", network.state_dict())
 
 
 def mean_and_deviation(name: str, modality: Modality) -> tuple[list[float], list[float]]:

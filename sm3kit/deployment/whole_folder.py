@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.core.errors import DataError, SM3Error, VariantError
+from sm3kit.core.plain_json import parse
 
 LISTING = "sm3kit.json"
 
@@ -78,8 +79,8 @@ def _bring_back(old: Path, path: Path) -> None:
     if not old.exists():
         return
     try:
-        written = set(json.loads((old / LISTING).read_text("utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+        written = set(parse((old / LISTING).read_text("utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError, DataError):
         written = set()
     for file in old.iterdir():
         if file.name not in written and not (path / file.name).exists():

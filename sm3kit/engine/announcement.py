@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
+from sm3kit.datasets.base import Dataset
 from sm3kit.engine.assemble import Stage1
 from sm3kit.engine.batches import shares
 from sm3kit.engine.cases import Case
 from sm3kit.engine.pool import Pool
 from sm3kit.engine.progress import Reporter
+from sm3kit.engine.spellings import spelled_twice
 
 
 def name_sources(parts: Stage1, variant: Variant, reporter: Reporter) -> None:
@@ -29,7 +31,7 @@ def describe(
     counts = ", ".join(f"{split} {len(found)}" for split, found in pool.cases.items())
     have = ", ".join(f"{n} {c}" for n, c in shares(cases, list(pool.modalities)).items())
     losses = " + ".join([*parts.objectives, *parts.crossings])
-    notes = [note for source in pool.sources for note in source.dataset.notes]
+    notes = [note for source in pool.sources for note in _notes(source.dataset)]
     for note in dict.fromkeys(notes + [n for m in pool.modalities.values() for n in m.notes]):
         reporter.say(f"note     {note}")
     reporter.say(f"data     {', '.join(variant.data)}: {counts} studies")
@@ -37,6 +39,11 @@ def describe(
     for line in _networks(pool, parts, variant):
         reporter.say(f"model    {line}")
     reporter.say(f"loss     {losses}, fusion {variant.fusion}")
+
+
+def _notes(dataset: Dataset) -> list[str]:
+    """What a data set says of itself, and what its spelling may have split in two."""
+    return [*dataset.notes, *spelled_twice(dataset.labels, dataset.studies())]
 
 
 def _networks(pool: Pool, parts: Stage1, variant: Variant) -> list[str]:

@@ -11,16 +11,17 @@ from torch import nn
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer
-from sm3kit.core.errors import CheckpointError, OptionError, VariantError
+from sm3kit.core.errors import OptionError, VariantError
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
+from sm3kit.engine.backbone import provider_and_model, tried_backbone
 from sm3kit.engine.pool import Pool, open_pool
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
-from sm3kit.nn.finite import listed, not_finite
+from sm3kit.nn.named_modules import NamedModules
 from sm3kit.objectives.base import Objective
 from sm3kit.relations.base import Relation
 
@@ -62,8 +63,9 @@ def resolved(variant: Variant) -> Variant:
         component = registry(family).get(name)
         owner = f"{registry(family).kind.noun} {name!r}"
         defaults = {o.name: o.default for o in options_of(component).values()}
-        # The weights are a setting of the variant itself.
-        defaults.pop("weights", None)
+        # These are settings of the variant itself.
+        for setting in ("weights", "image_size"):
+            defaults.pop(setting, None)
         options[name] = {**defaults, **bind(component, owner, options.get(name, {}))}
     for family in ("datasets", "modalities"):
         for name in registry(family).names():
@@ -117,34 +119,6 @@ def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
             raise OptionError(f"Option -o {owner}.…: {unknown('plugin', owner, listed)}")
 
 
-def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
-    """The backbone of one modality; weights go to a provider that has an option for them.
-
-    Raises:
-        VariantError: weights are given for a modality whose backbone takes none.
-        CheckpointError: the weights that it starts from are not finite.
-    """
-    provider, model = provider_and_model(variant, modality)
-    component = registry("backbones").get(provider)
-    options = bind(component, f"backbone {provider!r}", variant.options.get(provider, {}))
-    if "weights" in options_of(component):
-        options = {"weights": variant.of(modality, "weights"), **options}
-    elif "weights" in variant.per_modality.get(modality, {}):
-        raise VariantError(
-            f"--weights {modality}=…: the backbone {variant.of(modality, 'backbone')} takes no "
-            "weights. Leave them out."
-        )
-    backbone: Backbone = component(model, channels, **options)
-    bad = not_finite(backbone.state_dict())
-    if bad:
-        weights = options.get("weights", "none")
-        raise CheckpointError(
-            f"The backbone of {modality} wants finite weights to start from, and --weights "
-            f"{weights} gives NaN or infinity in {listed(bad)}. Give another file, or none."
-        )
-    return backbone
-
-
 def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1:
     """The networks and losses of stage 1.
 
@@ -154,8 +128,7 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
         SM3Error: unknown names or options, or choices that do not go together.
     """
     backbones = {
-        name: build_backbone(variant, name, modality.channels)
-        for name, modality in modalities.items()
+        name: tried_backbone(variant, name, modality) for name, modality in modalities.items()
     }
     widths = {name: backbone.width for name, backbone in backbones.items()}
     fusion = build_fusion(variant, widths)
@@ -206,26 +179,14 @@ def modules(parts: Stage1) -> nn.ModuleDict:
     """All networks of stage 1 under the names that checkpoints use."""
     return nn.ModuleDict(
         {
-            "backbones": nn.ModuleDict(parts.backbones),
-            "objectives": nn.ModuleDict(
-                {name: nn.ModuleDict(each) for name, each in parts.objectives.items()}
+            "backbones": NamedModules(parts.backbones),
+            "objectives": NamedModules(
+                {name: NamedModules(each) for name, each in parts.objectives.items()}
             ),
             "fusion": parts.fusion,
-            "crossings": nn.ModuleDict(parts.crossings),
+            "crossings": NamedModules(parts.crossings),
         }
     )
-
-
-def provider_and_model(variant: Variant, modality: str) -> tuple[str, str]:
-    """Provider and model of the backbone of a modality; a bare model name means timm."""
-    backbone = variant.of(modality, "backbone")
-    provider, _, model = backbone.rpartition("/")
-    known = registry("backbones").names()
-    if provider and provider not in known:
-        raise VariantError(
-            f"--backbone {backbone}: {unknown('backbone provider', provider, known)}"
-        )
-    return provider or "timm", model
 
 
 def _implied(variant: Variant) -> list[str]:

@@ -7,16 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.duplicates import same_content
 from sm3kit.core.errors import DataError
+from sm3kit.core.files import regular_file
 from sm3kit.core.joining import near_path
 from sm3kit.core.paths import file_and_part
-from sm3kit.core.spelling import spelling_notes
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study, as_paths
 from sm3kit.engine.check_report import Fault, LabelCounts, Report, Shared, Sizes, Use
+from sm3kit.engine.spellings import spelled_twice
 
 if TYPE_CHECKING:
     from sm3kit.modalities.base import Image
@@ -38,14 +38,11 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
         for modality, paths in study.images.items()
         for path in as_paths(paths)
     ]
-    bytes_of, missing = _stat(uses)
+    bytes_of, missing, closed = _stat(uses)
     there = [use for use in uses if use.path in bytes_of]
-    empty = [Fault(use, "The file is empty.") for use in there if not bytes_of[use.path]]
-    filled = [use for use in there if bytes_of[use.path]]
-    sizes, unreadable = _read(filled, read) if read else ({}, [])
-    unreadable = empty + unreadable
+    sizes, damaged = _read(there, read) if read else ({}, [])
     # Two parts of one file are two images.
-    whole = {path: size for path, size in bytes_of.items() if size and not file_and_part(path)[1]}
+    whole = {path: size for path, size in bytes_of.items() if not file_and_part(path)[1]}
     same = same_content(whole)
     shared = _shared(uses, same)
     leaking = _leaking(studies)
@@ -63,11 +60,11 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
         labels=labels,
         sizes=sizes,
         missing=tuple(missing),
-        unreadable=tuple(unreadable),
+        unreadable=(*closed, *damaged),
         shared=tuple(shared),
         leaking=leaking,
         notes=tuple(note for note in dataset.notes if note not in warnings),
-        problems=tuple(_problems(studies, missing, unreadable, leaking, shared)),
+        problems=tuple(_problems(studies, missing, closed + damaged, leaking, shared)),
         warnings=tuple(warnings),
     )
 
@@ -87,15 +84,27 @@ def _label_counts(label: LabelSpec, studies: list[Study]) -> LabelCounts:
     )
 
 
-def _stat(uses: list[Use]) -> tuple[dict[str, int], list[Fault]]:
-    """{path: bytes} of the files that are there, and the uses of those that are not."""
-    bytes_of, missing = {}, []
+def _stat(uses: list[Use]) -> tuple[dict[str, int], list[Fault], list[Fault]]:
+    """{path: bytes} of what can be opened, what is not there, and what is not to be opened."""
+    bytes_of, missing, closed = {}, [], []
     for use in uses:
+        path = Path(file_and_part(use.path)[0])
         try:
-            bytes_of[use.path] = Path(file_and_part(use.path)[0]).stat().st_size
-        except OSError as error:
-            missing.append(Fault(use, error.strerror or type(error).__name__))
-    return bytes_of, missing
+            bytes_of[use.path] = _size(path)
+        except DataError as error:
+            closed.append(Fault(use, str(error)))
+        except (OSError, ValueError) as error:
+            missing.append(Fault(use, getattr(error, "strerror", "") or "No file has such a name"))
+    return bytes_of, missing, closed
+
+
+def _size(path: Path) -> int:
+    size = path.stat().st_size
+    if not path.is_dir():
+        regular_file(path, "image", "Check the table that names it.", DataError)
+        if not size:
+            raise DataError("The file is empty.")
+    return size
 
 
 def _read(
@@ -125,17 +134,7 @@ def _read(
             faults.append(Fault(use, answer))
         else:
             shapes[use.modality].append(answer)
-    return {name: _sizes(found) for name, found in shapes.items()}, faults
-
-
-def _sizes(shapes: list[tuple[int, int]]) -> Sizes:
-    heights, widths = zip(*shapes, strict=True)
-    return Sizes(
-        images=len(shapes),
-        smallest=(min(heights), min(widths)),
-        median=(int(median(heights)), int(median(widths))),
-        largest=(max(heights), max(widths)),
-    )
+    return {name: Sizes.of(found) for name, found in shapes.items()}, faults
 
 
 def _shared(uses: list[Use], same: Mapping[str, str]) -> list[Shared]:
@@ -204,10 +203,10 @@ def _warnings(
         warnings.append(f"{_told(within, 'more than once in one split')}.")
     counts = _per_split(studies)
     warnings += [f"No study is in {split}." for split in ("val", "test") if not counts[split]]
+    warnings += spelled_twice([one.label for one in labels], studies)
     for one in labels:
-        names = enumerate(one.label.classes)
-        totals = {name: sum(one.known[split][index] for split in SPLITS) for index, name in names}
-        warnings += spelling_notes(f"Label {one.label.name}", totals)
+        if not one.label.reported:
+            continue
         reported = one.label.classes.index(one.label.reported)
         empty = [split for split in SPLITS if counts[split] and not one.known[split][reported]]
         if empty:

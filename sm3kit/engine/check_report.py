@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from sm3kit.datasets.base import LabelSpec
 
@@ -55,6 +56,17 @@ class Sizes:
     smallest: tuple[int, int]
     median: tuple[int, int]
     largest: tuple[int, int]
+
+    @classmethod
+    def of(cls, shapes: Sequence[tuple[int, int]]) -> Sizes:
+        """Those of some images, of which there is at least one."""
+        heights, widths = zip(*shapes, strict=True)
+        return cls(
+            images=len(shapes),
+            smallest=(min(heights), min(widths)),
+            median=(int(median(heights)), int(median(widths))),
+            largest=(max(heights), max(widths)),
+        )
 
 
 @dataclass(frozen=True)

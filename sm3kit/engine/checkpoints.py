@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sm3kit.core.errors import CheckpointError, TrainingError
@@ -21,6 +20,7 @@ from sm3kit.engine.divergence import TITLES
 from sm3kit.engine.resumption import with_stage2_of
 from sm3kit.engine.run import REMEDY, Run
 from sm3kit.engine.stage import Stage
+from sm3kit.engine.tensor_file import write_tensors
 from sm3kit.nn.finite import listed, not_finite
 
 FORMAT = 1
@@ -182,8 +182,6 @@ def write_stage(
     weights = {name: value.detach().cpu() for name, value in networks.items()}
     facts = {"format": FORMAT, **record}
     write_checkpoint(path, {**facts, "model": weights, **(more or {})})
-    kept = {
-        name: value.contiguous() for name, value in weights.items() if name.startswith(DOWNSTREAM)
-    }
+    kept = {name: value for name, value in weights.items() if name.startswith(DOWNSTREAM)}
     with whole_file(run.model, REMEDY) as part:
-        save_file(kept, part, metadata={"format": "pt", "sm3kit": json.dumps(facts)})
+        write_tensors(part, kept, {"sm3kit": json.dumps(facts)})

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sm3kit.core.variant import Variant
-from sm3kit.engine.assemble import provider_and_model
+from sm3kit.engine.backbone import provider_and_model
 from sm3kit.engine.batches import EVALUATION, Batch, Collate, StudyViews, one_thread_each
 from sm3kit.engine.cases import Case
 from sm3kit.engine.extractor import Extractor

@@ -12,6 +12,7 @@ from sm3kit.backbones.base import Backbone
 from sm3kit.engine.batches import Batch
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
+from sm3kit.nn.named_modules import NamedModules
 from sm3kit.nn.precision import full_precision
 
 
@@ -33,7 +34,7 @@ class Extractor(nn.Module):
         channels_last: bool,
     ) -> None:
         super().__init__()
-        self.backbones = nn.ModuleDict(backbones)
+        self.backbones = NamedModules(backbones)
         self.fusion = fusion
         self.modalities, self.channels_last = modalities, channels_last
 

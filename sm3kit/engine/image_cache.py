@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,15 +20,12 @@ from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import whole_file
 from sm3kit.core.paths import file_and_part
 from sm3kit.engine.bounded_folder import BoundedFolder, chosen_limit
+from sm3kit.imaging.arrays import read_header
 from sm3kit.imaging.layout import to_chw, to_hwc
 from sm3kit.modalities.base import Image, Modality
 
 CHECKSUM = 4  # Bytes of CRC-32 behind the array; numpy.load does not mind them.
 LISTED = 5
-
-# NumPy reads a header with `ast`, which Python 3.11 cannot do in two threads at once: it counts
-# the depth of both together (SystemError: AST constructor recursion depth mismatch).
-_HEADER = Lock()
 
 # Size and time of change of each file of an image; of a folder the sum and the latest.
 State = tuple[tuple[int, int], ...]
@@ -90,6 +86,13 @@ class ImageCache:
         part = file_and_part(path)[1]
         content = "" if state is None else self._content(path, modality, state) or ""
         return f"{content}#{part}" if part else content
+
+    def size_and_time(self, path: str, modality: Modality) -> tuple[int, int] | None:
+        """Bytes of all files of an image, and when the last was changed in ns; None without them."""
+        state = _state(path, modality)
+        if state is None:
+            return None
+        return sum(size for size, _ in state), max((time for _, time in state), default=0)
 
     def fill(
         self,
@@ -221,17 +224,19 @@ class _Entry(NamedTuple):
 
 
 def _state(path: str, modality: Modality) -> State | None:
-    """None for what has no content to hash, such as a missing file."""
+    """None for what has no content to hash, such as a missing file; `modality.read` says why."""
     try:
         return tuple(_size_and_time(name) for name in modality.files(path))
-    except OSError:
+    except (OSError, ValueError, DataError):
         return None
 
 
 def _size_and_time(name: str) -> tuple[int, int]:
     one = os.stat(name)  # noqa: PTH116  a str, and called for every view
-    if not stat.S_ISDIR(one.st_mode):
+    if stat.S_ISREG(one.st_mode):
         return one.st_size, one.st_mtime_ns
+    if not stat.S_ISDIR(one.st_mode):
+        raise OSError(f"{name} is a pipe or a device, which has no content.")
     inside = [file.stat() for file in _files(Path(name))]
     times = [file.st_mtime_ns for file in inside]
     return sum(file.st_size for file in inside), max([one.st_mtime_ns, *times])
@@ -262,9 +267,7 @@ def _checked(file: Path, state: State) -> _Entry | None:
         if int.from_bytes(content[-CHECKSUM:], "little") != zlib.crc32(content[:-CHECKSUM]):
             return None
         header = io.BytesIO(content)
-        npy.read_magic(header)
-        with _HEADER:
-            shape, _, dtype = npy.read_array_header_1_0(header)
+        shape, _, dtype = read_header(header)
     except (OSError, ValueError):
         return None
     with contextlib.suppress(OSError):  # A folder of somebody else.

@@ -18,6 +18,7 @@ from sm3kit.engine.divergence import diverged
 from sm3kit.engine.optimiser import adamw
 from sm3kit.modalities.base import Modality
 from sm3kit.nn.finite import listed, not_finite
+from sm3kit.nn.named_modules import NamedModules
 from sm3kit.nn.precision import full_precision
 
 
@@ -52,9 +53,9 @@ class MultiModalSSL(pl.LightningModule):
         self.optimiser_state = optimiser_state
         self.rate = variant.lr
         self.networks = modules(parts)
-        self.targets = nn.ModuleDict(
+        self.targets = NamedModules(
             {
-                name: nn.ModuleDict({m: _frozen_copy(parts.backbones[m]) for m in each})
+                name: NamedModules({m: _frozen_copy(parts.backbones[m]) for m in each})
                 for name, each in parts.objectives.items()
                 if next(iter(each.values())).wants_target
             }
@@ -186,7 +187,7 @@ class MultiModalSSL(pl.LightningModule):
     def _slow(self, objective: str) -> dict[str, nn.Module]:
         """The EMA encoders of an objective by modality."""
         encoders = self.targets[objective]
-        assert isinstance(encoders, nn.ModuleDict)
+        assert isinstance(encoders, NamedModules)
         return dict(encoders.items())
 
     def _anything(self) -> Tensor:

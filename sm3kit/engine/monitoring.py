@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import combinations
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from sm3kit.core.names import pair_names
 from sm3kit.core.variant import Variant
 from sm3kit.engine.encoding import encoded, mean_ranks
 from sm3kit.engine.extractor import Extractor
@@ -131,9 +131,9 @@ def collapse(seen: dict[str, list[list[Tensor]]]) -> Row:
         row[f"uniformity/{name}"] = uniformity(views[0])
         if len(views) > 1:
             row[f"alignment/{name}"] = alignment(views[0], views[1])
-    streams = [name for name in joined if name.endswith("*")]
-    for one, other in combinations(streams, 2):
-        row[f"alignment/{one[:-1]}-{other[:-1]}"] = alignment(joined[one][0], joined[other][0])
+    streams = [name[:-1] for name in joined if name.endswith("*")]
+    for (one, other), name in pair_names(streams).items():
+        row[f"alignment/{name}"] = alignment(joined[f"{one}*"][0], joined[f"{other}*"][0])
     return row
 
 

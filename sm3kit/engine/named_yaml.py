@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from sm3kit.core.errors import VariantError
+from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.names import unknown
+from sm3kit.engine import plain_yaml
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -31,33 +30,14 @@ def read(noun: str, name: str, folder: Traversable) -> Any:
     Raises:
         VariantError: no such name or file, no valid YAML, or a name that stands there twice.
     """
-    path, names = Path(name), built_in(folder)
-    if name in names:
-        content = (folder / f"{name}.yaml").read_bytes()
-    elif path.is_file():
-        content = path.read_bytes()
-    elif name.endswith((".yaml", ".yml")):
-        raise VariantError(f"No {noun} file {name!r}. Built-in {noun}s: {', '.join(names)}.")
-    else:
-        raise VariantError(unknown(noun, name, names) + " Or give a .yaml file.")
+    names = built_in(folder)
     try:
-        return yaml.load(content, _OneOfEach)
-    except yaml.YAMLError as error:
-        where = " ".join(str(error).split())
-        raise VariantError(f"{noun.capitalize()} {name!r} is no valid YAML: {where}") from error
-
-
-class _OneOfEach(yaml.SafeLoader):
-    """Refuses two entries of one name, of which YAML would silently take the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key.value, str):
-                line = key.start_mark.line + 1
-                raise yaml.YAMLError(f"a name in line {line} is no word or number.")
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise yaml.YAMLError(f"{key.value!r} stands there twice, again in line {line}.")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        if name in names:
+            return plain_yaml.parse((folder / f"{name}.yaml").read_bytes())
+        if os.path.lexists(name):
+            return plain_yaml.read(Path(name), f"{noun} file", VariantError)
+    except DataError as error:
+        raise VariantError(f"{noun.capitalize()} {name!r} is no valid YAML: {error}") from error
+    if name.endswith((".yaml", ".yml")):
+        raise VariantError(f"No {noun} file {name!r}. Built-in {noun}s: {', '.join(names)}.")
+    raise VariantError(unknown(noun, name, names) + " Or give a .yaml file.")

@@ -20,8 +20,11 @@ from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.job import Job
 from sm3kit.engine.pool import Pool
 from sm3kit.engine.progress import Reporter
+from sm3kit.engine.rehearsal import rehearse
 from sm3kit.engine.run import Run
 from sm3kit.engine.run_lock import hold_folder
+from sm3kit.engine.studies_record import keep_studies
+from sm3kit.engine.studies_seen import check_unchanged
 from sm3kit.engine.suggestions import with_suggestions
 from sm3kit.engine.trained import Trained, read_trained, start_from
 from sm3kit.engine.world import join_world
@@ -103,8 +106,7 @@ def _train(
         chosen_workers(variant.workers, len(cases)),
         run.resume_command,
     )
-    if variant.stage != "mmssl":
-        stage2.pseudo_labels(job)
+    labels = [] if variant.stage == "mmssl" else stage2.pseudo_labels(job)
     resumed = checkpoints.read_last(run, variant, job.data_hash) if resume else None
     _goes_on(job, resumed)
     # Stage 2 alone keeps the networks that it started from, in case its first epoch is stopped.
@@ -115,6 +117,7 @@ def _train(
     parts, extractor = stage1.build(job, trained_before=kept or covered)
     notes = start_from(init, extractor, variant) if init else []
     if main:
+        rehearse(job, parts, len(labels))
         if not (kept or covered):
             name_sources(parts, variant, reporter)
         for note in suggested:
@@ -149,6 +152,7 @@ def _goes_on(job: Job, resumed: dict[str, Any] | None) -> None:
             f"{folder} has done {done} of {variant.epochs} epochs of stage 1, and --stage mlssl "
             "would leave out the rest. Take --stage both."
         )
+    check_unchanged(job)
 
 
 def _stage1(
@@ -190,6 +194,7 @@ def _announce(job: Job, parts: Stage1, notes: list[str], init: Trained | None, k
     """Decodes the images, writes the record of the run, and says what will be trained."""
     variant, reporter = job.variant, job.reporter
     _fill(job.images, job.pool, variant, reporter)
+    keep_studies(job, init.folder if init else None, kept=kept)
     computed = machine(stage1.precision(job, parts))
     started_from = None if kept else init.record() if init else {}
     job.run.write_variant(variant, job.data_hash, computed, started_from)
@@ -205,11 +210,6 @@ def _trainable(pool: Pool, variant: Variant) -> list[Case]:
     """The cases to train on, if they and the variant can be trained at all."""
     cases = pool.of(variant.splits)
     names = list(pool.modalities)
-    if variant.batch_size < 2:
-        raise VariantError(
-            f"--batch-size {variant.batch_size}: a study needs others to be compared with. "
-            "Give at least 2."
-        )
     if len(cases) < 2 * variant.devices * variant.num_nodes:
         raise DataError(
             f"The split {'+'.join(variant.splits)} of {', '.join(variant.data)} has {len(cases)} "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -13,11 +12,21 @@ import yaml
 from safetensors import SafetensorError, safe_open
 
 from sm3kit import __version__
-from sm3kit.core.errors import CheckpointError, TrainingError, VariantError
+from sm3kit.core import plain_json
+from sm3kit.core.errors import CheckpointError, DataError, SM3Error, TrainingError, VariantError
 from sm3kit.core.files import remove_unfinished, whole_file
 from sm3kit.core.variant import Variant
+from sm3kit.engine import plain_yaml
 from sm3kit.engine.plugin_origins import files_of
 
+# What variant.yaml holds beside the settings of a variant.
+FACTS: dict[str, plain_json.Shape] = {
+    "data_hash": str,
+    "machine": {"*": str},
+    "versions": {"*": str},
+    "started_from?": dict,
+    "plugin_files?": [{"file": str, "content": str, "names": [str]}],
+}
 REMEDY = "Free some space, then go on with --resume, or choose another folder with --out."
 
 
@@ -32,6 +41,7 @@ class Run:
         self.mmssl = folder / "checkpoints" / "mmssl.ckpt"
         self.mlssl = folder / "checkpoints" / "mlssl.ckpt"
         self.model = folder / "model.safetensors"
+        self.studies = folder / "studies.json.gz"
 
     @property
     def exists(self) -> bool:
@@ -59,10 +69,10 @@ class Run:
         wanted = "mmssl" if self.read_variant()[0].stage == "mmssl" else "mlssl"
         try:
             with safe_open(self.model, "pt") as file:
-                facts = json.loads(file.metadata()["sm3kit"])
-        except (SafetensorError, OSError, TypeError, KeyError, ValueError):
+                facts = plain_json.parse(file.metadata()["sm3kit"])
+                return bool(facts["stage"] == wanted)
+        except (SafetensorError, OSError, TypeError, KeyError, DataError):
             return False
-        return bool(facts["stage"] == wanted)
 
     def write_variant(
         self,
@@ -77,7 +87,7 @@ class Run:
             init: what the run that this one started from was trained on, for the record; empty
                 if there is none, and None keeps what the record says of it.
         """
-        init = self._started_from() if init is None else init
+        init = self.read_record().get("started_from", {}) if init is None else init
         facts: dict[str, Any] = {"data_hash": data_hash}
         facts |= {"machine": dict(machine), "versions": versions()}
         facts |= {"started_from": dict(init)} if init else {}
@@ -95,25 +105,36 @@ class Run:
         """
         if not self.exists:
             raise CheckpointError(f"{self.folder} holds no run: there is no variant.yaml in it.")
+        record = self.read_record()
+        known = {name.removesuffix("?") for name in FACTS}
+        settings = {name: value for name, value in record.items() if name not in known}
         try:
-            record = yaml.safe_load(self.variant_file.read_text("utf-8"))
-            data_hash = str(record.pop("data_hash"))
-            record.pop("machine")
-            record.pop("versions")
-            record.pop("started_from", None)
-            record.pop("plugin_files", None)
-            return Variant().changed(record, str(self.variant_file)), data_hash
-        except (yaml.YAMLError, KeyError, AttributeError, VariantError) as error:
+            variant = Variant().changed(settings, str(self.variant_file))
+        except SM3Error as error:
             raise CheckpointError(f"{self.variant_file} is no record of a run: {error}") from error
+        return variant, str(record["data_hash"])
+
+    def read_record(self) -> dict[str, Any]:
+        """The content of variant.yaml; empty if there is none.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        if not self.exists:
+            return {}
+        file, largest = self.variant_file, plain_yaml.LARGEST_RECORD
+        try:
+            record: dict[str, Any] = plain_yaml.read(
+                file, "record of a run", CheckpointError, largest
+            )
+            plain_json.check_shape(record, FACTS)
+        except DataError as error:
+            raise CheckpointError(f"{file} is no record of a run: {error}") from error
+        return record
 
     def plugin_files(self) -> list[dict[str, Any]]:
         """The single files that plugins came from when the run was trained; see `files_of`."""
-        record = yaml.safe_load(self.variant_file.read_text("utf-8")) if self.exists else {}
-        return list(record.get("plugin_files", []))
-
-    def _started_from(self) -> dict[str, Any]:
-        record = yaml.safe_load(self.variant_file.read_text("utf-8")) if self.exists else {}
-        return dict(record.get("started_from", {}))
+        return list(self.read_record().get("plugin_files", []))
 
     def read_metrics(self, stage: str, epochs: int) -> list[dict[str, Any]]:
         """The rows of other stages, and of the first epochs of this one; later ones were not kept."""
@@ -147,8 +168,8 @@ class Run:
 
     def remove_unfinished(self) -> None:
         """Removes what a killed training left half-written; for who holds the folder."""
-        own = (self.variant_file, self.metrics_file, self.last, self.mmssl, self.mlssl, self.model)
-        for file in own:
+        weights = (self.last, self.mmssl, self.mlssl, self.model)
+        for file in (self.variant_file, self.metrics_file, self.studies, *weights):
             remove_unfinished(file)
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:

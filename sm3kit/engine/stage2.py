@@ -30,12 +30,6 @@ def pseudo_labels(job: Job) -> list[PseudoLabel]:
         VariantError, DataError: there are no labels, too few studies, or values out of range.
     """
     v = job.variant
-    if v.temperature <= 0 or min(v.mlssl_batch_size - 2, v.feature_views, v.clusters) < 0:
-        raise VariantError(
-            "Stage 2 wants training.temperature above 0, training.mlssl_batch_size of at least 2, "
-            "and training.feature_views and training.clusters of 0 or more; not "
-            f"{v.temperature:g}, {v.mlssl_batch_size}, {v.feature_views} and {v.clusters}."
-        )
     if v.pseudo_labels:
         if not v.clusters:
             raise VariantError(

@@ -8,7 +8,8 @@ from typing import Any
 from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
-from sm3kit.engine.assemble import provider_and_model, resolved
+from sm3kit.engine.assemble import resolved
+from sm3kit.engine.backbone import provider_and_model
 from sm3kit.engine.pool import Pool
 from sm3kit.engine.viewing import spec_of, viewed
 from sm3kit.modalities.base import Modality

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,21 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError, SM3Error
+from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.core.variant import Variant
 from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.run import Run
 from sm3kit.nn.finite import listed, not_finite
+from sm3kit.nn.named_modules import module_key
+
+# What the model file says of itself.
+FACTS = {
+    "variant": dict,
+    "stage": str,
+    "data_hash": str,
+    "channels": {"*": int},
+    "labels?": {"*": int},
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,10 @@ class Trained:
         """The weights of "backbones", "fusion", "relation" or "prototypes", without that name."""
         start = f"{part}."
         return {n[len(start) :]: w for n, w in self.weights.items() if n.startswith(start)}
+
+    def backbone(self, modality: str) -> dict[str, Tensor]:
+        """The weights of the backbone of one modality."""
+        return self.of(f"backbones.{module_key(modality)}")
 
     def record(self) -> dict[str, Any]:
         """What a result that builds on this run says of it."""
@@ -83,18 +97,27 @@ def read_trained(folder: Path) -> Trained:
         )
     try:
         with safe_open(run.model, "pt") as file:
-            facts = json.loads(file.metadata()["sm3kit"])
+            facts = parse(file.metadata()["sm3kit"])
+            check_shape(facts, FACTS)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         variant = Variant().changed(facts["variant"], str(run.model))
         found = str(facts["stage"]), str(facts["data_hash"])
         tables = dict(facts["channels"]), dict(facts.get("labels", {}))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, SM3Error) as error:
-        reason = " ".join(str(error).split())[:200]
+        bad = not_finite(weights)
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        SM3Error,
+    ) as error:
+        reason = " ".join(str(error).split())[:200].removesuffix(".")
         raise CheckpointError(
             f"{run.model} is no model that sm3kit wrote, or it is damaged: {reason}. Train the "
             "run again."
         ) from error
-    bad = not_finite(weights)
     if bad:
         raise CheckpointError(
             f"{run.model} is of a training that diverged: {len(bad)} of {len(weights)} tensors "
@@ -132,7 +155,7 @@ def start_from(trained: Trained, extractor: Extractor, variant: Variant) -> list
         if name not in shared:
             notes.append(f"{name} has no network in {trained.folder} and starts anew")
             continue
-        load_part(extractor.backbones[name], trained.of(f"backbones.{name}"), trained, name)
+        load_part(extractor.backbones[name], trained.backbone(name), trained, name)
     fusion = trained.of("fusion")
     # Compared first: a load that fails has put in what fits.
     if _shapes(fusion) == _shapes(extractor.fusion.state_dict()):

@@ -17,6 +17,7 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
     TorchElasticEnvironment,
 )
 
+from sm3kit.core.environment import number
 from sm3kit.core.errors import VariantError
 
 # Where a first process tells those that Lightning starts for it which run they train.
@@ -64,7 +65,7 @@ def join_world(devices: int, num_nodes: int) -> World:
 
 def looks_launched() -> bool:
     """Whether a launcher seems to have started several processes."""
-    return any(os.environ.get(name, "1") != "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    return any((os.environ.get(name) or "1") != "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
 
 
 @contextmanager
@@ -123,19 +124,19 @@ def _world_by_hand(devices: int, num_nodes: int) -> World:
         (node, num_nodes, "--num-nodes"),
         ("LOCAL_RANK", devices, "--devices"),
     ):
-        if not 0 <= _number(name) < most:
+        if not 0 <= number(name) < most:
             raise VariantError(
                 f"{option} {most} wants {name} from 0 to {most - 1}, but {name}="
                 f"{os.environ[name]} is set. Change one of them, or run `unset {name}` first."
             )
-    local = _number("LOCAL_RANK")
+    local = number("LOCAL_RANK")
     told = os.environ.get(RUN, "") if local else ""
-    rank = _number(node) * devices + local
+    rank = number(node) * devices + local
     return World(rank, LightningEnvironment(), Path(told) if told else None)
 
 
 def _check_size(name: str, devices: int, num_nodes: int) -> None:
-    if _number(name, devices * num_nodes) != devices * num_nodes:
+    if number(name, devices * num_nodes) != devices * num_nodes:
         raise VariantError(
             f"--devices {devices} and --num-nodes {num_nodes} make {devices * num_nodes} "
             f"processes, but {name}={os.environ[name]} is set. Give as many as the launcher "
@@ -146,19 +147,4 @@ def _check_size(name: str, devices: int, num_nodes: int) -> None:
 def _one_shell() -> bool:
     """Whether Slurm's only task is the shell that this was typed in, as Lightning tells it."""
     name = os.environ.get("SLURM_JOB_NAME")
-    return name in ("bash", "interactive") and _number("SLURM_NTASKS", 1) == 1
-
-
-def _number(name: str, default: int = 0) -> int:
-    """A number in the environment.
-
-    Raises:
-        VariantError: it is something else.
-    """
-    text = os.environ.get(name, "")
-    try:
-        return int(text) if text else default
-    except ValueError:
-        raise VariantError(
-            f"The environment variable {name} wants a number, not {text!r}. Run `unset {name}` first."
-        ) from None
+    return name in ("bash", "interactive") and number("SLURM_NTASKS", 1) == 1

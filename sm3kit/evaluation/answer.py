@@ -17,6 +17,7 @@ class Answer:
         predictions: of the cases of the measured split.
         chosen: what was selected: {"epoch": 12} or {"k": 20}.
         score: mean AUC of the split that it was selected by, or None.
+        least: studies that a class wanted in that split to count in the score, or None.
         trainable: number of weights that labels reached.
         trained_on: number of studies whose labels were used in training.
         scope: what learned.
@@ -26,6 +27,7 @@ class Answer:
     predictions: Predictions
     chosen: dict[str, int]
     score: float | None
+    least: int | None
     trainable: int
     trained_on: int
     scope: str

@@ -9,19 +9,36 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sm3kit.core.errors import CheckpointError
+from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.core.files import whole_file
+from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.datasets.base import LabelSpec, ModalitySpec
 from sm3kit.engine.run import versions
+from sm3kit.engine.tensor_file import write_tensors
 from sm3kit.engine.viewing import spec_of
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import listed, not_finite
 
 FORMAT = 1
+# What the file says of itself; of a label its name, classes and the one that is reported.
+FACTS = {
+    **dict.fromkeys(("protocol", "split", "select", "scope", "precision", "model"), str),
+    "format": (int, str),
+    "leaky": bool,
+    "seen?": bool,
+    "transfer": bool,
+    "seed": int,
+    "data": [str],
+    "chosen": {"*": (int, float)},
+    "labels": [list],
+    "places": (list, type(None)),
+    "readings": {
+        "*": {"plugin": str, "options": dict, "image_size": int, "shape": [int], "values": str}
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,7 @@ class ClassifierFile:
         path: the file.
         protocol, split, select: how it was trained, measured and chosen.
         leaky: whether it was chosen on the split that it was measured on.
+        seen: whether pre-training saw studies that it was measured on.
         transfer: whether it learned from other data than the run.
         data: what it learned from.
         scope: what learned.
@@ -66,6 +84,7 @@ class ClassifierFile:
     split: str
     select: str
     leaky: bool
+    seen: bool
     transfer: bool
     data: tuple[str, ...]
     scope: str
@@ -90,11 +109,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """All weights of a classifier by name.
 
     Raises:
-        CheckpointError: its training diverged.
+        CheckpointError: it is damaged, or its training diverged.
     """
-    with safe_open(path, "pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    bad = not_finite(state)
+    try:
+        with safe_open(path, "pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        bad = not_finite(state)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200].removesuffix(".")
+        raise CheckpointError(
+            f"The classifier {path} cannot be read: {reason}. Evaluate the run again."
+        ) from error
     if bad:
         raise CheckpointError(
             f"The classifier {path} is of a training that diverged: {len(bad)} of {len(state)} "
@@ -122,6 +147,7 @@ def save_classifier(
     facts = {
         "format": FORMAT,
         **{name: record[name] for name in same},
+        "seen": bool(record["seen"]),
         "seed": settings.seed,
         "precision": precision,
         "model": subject.trained.file_hash,
@@ -130,10 +156,9 @@ def save_classifier(
         "readings": {name: _reading(subject, name) for name in subject.pool.modalities},
         "versions": versions(),
     }
-    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    kept = {"format": "pt", "scope": str(record["scope"]), "sm3kit": json.dumps(facts)}
+    kept = {"scope": str(record["scope"]), "sm3kit": json.dumps(facts)}
     with whole_file(path, "Free some space, then evaluate again.") as part:
-        save_file(state, part, metadata=kept)
+        write_tensors(part, network.state_dict(), kept)
 
 
 def read_classifier(path: Path) -> ClassifierFile:
@@ -147,12 +172,13 @@ def read_classifier(path: Path) -> ClassifierFile:
             text = (file.metadata() or {}).get("sm3kit")
         if text is None:
             raise ValueError("it does not say how its images are read")
-        facts = json.loads(text)
+        facts = parse(text)
+        check_shape(facts, FACTS)
         if facts["format"] != FORMAT:
             raise ValueError(f"it has format {facts['format']!r} instead of {FORMAT}")
         return _understood(path, facts)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except (SafetensorError, OSError, TypeError, ValueError, DataError) as error:
+        reason = " ".join(str(error).split())[:200].removesuffix(".")
         raise CheckpointError(
             f"The classifier {path} cannot be used: {reason}. Make it anew: sm3kit evaluate "
             f"{path.parent.parent}"
@@ -171,7 +197,8 @@ def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
     }
     labels = tuple(LabelSpec(name, tuple(c), reported) for name, c, reported in facts["labels"])
     places = None if facts["places"] is None else tuple(facts["places"])
-    plain = ["protocol", "split", "select", "leaky", "transfer", "scope", "seed", "chosen"]
+    facts = {"seen": False, **facts}
+    plain = ["protocol", "split", "select", "leaky", "seen", "transfer", "scope", "seed", "chosen"]
     plain += ["precision", "model"]
     return ClassifierFile(
         path=path,

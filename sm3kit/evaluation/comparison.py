@@ -6,6 +6,7 @@ from typing import Any
 
 from sm3kit.core.errors import VariantError
 from sm3kit.evaluation.evaluate import evaluated
+from sm3kit.evaluation.record_text import reporting_notes
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import compare
@@ -29,18 +30,27 @@ def compared(first: tuple[Subject, Settings], second: tuple[Subject, Settings]) 
         )
     (one, one_scores), (other, other_scores) = evaluated(*first), evaluated(*second)
     settings = second[1]
+    found = compare(one_scores, other_scores, settings.resamples)
     return {
         "protocol": settings.protocol,
         "split": settings.split,
         "select": settings.select,
         "leaky": one["leaky"] or other["leaky"],
+        **{name: _either(one.get(name), other.get(name)) for name in ("seen", "replaced")},
         "runs": [one["of"]["run"], other["of"]["run"]],
         "of": [one["of"], other["of"]],
         "seeds": [*one["seeds"], *other["seeds"]],
         "differs": _differences(one["settings"], other["settings"]),
         "means": [one["mean"]["auc"], other["mean"]["auc"]],
-        **compare(one_scores, other_scores, settings.resamples),
+        "notes": reporting_notes(found["labels"], found["min_positives"]),
+        **found,
     }
+
+
+def _either(one: list[str] | None, other: list[str] | None) -> list[str] | None:
+    """What is in either of two lists; None if neither is known."""
+    known = [names for names in (one, other) if names is not None]
+    return list(dict.fromkeys(name for names in known for name in names)) if known else None
 
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any]]:

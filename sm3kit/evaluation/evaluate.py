@@ -12,9 +12,12 @@ from sm3kit.core.files import whole_file
 from sm3kit.engine.hardware import machine
 from sm3kit.engine.run import versions
 from sm3kit.evaluation.answer import Answer
+from sm3kit.evaluation.caveats import replaced_studies, seen_studies
 from sm3kit.evaluation.classifier_file import save_classifier
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
+from sm3kit.evaluation.record_file import read_record
+from sm3kit.evaluation.record_text import reporting_notes
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
@@ -24,7 +27,7 @@ from sm3kit.published.tables import for_recipe
 Record = dict[str, Any]
 REMEDY = "Free some space, then evaluate again."
 # What a result depends on; two results that agree in these are the same.
-SAME = ("settings", "of", "data", "data_hash", "map", "options")
+SAME = ("settings", "of", "data", "data_hash", "map", "options", "seen", "replaced")
 
 
 def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> Record:
@@ -55,6 +58,7 @@ def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> 
         work = file.with_suffix("")
         answer = _answer(subject, settings, work)
         record |= _body(answer, settings)
+        record["notes"] += _reporting(record)
         answer.predictions.save(predictions_file(file))
         if answer.network is not None:
             place = file.with_suffix(".safetensors")
@@ -70,12 +74,12 @@ def evaluated(subject: Subject, settings: Settings) -> tuple[Record, Predictions
     """The record and the predictions of an evaluation, from disk if it was done before."""
     file = result_file(subject, settings)
     try:
-        record = json.loads(file.read_text("utf-8"))
+        record = read_record(file)
         head = _head(subject, settings)
         same = all(record.get(name) == head[name] for name in SAME)
         if same:
             return record, Predictions.load(predictions_file(file))
-    except (OSError, ValueError, AttributeError, DataError):
+    except (OSError, DataError):
         pass  # It is made anew.
     record = evaluate(subject, settings)
     return record, Predictions.load(predictions_file(file))
@@ -124,6 +128,8 @@ def _head(subject: Subject, settings: Settings) -> Record:
         "select": settings.select,
         "leaky": settings.select == "test_best"
         or (settings.select, settings.split) == ("val_best", "val"),
+        "seen": seen_studies(subject, settings.split),
+        "replaced": replaced_studies(subject),
         "seeds": [settings.seed],
         "of": trained.record(),
         "data": list(subject.variant.data),
@@ -145,10 +151,23 @@ def _body(answer: Answer, settings: Settings) -> Record:
         "scope": answer.scope,
         "chosen": answer.chosen,
         "selection_auc": answer.score,
+        "selection_min_positives": answer.least,
         "trainable_parameters": answer.trainable,
         "trained_on": answer.trained_on,
         **summarise(answer.predictions, settings.resamples),
     }
+
+
+def _reporting(record: Record) -> list[str]:
+    """What is to be said of the classes that the numbers are of, and of those that chose."""
+    least, chosen_by = record["min_positives"], record["selection_min_positives"]
+    notes = reporting_notes(record["labels"], least)
+    if chosen_by is not None and chosen_by < least:
+        notes.append(
+            f"No class has {least} studies in the split that chooses: the choice, "
+            f"{', '.join(record['chosen'])}, goes by classes with fewer."
+        )
+    return notes
 
 
 def _published(record: Record) -> Record:

@@ -19,7 +19,7 @@ from sm3kit.engine.job import Job
 from sm3kit.engine.run import Run
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.predicting import predictions_of, scores
-from sm3kit.evaluation.selection import chooser
+from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.evaluation.supervised import Supervised
@@ -68,7 +68,9 @@ def learned(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) 
             f"{', '.join(subject.variant.data)} has {batches.count}."
         )
     measured = subject.cases(settings.split, labelled=True)
-    module = _module(subject, settings, lesson, chooser(subject, settings, measured))
+    choosing = chooser(subject, settings, measured)
+    least = None if choosing is None else least_to_choose_by(subject, settings, choosing)
+    module = _module(subject, settings, lesson, choosing, least)
     lesson.network.train()
     for part in lesson.frozen:
         part.eval()
@@ -81,9 +83,10 @@ def learned(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) 
     found: list[Tensor] = scores(lesson.network, lesson.in_order(measured)())
     shutil.rmtree(job.run.last.parent, ignore_errors=True)
     return Answer(
-        predictions_of(subject, measured, found),
+        predictions_of(subject, measured, found, settings.min_positives),
         {"epoch": epoch},
         None if module.score is None else float(module.extra["best"]),
+        least,
         module.extra["trainable"],
         batches.count,
         lesson.scope,
@@ -92,14 +95,18 @@ def learned(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) 
 
 
 def _module(
-    subject: Subject, settings: Settings, lesson: Lesson, choosing: list[Case] | None
+    subject: Subject,
+    settings: Settings,
+    lesson: Lesson,
+    choosing: list[Case] | None,
+    least: int | None,
 ) -> Supervised:
     """The training; it scores each epoch on the cases that choose, if there are any."""
     views = None if choosing is None else lesson.in_order(choosing)
 
     def score(network: nn.Module) -> float:
-        assert choosing is not None and views is not None
-        return mean_auc(predictions_of(subject, choosing, scores(network, views())))
+        assert choosing is not None and views is not None and least is not None
+        return mean_auc(predictions_of(subject, choosing, scores(network, views()), least))
 
     return Supervised(
         lesson.network,

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sm3kit.core.errors import DataError
 from sm3kit.engine.cases import Case
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.predicting import predictions_of
-from sm3kit.evaluation.selection import chooser
+from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import mean_auc
 from sm3kit.nn.finite import check_features, not_finite
+from sm3kit.nn.unit_length import unit_length
 
 CANDIDATES = (1, 3, 5, 10, 20, 50, 100, 200)
 
@@ -47,14 +47,16 @@ def knn(subject: Subject, settings: Settings) -> Answer:
     k = min(settings.k, len(bank) - (settings.split == "train"))
     if k < settings.k and chosen_by is None:
         subject.reporter.say(f"k        {k}: there are no more training studies")
-    score = None
+    score, least = None, None
     if chosen_by is not None:
         candidates = [k for k in CANDIDATES if k < len(bank)] or [1]
         found = answers(chosen_by, candidates)
-        aucs = [mean_auc(predictions_of(subject, chosen_by, one)) for one in found]
+        least = least_to_choose_by(subject, settings, chosen_by)
+        aucs = [mean_auc(predictions_of(subject, chosen_by, one, least)) for one in found]
         score, k = max(zip(aucs, candidates, strict=True), key=lambda pair: (pair[0], -pair[1]))
-    predictions = predictions_of(subject, measured, answers(measured, [k])[0])
-    return Answer(predictions, {"k": k}, score, 0, len(bank_cases), "none")
+    found_by_k = answers(measured, [k])[0]
+    predictions = predictions_of(subject, measured, found_by_k, settings.min_positives)
+    return Answer(predictions, {"k": k}, score, least, 0, len(bank_cases), "none")
 
 
 def votes(
@@ -124,4 +126,4 @@ def _unit(subject: Subject, cases: Sequence[Case]) -> Tensor:
         joint = subject.extractor.fusion.to("cpu").joint(features.whole(), features.present)
     subject.extractor.fusion.to(subject.device)
     check_features({"all modalities": joint}, "joined by the fusion")
-    return F.normalize(joint, dim=1)
+    return unit_length(joint)

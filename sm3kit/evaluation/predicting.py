@@ -16,7 +16,7 @@ from sm3kit.metrics.predictions import LabelScores, Predictions
 
 
 def predictions_of(
-    subject: Subject, cases: Sequence[Case], scores: Sequence[Tensor]
+    subject: Subject, cases: Sequence[Case], scores: Sequence[Tensor], min_positives: int
 ) -> Predictions:
     """The predictions of cases.
 
@@ -24,13 +24,15 @@ def predictions_of(
         subject: for its labels.
         cases: N.
         scores: class probabilities [(N, C)] * K.
+        min_positives: of the settings, or what a choice goes by.
     """
     labels = {}
     for number, (label, rows) in enumerate(zip(subject.pool.labels, scores, strict=True)):
         truth = np.array([case.labels[number] for case in cases])
         labels[label.name] = LabelScores(label.classes, label.reported, rows.numpy(), truth)
     ids = [case_id(subject.pool, case) for case in cases]
-    return Predictions(labels, np.array(ids), np.array([str(case.group) for case in cases]))
+    groups = np.array([str(case.group) for case in cases])
+    return Predictions(labels, np.array(ids), groups, min_positives)
 
 
 def case_id(pool: Pool, case: Case) -> str:

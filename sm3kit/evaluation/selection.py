@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from sm3kit.core.errors import VariantError
+from sm3kit.datasets.base import LabelSpec
 from sm3kit.engine.cases import Case
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
+from sm3kit.metrics.reporting import classes_with_enough
 
 
 def chooser(subject: Subject, settings: Settings, measured: list[Case]) -> list[Case] | None:
@@ -21,12 +26,34 @@ def chooser(subject: Subject, settings: Settings, measured: list[Case]) -> list[
     else:
         split = "val"
         cases = [c for c in subject.pool.cases["val"] if any(value >= 0 for value in c.labels)]
-    for number, label in enumerate(subject.pool.labels):
-        found = {case.labels[number] for case in cases} - {-1}
-        if label.classes.index(label.reported) in found and len(found) > 1:
-            return cases
+    if _can_choose(subject.pool.labels, cases, 1):
+        return cases
     raise VariantError(
-        f"--select {settings.select} wants a label with its reported class and another in the "
-        f"split {split}, and {', '.join(subject.variant.data)} has none among its {len(cases)} "
-        "labelled studies there. Take --select last."
+        f"--select {settings.select} wants a label with two classes, the reported one among them, "
+        f"in the split {split}, and {', '.join(subject.variant.data)} has none among its "
+        f"{len(cases)} labelled studies there. Take --select last."
     )
+
+
+def least_to_choose_by(subject: Subject, settings: Settings, cases: Sequence[Case]) -> int:
+    """How many studies a class wants to count in a choice: as for a result, or 1 if none has those.
+
+    Args:
+        cases: that the choice goes by.
+    """
+    enough = _can_choose(subject.pool.labels, cases, settings.min_positives)
+    return settings.min_positives if enough else 1
+
+
+def _can_choose(labels: Sequence[LabelSpec], cases: Sequence[Case], least: int) -> bool:
+    """Whether a label has an AUC on the cases."""
+    for number, label in enumerate(labels):
+        counts = Counter(case.labels[number] for case in cases)
+        found = [counts[index] for index in range(len(label.classes))]
+        if not label.reported:
+            able = bool(classes_with_enough(found, least))
+        else:
+            able = 0 < found[label.classes.index(label.reported)] < sum(found)
+        if able:
+            return True
+    return False

@@ -6,11 +6,12 @@ import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
-from sm3kit.core.options import Option, convert
+from sm3kit.core.options import check_fields, convert, fields_of
 from sm3kit.core.variant import Variant
 
 Protocol = Literal["probe", "finetune", "knn", "match"]
@@ -43,6 +44,8 @@ class Settings:
         views: options of the modalities that differ in evaluation.
         k: neighbours of "knn", if they are not selected.
         temperature: of the votes of "knn".
+        min_positives: studies that a class wants to enter the mean of a label whose reported class
+            was not chosen, and as many of other classes.
         resamples: of the bootstrap.
         seed: of heads, order and views; -1 takes the run's.
     """
@@ -51,29 +54,32 @@ class Settings:
     split: Literal["train", "val", "test"] = "test"
     select: Selection = "val_best"
     scope: Literal["auto", "heads", "relation", "layers", "all"] = "auto"
-    epochs: int = 50
-    batch_size: int = 128
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    eps: float = 1e-5
+    epochs: ranges.Count = 50
+    batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 128
+    lr: ranges.Rate = 1e-3
+    weight_decay: ranges.Amount = 0.05
+    eps: ranges.Epsilon = 1e-5
     precision: Literal["run", "auto", "32", "bf16-mixed", "16-mixed"] = "run"
-    feature_views: int = 3
+    feature_views: Annotated[int, ranges.Range(0, 1000)] = 3
     prototypes: bool = True
     views: dict[str, Any] = field(default_factory=lambda: dict(MILD))
-    k: int = 20
-    temperature: float = 0.07
-    resamples: int = 2000
-    seed: int = -1
+    k: ranges.Count = 20
+    temperature: ranges.Positive = 0.07
+    min_positives: ranges.Count = 10
+    resamples: Annotated[int, ranges.Range(2, 1_000_000)] = 2000
+    seed: Annotated[int, ranges.Range(0, 2**32 - 1, also=(-1,))] = -1
+
+    def __post_init__(self) -> None:
+        check_fields(self, "evaluation")
 
     def changed(self, changes: Mapping[str, Any], source: str) -> Settings:
         """A copy with changes laid over it.
 
         Raises:
-            VariantError: an unknown setting, or a value out of range.
-            OptionError: a value of another type.
+            VariantError: an unknown setting.
+            OptionError: a value of another type or out of range.
         """
-        known = {one.name: one for one in dataclasses.fields(self)}
-        hints = typing.get_type_hints(Settings)
+        known = fields_of(Settings)
         values: dict[str, Any] = {}
         for name, value in changes.items():
             if name == "protocol":
@@ -88,24 +94,8 @@ class Settings:
             if name == "views":
                 values[name] = {**self.views, **dict(value)}
             else:
-                option = Option(name, hints[name], getattr(self, name))
-                values[name] = convert(option, value, source)
-        found = dataclasses.replace(self, **values)
-        found._check(source)
-        return found
-
-    def _check(self, source: str) -> None:
-        least = {"epochs": 1, "batch_size": 2, "feature_views": 0, "k": 1, "resamples": 2}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise VariantError(
-                    f"{source}: {name} wants {low} or more, not {getattr(self, name)}."
-                )
-        if self.lr <= 0 or self.temperature <= 0:
-            raise VariantError(
-                f"{source}: lr and temperature want to be above 0, not {self.lr:g} and "
-                f"{self.temperature:g}."
-            )
+                values[name] = convert(known[name], value, source)
+        return dataclasses.replace(self, **values)
 
 
 # What trains a relation, too, sees smaller crops and has another eps, as in the release.

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.variant import Variant
-from sm3kit.engine.assemble import build_backbone, build_fusion, check_owners
+from sm3kit.engine.assemble import build_fusion, check_owners
+from sm3kit.engine.backbone import build_backbone
 from sm3kit.engine.batches import StudyViews
 from sm3kit.engine.cases import Case
 from sm3kit.engine.extraction import Encoder, Features
@@ -26,6 +27,7 @@ from sm3kit.engine.plugin_origins import check_recorded
 from sm3kit.engine.pool import Pool, open_pool
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import Run
+from sm3kit.engine.studies_record import SourceRecord, read_studies
 from sm3kit.engine.trained import Trained, load_part, read_trained
 from sm3kit.evaluation.label_embedding import LabelEmbedding, label_embedding
 from sm3kit.modalities.base import Modality
@@ -46,6 +48,7 @@ class Subject:
         encoder: gives features.
         reporter: where progress is shown.
         notes: what a reader of the results should know, a sentence each.
+        record: the studies that the run was trained with; empty if it keeps none.
     """
 
     trained: Trained
@@ -58,6 +61,7 @@ class Subject:
     encoder: Encoder
     reporter: Reporter
     notes: Sequence[str]
+    record: Sequence[SourceRecord] = ()
 
     @property
     def device(self) -> torch.device:
@@ -155,7 +159,8 @@ def open_subject(
         resolved_precision(variant.precision, extractor, smallest_view(pool.modalities)),
         chosen_workers(variant.workers, count),
     )
-    notes += changed_files + _notes(trained, pool, transferred)
+    record = read_studies(Run(folder))
+    notes += changed_files + _notes(trained, pool, transferred, record)
     return Subject(
         trained,
         variant,
@@ -167,6 +172,7 @@ def open_subject(
         encoder,
         reporter,
         notes,
+        record,
     )
 
 
@@ -204,13 +210,20 @@ def extractor_of(trained: Trained, modalities: Mapping[str, Modality]) -> Extrac
     }
     fusion = build_fusion(bare, {name: one.width for name, one in backbones.items()})
     for name, backbone in backbones.items():
-        load_part(backbone, trained.of(f"backbones.{name}"), trained, name)
+        load_part(backbone, trained.backbone(name), trained, name)
     load_part(fusion, trained.of("fusion"), trained, "the fusion")
     return Extractor(backbones, fusion, modalities, trained.variant.channels_last)
 
 
-def _notes(trained: Trained, pool: Pool, transferred: bool) -> list[str]:
+def _notes(
+    trained: Trained, pool: Pool, transferred: bool, record: Sequence[SourceRecord]
+) -> list[str]:
     notes = []
+    if not record:
+        notes.append(
+            "The run keeps no record of its studies, so nobody can tell whether measured ones were "
+            "trained on."
+        )
     missing = [name for name in trained.channels if name not in pool.modalities]
     if missing:
         notes.append(

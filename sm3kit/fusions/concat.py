@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from sm3kit.core import ranges
 from sm3kit.fusions.base import Fusion
 from sm3kit.nn.mlp import Projector
 
@@ -25,7 +26,11 @@ class Concat(Fusion):
     """
 
     def __init__(
-        self, widths: Mapping[str, int], *, projection: int = 128, hidden: int = 0
+        self,
+        widths: Mapping[str, int],
+        *,
+        projection: ranges.Width = 128,
+        hidden: ranges.WidthOrAuto = 0,
     ) -> None:
         super().__init__(widths)
         self.projector = Projector(sum(widths.values()), projection, hidden)

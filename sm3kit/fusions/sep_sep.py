@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from sm3kit.core import ranges
 from sm3kit.fusions.base import Fusion
 from sm3kit.nn.mlp import Projector
+from sm3kit.nn.named_modules import NamedModules
 
 
 class SepSep(Fusion):
@@ -23,10 +25,14 @@ class SepSep(Fusion):
     """
 
     def __init__(
-        self, widths: Mapping[str, int], *, projection: int = 128, hidden: int = 0
+        self,
+        widths: Mapping[str, int],
+        *,
+        projection: ranges.Width = 128,
+        hidden: ranges.WidthOrAuto = 0,
     ) -> None:
         super().__init__(widths)
-        self.projectors = nn.ModuleDict(
+        self.projectors = NamedModules(
             {name: Projector(width, projection, hidden) for name, width in widths.items()}
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.fusions.base import Fusion
 from sm3kit.nn.mlp import Projector
@@ -29,7 +30,11 @@ class SepShared(Fusion):
     """
 
     def __init__(
-        self, widths: Mapping[str, int], *, projection: int = 128, hidden: int = 0
+        self,
+        widths: Mapping[str, int],
+        *,
+        projection: ranges.Width = 128,
+        hidden: ranges.WidthOrAuto = 0,
     ) -> None:
         super().__init__(widths)
         if len(set(widths.values())) != 1:

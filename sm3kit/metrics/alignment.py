@@ -36,6 +36,12 @@ def aligned(first: Predictions, second: Predictions) -> Predictions:
             f"A comparison wants the same labels, not {', '.join(sorted(first.labels))} and "
             f"{', '.join(sorted(second.labels))}. {AGAIN}"
         )
+    if first.min_positives != second.min_positives:
+        raise DataError(
+            "A comparison wants one min_positives for both, not "
+            f"{first.min_positives} and {second.min_positives}. Evaluate one of them again with "
+            f"-o evaluate.min_positives={first.min_positives}."
+        )
     for name, label in first.labels.items():
         _check_same(name, label, second.labels[name], first.ids)
     different = np.flatnonzero(first.groups != second.groups)
@@ -53,8 +59,8 @@ def _check_same(name: str, one: LabelScores, other: LabelScores, ids: Array) -> 
     if (one.classes, one.reported) != (other.classes, other.reported):
         raise DataError(
             f"A comparison wants the same classes of label {name!r}, not {', '.join(one.classes)} "
-            f"(reported: {one.reported}) and {', '.join(other.classes)} "
-            f"(reported: {other.reported}). {AGAIN}"
+            f"(reported: {one.reported or 'all'}) and {', '.join(other.classes)} "
+            f"(reported: {other.reported or 'all'}). {AGAIN}"
         )
     different = np.flatnonzero(one.truth != other.truth)
     if len(different):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -72,6 +73,74 @@ def label_metrics(
     Raises:
         DataError: the scores of a known case are not finite: NaN is neither higher nor lower.
     """
+    scores, truth, weights, single = _known(scores, truth, weights)
+    found = _all_metrics(scores, truth, reported, weights)
+    return {name: float(values[0]) for name, values in found.items()} if single else found
+
+
+def mean_metrics(
+    scores: Array, truth: Array, classes: Sequence[int], weights: Array
+) -> dict[str, Array]:
+    """The mean over some classes of every metric, each class against the rest.
+
+    A class whose metric is undefined is left out of that mean. Balanced accuracy and macro F1 are
+    means over these classes alone; accuracy is of all known cases.
+
+    Source: Hand and Till 2001, doi.org/10.1023/A:1010920819831, on AUC with several classes; the
+    plain mean over the classes, as scikit-learn's "macro" and "ovr".
+
+    Args:
+        scores, truth, weights: as for `label_metrics`.
+        classes: indices of the classes; without any, nothing is defined.
+
+    Returns:
+        {metric: (R,)}, a value for each weighting.
+
+    Raises:
+        DataError: as from `label_metrics`.
+    """
+    if not classes:
+        return {name: np.full(len(weights), np.nan) for name in METRICS}
+    scores, truth, weights, _ = _known(scores, truth, weights)
+    counts = _counted(scores, truth, weights)
+    each = [
+        _of_ranking(scores[:, one], truth == one, weights) | _of_one(*counts, one)
+        for one in classes
+    ]
+    found = {name: mean_of_defined(np.stack([one[name] for one in each])) for name in each[0]}
+    found |= _over_classes(*(part[:, list(classes)] for part in counts)) | _accuracy(*counts)
+    return {name: found[name] for name in METRICS}
+
+
+def mean_of_defined(values: Array) -> Array:
+    """Means (R,) of values (n, R) that are not NaN; NaN where none is."""
+    counts = (~np.isnan(values)).sum(0)
+    sums = np.nansum(values, axis=0)
+    means: Array = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def support(truth: Array, reported: int | None, classes: int) -> dict[str, Any]:
+    """How many cases stand behind the metrics of a label.
+
+    Args:
+        truth: (N,), the index of the class, -1 where unknown.
+        reported: index of the reported class; None if there is no such.
+        classes: number of classes.
+
+    Returns:
+        {"positives": of the reported class or None, "known": of any, "classes": {index: of each}}.
+    """
+    counts = np.bincount(truth[truth >= 0], minlength=classes).tolist()
+    return {
+        "positives": None if reported is None else counts[reported],
+        "known": sum(counts),
+        "classes": dict(enumerate(counts)),
+    }
+
+
+def _known(scores: Array, truth: Array, weights: Array | None) -> tuple[Array, Array, Array, bool]:
+    """Scores, truth and weights of the known cases, and whether all cases count once."""
     known = truth >= 0
     scores, truth = scores[known], truth[known]
     wrong = int((~np.isfinite(scores)).any(1).sum())
@@ -81,29 +150,9 @@ def label_metrics(
             "The training has diverged: lower its learning rate."
         )
     if weights is None:
-        single = _all_metrics(scores, truth, reported, np.ones((1, len(truth))))
-        return {name: float(values[0]) for name, values in single.items()}
+        return scores, truth, np.ones((1, len(truth))), True
     # Sums of integers are exact in float64.
-    return _all_metrics(scores, truth, reported, weights[:, known].astype(np.float64))
-
-
-def support(truth: Array, reported: int, classes: int) -> dict[str, Any]:
-    """How many cases stand behind the metrics of a label.
-
-    Args:
-        truth: (N,), the index of the class, -1 where unknown.
-        reported: index of the reported class.
-        classes: number of classes.
-
-    Returns:
-        {"positives": of the reported class, "known": of any, "classes": {index: of each}}.
-    """
-    counts = np.bincount(truth[truth >= 0], minlength=classes).tolist()
-    return {
-        "positives": counts[reported],
-        "known": sum(counts),
-        "classes": dict(enumerate(counts)),
-    }
+    return scores, truth, weights[:, known].astype(np.float64), False
 
 
 def _all_metrics(scores: Array, truth: Array, reported: int, weights: Array) -> dict[str, Array]:
@@ -144,22 +193,42 @@ def _running(score: Array, weights: Array) -> tuple[Array, Array]:
 
 def _of_argmax(scores: Array, truth: Array, reported: int, weights: Array) -> dict[str, Array]:
     """The metrics of the most likely class; scores (N, C), truth (N,), weights (R, N)."""
+    counts = _counted(scores, truth, weights)
+    return _of_one(*counts, reported) | _over_classes(*counts) | _accuracy(*counts)
+
+
+def _counted(scores: Array, truth: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """How many cases are of each class, are called so, and both; (R, C) each."""
     one_hot = np.eye(scores.shape[1])
     true, called = one_hot[truth], one_hot[scores.argmax(1)]
     sums = weights @ np.concatenate([true, called, true * called], axis=1)
-    actual, predicted, correct = np.split(sums, 3, axis=1)  # (R, C) each
-    total, present = actual.sum(1), actual > 0
+    actual, predicted, correct = np.split(sums, 3, axis=1)
+    return actual, predicted, correct
+
+
+def _of_one(actual: Array, predicted: Array, correct: Array, reported: int) -> dict[str, Array]:
+    """The metrics of one class against the rest."""
     positives, tp = actual[:, reported], correct[:, reported]
-    negatives, fp = total - positives, predicted[:, reported] - tp
-    f1 = np.where(present, _ratio(2 * correct, actual + predicted, 0.0), 0)
+    negatives, fp = actual.sum(1) - positives, predicted[:, reported] - tp
     return {
         "sens": _ratio(tp, positives),
         "spec": _ratio(negatives - fp, negatives),
         "prec": np.where(positives > 0, _ratio(tp, tp + fp, 0.0), np.nan),
+    }
+
+
+def _over_classes(actual: Array, predicted: Array, correct: Array) -> dict[str, Array]:
+    """The means over the classes in the truth."""
+    present = actual > 0
+    f1 = np.where(present, _ratio(2 * correct, actual + predicted, 0.0), 0)
+    return {
         "balanced_accuracy": _ratio(_ratio(correct, actual, 0.0).sum(1), present.sum(1)),
         "macro_f1": _ratio(f1.sum(1), present.sum(1)),
-        "accuracy": _ratio(correct.sum(1), total),
     }
+
+
+def _accuracy(actual: Array, predicted: Array, correct: Array) -> dict[str, Array]:
+    return {"accuracy": _ratio(correct.sum(1), actual.sum(1))}
 
 
 def _ratio(top: Array, bottom: Array, empty: float = math.nan) -> Array:

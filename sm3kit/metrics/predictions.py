@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
 from sm3kit.core.names import suggestion
+from sm3kit.core.plain_json import parse
 
 Array = npt.NDArray[Any]
 FORMAT = 1
@@ -38,7 +39,7 @@ class LabelScores:
 
     Attributes:
         classes: the names of the C classes in the order of the columns.
-        reported: the class that is reported against the rest.
+        reported: the class that is reported against the rest; "" reports the mean of all.
         scores: (N, C), softmax probabilities; kept as float64.
         truth: (N,), the index of the class, -1 where unknown; kept as int64.
     """
@@ -55,7 +56,7 @@ class LabelScores:
 
     @property
     def reported_index(self) -> int:
-        """The column of the reported class."""
+        """The column of the reported class; there is none where the mean is reported."""
         return self.classes.index(self.reported)
 
 
@@ -68,6 +69,8 @@ class Predictions:
         ids: (N,), the name of each case; no two are equal.
         groups: (N,), the patient or lesion that a case belongs to; drawn as a whole in a
             bootstrap.
+        min_positives: cases that a class wants to enter the mean of its label, 1 or more, and as
+            many of other classes.
 
     Raises:
         DataError: parts that do not fit together, or scores that are no numbers.
@@ -76,6 +79,7 @@ class Predictions:
     labels: Mapping[str, LabelScores]
     ids: Array
     groups: Array
+    min_positives: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", dict(self.labels))
@@ -91,7 +95,7 @@ class Predictions:
             name: replace(label, scores=label.scores[rows], truth=label.truth[rows])
             for name, label in self.labels.items()
         }
-        return Predictions(labels, self.ids[rows], self.groups[rows])
+        return replace(self, labels=labels, ids=self.ids[rows], groups=self.groups[rows])
 
     def save(self, path: Path) -> None:
         """Writes an .npz of plain arrays that is whole or not there."""
@@ -102,7 +106,8 @@ class Predictions:
         arrays = {"ids": self.ids, "groups": self.groups}
         for place, label in enumerate(self.labels.values()):
             arrays |= {f"scores_{place}": label.scores, f"truth_{place}": label.truth}
-        about = np.array(json.dumps({"format": FORMAT, "labels": names}))
+        facts = {"format": FORMAT, "labels": names, "min_positives": self.min_positives}
+        about = np.array(json.dumps(facts))
         with whole_file(Path(path)) as part, part.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, about=about, **arrays)
 
@@ -130,7 +135,7 @@ def _read(path: Path) -> Predictions:
         if broken:
             raise ValueError(f"{broken} has changed")
     with np.load(path, allow_pickle=False) as file:
-        about = json.loads(str(file["about"]))
+        about = parse(str(file["about"]))
         if about["format"] != FORMAT:
             raise ValueError(f"format {about['format']!r} instead of {FORMAT}")
         labels = {
@@ -142,7 +147,8 @@ def _read(path: Path) -> Predictions:
             )
             for place, one in enumerate(about["labels"])
         }
-        return Predictions(labels, file["ids"], file["groups"])
+        least = int(about.get("min_positives", 1))  # Older files have none.
+        return Predictions(labels, file["ids"], file["groups"], least)
 
 
 def _check_cases(predictions: Predictions) -> None:
@@ -171,7 +177,7 @@ def _check_label(name: str, label: LabelScores, ids: Array) -> None:
         )
     if len(set(classes)) < len(classes):
         raise DataError(f"Label {name!r} names a class twice: {', '.join(classes)}. Rename one.")
-    if label.reported not in classes:
+    if label.reported and label.reported not in classes:
         raise DataError(
             f"Label {name!r} has no class {label.reported!r} to report. "
             f"{suggestion(label.reported, classes)}Its classes: {', '.join(classes)}."

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from sm3kit.core.errors import DataError
 from sm3kit.metrics.alignment import aligned
 from sm3kit.metrics.bootstrap import case_weights
-from sm3kit.metrics.per_label import METRICS, label_metrics
+from sm3kit.metrics.per_label import METRICS, mean_of_defined
 from sm3kit.metrics.predictions import Predictions
+from sm3kit.metrics.reporting import metrics_of
 
 Values = dict[str, npt.NDArray[Any]]  # {metric: (1 + R,)}: on all cases, then of each resample.
 
@@ -79,14 +80,12 @@ def mean_of_labels(labels: dict[str, Values]) -> Values:
     means = {}
     for metric in METRICS:
         values = np.stack([one[metric] for one in labels.values()])  # (L, 1 + R)
-        counts = (~np.isnan(values)).sum(0)
-        sums = np.nansum(values, axis=0)
-        means[metric] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+        means[metric] = mean_of_defined(values)
     return means
 
 
 def _values(predictions: Predictions, weights: npt.NDArray[Any]) -> dict[str, Values]:
     return {
-        name: label_metrics(label.scores, label.truth, label.reported_index, weights)
+        name: metrics_of(label, predictions.min_positives, weights)
         for name, label in predictions.labels.items()
     }

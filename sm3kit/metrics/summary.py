@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from sm3kit.metrics.bootstrap import interval, share_above_zero
-from sm3kit.metrics.per_label import METRICS, support
+from sm3kit.metrics.per_label import METRICS
 from sm3kit.metrics.predictions import LabelScores, Predictions
+from sm3kit.metrics.reporting import described
 from sm3kit.metrics.resampled import Resampled, Values, mean_of_labels, resample
 
 __all__ = [
@@ -41,9 +42,9 @@ def summarise(predictions: Predictions, resamples: int = 2000, seed: int = 0) ->
         seed: of the bootstrap.
 
     Returns:
-        {"labels": {name: {metric: value, "reported", "support", "ci95", "intervals"}},
+        {"labels": {name: {metric: value, "ci95", "intervals", and what `described` says}},
         "mean": {metric: value, "std", "stds", "counted", "labels", "ci95", "intervals"},
-        "cases", "groups", "resamples", "seed"}. "ci95" and "std" are of the AUC, "intervals",
+        "cases", "groups", "min_positives", "resamples", "seed"}. "ci95" and "std" are of the AUC, "intervals",
         "stds" and "counted" (the labels that entered) hold every metric.
     """
     return _summary(resample([predictions], resamples, seed))
@@ -93,8 +94,8 @@ def compare(
         resamples, seed: as for `summarise`.
 
     Returns:
-        As from `summarise`, without support and deviations, with second minus first in the
-        place of each value, and beside the intervals "above_zero": {metric: the share of
+        As from `summarise`, without deviations, with second minus first in the place of each
+        value, and beside the intervals "above_zero": {metric: the share of
         resamples in which the second is better}. "difference" says the direction.
 
     Raises:
@@ -140,9 +141,7 @@ def _summary(system: Resampled) -> dict[str, Any]:
     found = system.averaged()
     labels = {}
     for name, label in system.cases.labels.items():
-        counts = support(label.truth, label.reported_index, len(label.classes))
-        counts["classes"] = dict(zip(label.classes, counts["classes"].values(), strict=True))
-        labels[name] = {"reported": label.reported, "support": counts, **_told(found[name])}
+        labels[name] = described(label, system.cases.min_positives) | _told(found[name])
     stds = {name: _deviation(_points(found, name)) for name in METRICS}
     mean = _told(mean_of_labels(found)) | {"std": stds["auc"], "stds": stds} | _counted(found)
     return {"labels": labels, "mean": mean, **_setting(system)}
@@ -155,7 +154,12 @@ def _difference(first: Resampled, second: Resampled) -> dict[str, Any]:
     mean = mean_of_labels(more)
     return {
         "difference": "second minus first",
-        "labels": {name: _told(values) | _above_zero(values) for name, values in more.items()},
+        "labels": {
+            name: described(label, first.cases.min_positives)
+            | _told(more[name])
+            | _above_zero(more[name])
+            for name, label in first.cases.labels.items()
+        },
         "mean": _told(mean) | _above_zero(mean) | _counted(more),
         **_setting(first),
     }
@@ -203,6 +207,7 @@ def _setting(system: Resampled) -> dict[str, int]:
     return {
         "cases": len(system.cases.ids),
         "groups": len(np.unique(system.cases.groups)),
+        "min_positives": system.cases.min_positives,
         "resamples": system.resamples,
         "seed": system.seed,
     }

@@ -27,6 +27,8 @@ class Modality:
         reading: all that influences `read`, as text; images are cached under it.
         backbone: `provider/model` for this kind of image where the user names none for it; empty
             takes the one of all modalities.
+        suffixes: endings, in lower case (`.dcm`), of the files that it reads and Pillow does not;
+            a modality that cannot read such a file then names this one.
         fitted: options that the data set fitted to its training split, {option: value}, plain
             lists and numbers. A run keeps them, so that other or edited data are read as in its
             training.
@@ -37,6 +39,7 @@ class Modality:
     image_size: int
     reading: str
     backbone: str = ""
+    suffixes: Sequence[str] = ()
     fitted: Mapping[str, Any] = MappingProxyType({})
     notes: Sequence[str] = ()
 

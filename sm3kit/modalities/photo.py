@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.imaging import colour, geometry, resizing
 from sm3kit.imaging.blur import gaussian_blur
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
-from sm3kit.imaging.reading import read_pixels
+from sm3kit.imaging.reading import UNIT, read_pixels
 from sm3kit.modalities.base import Image, Modality
 
 MEAN, STD = (0.7833, 0.6712, 0.6026), (0.2139, 0.2472, 0.2571)
-READING = 2  # Counts changes of `read` that would give other pixels for the same file.
+READING = 3  # Counts changes of `read` that would give other pixels for the same file.
 RESIZE = {"fast": resizing.fast, "pillow": resizing.pillow}
-
-RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    ("image_size channels views", "1 or more", lambda n: n >= 1),
-    ("crop_scale", "two shares in order, above 0, at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
-    ("crop_ratio blur_sigma", "two numbers in order, above 0", lambda x: 0 < x[0] <= x[1]),
-    ("blur_kernel", "an odd number", lambda n: n > 0 and n % 2 == 1),
-    ("flip vertical_flip jitter grayscale blur", "0 to 1", lambda p: 0 <= p <= 1),
-    ("border brightness contrast saturation rotate", "0 or more", lambda x: x >= 0),
-    ("resize", " or ".join(map(repr, RESIZE)), lambda name: name in RESIZE),
-    ("std", "numbers above 0", lambda x: min(x) > 0),
-    ("hue", "0 to 0.5", lambda x: 0 <= x <= 0.5),
-)
 
 
 class Photo(Modality):
@@ -62,8 +50,10 @@ class Photo(Modality):
         blur_kernel: its width in pixels, odd.
         blur_sigma: least and largest standard deviation, in pixels.
         rotate: the angle is drawn from -x to x degrees; corners are filled by reflection.
-        mean, std: per channel, of values from 0 to 1 (of a float image: as they are). The
-            default is averaged if there are not three channels; one number holds for all.
+        mean, std: per channel, of values from 0 to 1, in which float images are, too. Numbers
+            that no such values have (a mean below 0 or above 1, a deviation above 0.5) say that
+            float images have a range of their own. The default is averaged if there are not
+            three channels; one number holds for all.
         reduce: scale large images down on reading, to 1.5 times what the smallest crop needs.
         resize: `fast`, or `pillow` for the very pixels of the release, which take several times
             as long and want `reduce=false`.
@@ -73,25 +63,25 @@ class Photo(Modality):
         self,
         image_size: int = 224,
         *,
-        channels: int = 3,
-        border: int = 0,
-        views: int = 2,
-        crop_scale: tuple[float, float] = (0.5, 1.0),
-        crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
-        jitter: float = 0.8,
-        brightness: float = 0.8,
-        contrast: float = 0.8,
-        saturation: float = 0.8,
-        hue: float = 0.2,
-        grayscale: float = 0.2,
-        blur: float = 0.5,
-        blur_kernel: int = 3,
-        blur_sigma: tuple[float, float] = (0.1, 2.0),
-        rotate: float = 0.0,
-        vertical_flip: float = 0.0,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
+        channels: ranges.Channels = 3,
+        border: ranges.Border = 0,
+        views: ranges.ViewCount = 2,
+        crop_scale: ranges.CropScale = (0.5, 1.0),
+        crop_ratio: ranges.CropRatio = (3 / 4, 4 / 3),
+        flip: ranges.Share = 0.5,
+        jitter: ranges.Share = 0.8,
+        brightness: ranges.Amount = 0.8,
+        contrast: ranges.Amount = 0.8,
+        saturation: ranges.Amount = 0.8,
+        hue: ranges.Hue = 0.2,
+        grayscale: ranges.Share = 0.2,
+        blur: ranges.Share = 0.5,
+        blur_kernel: ranges.OddKernel = 3,
+        blur_sigma: ranges.Sigmas = (0.1, 2.0),
+        rotate: ranges.Degrees = 0.0,
+        vertical_flip: ranges.Share = 0.0,
+        mean: ranges.Means = MEAN,
+        std: ranges.Deviations = STD,
         reduce: bool = True,
         resize: Literal["fast", "pillow"] = "fast",
     ) -> None:
@@ -105,15 +95,16 @@ class Photo(Modality):
         self.blur, self.blur_kernel, self.blur_sigma = blur, blur_kernel, blur_sigma
         self.mean = _per_channel("mean", mean, MEAN, channels)
         self.std = _per_channel("std", std, STD, channels)
-        self._check()
         if reduce and resize == "pillow":
             raise OptionError(
                 "The modality 'photo': resize=pillow wants images at their full size, not reduced "
                 "on reading. Add -o photo.reduce=false, or choose -o photo.resize=fast."
             )
         self.shorter_side = resizing.enough_for(image_size, crop_scale[0]) if reduce else 0
+        self.span = UNIT if _are_of_unit(self.mean, self.std) else None
         self.reading = (
             f"photo {READING}: channels={channels} border={border} shorter_side={self.shorter_side}"
+            f" span={self.span}"
         )
         self.notes = self._notes()
 
@@ -128,11 +119,12 @@ class Photo(Modality):
         """The image (C, H, W) of a file, in channels-last memory; border cut, scaled down.
 
         Raises:
-            DataError: the file is missing, damaged, smaller than its border, or has another
-                number of channels.
+            DataError: the file is missing, damaged, smaller than its border, has another
+                number of channels, or float values out of their range.
         """
         # The border counts in pixels of the file, so that one is not decoded at a smaller size.
-        pixels = read_pixels(path, self.channels, 0 if self.border else self.shorter_side)
+        enough = 0 if self.border else self.shorter_side
+        pixels = read_pixels(path, self.channels, enough, span=self.span, owner="photo")
         height, width = pixels.shape[:2]
         if min(height, width) <= 2 * self.border:
             raise DataError(
@@ -219,15 +211,10 @@ class Photo(Modality):
             return []
         return [f"photo: {', '.join(idle)} left out, which need 3 channels, not {self.channels}"]
 
-    def _check(self) -> None:
-        given = {**vars(self), "views": self.view_count}
-        for options, wanted, good in RULES:
-            for option in options.split():
-                if not good(given[option]):
-                    raise OptionError(
-                        f"The modality 'photo': option {option!r} wants {wanted}, "
-                        f"not {given[option]!r}."
-                    )
+
+def _are_of_unit(mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
+    """Whether values from 0 to 1 can have such means and deviations."""
+    return all(0 <= m <= 1 for m in mean) and all(s <= 0.5 for s in std)
 
 
 def _factor(amount: float, rng: np.random.Generator) -> float:

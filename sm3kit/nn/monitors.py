@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sm3kit.core.errors import DataError
 from sm3kit.nn.finite import not_finite
+from sm3kit.nn.unit_length import unit_length
 
 
 def normalised_std(embeddings: Tensor) -> float:
@@ -22,7 +22,7 @@ def normalised_std(embeddings: Tensor) -> float:
     """
     if len(embeddings) < 2:
         return float("nan")
-    unit = F.normalize(embeddings.float(), dim=1)
+    unit = unit_length(embeddings.float())
     return float(unit.std(dim=0).mean() * unit.shape[1] ** 0.5)
 
 
@@ -48,9 +48,7 @@ def alignment(a: Tensor, b: Tensor) -> float:
 
     Source: Wang and Isola 2020, arXiv:2005.10242, section 4.1.
     """
-    return float(
-        (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).pow(2).sum(1).mean()
-    )
+    return float((unit_length(a.float()) - unit_length(b.float())).pow(2).sum(1).mean())
 
 
 def uniformity(embeddings: Tensor) -> float:
@@ -60,7 +58,7 @@ def uniformity(embeddings: Tensor) -> float:
     """
     if len(embeddings) < 2:
         return float("nan")
-    unit = F.normalize(embeddings.float(), dim=1)
+    unit = unit_length(embeddings.float())
     return float(torch.pdist(unit).pow(2).mul(-2).exp().mean().log())
 
 
@@ -83,7 +81,7 @@ def partner_ranks(queries: Tensor, gallery: Tensor, chunk: int = 1024) -> Tensor
             f"Ranks want finite embeddings, and the {' and the '.join(bad)} hold NaN or infinity. "
             "The networks that made them have diverged: lower the learning rate of their training."
         )
-    unit, keys = F.normalize(queries.double(), dim=1), F.normalize(gallery.double(), dim=1)
+    unit, keys = unit_length(queries.double()), unit_length(gallery.double())
     ranks = []
     for start in range(0, len(unit), chunk):
         similarity = unit[start : start + chunk] @ keys.T

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from sm3kit.core.errors import VariantError
+
 Features = Sequence[Tensor] | Mapping[str, Sequence[Tensor]]
 
 
@@ -52,6 +54,15 @@ class Objective(nn.Module):
 
 
 def as_views(features: Features) -> list[Tensor]:
-    """The views [(B, D)] * V of one modality; streams are a mistake of the caller."""
+    """The views [(B, D)] * V of one modality; streams are a mistake of the caller.
+
+    Raises:
+        VariantError: there is one view, and nothing to compare it with.
+    """
     assert not isinstance(features, Mapping)
+    if len(features) < 2:
+        raise VariantError(
+            "An objective within a modality compares views of an image with each other, and there "
+            "is only one. Set the option views of its modality to 2 or more."
+        )
     return list(features)

@@ -13,6 +13,7 @@ from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
+from sm3kit.core import ranges
 from sm3kit.objectives.base import Features, Objective, as_views
 
 
@@ -33,7 +34,12 @@ class BYOL(Objective):
     wants_target: ClassVar[bool] = True
 
     def __init__(
-        self, width: int, *, projection: int = 256, hidden: int = 4096, momentum: float = 0.99
+        self,
+        width: int,
+        *,
+        projection: ranges.Width = 256,
+        hidden: ranges.Width = 4096,
+        momentum: ranges.Share = 0.99,
     ) -> None:
         super().__init__()
         self.projector = BYOLProjectionHead(width, hidden, projection)

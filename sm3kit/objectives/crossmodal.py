@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
-from sm3kit.core.names import unknown
+from sm3kit.core.names import pair_names, unknown
 from sm3kit.nn.contrastive import any_row, in_shards, pairwise_ntx
 from sm3kit.objectives.base import Features, Objective
 
@@ -45,11 +46,11 @@ class CrossModal(Objective):
         width: int,
         *,
         pairing: Literal["aligned", "crossed", "all", "eq4"] = "aligned",
-        temperature: float = 0.1,
+        temperature: ranges.Positive = 0.1,
         anchor: str = "",
         mask_groups: bool = True,
         gather: bool = False,
-        shards: int = 1,
+        shards: ranges.Count = 1,
     ) -> None:
         super().__init__()
         self.pairing, self.temperature, self.anchor = pairing, temperature, anchor
@@ -71,22 +72,22 @@ class CrossModal(Objective):
             group: (B,) integers.
 
         Raises:
-            VariantError: the anchor is not a stream.
+            VariantError: the anchor is not a stream, or there are too few views, or unlike ones.
         """
         assert isinstance(features, Mapping)
         streams = self._ordered(features)
         group = group if self.mask_groups else None
         if len(streams) == 1:
             (name,) = streams
-            pairs = list(combinations(features[name], 2))
+            pairs = list(combinations(_enough(features[name]), 2))
             here = present[name] if present is not None else None
             return {name: self._mean(pairs, here, group)}
         terms: dict[str, Tensor] = {}
         met: list[Tensor | float] = []
-        for one, other in combinations(streams, 2):
+        for (one, other), name in pair_names(streams).items():
             here = present[one] & present[other] if present is not None else None
             pairs = self._pairs(features[one], features[other])
-            terms[f"{one}-{other}"] = self._mean(pairs, here, group)
+            terms[name] = self._mean(pairs, here, group)
             met.append(1.0 if here is None else any_row(here, self.gather))
         count = torch.as_tensor(sum(met)).clamp(min=1)
         return {name: term / count for name, term in terms.items()}
@@ -101,9 +102,17 @@ class CrossModal(Objective):
 
     def _pairs(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         if self.pairing == "aligned":
+            if len(one) != len(other):
+                raise VariantError(
+                    "crossmodal.pairing=aligned wants as many views of each modality, not "
+                    f"{len(one)} and {len(other)}. Set their option views alike, or take "
+                    "crossmodal.pairing=all."
+                )
             return list(zip(one, other, strict=True))
         if self.pairing == "eq4":
             return [(one[0], view) for view in other]
+        if self.pairing == "crossed":
+            _enough(max(one, other, key=len))
         return [
             (a, b)
             for i, a in enumerate(one)
@@ -131,3 +140,13 @@ class CrossModal(Objective):
             for rows in shards
         ]
         return torch.stack(terms).sum() / (len(shards) if one_way else len(terms))
+
+
+def _enough(views: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The views, if there are two to be paired."""
+    if len(views) < 2:
+        raise VariantError(
+            "crossmodal pairs different views of an image here, and there is only one. Set the "
+            "option views of the modalities to 2 or more."
+        )
+    return views

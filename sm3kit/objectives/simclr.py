@@ -11,6 +11,7 @@ from lightly.loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead, SimSiamProjectionHead
 from torch import Tensor
 
+from sm3kit.core import ranges
 from sm3kit.nn.contrastive import in_shards, pairwise_ntx
 from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.base import Features, Objective, as_views
@@ -43,13 +44,13 @@ class SimCLR(Objective):
         self,
         width: int,
         *,
-        temperature: float = 0.1,
-        projection: int = 128,
-        hidden: int = 0,
+        temperature: ranges.Positive = 0.1,
+        projection: ranges.Width = 128,
+        hidden: ranges.WidthOrAuto = 0,
         anchors: Literal["all", "first"] = "all",
         head: Literal["sm3", "simclr"] = "sm3",
         gather: bool = False,
-        shards: int = 1,
+        shards: ranges.Count = 1,
         mask_groups: bool = True,
     ) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 from lightly.loss import SwaVLoss
@@ -10,6 +11,7 @@ from lightly.models.modules.heads import SwaVProjectionHead, SwaVPrototypes
 from torch import Tensor
 from torch.nn import functional as F
 
+from sm3kit.core import ranges
 from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.base import Features, Objective, as_views
 
@@ -29,7 +31,8 @@ class SwAV(Objective):
         hidden: width of the hidden layer; 0 takes D, which is the paper's 2048 for ResNet-50.
         prototypes: number of prototypes; keep it below the batch plus its queue.
         temperature: t of the prediction; 0.1.
-        epsilon: entropy weight of the Sinkhorn assignment; 0.05.
+        epsilon: entropy weight of the Sinkhorn assignment; 0.05. Below 0.012 exp(1/epsilon) is
+            beyond float32.
         iterations: Sinkhorn iterations; 3.
         queue: earlier rows per view that join the assignment, for small batches; 0 is none.
         queue_start: share of the training after which the queue joins every assignment.
@@ -44,15 +47,15 @@ class SwAV(Objective):
         self,
         width: int,
         *,
-        projection: int = 128,
-        hidden: int = 0,
-        prototypes: int = 60,
-        temperature: float = 0.1,
-        epsilon: float = 0.05,
-        iterations: int = 3,
-        queue: int = 96,
-        queue_start: float = 0.1,
-        freeze: float = 0.01,
+        projection: ranges.Width = 128,
+        hidden: ranges.WidthOrAuto = 0,
+        prototypes: ranges.Width = 60,
+        temperature: ranges.Positive = 0.1,
+        epsilon: Annotated[float, ranges.Range(0.012, 1000)] = 0.05,
+        iterations: ranges.Iterations = 3,
+        queue: ranges.CountOrNone = 96,
+        queue_start: ranges.Share = 0.1,
+        freeze: ranges.Share = 0.01,
         gather: bool = False,
     ) -> None:
         super().__init__()

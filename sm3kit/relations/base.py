@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from sm3kit.core.errors import OptionError
+
 
 class Relation(nn.Module):
     """Turns a joint feature into one embedding per label, and lets these know of each other.
@@ -32,3 +34,16 @@ class Relation(nn.Module):
         Rows sum to one in eval mode; in training mode dropout is at work.
         """
         return None
+
+
+def check_heads(embedding: int, heads: int) -> None:
+    """Makes sure that attention heads can share an embedding.
+
+    Raises:
+        OptionError: they do not divide it.
+    """
+    if embedding % heads:
+        raise OptionError(
+            f"A relation wants a number of heads that divides its embedding of {embedding}, not "
+            f"{heads}. Change the option heads, or embedding."
+        )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from sm3kit.core import ranges
 from sm3kit.nn.label_projection import LabelProjection
-from sm3kit.relations.base import Relation
+from sm3kit.relations.base import Relation, check_heads
 
 
 class MSA(Relation):
@@ -28,12 +29,13 @@ class MSA(Relation):
         width: int,
         labels: int,
         *,
-        embedding: int = 512,
-        heads: int = 1,
-        dropout: float = 0.1,
+        embedding: ranges.Width = 512,
+        heads: ranges.Width = 1,
+        dropout: ranges.ShareBelowOne = 0.1,
         residual: bool = False,
     ) -> None:
         super().__init__()
+        check_heads(embedding, heads)
         self.width, self.labels, self.embedding, self.residual = width, labels, embedding, residual
         self.project = LabelProjection(width, labels, embedding)
         self.attend = nn.MultiheadAttention(embedding, heads, dropout, batch_first=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from sm3kit.core import ranges
 from sm3kit.nn.label_projection import LabelProjection
 from sm3kit.relations.base import Relation
 
@@ -19,7 +20,7 @@ class Proj(Relation):
         embedding: P; the paper's 512.
     """
 
-    def __init__(self, width: int, labels: int, *, embedding: int = 512) -> None:
+    def __init__(self, width: int, labels: int, *, embedding: ranges.Width = 512) -> None:
         super().__init__()
         self.width, self.labels, self.embedding = width, labels, embedding
         self.project = LabelProjection(width, labels, embedding)

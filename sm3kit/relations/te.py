@@ -6,8 +6,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from sm3kit.core import ranges
 from sm3kit.nn.label_projection import LabelProjection
-from sm3kit.relations.base import Relation
+from sm3kit.relations.base import Relation, check_heads
 
 
 class TE(Relation):
@@ -33,13 +34,14 @@ class TE(Relation):
         width: int,
         labels: int,
         *,
-        embedding: int = 512,
-        layers: int = 2,
-        heads: int = 1,
-        feedforward: int = 128,
-        dropout: float = 0.1,
+        embedding: ranges.Width = 512,
+        layers: ranges.Layers = 2,
+        heads: ranges.Width = 1,
+        feedforward: ranges.Width = 128,
+        dropout: ranges.ShareBelowOne = 0.1,
     ) -> None:
         super().__init__()
+        check_heads(embedding, heads)
         self.width, self.labels, self.embedding = width, labels, embedding
         self.project = LabelProjection(width, labels, embedding)
         self.layers = nn.ModuleList(

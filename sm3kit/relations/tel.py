@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from sm3kit.core import ranges
 from sm3kit.nn.label_projection import LabelProjection
-from sm3kit.relations.base import Relation
+from sm3kit.relations.base import Relation, check_heads
 
 
 class TEL(Relation):
@@ -30,12 +31,13 @@ class TEL(Relation):
         width: int,
         labels: int,
         *,
-        embedding: int = 512,
-        heads: int = 1,
-        feedforward: int = 128,
-        dropout: float = 0.1,
+        embedding: ranges.Width = 512,
+        heads: ranges.Width = 1,
+        feedforward: ranges.Width = 128,
+        dropout: ranges.ShareBelowOne = 0.1,
     ) -> None:
         super().__init__()
+        check_heads(embedding, heads)
         self.width, self.labels, self.embedding = width, labels, embedding
         self.project = LabelProjection(width, labels, embedding)
         self.layer = nn.TransformerEncoderLayer(

@@ -95,7 +95,7 @@ def row_picture(
         weights: (N, heads, K, K).
         labels: K names.
         label: the asking one.
-        reported: the name of its reported class.
+        reported: the name of its reported class, "" if it has none.
         truth: (N,) bool, whether a case is of that class.
     """
     rows = 100 * weights.mean(1)[:, list(labels).index(label)]
@@ -117,6 +117,7 @@ def row_picture(
     panel.set_xlabel("attention in %; dashed: no preference")
     panel.set_title(f"{label} looks at")
     figure.legend(*panel.get_legend_handles_labels(), loc="lower center", ncols=2)
+    of = f"all studies, or over those with {reported}" if reported else "all studies"
     told = "; ".join(
         f"{who}: "
         + ", ".join(f"{one} {value:.0f} %" for one, value in zip(labels, row, strict=True))
@@ -126,8 +127,8 @@ def row_picture(
         f"attention-{label}",
         f"What {label} looks at",
         f"Bars of attention. {told}.",
-        f"The row of {label}, mean over the heads and over all studies, or over those with "
-        f"{reported}. Attention tells where a layer reads, not what decides.",
+        f"The row of {label}, mean over the heads and over {of}. "
+        "Attention tells where a layer reads, not what decides.",
         figure,
     )
 

@@ -22,8 +22,8 @@ class Reliability:
     """Bins of equal width that hold a case, from the least probability to the highest.
 
     Attributes:
-        predicted: mean probability of the reported class in each bin.
-        observed: share of the reported class in each bin.
+        predicted: mean probability in each bin.
+        observed: share of the class, or of right calls, in each bin.
         counts: cases in each bin.
         error: expected calibration error, the mean gap weighted by cases.
     """
@@ -35,13 +35,15 @@ class Reliability:
 
 
 def reliability(label: LabelScores, bins: int = BINS) -> Reliability:
-    """The reliability of the probability of the reported class.
+    """The reliability of the probability of the reported class, else of the most likely one.
 
     Source: Guo et al. 2017, arXiv:1706.04599, equations 2 and 3, with equal widths.
     """
     known = label.truth >= 0
-    score = label.scores[known, label.reported_index]
-    positive = label.truth[known] == label.reported_index
+    scores, truth = label.scores[known], label.truth[known]
+    looked_at = label.reported_index if label.reported else scores.argmax(1)
+    score = scores[np.arange(len(scores)), looked_at]
+    positive = truth == looked_at
     place = np.minimum((score * bins).astype(int), bins - 1)
     counts = np.bincount(place, minlength=bins)
     used = counts > 0
@@ -67,6 +69,7 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
     found = reliability(label)
     if not len(found.counts):
         return None
+    whose = label.reported or "the most likely class"
     figure, (upper, lower) = sheet(
         4.2, 4.3, 2, margins=(0.65, 0.1, 0.5, 0.35), sharex=True, height_ratios=(4, 1)
     )
@@ -78,7 +81,7 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
         elinewidth=1.2, linestyle="none",
     )  # fmt: skip
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    upper.set_ylabel(f"share of {label.reported}")
+    upper.set_ylabel(f"share of {label.reported or 'right calls'}")
     upper.set_title(f"{name}: calibration error {found.error:.3f}")
     width = 1 / BINS
     left = np.floor(np.minimum(found.predicted, 1 - 1e-9) / width) * width
@@ -93,7 +96,7 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
     )
     lower.set_ylabel("studies")
     figure.align_ylabels([upper, lower])
-    lower.set_xlabel(f"predicted probability of {label.reported}")
+    lower.set_xlabel(f"predicted probability of {whose}")
     pairs = zip(found.predicted, found.observed, found.counts, strict=True)
     told = "; ".join(f"{p:.2f} predicted, {o:.2f} observed ({n})" for p, o, n in pairs)
     return Picture(
@@ -101,6 +104,6 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
         f"Calibration of {name}",
         f"Reliability diagram, expected calibration error {found.error:.3f}. {told}.",
         f"{protocol}; ten bins of equal width, bars are 95 % intervals (Wilson). On the diagonal a "
-        f"probability of {label.reported} means what it says; below, the network is too sure.",
+        f"probability of {whose} means what it says; below, the network is too sure.",
         figure,
     )

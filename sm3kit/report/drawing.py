@@ -144,7 +144,8 @@ def _probe(material: Material, subject: Subject) -> tuple[Any, Path] | None:
     for one in material.results:
         record, file = one.record, one.file.with_suffix(".safetensors")
         own = record["of"]["model"] == subject.trained.file_hash and not record["transfer"]
-        if record["protocol"] == "probe" and own and not record["leaky"] and file.is_file():
+        honest = not (record["leaky"] or record.get("seen"))
+        if record["protocol"] == "probe" and own and honest and file.is_file():
             return record, file
     return None
 
@@ -180,7 +181,7 @@ def _attention(drawn: Drawn, material: Material, subject: Subject, cases: list[C
     everyone = attention.attention_picture(weights, names, "attention", "all studies", moment)
     drawn.attention = [everyone]
     for number, label in enumerate(labels):
-        reported = label.classes.index(label.reported)
+        reported = label.classes.index(label.reported) if label.reported else None
         these = np.array([case.labels[number] == reported for case in cases])
         if not number and these.any():
             who = f"{label.name} {label.reported}"
@@ -208,7 +209,7 @@ def _scores(drawn: Drawn, material: Material) -> None:
             protocol: labels[name] for protocol, labels in beside.items() if name in labels
         }
         found = [
-            roc_picture(name, curves),
+            roc_picture(name, curves, scores.min_positives),
             calibration_picture(name, label, main.title),
             confusion_picture(name, label, main.title),
         ]

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from sm3kit.engine.cases import Case
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.monitors import partner_ranks
+from sm3kit.nn.unit_length import unit_length
 from sm3kit.report.picture import Picture
 from sm3kit.report.style import COLOURS, look, sheet
 
@@ -109,7 +109,7 @@ def _search(
     order = torch.argsort(ranks, stable=True)
     steps = np.unique(np.linspace(0, len(order) - 1, min(shown, len(order))).round().astype(int))
     chosen = order[torch.from_numpy(steps)]
-    similarity = F.normalize(queries[chosen], dim=1) @ F.normalize(gallery, dim=1).T
+    similarity = unit_length(queries[chosen]) @ unit_length(gallery).T
     best = similarity.argsort(dim=1, descending=True, stable=True)[:, :BEST]
     found = [
         Query(cases[place], float(ranks[place]), tuple(cases[near] for near in row))

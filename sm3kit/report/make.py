@@ -18,6 +18,7 @@ from sm3kit.report.attention import export_attention
 from sm3kit.report.drawing import Drawn, draw
 from sm3kit.report.gallery import gallery_picture
 from sm3kit.report.material import Material, gather
+from sm3kit.report.picture import Picture
 from sm3kit.report.run_page import run_page
 from sm3kit.report.spaces import Space
 
@@ -98,10 +99,16 @@ def _of_grid(folder: Path, out: Path, *, figures: bool) -> Made:
 
 
 def _figures(material: Material, drawn: Drawn, folder: Path) -> list[Path]:
-    files = [file for one in drawn.pictures for file in one.save(folder)]
+    files: list[Path] = []
+
+    def save(picture: Picture) -> None:
+        files.extend(picture.save(folder, {file.stem.lower() for file in files}))
+
+    for picture in drawn.pictures:
+        save(picture)
     if material.subject:
         for search in drawn.searches:
-            files += gallery_picture(material.subject, search).save(folder)
+            save(gallery_picture(material.subject, search))
     if drawn.weights:
         files += export_attention(*drawn.weights, folder)
     return files

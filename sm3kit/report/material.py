@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sm3kit.ablation.folder import Folder
-from sm3kit.core.errors import SM3Error
+from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.variant import Variant
 from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import Run
 from sm3kit.evaluation.evaluate import predictions_file
+from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.subject import Subject, open_subject
 from sm3kit.metrics.predictions import Predictions
 
@@ -93,10 +91,11 @@ class Material:
     def main(self) -> Result | None:
         """The result that figures of labels are drawn from; None if there is none.
 
-        One on the run's own data that was not selected on what it measured, if there is one.
+        One on the run's own data that was neither selected nor trained on what it measured, if
+        there is one.
         """
         found = [one for one in self.results if one.labelled and not one.record["transfer"]]
-        honest = [one for one in found if not one.record["leaky"]]
+        honest = [one for one in found if not (one.record["leaky"] or one.record.get("seen"))]
         # That of the run's own protocol, else the first.
         own = [one for one in honest if one.record["protocol"] == self.variant.protocol]
         return next(iter([*own[:1], *honest, *found]), None)
@@ -119,7 +118,7 @@ def gather(
     """
     run = Run(folder)
     variant, _ = run.read_variant()
-    record = yaml.safe_load(run.variant_file.read_text("utf-8"))
+    record = run.read_record()
     facts = {name: record.get(name, {}) for name in ("data_hash", "machine", "versions")}
     facts["started_from"] = record.get("started_from", {})
     notes: list[str] = []
@@ -151,11 +150,8 @@ def _results(folder: Path) -> tuple[list[Result], list[str]]:
     results, notes = [], []
     for file in [*sorted((folder / "eval").glob("*.json")), *_of_grid(folder)]:
         try:
-            record = json.loads(file.read_text("utf-8"))
-            results.append(Result(file, record))
-            _place(results[-1])
-        except (OSError, ValueError, KeyError, TypeError):
-            results = [one for one in results if one.file != file]
+            results.append(Result(file, read_record(file)))
+        except (OSError, DataError):
             notes.append(f"{file.name} is damaged, or no result of an evaluation. Evaluate again.")
     return sorted(results, key=_place), notes
 
@@ -177,4 +173,5 @@ def _place(result: Result) -> tuple[Any, ...]:
         ORDER[name].index(record[name]) if record[name] in ORDER[name] else len(ORDER[name])
         for name in ("split", "protocol")
     ]
-    return (bool(record["transfer"]), *places, bool(record["leaky"]), result.file.name)
+    doubts = bool(record["leaky"]), bool(record.get("seen"))
+    return (bool(record["transfer"]), *places, *doubts, result.file.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import re
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from sm3kit.core.files import whole_file
+from sm3kit.core.names import file_stem
 from sm3kit.report.style import look
 
 DOTS = 144
@@ -52,9 +53,13 @@ class Picture:
             self.figure.savefig(found, format="png", dpi=dots, metadata={"Software": None})
         return found.getvalue()
 
-    def save(self, folder: Path) -> list[Path]:
-        """Writes `<name>.svg` and `<name>.png` into a folder, and gives both."""
-        name = re.sub(r"[^\w.-]+", "-", self.name)
+    def save(self, folder: Path, taken: Container[str] = ()) -> list[Path]:
+        """Writes `<name>.svg` and `<name>.png` into a folder, and gives both.
+
+        Args:
+            taken: stems of other figures, in lower case.
+        """
+        name = file_stem(self.name, taken)
         files = []
         for ending, content in (("svg", self.svg()), ("png", self.png())):
             files.append(folder / f"{name}.{ending}")

@@ -7,10 +7,12 @@ from typing import Any
 
 from sm3kit.ablation.cells import NONE
 from sm3kit.ablation.html_table import Caption, Cell, Head, table
-from sm3kit.ablation.lines import data_name
+from sm3kit.ablation.lines import data_name, most
 from sm3kit.ablation.printed import RANKS, Printed, source
 from sm3kit.ablation.sections import WRONG, Basis
 from sm3kit.core.errors import UnknownName
+from sm3kit.evaluation.caveats import caveats_of_studies
+from sm3kit.evaluation.record_text import mean_text, reported_name, support_text
 from sm3kit.published.tables import for_recipe
 from sm3kit.report.material import Result
 
@@ -53,25 +55,28 @@ def _label_table(result: Result, notes: list[str]) -> str:
     heads += [Head(name) for metric, name in METRICS.items() if metric != "auc"]
     heads.append(Head("positive of known"))
     rows = [
-        [Cell(name, name), Cell(row["reported"], row["reported"], kind="text"), *_numbers(row, beside, name),
-         _support(row["support"])]
+        [Cell(name, name), Cell(reported_name(row), reported_name(row), kind="text"), *_numbers(row, beside, name),
+         _support(row)]
         for name, row in record["labels"].items()
     ]  # fmt: skip
     mean = record["mean"]
     empty = [Cell("")]
     foot = [
-        [Cell("mean"), *empty, *_numbers(mean, beside, "mean"), Cell(f"{mean['labels']} labels")],
+        [Cell("mean"), *empty, *_numbers(mean, beside, "mean"), Cell(mean_text(record))],
         [Cell("STD of labels"), *empty, *_deviations(mean, beside), *empty],
     ]
     support = f"{record['cases']} studies of {record['groups']} groups"
-    caption = Caption(result.title, _basis(record, support), record["leaky"])
+    basis = _basis(record, support)
+    caption = Caption(result.title, basis.sentence(), basis.doubtful)
     told = [
         f"In %; the 95 % intervals are of {record['resamples']:,} resamples of the groups "
         "(patients or lesions).",
         _learned(record),
         *([source([beside])] if beside else []),
     ]
-    return table(caption, heads, rows, [*notes, *told, *record["notes"]], foot)
+    return table(
+        caption, heads, rows, [*notes, *caveats_of_studies(record), *told, *record["notes"]], foot
+    )
 
 
 def _rank_table(result: Result, notes: list[str]) -> str:
@@ -99,8 +104,11 @@ def _rank_table(result: Result, notes: list[str]) -> str:
     if beside:
         numbers = beside.text(RANKS) if beside.comparable else f"[{beside.text(RANKS)}]"
         told.append(f"Published mean rank / acc@1 / acc@5: {numbers}; {source([beside])}")
-    caption = Caption(result.title, _basis(record, support), record["leaky"])
-    return table(caption, heads, rows, [*notes, *told, *record["notes"]])
+    basis = _basis(record, support)
+    caption = Caption(result.title, basis.sentence(), basis.doubtful)
+    return table(
+        caption, heads, rows, [*notes, *caveats_of_studies(record), *told, *record["notes"]]
+    )
 
 
 def _numbers(row: Mapping[str, Any], beside: Printed | None, label: str) -> list[Cell]:
@@ -139,8 +147,9 @@ def _deviations(mean: Mapping[str, Any], beside: Printed | None) -> list[Cell]:
     return cells
 
 
-def _support(support: Mapping[str, int]) -> Cell:
-    return Cell(f"{support['positives']}/{support['known']}", str(support["positives"]))
+def _support(row: Mapping[str, Any]) -> Cell:
+    positives = row["support"]["positives"]
+    return Cell(support_text(row), "" if positives is None else str(positives))
 
 
 def _rank(found: Mapping[str, Any], name: str) -> Cell:
@@ -157,13 +166,11 @@ def _printed(record: Mapping[str, Any], metric: str) -> Printed | None:
     return Printed(row, "published" in record) if row else None
 
 
-def _basis(record: Mapping[str, Any], support: str) -> str:
+def _basis(record: Mapping[str, Any], support: str) -> Basis:
     data = ", ".join(data_name(spec) for spec in record["data"])
     seeds: Sequence[int] = record["seeds"]
-    basis = Basis(
-        data, record["split"], record["select"], tuple(seeds), support, bool(record["leaky"])
-    )
-    return basis.sentence()
+    marks = bool(record["leaky"]), most([record], "seen"), most([record], "replaced")
+    return Basis(data, record["split"], record["select"], tuple(seeds), support, *marks)
 
 
 def _learned(record: Mapping[str, Any]) -> str:

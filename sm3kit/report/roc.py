@@ -1,22 +1,22 @@
-"""ROC of one label: the reported class against the rest, one curve for each protocol."""
+"""ROC of one label: its reported class against the rest, or the mean of its classes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sm3kit.metrics.per_label import label_metrics
 from sm3kit.metrics.predictions import LabelScores
+from sm3kit.metrics.reporting import measured_classes, metrics_of
 from sm3kit.report.picture import Picture
 from sm3kit.report.style import FAINT, MARKERS, line_style, look, sheet
 
 Array = npt.NDArray[Any]
 
 
-def curve(label: LabelScores) -> tuple[Array, Array]:
+def curve(label: LabelScores, positive_class: int) -> tuple[Array, Array]:
     """(false positive rate, sensitivity) at every threshold, from (0, 0) to (1, 1).
 
     Equal scores are one step, so that the area below is the AUC with ties as a half.
@@ -25,10 +25,10 @@ def curve(label: LabelScores) -> tuple[Array, Array]:
         ValueError: there is no positive or no negative case.
     """
     known = label.truth >= 0
-    positive = label.truth[known] == label.reported_index
+    positive = label.truth[known] == positive_class
     if positive.all() or not positive.any():
         raise ValueError("a curve wants positive and negative cases")
-    score = label.scores[known, label.reported_index]
+    score = label.scores[known, positive_class]
     order = np.argsort(-score, kind="stable")
     last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     hits = np.cumsum(positive[order])[last]
@@ -39,42 +39,67 @@ def curve(label: LabelScores) -> tuple[Array, Array]:
     )
 
 
+def mean_curve(curves: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """The mean sensitivity of several curves at each false positive rate.
+
+    The area below is the mean of their areas: where a curve rises at one rate, so does the mean.
+    """
+    rates = np.unique(np.concatenate([rate for rate, _ in curves]))
+    ends = [np.mean([_at(one, rates, side) for one in curves], axis=0) for side in (0, -1)]
+    return rates.repeat(2), np.stack(ends, axis=1).ravel()
+
+
+def _at(one: tuple[Array, Array], rates: Array, side: int) -> Array:
+    """The sensitivity at some rates; where a curve rises, its lowest (0) or highest (-1) there."""
+    rate, sensitivity = one
+    found: Array = np.interp(rates, rate, sensitivity)
+    for place in np.flatnonzero(np.isin(rates, rate)):
+        found[place] = sensitivity[rate == rates[place]][side]
+    return found
+
+
 @look()
-def roc_picture(name: str, found: Mapping[str, LabelScores]) -> Picture | None:
+def roc_picture(name: str, found: Mapping[str, LabelScores], least: int) -> Picture | None:
     """The curves of a label; None if the AUC is undefined for all.
 
     Args:
         name: of the label.
         found: {protocol: scores and truth}.
+        least: cases that a class wants to enter the mean, as for `metrics_of`.
     """
     figure, (panel,) = sheet(4.2, 4.3, margins=(0.55, 0.1, 0.5, 0.35))
     panel.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="chance")
     told = []
     for place, (protocol, label) in enumerate(found.items()):
-        numbers = label_metrics(label.scores, label.truth, label.reported_index)
+        numbers = metrics_of(label, least)
         if np.isnan(numbers["auc"]):
             continue
         style = line_style(place)
         text = f"{protocol}: AUC {100 * numbers['auc']:.1f}"
         told.append(text)
-        panel.plot(*curve(label), label=text, **style)
+        curves = [curve(label, one) for one in measured_classes(label, least)]
+        panel.plot(*(curves[0] if len(curves) == 1 else mean_curve(curves)), label=text, **style)
         panel.plot(
             1 - numbers["spec"], numbers["sens"], marker=MARKERS[place % len(MARKERS)],
             color=style["color"], markersize=8, linestyle="none",
         )  # fmt: skip
     if not told:
         return None
-    reported = next(iter(found.values())).reported
+    first = next(iter(found.values()))
+    of, each = first.reported, ""
+    if not of:
+        of = f"{len(measured_classes(first, least))} classes"
+        each = ", and is their mean"
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     panel.set_xlabel("1 - specificity")
     panel.set_ylabel("sensitivity")
-    panel.set_title(f"{name}: {reported} against the rest")
+    panel.set_title(f"{name}: {of} against the rest")
     panel.legend(loc="lower right", handlelength=2.6)
     return Picture(
         f"roc-{name}",
         f"ROC of {name}",
-        f"ROC curves of {reported} against the rest. {'; '.join(told)}.",
-        f"Each curve goes through all thresholds on the score of {reported}. The marker is what "
+        f"ROC curves of {of} against the rest. {'; '.join(told)}.",
+        f"Each curve goes through all thresholds on the score of {of}{each}. The marker is what "
         "the most likely class gives, as in the table.",
         figure,
     )

@@ -10,9 +10,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
-from torch.nn import functional as F
 
 from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.engine.assemble import build_relation, build_stage1
@@ -26,6 +24,7 @@ from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import check_features
+from sm3kit.nn.unit_length import unit_length
 
 Space = Literal["embedding", "logits", "backbone"]
 Tables = dict[str, npt.NDArray[Any]]
@@ -64,7 +63,7 @@ def tables(
     names = [label.name for label in subject.pool.labels]
     joint = joint_of(subject, cases)
     if space == "backbone":
-        return dict.fromkeys(names, F.normalize(joint, dim=1).numpy())
+        return dict.fromkeys(names, unit_length(joint).numpy())
     network = classifier if space == "logits" else subject.embedding
     if network is None:
         wanted = "a run with stage 2 for these labels" if space == "embedding" else "a probe"
@@ -74,7 +73,7 @@ def tables(
         )
     rows = network.to(subject.device).eval()(joint.to(subject.device))
     if space == "embedding":
-        rows = F.normalize(rows, dim=2).unbind(1)
+        rows = unit_length(rows).unbind(1)
     found = {name: one.cpu().contiguous() for name, one in zip(names, rows, strict=True)}
     check_features(found, f"in the space {space}")
     return {name: one.numpy() for name, one in found.items()}
@@ -137,7 +136,7 @@ def kept_classifier(subject: Subject, record: Mapping[str, Any], file: Path) -> 
     classifier = classifier_of(subject, relation=relation, prototypes=False, seed=0)
     try:
         FromFeatures(classifier).load_state_dict(read_weights(file))
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{file} holds no classifier for this run: {reason}") from error
     return classifier.eval()

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, UnknownName
 from sm3kit.core.names import unknown
+from sm3kit.core.options import Option, convert
 from sm3kit.synthesis import layout_derm7pt, layout_milk10k
 from sm3kit.synthesis.folder import whole_folder
 from sm3kit.synthesis.layout_manifest import manifest
@@ -38,16 +40,19 @@ def write(
 
     Raises:
         UnknownName: there is no such layout.
-        DataError: a number is out of range, or `out` is not empty.
+        OptionError: a number is out of range.
+        DataError: `out` is not empty, or the layout leaves no pictures out.
         SM3Error: the disk is full or the folder cannot be written.
     """
     if layout not in LAYOUTS:
         raise UnknownName(unknown("layout", layout, LAYOUTS))
-    for name, value, least in (("pairs", pairs, 1), ("size", size, 32), ("seed", seed, 0)):
-        if value < least:
-            raise DataError(f"Synthetic data want {name} of {least} or more, not {value}.")
-    if not 0 <= missing <= 1:
-        raise DataError(f"Synthetic data want missing between 0 and 1, not {missing}.")
+    numbers = (
+        ("pairs", ranges.Count, pairs),
+        ("size", ranges.Side, size),
+        ("seed", ranges.Seed, seed),
+    )
+    for name, kind, value in (*numbers, ("missing", ranges.Share, missing)):
+        convert(Option(name, kind), value, "synthetic data")
     fill = LAYOUTS[layout]
     if missing:
         if layout != "manifest":

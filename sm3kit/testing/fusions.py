@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from sm3kit.fusions.base import Fusion
 from sm3kit.testing import tensors
 from sm3kit.testing.documented import check_documented
-from sm3kit.testing.law import Laws, Plugin, require
+from sm3kit.testing.law import Fault, Laws, Plugin, require
 from sm3kit.testing.tensors import ROWS, WIDTH
 
 MODALITIES = (["a"], ["a", "b"], ["a", "b", "c"])
+REFUSED = ["type", "train", "a.b"]  # By torch, as names of modules.
 Views = dict[str, list[Tensor]]
 
 
@@ -117,6 +118,18 @@ def any_order(trial: FusionTrial) -> None:
             for view, other in zip(views, two[name], strict=True):
                 near = torch.allclose(view[order][here], other[here], atol=1e-4)
                 require(near, "depends on the order of the rows in a batch")
+
+
+@LAWS.law("names")
+def any_names(trial: FusionTrial) -> None:
+    """Modalities may have any name, such as `type`, `train` and `a.b`."""
+    try:
+        fusion, fresh = trial.made(REFUSED), trial.made(REFUSED)
+    except (KeyError, TypeError) as error:
+        fault = "cannot be built for modalities named `type`, `train` and `a.b`"
+        raise Fault(f"{fault}: {error}. Keep modules in a NamedModules of sm3kit.api") from error
+    features = {name: [torch.randn(ROWS, WIDTH)] for name in REFUSED}
+    tensors.round_trip(fusion, fresh, partial(_asked, features, _present(REFUSED, True)))
 
 
 @LAWS.law("seed")

@@ -116,6 +116,24 @@ def any_order(trial: ObjectiveTrial) -> None:
     require(difference < TOLERANCE, "depends on the order of the rows in a batch")
 
 
+@LAWS.law("names")
+def any_names(trial: ObjectiveTrial) -> None:
+    """Streams may have any name, such as `type`, `a.b` and `a-b`; no term gets lost."""
+    features, keywords = trial.features()
+    if "present" not in keywords:
+        raise NotTried("it works within a modality, and learns no name")
+    objective = ObjectiveTrial(trial.plugin).made().eval()  # An option may name a stream.
+    plain = list(objective(features, **keywords).values())
+    for names in (["type", "train", "a.b"], ["a-b", "a", "b-a"]):
+        table = dict(zip(names, features.values(), strict=True))
+        present = dict(zip(names, keywords["present"].values(), strict=True))
+        terms = list(objective(table, **{**keywords, "present": present}).values())
+        fault = f"gives other terms where streams are named {', '.join(names)}"
+        require(len(terms) == len(plain), fault)
+        near = torch.allclose(torch.stack(terms).sum(), torch.stack(plain).sum(), atol=TOLERANCE)
+        require(near, fault)
+
+
 @LAWS.law("state")
 def state_is_whole(trial: ObjectiveTrial) -> None:
     """With its state saved and loaded it is the same."""

@@ -192,7 +192,7 @@ def test_an_axis_may_move_several_settings():
     [
         ({"recipe": "sep_spe"}, "row 'one': No recipe named 'sep_spe'. Did you mean 'sep_sep'?"),
         ({"epohcs": 3}, "row 'one': No setting named 'epohcs'. Did you mean 'epochs'?"),
-        ({"epochs": "many"}, "option 'epochs' wants int, not 'many'"),
+        ({"epochs": "many"}, "option 'epochs' wants a whole number from 0 to 1000000, not 'many'"),
         ({"options": {"simclr": {"temprature": 1}}}, "Did you mean 'temperature'?"),
         ({"options": {"simcrl": {"temperature": 1}}}, "Did you mean 'simclr'?"),
         ({"objective": ["simcrl"]}, "No objective named 'simcrl'. Did you mean 'simclr'?"),

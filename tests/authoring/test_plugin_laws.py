@@ -13,7 +13,7 @@ GOOD = '''
 
 from torch import nn
 
-from sm3kit.api import Fusion
+from sm3kit.api import Fusion, NamedModules
 
 
 class Own(Fusion):
@@ -25,7 +25,7 @@ class Own(Fusion):
     def __init__(self, widths, *, projection: int = 8) -> None:
         super().__init__(widths)
         layers = {name: nn.Linear(width, projection) for name, width in widths.items()}
-        self.layers = nn.ModuleDict(layers)
+        self.layers = NamedModules(layers)
 
     def forward(self, features, present):
         return {name: [self.layers[name](one) for one in features[name]] for name in self.widths}

@@ -16,7 +16,7 @@ OWN = '''
 
 from torch import nn
 
-from sm3kit.api import Fusion, register
+from sm3kit.api import Fusion, NamedModules, register
 
 SM3KIT_API = 1
 
@@ -28,7 +28,7 @@ class Own(Fusion):
     def __init__(self, widths, *, projection: int = 8) -> None:
         super().__init__(widths)
         layers = {name: nn.Linear(width, projection) for name, width in widths.items()}
-        self.layers = nn.ModuleDict(layers)
+        self.layers = NamedModules(layers)
 
     def forward(self, features, present):
         """One stream per modality."""

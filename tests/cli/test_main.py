@@ -117,7 +117,7 @@ def test_debug_shows_the_traceback():
         (["pretrain", "--resume"], "--resume needs to know which run: add --out RUN."),
         (["pretrain", "--recipe", "byool"], "No recipe named 'byool'. Did you mean 'byol'?"),
         (["pretrain", "-o", "training.speed=3"], "command line: No setting named 'speed'."),
-        (["pretrain", "-o", "training.eps=x"], "The command line: option 'eps' wants float"),
+        (["pretrain", "-o", "training.eps=x"], "The command line: option 'eps' wants a number"),
     ],
 )
 def test_mistakes_that_are_seen_before_the_work(words, line):

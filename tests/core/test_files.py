@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sm3kit.core.errors import SM3Error
-from sm3kit.core.files import cache_root, whole_file
+from sm3kit.core.errors import DataError, SM3Error
+from sm3kit.core.files import cache_root, regular_file, whole_file
 
 
 def write(path, text):
@@ -167,3 +167,59 @@ def test_where_the_cache_is(monkeypatch):
     assert cache_root() == Path("/two/sm3kit")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_root() == Path("/three/.cache/sm3kit")
+
+
+# Files of users
+
+
+def refusal(path, **words):
+    with pytest.raises(SM3Error) as told:
+        regular_file(path, **words)
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+def test_a_regular_file_and_a_link_to_one(tmp_path):
+    write(tmp_path / "a.csv", "x")
+    (tmp_path / "link").symlink_to("a.csv")
+    for name in ("a.csv", "link"):
+        assert regular_file(str(tmp_path / name)) == tmp_path / name
+
+
+def test_what_is_not_there(tmp_path):
+    assert refusal(tmp_path / "a.csv", noun="table") == (
+        f"There is no table {tmp_path}/a.csv. Check the path."
+    )
+    (tmp_path / "link").symlink_to("gone")
+    assert refusal(tmp_path / "link") == (
+        f"There is no file {tmp_path}/link (a link to gone). Check the path."
+    )
+    write(tmp_path / "b", "x")
+    assert refusal(tmp_path / "b" / "c") == f"There is no file {tmp_path}/b/c. Check the path."
+
+
+def test_what_would_be_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        assert refusal(tmp_path / name, noun="image", remedy="Look.", error=DataError) == (
+            f"{tmp_path}/{name} is a named pipe, not an image. Look."
+        )
+    assert refusal("/dev/null") == "/dev/null is a device, not a file. Check the path."
+    assert refusal(tmp_path) == f"{tmp_path} is a folder, not a file. Check the path."
+
+
+def test_names_that_no_file_has(tmp_path):
+    assert refusal("a\0b") == "No file can be named 'a\\x00b'. Check the path."
+    long = tmp_path / ("a" * 256)
+    assert refusal(long) == f"Cannot open the file {long}: File name too long. Check the path."
+    (tmp_path / "round").symlink_to("round")
+    assert "Cannot open the file" in refusal(tmp_path / "round")
+
+
+def test_a_closed_file(tmp_path, monkeypatch):
+    write(tmp_path / "a", "x")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # Tests may run as root.
+    assert refusal(tmp_path / "a") == (
+        f"Cannot open the file {tmp_path}/a: Permission denied. Check the path."
+    )

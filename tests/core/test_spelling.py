@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from sm3kit.core.spelling import OF_IDS, differences, fold, quoted, spelling_notes
+from sm3kit.core.spelling import OF_IDS, OF_NAMES, differences, fold, quoted, spelling_notes
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,26 @@ def test_other_ids(one: str, other: str) -> None:
 def test_texts_that_look_alike_are_quoted_in_ascii() -> None:
     assert quoted(["é", "e"]) == ["'é'", "'e'"]
     assert quoted(["é", unicodedata.normalize("NFD", "é")]) == ["'\\xe9'", "'e\\u0301'"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Müller", "Muller"), ("Ёлкин", "Елкин"), ("né", "ne\u0301"), ("É", "e")]
+)
+def test_names_with_and_without_accents(one: str, other: str) -> None:
+    assert fold(one, OF_NAMES) == fold(other, OF_NAMES)
+
+
+@pytest.mark.parametrize(("one", "other"), [("か", "が"), ("कि", "क"), ("ø", "o"), ("ß", "s")])
+def test_marks_of_other_scripts_make_other_names(one: str, other: str) -> None:
+    assert fold(one, OF_NAMES) != fold(other, OF_NAMES)
+
+
+def test_of_many_sets_three_are_named() -> None:
+    counts = {name: 1 for number in range(5) for name in (f"p{number}", f"P{number}")}
+    notes = spelling_notes("Groups", counts, "groups")
+    assert len(notes) == 4
+    assert notes[0].startswith("Groups: 1 x 'p0' and 1 x 'P0' are 2 groups that differ only in")
+    assert notes[-1] == "Groups: 2 more sets of groups differ only so."
 
 
 def test_classes_that_are_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -140,10 +141,26 @@ def test_answers_to_what_cannot_be_read(path: Path, content: bytes, answer: str)
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_table(tmp_path / "no.csv", "people")
-    assert str(error.value) == f"There is no file {tmp_path}/no.csv. It should hold people."
+    assert str(error.value) == f"There is no CSV file {tmp_path}/no.csv. It should hold people."
     with pytest.raises(DataError) as error:
         read_table(tmp_path, "people")
     assert str(error.value) == f"{tmp_path} is a folder, not a CSV file. It should hold people."
+
+
+def test_a_pipe_is_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(DataError) as error:
+        read_table(path, "people")
+    assert str(error.value) == f"{path} is a named pipe, not a CSV file. It should hold people."
+
+
+def test_a_nul_is_no_text(path: Path) -> None:
+    path.write_bytes(b"id,name\n1,Ann\n2,E\0va\n")
+    with pytest.raises(DataError) as error:
+        read_table(path, "people")
+    assert str(error.value) == (
+        f"{path}, row 3 holds a NUL, which no text does. Save it as 'CSV UTF-8' and try again."
+    )
 
 
 def test_a_missing_column_and_an_unknown_value(path: Path) -> None:

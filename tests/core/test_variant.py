@@ -81,7 +81,8 @@ def test_an_ill_typed_setting():
     with pytest.raises(OptionError) as caught:
         Variant().changed({"epochs": "many"}, "command line")
     assert str(caught.value) == (
-        "The command line: option 'epochs' wants int, not 'many'. Its default is 400."
+        "The command line: option 'epochs' wants a whole number from 0 to 1000000, not 'many'. "
+        "Its default is 400."
     )
     with pytest.raises(OptionError, match=r"'last_batch' wants keep\|drop\|pad, not 'fold'\."):
         Variant().changed({"last_batch": "fold"}, "command line")

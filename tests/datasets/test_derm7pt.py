@@ -220,7 +220,7 @@ def test_no_tables(tmp_path: Path) -> None:
 def test_no_index_table(three: Path) -> None:
     (three / "meta" / "valid_indexes.csv").unlink()
     assert message(three) == (
-        f"There is no file {three}/meta/valid_indexes.csv. "
+        f"There is no CSV file {three}/meta/valid_indexes.csv. "
         "It should hold row positions of meta.csv in a column 'indexes'."
     )
 

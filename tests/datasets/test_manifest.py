@@ -40,17 +40,27 @@ def test_columns_are_told_apart(path: Path) -> None:
     data = Manifest(save(path, ROWS))
     assert list(data.modalities) == ["derm", "clinic"]
     assert {spec.plugin for spec in data.modalities.values()} == {"photo"}
-    # NEV has two training studies, BCC and MEL one each: the first of the rarest is reported.
     assert data.labels == [
-        LabelSpec("DIAG", ("BCC", "MEL", "NEV"), "BCC"),
-        LabelSpec("grade", ("2", "9", "10"), "2"),
+        LabelSpec("DIAG", ("BCC", "MEL", "NEV")),
+        LabelSpec("grade", ("2", "9", "10")),
     ]
+    assert [label.reported for label in data.labels] == ["", ""]
     assert data.notes == [
         "Not taken as labels: note (7 different values in 7 rows, 1 x 'none' unknown). "
         "Name the labels with -o manifest.labels=NAME,... to choose others.",
         "Taken as unknown in my.csv, grade: 1 x '-1', 1 x 'nan', 1 x 'unknown'. "
         "Other words are set with -o manifest.unknown=WORD,...",
     ]
+
+
+def test_names_without_the_suffix_of_their_files(path: Path) -> None:
+    (path.parent / "ISIC_1.jpg").touch()
+    with pytest.raises(DataError) as error:
+        Manifest(save(path, ["id,isic_id", "a,ISIC_1", "b,ISIC_2"]))
+    assert str(error.value) == (
+        f"{path} has no column with image paths (.jpg, .jpeg, .png, .tif ...). Its columns: id, "
+        "isic_id. Column 'isic_id' leaves out the suffix: ISIC_1 is ISIC_1.jpg. Add it."
+    )
 
 
 def test_studies(path: Path) -> None:
@@ -140,12 +150,28 @@ def test_declared_classes_set_the_order(path: Path) -> None:
 def test_declared_classes_make_a_label(path: Path) -> None:
     lines = ["id,split,derm,DIAG", "1,train,a.jpg,MEL", "2,test,b.jpg,MEL"]
     data = Manifest(save(path, lines), classes=("DIAG:MEL|NEV",))
-    assert data.labels == [LabelSpec("DIAG", ("MEL", "NEV"), "NEV")]
+    assert data.labels == [LabelSpec("DIAG", ("MEL", "NEV"))]
 
 
-def test_of_two_classes_the_last_is_reported(path: Path) -> None:
-    lines = ["id,split,derm,bad", *(f"{n},train,{n}.jpg,{float(n % 2)}" for n in range(4))]
-    assert Manifest(save(path, lines)).labels == [LabelSpec("bad", ("0", "1"), "1")]
+@pytest.mark.parametrize(
+    ("words", "reported"),
+    [
+        (("0.0", "1.0"), "1"),
+        (("Yes", "No"), "Yes"),
+        (("TRUE", "false"), "TRUE"),
+        (("present", "absent"), "present"),
+        (("benign", "Malignant"), "Malignant"),
+        (("female", "male"), ""),
+        (("0", "2"), ""),
+        (("no", "true"), ""),
+    ],
+)
+def test_of_two_opposites_the_positive_one_is_reported(path: Path, words, reported) -> None:
+    lines = ["id,split,derm,bad", *(f"{n},train,{n}.jpg,{words[n % 2]}" for n in range(4))]
+    (label,) = Manifest(save(path, lines)).labels
+    assert label.reported == reported
+    (other,) = Manifest(save(path, lines), reported=(f"bad:{label.classes[0]}",)).labels
+    assert other.reported == label.classes[0]
 
 
 def test_classes_are_in_natural_order(path: Path) -> None:
@@ -263,7 +289,7 @@ def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         Manifest(f"{tmp_path}/no.csv")
     assert str(error.value) == (
-        f"There is no file {tmp_path}/no.csv. It should hold a row per study with id, images, labels."
+        f"There is no CSV file {tmp_path}/no.csv. It should hold a row per study with id, images, labels."
     )
 
 

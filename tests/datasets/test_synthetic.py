@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sm3kit.core.errors import DataError
+from sm3kit.core.errors import DataError, OptionError
 from sm3kit.datasets import synthetic
 from sm3kit.datasets.synthetic import Synthetic
 
@@ -86,5 +86,5 @@ def test_the_pictures_of_another_process_are_taken(monkeypatch):
 
 
 def test_a_number_out_of_range_is_refused():
-    with pytest.raises(DataError, match="want size of 32 or more, not 8"):
+    with pytest.raises(OptionError, match="'size' wants a whole number from 32 to 8192, not 8"):
         Synthetic(size=8).studies()

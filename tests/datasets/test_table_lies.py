@@ -17,6 +17,7 @@ from sm3kit.datasets.derm7pt import Derm7pt
 from sm3kit.datasets.manifest import Manifest
 from sm3kit.datasets.milk10k import Milk10k
 from sm3kit.engine.check import check
+from sm3kit.engine.spellings import spelled_twice
 from sm3kit.synthesis.layouts import write
 
 WORDS = [*UNKNOWN_WORDS, "nan", "n/a", "NULL", "Unknown", "-1.0"]
@@ -186,11 +187,30 @@ def test_classes_in_several_spellings(tmp_path: Path, one: str, other: str, said
     data = Manifest(str(path))
     assert {one, other} < set(data.labels[0].classes)
     note = f"Label DIAG: {said}. If they are one, write it one way in the table."
-    assert note in data.notes
+    assert spelled_twice(data.labels, data.studies()) == [note]
     report = check(data)
     assert note in report.warnings
-    assert note not in report.notes
+    assert note not in [*report.notes, *data.notes]
     assert f"warning: {note}" in shown(path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("P1", "p1", "'P1' and 1 x 'p1' are 2 groups that differ only in case"),
+        ("P 1", "P1", "'P 1' and 1 x 'P1' are 2 groups that differ only in spaces"),
+        ("Müller", "Muller", "'Müller' and 1 x 'Muller' are 2 groups that differ only in accents"),
+    ],
+)
+def test_groups_in_several_spellings(tmp_path: Path, one: str, other: str, said: str) -> None:
+    """They may stand in two splits: the check and the training say so, once each."""
+    path = tmp_path / "my.csv"
+    rows = [f"{n},train,{n}.jpg,{other if n == 9 else one if n > 6 else n}" for n in range(10)]
+    path.write_text("\n".join(["id,split,derm,group", *rows]), encoding="utf-8")
+    data = Manifest(str(path))
+    note = f"Groups: 2 x {said}. If they are one, write it one way in the table."
+    assert spelled_twice(data.labels, data.studies()) == [note]
+    assert shown(path).count(note) == 1
 
 
 def shown(path: Path) -> str:

@@ -27,7 +27,7 @@ from torch import nn
 
 from sm3kit.datasets import derm7pt, milk10k
 from sm3kit.engine import hardware
-from sm3kit.engine.assemble import build_backbone
+from sm3kit.engine.backbone import build_backbone
 from sm3kit.engine.epoch_batches import EpochBatches
 from sm3kit.engine.optimiser import adamw
 from sm3kit.nn.contrastive import in_shards

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,6 +116,22 @@ def test_unreadable_images(tmp_path: Path, sound: list[Study]) -> None:
     assert report.problems == (
         f"3 images unreadable, first {tmp_path}/b_derm.png (study b, derm): The file is empty.",
     )
+
+
+def test_pipes_and_names_that_no_file_has_are_told_without_a_reader(
+    tmp_path: Path, sound: list[Study]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    images = {"derm": str(tmp_path / "pipe.png"), "clinic": f"{tmp_path}/{'a' * 256}.png"}
+    nul = study(tmp_path, "g", "val", images={"derm": f"{tmp_path}/a\0b.png"})
+    report = check(Listed([*sound, study(tmp_path, "f", "val", images=images), nul]))
+    assert [fault.reason for fault in report.unreadable] == [
+        f"{tmp_path}/pipe.png is a named pipe, not an image. Check the table that names it."
+    ]
+    assert [fault.reason for fault in report.missing] == [
+        "File name too long",
+        "No file has such a name",
+    ]
 
 
 def test_leaking_groups(tmp_path: Path, sound: list[Study]) -> None:

@@ -21,7 +21,7 @@ from sm3kit.deployment.export import export
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.predictor import open_predictor
 from sm3kit.engine import checkpoints
-from sm3kit.engine.assemble import build_backbone
+from sm3kit.engine.backbone import build_backbone
 from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.monitoring import validation_ranks
@@ -37,6 +37,8 @@ from sm3kit.report import spaces
 
 FAST = Settings(epochs=1, batch_size=16, resamples=5, feature_views=1, select="last", seed=0)
 ONE_STEP = {"batch_size": 40, "epochs": 1}
+TOO_FAST, FAST_ENOUGH = 99.0, 98.0
+DISTANCE = {TOO_FAST: math.inf, FAST_ENOUGH: 1e30}  # How far `explosive` takes weights.
 TOO_FAR = 3e38  # Finite as a weight; the sum of two is not.
 
 
@@ -104,27 +106,47 @@ def finite_on_disk(folder):
 # The update after the last loss
 
 
+@pytest.fixture
+def explosive(monkeypatch):
+    """One step at the rate TOO_FAST takes the weights out of float32, at FAST_ENOUGH far away."""
+    step = torch.optim.AdamW.step
+
+    def far(self, *arguments, **more):
+        found = step(self, *arguments, **more)
+        for group in self.param_groups:
+            for one in group["params"] if group["lr"] in DISTANCE else []:
+                one.data.add_(DISTANCE[group["lr"]])
+        return found
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", far)
+
+
+@pytest.mark.usefixtures("explosive")
 def test_the_weights_of_stage_1(tiny, train, tmp_path):
-    one = dataclasses.replace(tiny, lr=math.inf, precision="auto", **ONE_STEP)
+    one = dataclasses.replace(tiny, lr=TOO_FAST, precision="auto", **ONE_STEP)
     with pytest.raises(TrainingError) as caught:
         train(one)
     text = one_line(str(caught.value))
     assert "tensors (networks.backbones.derm." in text
     assert text.endswith(
-        " are not finite after the last step of epoch 1 of stage 1. Lower --lr, now inf, or take "
+        " are not finite after the last step of epoch 1 of stage 1. Lower --lr, now 99, or take "
         "--precision 32. Nothing of it is kept."
     )
     left = [path.name for path in written(tmp_path / "run")]
-    assert [name for name in left if not name.startswith(".")] == ["variant.yaml"]
+    assert [name for name in left if not name.startswith(".")] == [
+        "studies.json.gz",
+        "variant.yaml",
+    ]
 
 
+@pytest.mark.usefixtures("explosive")
 def test_the_weights_of_stage_2(second, train, tmp_path):
-    one = dataclasses.replace(second, mlssl_lr=math.inf, mlssl_batch_size=40)
+    one = dataclasses.replace(second, mlssl_lr=TOO_FAST, mlssl_batch_size=40)
     with pytest.raises(TrainingError) as caught:
         train(one)
     assert one_line(str(caught.value)).endswith(
         " are not finite after the last step of epoch 1 of stage 2. Lower -o training.mlssl_lr, "
-        f"now inf. Stage 1 is kept; go on from it with --stage mlssl --init {tmp_path / 'run'}."
+        f"now 99. Stage 1 is kept; go on from it with --stage mlssl --init {tmp_path / 'run'}."
     )
     run = Run(tmp_path / "run")
     assert not run.mlssl.exists()
@@ -140,13 +162,14 @@ def test_the_weights_of_stage_2(second, train, tmp_path):
     ("protocol", "title"), [("probe", "the probe"), ("finetune", "the fine-tuning")]
 )
 @pytest.mark.parametrize("select", ["last", "val_best"])
+@pytest.mark.usefixtures("explosive")
 def test_the_weights_of_a_classifier(run, protocol, title, select):
     shutil.rmtree(run / "eval")
-    changes = {"protocol": protocol, "select": select, "lr": math.inf, "batch_size": 40}
+    changes = {"protocol": protocol, "select": select, "lr": TOO_FAST, "batch_size": 40}
     with pytest.raises(TrainingError) as caught:
         evaluate(subject_of(run), dataclasses.replace(FAST, **changes))
     assert one_line(str(caught.value)).endswith(
-        f" are not finite after the last step of epoch 1 of {title}. Lower --lr, now inf. Nothing "
+        f" are not finite after the last step of epoch 1 of {title}. Lower --lr, now 99. Nothing "
         "of it is kept."
     )
     assert not written(run / "eval")
@@ -230,10 +253,11 @@ def test_the_buffers_of_a_batch_norm(trapped, train, registered, tmp_path):
 # Features
 
 
+@pytest.mark.usefixtures("explosive")
 def test_features_leave_no_model_of_stage_1(tiny, train, tmp_path):
     """Finite weights, so far out that no feature is."""
     with pytest.raises(TrainingError) as caught:
-        train(dataclasses.replace(tiny, lr=1e30, **ONE_STEP))
+        train(dataclasses.replace(tiny, lr=FAST_ENOUGH, **ONE_STEP))
     assert one_line(str(caught.value)).startswith(
         "The features of derm of the split train, after stage 1, are not finite for 28 of 28 "
     )
@@ -425,9 +449,11 @@ def refused(done, *said):
 
 def test_a_pre_training_that_diverges(sm3kit_command, tmp_path):
     words = ["--data", "synthetic:40", "--image-size", "32", "--stage", "mmssl", "--epochs", "1"]
+    # Each step multiplies the weights by about 1 - 100 * 1000.
+    words += ["--lr", "100", "-o", "training.weight_decay=1000", "--batch-size", "2"]
     out = tmp_path / "out"
-    done = sm3kit_command("pretrain", *words, "--lr", "inf", "--out", out, "--quiet")
-    refused(done, "epoch 1 of stage 1. Lower --lr, now inf", "Nothing of it is kept.")
+    done = sm3kit_command("pretrain", *words, "--out", out, "--quiet")
+    refused(done, "Lower --lr, now 100", "Nothing of it is kept.")
     assert not list(out.rglob("*.safetensors")) + list(out.rglob("*.ckpt"))
 
 

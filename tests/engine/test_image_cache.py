@@ -18,6 +18,7 @@ from sm3kit.core.paths import file_and_part
 from sm3kit.engine import image_cache
 from sm3kit.engine.bounded_folder import GIB
 from sm3kit.engine.image_cache import Filled, ImageCache
+from sm3kit.imaging import arrays
 from sm3kit.modalities.photo import Photo
 
 
@@ -338,7 +339,7 @@ def test_a_file_may_have_the_mark_in_its_name(tmp_path, cache, photo):
 def test_headers_are_read_by_one_thread_at_a_time(tmp_path, cache, photo, monkeypatch):
     """NumPy parses them with `ast`, which some Pythons cannot do in two threads at once."""
     inside, most = [], []
-    read = image_cache.npy.read_array_header_1_0
+    read = arrays.HEADERS[1, 0]
 
     def slow(file):
         inside.append(1)
@@ -349,7 +350,7 @@ def test_headers_are_read_by_one_thread_at_a_time(tmp_path, cache, photo, monkey
 
     items = [(picture(tmp_path, f"{number}.png", number), photo) for number in range(12)]
     cache.fill(items)
-    monkeypatch.setattr(image_cache.npy, "read_array_header_1_0", slow)
+    monkeypatch.setitem(arrays.HEADERS, (1, 0), slow)
     ImageCache(cache.root).fill(items, threads=4)
     assert most == [1] * 12
 

@@ -13,7 +13,7 @@ from sm3kit.evaluation.evaluate import _published, evaluate, result_file
 from sm3kit.metrics.predictions import Predictions
 
 PROTOCOLS = ["probe", "finetune", "knn"]
-LABELS = {"shape": "b", "tone": "z", "edge": "n"}
+LABELS = {"shape": ["a", "b"], "tone": ["x", "y", "z"], "edge": ["m", "n"]}
 
 
 def strict(text):
@@ -37,7 +37,8 @@ def test_the_record_has_the_agreed_form(evaluated, runs, protocol):
     assert set(record["labels"]) == set(LABELS)
     for name, row in record["labels"].items():
         assert {"auc", "sens", "spec", "prec", "support", "ci95"} <= set(row)
-        assert row["reported"] == LABELS[name]
+        assert row["reported"] is None
+        assert (row["classes"], row["left_out"]) == (LABELS[name], {})
         assert row["support"]["known"] == 8
         low, high = row["ci95"]
         assert 0 <= low <= row["auc"] <= high <= 1
@@ -63,6 +64,17 @@ def test_the_record_of_matching_has_the_agreed_form(evaluated, runs):
     assert "without_duplicates" not in record
 
 
+def of_scikit_learn(label, place):
+    """Four metrics of one class against the rest."""
+    true, called = label.truth == place, label.scores.argmax(1) == place
+    return {
+        "auc": roc_auc_score(true, label.scores[:, place]),
+        "sens": recall_score(true, called),
+        "spec": recall_score(~true, ~called),
+        "prec": precision_score(true, called, zero_division=0),
+    }
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_numbers_are_those_of_scikit_learn(evaluated, runs, protocol):
     record = evaluated(runs.stage1, protocol=protocol)
@@ -70,14 +82,8 @@ def test_the_numbers_are_those_of_scikit_learn(evaluated, runs, protocol):
     assert len(kept.ids) == 8
     for name, label in kept.labels.items():
         row = record["labels"][name]
-        true = label.truth == label.reported_index
-        called = label.scores.argmax(1) == label.reported_index
-        wanted = {
-            "auc": roc_auc_score(true, label.scores[:, label.reported_index]),
-            "sens": recall_score(true, called),
-            "spec": recall_score(~true, ~called),
-            "prec": precision_score(true, called, zero_division=0),
-        }
+        each = [of_scikit_learn(label, one) for one in range(len(label.classes))]
+        wanted = {metric: np.mean([one[metric] for one in each]) for metric in each[0]}
         # Sums of a few numbers in float64.
         assert {metric: row[metric] for metric in wanted} == pytest.approx(wanted, abs=1e-12)
         np.testing.assert_allclose(label.scores.sum(1), 1, atol=1e-9)
@@ -124,6 +130,55 @@ def test_a_result_says_what_it_was_made_of(evaluated, runs):
     assert record["settings"]["protocol"] == "knn"
     assert record["options"]["sep_sep"]["projection"] == 16
     assert {"machine", "versions", "notes", "map"} <= set(record)
+
+
+class TestFewStudies:
+    """What rests on too few studies is left out and said, or chosen and flagged."""
+
+    def test_a_label_without_enough_of_any_class_has_no_number(self, evaluated, runs):
+        record = evaluated(runs.stage1, protocol="knn", min_positives=4)
+        # Eight test studies: shape and edge have four of each class, tone three, three and two.
+        aucs = {name: row["auc"] is None for name, row in record["labels"].items()}
+        assert aucs == {"shape": False, "tone": True, "edge": False}
+        assert record["labels"]["tone"]["left_out"] == {"x": 3, "y": 3, "z": 2}
+        assert record["mean"]["labels"] == 2
+        assert record["notes"] == [
+            "Label tone has no number: no class has 4 studies, and 4 against it (x (3), y (3), "
+            "z (2)). Ask for fewer with -o evaluate.min_positives=N."
+        ]
+        assert record["selection_min_positives"] == 4
+
+    def test_classes_are_left_out_of_the_mean(self, evaluated, runs):
+        record = evaluated(runs.stage1, protocol="knn", min_positives=3)
+        row = record["labels"]["tone"]
+        assert (row["classes"], row["left_out"]) == (["x", "y"], {"z": 2})
+        kept = Predictions.load(runs.stage1 / "eval" / "knn-test.predictions.npz")
+        each = [of_scikit_learn(kept.labels["tone"], place)["auc"] for place in (0, 1)]
+        assert row["auc"] == pytest.approx(np.mean(each), abs=1e-12)
+        assert record["notes"] == [
+            "Label tone: its mean leaves out what has fewer than 3 studies, z (2)."
+        ]
+
+    def test_a_choice_goes_by_fewer_where_no_class_has_enough(self, evaluated, runs):
+        record = evaluated(runs.stage1, protocol="knn", min_positives=5)
+        assert record["mean"]["auc"] is None
+        assert (record["selection_auc"] is None, record["selection_min_positives"]) == (False, 1)
+        assert record["notes"][-1] == (
+            "No class has 5 studies in the split that chooses: the choice, k, goes by classes with "
+            "fewer."
+        )
+
+    def test_a_chosen_class_is_flagged_and_counts(self, opened, fast, runs):
+        subject = opened(runs.stage1, options={"manifest": {"reported": ("tone:z",)}})
+        settings = dataclasses.replace(fast, protocol="knn", min_positives=3)
+        record = evaluate(subject, settings)
+        row = record["labels"]["tone"]
+        assert (row["reported"], row["few"], row["support"]["positives"]) == ("z", True, 2)
+        assert row["auc"] is not None
+        assert record["notes"] == [
+            "Label tone: 2 of 8 studies are of the reported class z, and fewer than 3 on one side "
+            "make its numbers uncertain."
+        ]
 
 
 class TestUnknownLabels:

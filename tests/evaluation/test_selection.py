@@ -26,12 +26,12 @@ def curves(monkeypatch):
 
     of = learning.predictions_of
 
-    def watched(subject, cases, scores):
+    def watched(subject, cases, scores, least):
         ids = {case.study.id for case in cases}
         for split in ("train", "val", "test"):
             if ids == {case.study.id for case in subject.pool.cases[split]}:
                 looks.append(split)
-        return of(subject, cases, scores)
+        return of(subject, cases, scores, least)
 
     monkeypatch.setattr(learning, "mean_auc", fabricated)
     monkeypatch.setattr(learning, "predictions_of", watched)
@@ -109,8 +109,8 @@ def test_a_validation_split_without_labels_cannot_choose(studies, opened, fast, 
     with pytest.raises(VariantError) as caught:
         evaluate(opened(runs.stage1, spec), dataclasses.replace(fast, protocol=protocol))
     assert str(caught.value) == (
-        "--select val_best wants a label with its reported class and another in the split val, "
-        f"and {spec} has none among its 0 labelled studies there. Take --select last."
+        "--select val_best wants a label with two classes, the reported one among them, in the "
+        f"split val, and {spec} has none among its 0 labelled studies there. Take --select last."
     )
     record = evaluate(
         opened(runs.stage1, spec), dataclasses.replace(fast, protocol=protocol, select="last")
@@ -128,11 +128,10 @@ def test_a_split_that_leaves_every_auc_undefined_cannot_choose(studies, opened, 
         return {**kept, "tone": tone}
 
     spec = studies("no-z", change)
-    subject = opened(runs.stage1, spec)
-    assert subject.pool.labels[0].reported == "z"
+    subject = opened(runs.stage1, spec, options={"manifest": {"reported": ("tone:z",)}})
     with pytest.raises(VariantError, match="among its 8 labelled studies"):
         evaluate(subject, dataclasses.replace(fast, select=select))
-    record = evaluate(opened(runs.stage1, spec), dataclasses.replace(fast, select="last"))
+    record = evaluate(subject, dataclasses.replace(fast, select="last"))
     assert record["mean"]["auc"] is None
     assert "Infinity" not in json.dumps(record)
 

@@ -82,7 +82,7 @@ def test_a_large_jpeg_is_decoded_small_but_never_below_twice_what_is_enough(tmp_
 
 
 def test_an_array_is_read_as_it_is(tmp_path):
-    array = np.random.default_rng(0).normal(0, 5, (6, 4, 5))
+    array = np.random.default_rng(0).random((6, 4, 5))
     np.save(tmp_path / "a.npy", array)
     pixels = read_pixels(str(tmp_path / "a.npy"), 6)
     assert pixels.dtype == np.float32
@@ -110,7 +110,8 @@ def test_a_missing_file(tmp_path):
 
 def test_a_folder(tmp_path):
     assert refusal(tmp_path) == (
-        f"{tmp_path} is a folder, not an image. Check the table that names it."
+        f"{tmp_path} is a folder, not an image. Check the data folder, or the table that names "
+        "this file."
     )
 
 
@@ -138,7 +139,7 @@ def test_a_file_that_is_no_image(tmp_path):
     (tmp_path / "a.jpg").write_text("<html>404</html>")
     assert refusal(tmp_path / "a.jpg") == (
         f"Cannot read the image {tmp_path}/a.jpg: it is not in a format that Pillow knows. "
-        "Copy it again from its source, or leave its study out."
+        "Copy it again from its source, save it as PNG, or leave its study out."
     )
 
 
@@ -171,7 +172,8 @@ def test_more_than_eight_bits(tmp_path):
     path = save(tmp_path, Image.fromarray(np.full((3, 3), 4000, dtype=np.uint16)))
     assert refusal(path) == (
         f"The image {path} has values of more than 8 bits (I;16); which of them are black and "
-        "white is your choice. Save it with 8 bits, or as a float32 .npy array (C, H, W)."
+        "white is your choice. Save it with 8 bits, or as a float32 .npy array (C, H, W) from 0 "
+        "to 1."
     )
     np.save(tmp_path / "a.npy", np.ones((3, 2, 2), dtype=np.uint16))
     assert "has values of more than 8 bits (uint16)" in refusal(tmp_path / "a.npy")
@@ -180,13 +182,12 @@ def test_more_than_eight_bits(tmp_path):
 def test_another_number_of_channels(tmp_path):
     path = save(tmp_path, colours())
     assert refusal(path, 4) == (
-        f"The image {path} should have 4 channels, but has 3 (mode RGB). "
-        "Convert it, or choose -o photo.channels=3."
+        f"The image {path} should have 4 channels, but has 3 (mode RGB). Convert it."
     )
     np.save(tmp_path / "a.npy", np.ones((6, 2, 2), dtype=np.uint8))
     assert refusal(tmp_path / "a.npy") == (
         f"The image {tmp_path}/a.npy should have 3 channels, but has 6 (shape (6, 2, 2), read as "
-        "C, H, W). Convert it, or choose -o photo.channels=6."
+        "C, H, W). Convert it."
     )
 
 
@@ -200,7 +201,8 @@ def test_an_array_of_another_shape(tmp_path):
 def test_an_array_that_is_not_finite(tmp_path):
     np.save(tmp_path / "a.npy", np.full((3, 2, 2), np.nan, dtype=np.float32))
     assert refusal(tmp_path / "a.npy") == (
-        f"The array {tmp_path}/a.npy holds NaN or infinite values. Replace them."
+        f"The array {tmp_path}/a.npy holds NaN or infinite values, or values too large for "
+        "float32 (12 of 12). Replace them."
     )
 
 

@@ -70,11 +70,11 @@ def test_the_record_has_the_same_parts_for_every_label(random_predictions):
     found = summarise(random_predictions(), resamples=50, seed=4)
     kept = {*METRICS, "ci95", "intervals"}
     for one in found["labels"].values():
-        assert set(one) == kept | {"reported", "support"}
+        assert set(one) == kept | {"reported", "classes", "left_out", "few", "support"}
     assert set(found["mean"]) == kept | {"std", "stds", "labels", "counted"}
     assert set(found["mean"]["intervals"]) == set(METRICS)
     rest = {name: found[name] for name in set(found) - {"labels", "mean"}}
-    assert rest == {"cases": 60, "groups": 60, "resamples": 50, "seed": 4}
+    assert rest == {"cases": 60, "groups": 60, "min_positives": 1, "resamples": 50, "seed": 4}
 
 
 def test_the_record_is_plain_json(random_predictions):

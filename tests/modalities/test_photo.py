@@ -12,6 +12,7 @@ from PIL import Image
 from torchvision.transforms import functional as v1
 
 from sm3kit.core.errors import DataError, OptionError
+from sm3kit.core.options import bind
 from sm3kit.imaging import colour, geometry
 from sm3kit.modalities.photo import MEAN, STD, Photo
 
@@ -285,24 +286,36 @@ def test_the_default_mean_is_averaged_for_other_channels():
     ("options", "message"),
     [
         ({"mean": (0.5, 0.5)}, "option 'mean' wants 3 numbers, one per channel, or one for all, not (0.5, 0.5)."),
-        ({"std": (0.5, 0.0, 0.5)}, "option 'std' wants numbers above 0, not (0.5, 0.0, 0.5)."),
-        ({"views": 0}, "option 'views' wants 1 or more, not 0."),
-        ({"border": -1}, "option 'border' wants 0 or more, not -1."),
-        ({"crop_scale": (0.5, 1.5)}, "option 'crop_scale' wants two shares in order, above 0, at most 1, not (0.5, 1.5)."),
-        ({"crop_ratio": (2.0, 1.0)}, "option 'crop_ratio' wants two numbers in order, above 0, not (2.0, 1.0)."),
-        ({"blur_sigma": (0.0, 1.0)}, "option 'blur_sigma' wants two numbers in order, above 0, not (0.0, 1.0)."),
-        ({"blur_kernel": 4}, "option 'blur_kernel' wants an odd number, not 4."),
-        ({"jitter": 80.0}, "option 'jitter' wants 0 to 1, not 80.0."),
-        ({"rotate": -5.0}, "option 'rotate' wants 0 or more, not -5.0."),
-        ({"hue": 0.8}, "option 'hue' wants 0 to 0.5, not 0.8."),
-        ({"resize": "area"}, "option 'resize' wants 'fast' or 'pillow', not 'area'."),
         ({"resize": "pillow"}, "resize=pillow wants images at their full size, not reduced on reading. Add -o photo.reduce=false, or choose -o photo.resize=fast."),
     ],
 )  # fmt: skip
-def test_options_out_of_range(options, message):
+def test_options_that_do_not_go_together(options, message):
     with pytest.raises(OptionError) as error:
         Photo(224, **options)
     assert str(error.value) == f"The modality 'photo': {message}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"std": (0.5, 0.0, 0.5)}, "wants numbers from 1e-06 to 1000000, not (0.5, 0.0, 0.5)."),
+        ({"views": 0}, "wants a whole number from 1 to 64, not 0."),
+        ({"border": -1}, "wants a whole number from 0 to 8192, not -1."),
+        ({"crop_scale": (0.5, 1.5)}, "wants two numbers above 0 and at most 1, in order, not (0.5, 1.5)."),
+        ({"crop_ratio": (2.0, 1.0)}, "wants two numbers from 0.01 to 100, in order, not (2.0, 1.0)."),
+        ({"blur_sigma": "0,1"}, "wants two numbers above 0 and at most 100, in order, not '0,1'."),
+        ({"blur_kernel": 4}, "wants a whole number from 1 to 99, odd, not 4."),
+        ({"jitter": 80.0}, "wants a number from 0 to 1, not 80.0."),
+        ({"rotate": -5.0}, "wants a number from 0 to 180, not -5.0."),
+        ({"hue": 0.8}, "wants a number from 0 to 0.5, not 0.8."),
+        ({"resize": "area"}, "wants fast|pillow, not 'area'."),
+    ],
+)  # fmt: skip
+def test_options_out_of_range(options, message):
+    (option,) = options
+    with pytest.raises(OptionError) as error:
+        bind(Photo, "modality 'photo'", options)
+    assert str(error.value).startswith(f"The modality 'photo': option {option!r} {message}")
 
 
 def test_a_photo_can_be_pickled_for_a_worker():

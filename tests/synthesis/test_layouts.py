@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sm3kit.core.errors import DataError, SM3Error, UnknownName
+from sm3kit.core.errors import DataError, OptionError, SM3Error, UnknownName
 from sm3kit.synthesis import layout_manifest, layouts
 from sm3kit.synthesis.layouts import LAYOUTS, write
 from sm3kit.synthesis.lesion import LABELS
@@ -283,16 +283,16 @@ def test_two_writers_do_not_mix(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pairs": 0}, "Synthetic data want pairs of 1 or more, not 0."),
-        ({"size": 16}, "Synthetic data want size of 32 or more, not 16."),
-        ({"seed": -1}, "Synthetic data want seed of 0 or more, not -1."),
-        ({"missing": 1.5}, "Synthetic data want missing between 0 and 1, not 1.5."),
+        ({"pairs": 0}, "option 'pairs' wants a whole number from 1 to 1000000, not 0."),
+        ({"size": 16}, "option 'size' wants a whole number from 32 to 8192, not 16."),
+        ({"seed": -1}, "option 'seed' wants a whole number from 0 to 4294967295, not -1."),
+        ({"missing": 1.5}, "option 'missing' wants a number from 0 to 1, not 1.5."),
     ],
 )
 def test_numbers_out_of_range_are_refused(options, message, tmp_path):
-    with pytest.raises(DataError) as error:
+    with pytest.raises(OptionError) as error:
         write("manifest", tmp_path / "m", **{"pairs": 2, "size": 32, **options})
-    assert str(error.value) == message
+    assert str(error.value) == f"The synthetic data: {message}"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from sm3kit.api import Image, Modality
+from sm3kit.api import Image, Modality, ranges
 from sm3kit.imaging import colour, geometry
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
 from sm3kit_eye import drawing
@@ -46,23 +46,23 @@ class Fundus(Modality):
         self,
         image_size: int = 224,
         *,
-        views: int = 2,
-        field: float = 0.1,
-        crop_scale: tuple[float, float] = (0.5, 1.0),
-        crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        rotate: float = 30.0,
-        flip: float = 0.5,
-        vertical_flip: float = 0.5,
-        jitter: float = 0.8,
-        brightness: float = 0.2,
-        contrast: float = 0.2,
-        saturation: float = 0.1,
-        hue: float = 0.02,
-        mean: tuple[float, ...] = MEAN,
-        std: tuple[float, ...] = STD,
+        views: ranges.ViewCount = 2,
+        field: ranges.ShareBelowOne = 0.1,
+        crop_scale: ranges.CropScale = (0.5, 1.0),
+        crop_ratio: ranges.CropRatio = (3 / 4, 4 / 3),
+        rotate: ranges.Degrees = 30.0,
+        flip: ranges.Share = 0.5,
+        vertical_flip: ranges.Share = 0.5,
+        jitter: ranges.Share = 0.8,
+        brightness: ranges.Amount = 0.2,
+        contrast: ranges.Amount = 0.2,
+        saturation: ranges.Amount = 0.1,
+        hue: ranges.Hue = 0.02,
+        mean: ranges.Means = MEAN,
+        std: ranges.Deviations = STD,
         reduce: bool = True,
     ) -> None:
-        shared.check_options("fundus", self.channels, locals())
+        shared.check_channels("fundus", self.channels, mean=mean, std=std)
         self.image_size = image_size
         self.view_count = views
         self.field = field

@@ -13,11 +13,11 @@ from sm3kit.api import (
     Dataset,
     LabelSpec,
     ModalitySpec,
-    OptionError,
     Study,
     blank_unknown,
     join_notes,
     one_per_key,
+    ranges,
     split_groups,
     visible_paths,
 )
@@ -58,23 +58,19 @@ class Gamma(Dataset):
 
     Raises:
         DataError: a folder, table, column or value is missing or wrong.
-        OptionError: shares that leave nothing to train on, or a negative number of slices.
+        OptionError: shares that leave nothing to train on.
     """
 
     def __init__(
         self,
         argument: str,
         *,
-        oct_slices: int = 15,
+        oct_slices: ranges.SlicesOrAll = 15,
         ordinal: bool = False,
-        val: float = 0.15,
-        test: float = 0.2,
-        split_seed: int = 0,
+        val: ranges.ShareBelowOne = 0.15,
+        test: ranges.ShareBelowOne = 0.2,
+        split_seed: ranges.Seed = 0,
     ) -> None:
-        if oct_slices < 0:
-            raise OptionError(
-                f"The dataset 'gamma': option 'oct_slices' wants 0 or more, not {oct_slices}."
-            )
         self.argument = argument
         self.modalities = {"fundus": ModalitySpec("fundus"), "oct": ModalitySpec("oct")}
         self.labels = [GRADE, *STEPS] if ordinal else [GRADE]

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from sm3kit.api import Image, Modality
+from sm3kit.api import Image, Modality, ranges
 from sm3kit.imaging.geometry import Box
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
 from sm3kit_eye import drawing
 from sm3kit_eye import views as shared
 from sm3kit_eye.views import MEAN, READING, STD, Place
+
+GREY_MEAN, GREY_STD = (sum(MEAN) / 3,), (sum(STD) / 3,)
 
 
 class Oct(Modality):
@@ -45,20 +47,20 @@ class Oct(Modality):
         self,
         image_size: int = 224,
         *,
-        views: int = 2,
-        crop_scale: tuple[float, float] = (0.5, 1.0),
-        crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        rotate: float = 10.0,
-        flip: float = 0.5,
-        jitter: float = 0.8,
-        brightness: float = 0.3,
-        gamma: float = 0.3,
-        speckle: float = 0.1,
-        mean: tuple[float, ...] = (sum(MEAN) / 3,),
-        std: tuple[float, ...] = (sum(STD) / 3,),
+        views: ranges.ViewCount = 2,
+        crop_scale: ranges.CropScale = (0.5, 1.0),
+        crop_ratio: ranges.CropRatio = (3 / 4, 4 / 3),
+        rotate: ranges.Degrees = 10.0,
+        flip: ranges.Share = 0.5,
+        jitter: ranges.Share = 0.8,
+        brightness: ranges.Amount = 0.3,
+        gamma: ranges.ShareBelowOne = 0.3,
+        speckle: ranges.Amount = 0.1,
+        mean: ranges.Means = GREY_MEAN,
+        std: ranges.Deviations = GREY_STD,
         reduce: bool = True,
     ) -> None:
-        shared.check_options("oct", self.channels, locals())
+        shared.check_channels("oct", self.channels, mean=mean, std=std)
         self.image_size = image_size
         self.view_count = views
         self.place = Place(image_size, crop_scale, crop_ratio, rotate, flip)

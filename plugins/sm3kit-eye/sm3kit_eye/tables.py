@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
-from sm3kit.api import DataError, Row, Table, read_table
+from sm3kit.api import DataError, Row, Table, read_table, regular_file
 
 
 def read_labels(path: Path) -> Table:
@@ -24,8 +24,6 @@ def read_labels(path: Path) -> Table:
             ["" if cell is None else str(cell).strip() for cell in line]
             for line in _spreadsheet(path)
         ]
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}. It should hold the labels.") from None
     except (OSError, ValueError, KeyError, BadZipFile, InvalidFileException) as error:
         raise DataError(f"{path} cannot be read: {error}. Copy it again.") from error
     # Spreadsheets end in blank columns now and then.
@@ -47,7 +45,8 @@ def read_labels(path: Path) -> Table:
 
 
 def _spreadsheet(path: Path) -> list[tuple[object, ...]]:
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    file = regular_file(path, "spreadsheet", "It should hold the labels.", DataError)
+    book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     rows = list(book.worksheets[0].iter_rows(values_only=True))
     book.close()
     return rows

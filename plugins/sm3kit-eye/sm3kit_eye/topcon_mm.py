@@ -22,6 +22,7 @@ from sm3kit.api import (
     class_name,
     join_notes,
     one_per_key,
+    ranges,
     split_groups,
 )
 from sm3kit_eye import drawing
@@ -86,9 +87,9 @@ class TopconMM(Dataset):
         *,
         labels_of: Literal["both", "fundus", "oct"] = "both",
         normal: tuple[str, ...] = ("normal", "nor", "healthy"),
-        val: float = 0.15,
-        test: float = 0.2,
-        split_seed: int = 0,
+        val: ranges.ShareBelowOne = 0.15,
+        test: ranges.ShareBelowOne = 0.2,
+        split_seed: ranges.Seed = 0,
     ) -> None:
         self.argument = argument
         folder = Path(argument).expanduser()

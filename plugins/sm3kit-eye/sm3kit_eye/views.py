@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,19 +16,7 @@ from sm3kit.imaging.reading import read_pixels
 
 # Networks with weights of ImageNet expect its mean and deviation; with one channel their average.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-READING = 2  # Counts changes of `read` that would give other pixels for the same file.
-
-Rule = tuple[str, str, Callable[[Any], bool]]  # Options, what is wanted, whether a value is good.
-RULES: tuple[Rule, ...] = (
-    ("image_size views", "1 or more", lambda n: n >= 1),
-    ("crop_scale", "two shares in order, above 0, at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
-    ("crop_ratio", "two numbers in order, above 0", lambda x: 0 < x[0] <= x[1]),
-    ("flip vertical_flip jitter", "0 to 1", lambda p: 0 <= p <= 1),
-    ("rotate brightness contrast saturation speckle", "0 or more", lambda x: x >= 0),
-    ("hue", "0 to 0.5", lambda x: 0 <= x <= 0.5),
-    ("field gamma", "0 or more, below 1", lambda x: 0 <= x < 1),
-    ("std", "numbers above 0", lambda x: min(x) > 0),
-)
+READING = 3  # Counts changes of `read` that would give other pixels for the same file.
 
 
 @dataclass(frozen=True)
@@ -81,7 +68,8 @@ def read(
         cut: takes away what is not part of the image.
 
     Raises:
-        DataError: the file is missing, damaged, or has another number of channels.
+        DataError: the file is missing, damaged, or has another number of channels, or float
+            values that are not from 0 to 1.
     """
     pixels = read_pixels(path, channels, shorter_side)
     pixels = pixels if cut is None else cut(pixels)
@@ -102,17 +90,15 @@ def normalised(views: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     return (views.to(torch.float32) / unit - middle) / width
 
 
-def check_options(plugin: str, channels: int, given: dict[str, Any]) -> None:
-    """Makes sure that options are within their limits.
+def check_channels(plugin: str, channels: int, **given: tuple[float, ...]) -> None:
+    """Makes sure that options have a number for each channel.
 
     Raises:
-        OptionError: one is not; the message names it.
+        OptionError: one has not; the message names it.
     """
-    numbers: Rule = ("mean std", f"a number per channel ({channels})", lambda x: len(x) == channels)
-    for options, wanted, good in (numbers, *RULES):
-        for option in options.split():
-            if option in given and not good(given[option]):
-                raise OptionError(
-                    f"The modality {plugin!r}: option {option!r} wants {wanted}, "
-                    f"not {given[option]!r}."
-                )
+    for option, values in given.items():
+        if len(values) != channels:
+            raise OptionError(
+                f"The modality {plugin!r}: option {option!r} wants a number per channel "
+                f"({channels}), not {values!r}."
+            )

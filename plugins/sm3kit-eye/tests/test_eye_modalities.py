@@ -73,14 +73,6 @@ def test_mean_and_deviation_are_those_of_the_shares(plugin):
 @pytest.mark.parametrize(
     ("option", "value", "wanted"),
     [
-        ("views", 0, "wants 1 or more, not 0."),
-        (
-            "crop_scale",
-            (0.5, 1.5),
-            "wants two shares in order, above 0, at most 1, not (0.5, 1.5).",
-        ),
-        ("flip", 2.0, "wants 0 to 1, not 2.0."),
-        ("rotate", -1.0, "wants 0 or more, not -1.0."),
         ("std", (1.0, 1.0), "wants a number per channel"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from sm3kit.api import Backbone, CheckpointError, OptionError, component
+from sm3kit.api import Backbone, CheckpointError, OptionError, component, ranges
 from sm3kit_lite.weight_package import FIRST, PACKAGES, under_timm_names
 
 HALF = (0.5, 0.5, 0.5)
@@ -40,7 +40,7 @@ class Lite(Backbone):
         channels: int,
         *,
         weights: str = "none",
-        drop_path: float = 0.0,
+        drop_path: ranges.ShareBelowOne = 0.0,
         grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()

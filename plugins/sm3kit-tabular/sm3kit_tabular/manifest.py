@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sm3kit.api import UNKNOWN_WORDS, OptionError, component, read_table
+from sm3kit.api import UNKNOWN_WORDS, OptionError, component, ranges, read_table
 from sm3kit_tabular.columns import known_rows
 from sm3kit_tabular.fitting import fit, kind_of
 from sm3kit_tabular.joining import Rows, WithMetadata
@@ -51,9 +51,9 @@ class MetadataManifest(WithMetadata):
         modalities: tuple[str, ...] = (),
         classes: tuple[str, ...] = (),
         reported: tuple[str, ...] = (),
-        val: float = 0.15,
-        test: float = 0.2,
-        split_seed: int = 0,
+        val: ranges.ShareBelowOne = 0.15,
+        test: ranges.ShareBelowOne = 0.2,
+        split_seed: ranges.Seed = 0,
         unknown: tuple[str, ...] = UNKNOWN_WORDS,
         plugins: tuple[str, ...] = (),
         registered: tuple[str, ...] = (),

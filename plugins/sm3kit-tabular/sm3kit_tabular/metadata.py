@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sm3kit.api import UNKNOWN_WORDS, Image, Modality, OptionError, file_and_part
+from sm3kit.api import UNKNOWN_WORDS, Image, Modality, OptionError, file_and_part, ranges
 from sm3kit_tabular.columns import Column, Number, category, known_rows, number, of_kinds
 from sm3kit_tabular.rows import named_row, rows_of
 
@@ -47,9 +47,9 @@ class Metadata(Modality):
         *,
         categories: tuple[str, ...] = ("sex:female|male",),
         numbers: tuple[str, ...] = ("age:50:20",),
-        dropout: float = 0.2,
-        noise: float = 0.1,
-        views: int = 2,
+        dropout: ranges.Share = 0.2,
+        noise: ranges.Amount = 0.1,
+        views: ranges.ViewCount = 2,
         unknown: tuple[str, ...] = UNKNOWN_WORDS,
     ) -> None:
         self.image_size, self.view_count = image_size, views
@@ -125,16 +125,7 @@ class Metadata(Modality):
 
     def _check(self) -> None:
         names = {column.name.casefold() for column in self.columns}
-        rules = (
-            (
-                "categories and numbers",
-                "a column or more, each once",
-                0 < len(names) == len(self.columns),
-            ),
-            ("dropout", "0 to 1", 0 <= self.dropout <= 1),
-            ("noise", "0 or more", self.noise >= 0),
-            ("views", "1 or more", self.view_count >= 1),
-        )
-        for option, wanted, good in rules:
-            if not good:
-                raise OptionError(f"The modality 'metadata': {option} wants {wanted}.")
+        if not 0 < len(names) == len(self.columns):
+            raise OptionError(
+                "The modality 'metadata': categories and numbers want a column or more, each once."
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sm3kit.api import OptionError, Study, component, read_table
+from sm3kit.api import OptionError, Study, component, ranges, read_table
 from sm3kit_tabular.columns import category, known_rows
 from sm3kit_tabular.fitting import fit
 from sm3kit_tabular.joining import Rows, WithMetadata
@@ -50,10 +50,10 @@ class Milk10kMetadata(WithMetadata):
         *,
         columns: tuple[str, ...] = (),
         labels: tuple[str, ...] = (),
-        monet_threshold: float = 0.5,
-        val: float = 0.15,
-        test: float = 0.2,
-        split_seed: int = 0,
+        monet_threshold: ranges.Share = 0.5,
+        val: ranges.ShareBelowOne = 0.15,
+        test: ranges.ShareBelowOne = 0.2,
+        split_seed: ranges.Seed = 0,
     ) -> None:
         self.argument = argument
         for name in columns:

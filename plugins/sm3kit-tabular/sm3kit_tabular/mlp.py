@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from sm3kit.api import Backbone, OptionError
+from sm3kit.api import Backbone, OptionError, ranges
 
 
 class MLP(Backbone):
@@ -24,7 +24,7 @@ class MLP(Backbone):
         dropout: share of values that are left out in training, 0 or more, below 1.
 
     Raises:
-        OptionError: the widths are no numbers, or the dropout is no share.
+        OptionError: the widths are no numbers.
     """
 
     def __init__(
@@ -33,17 +33,13 @@ class MLP(Backbone):
         channels: int,
         *,
         norm: Literal["layer", "batch", "none"] = "layer",
-        dropout: float = 0.0,
+        dropout: ranges.ShareBelowOne = 0.0,
     ) -> None:
         super().__init__()
         if not re.fullmatch(r"[1-9][0-9]*(x[1-9][0-9]*)*", model):
             raise OptionError(
                 "The backbone 'mlp' wants the widths of its layers, mlp/64 or mlp/128x64, not "
                 f"'mlp/{model}'."
-            )
-        if not 0 <= dropout < 1:
-            raise OptionError(
-                f"The backbone 'mlp': option 'dropout' wants 0 or more, below 1, not {dropout:g}."
             )
         layers: list[nn.Module] = []
         width = channels

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from sm3kit.api import DataError
+from sm3kit.core.quiet import hush
 
 WHEELS = {"nibabel": "nibabel", "pydicom": "pydicom", "SimpleITK": "SimpleITK"}
 
@@ -19,6 +20,7 @@ def library(name: str, what: str) -> Any:
     Raises:
         DataError: it is not installed; the message has the line that installs it.
     """
+    hush(name.partition(".")[0])
     try:
         return importlib.import_module(name)
     except ImportError as error:

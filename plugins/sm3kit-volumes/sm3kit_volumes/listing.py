@@ -12,10 +12,8 @@ from sm3kit.api import (
     Study,
     class_name,
     rarest,
-    spelling_notes,
     split_groups,
 )
-from sm3kit_volumes.checking import check
 from sm3kit_volumes.parts import with_part
 
 SPLITS = {
@@ -78,7 +76,6 @@ def listing(
         DataError: an id stands twice, or a split is not known.
         OptionError: the shares leave nothing to train on, or there is less than one slice.
     """
-    check("slices", slices, "1 or more", slices >= 1)
     for case_id, count in Counter(case.id for case in cases).items():
         if count > 1:
             raise DataError(f"The id {case_id!r} stands {count} times. Each study needs its own.")
@@ -108,15 +105,7 @@ def listing(
             if (name := _class(case, label))
         }
         studies += _sliced(Study(case.id, case.images, known, case.patient, split), slices)
-    specs = [
-        LabelSpec(one, tuple(found), _reported(one, found, studies))
-        for one, found in classes.items()
-    ]
-    for spec in specs:
-        counts = Counter(_class(case, spec.name) for case in cases)
-        notes += spelling_notes(
-            f"Label {spec.name}", {name: slices * counts[name] for name in spec.classes}
-        )
+    specs = [LabelSpec(one, tuple(found)) for one, found in classes.items()]
     return Listing(studies, specs, notes)
 
 
@@ -155,12 +144,3 @@ def _drawn(
     classes = [_class(case, labels[0]) if labels else "" for case in cases]
     strata = rarest([case.patient for case in cases], classes)
     return split_groups(strata, val=val, test=test, seed=seed)
-
-
-def _reported(label: str, classes: Sequence[str], studies: Sequence[Study]) -> str:
-    """The last of two classes, else the rarest in training."""
-    if len(classes) == 2:
-        return classes[1]
-    counts = Counter(study.labels.get(label) for study in studies if study.split == "train")
-    known = [index for index in range(len(classes)) if counts[index]]
-    return classes[min(known, key=lambda index: counts[index], default=-1)]

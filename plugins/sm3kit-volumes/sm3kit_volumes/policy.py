@@ -10,7 +10,6 @@ import numpy as np
 
 from sm3kit.api import DataError
 from sm3kit.imaging import resizing
-from sm3kit_volumes.checking import check
 from sm3kit_volumes.parts import Part
 from sm3kit_volumes.volume import Axis, Volume, Voxels
 
@@ -37,10 +36,6 @@ class Policy:
     spacing: float
     projection: Projection
     longest: int
-
-    def __post_init__(self) -> None:
-        check("channels", self.channels, "1 or more", self.channels >= 1)
-        check("spacing", self.spacing, "millimetres above 0", self.spacing > 0)
 
     def taken(self, volume: Volume, part: Part) -> tuple[Voxels, tuple[float, float]]:
         """The pixels (H, W, C) as they are stored, and height and width of one in millimetres.

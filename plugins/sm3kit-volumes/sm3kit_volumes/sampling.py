@@ -13,7 +13,6 @@ from sm3kit.imaging import geometry as shapes
 from sm3kit.imaging import resizing
 from sm3kit.imaging.blur import gaussian_blur
 from sm3kit.imaging.layout import one_thread, to_chw, to_hwc
-from sm3kit_volumes.checking import check
 
 # Values (S, S, C) as they were read, and where their random changes come from; None changes nothing.
 Look = Callable[[Image, np.random.Generator | None], Image]
@@ -46,18 +45,6 @@ class Sampling:
     noise: float
     blur: float
     blur_sigma: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        low, high = self.crop_scale
-        check("image_size", self.size, "1 or more", self.size >= 1)
-        check("views", self.views, "1 or more", self.views >= 1)
-        check("crop_scale", self.crop_scale, "two shares in order, above 0", 0 < low <= high <= 1)
-        for option, pair in (("crop_ratio", self.crop_ratio), ("blur_sigma", self.blur_sigma)):
-            check(option, pair, "two numbers in order, above 0", 0 < pair[0] <= pair[1])
-        check("rotate", self.rotate, "0 to 180 degrees", 0 <= self.rotate <= 180)
-        check("flip", self.flip, "0 to 1", 0 <= self.flip <= 1)
-        check("noise", self.noise, "0 or more", self.noise >= 0)
-        check("blur", self.blur, "0 to 1", 0 <= self.blur <= 1)
 
     @property
     def longest(self) -> int:

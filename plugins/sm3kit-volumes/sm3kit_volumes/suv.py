@@ -33,7 +33,7 @@ def suv_factor(path: str, headers: Sequence[Any]) -> float:
     if units == "GML":
         return 1.0
     if units == "CNTS" and PHILIPS_FACTOR in first:
-        return float(first[PHILIPS_FACTOR].value)
+        return _number(path, "7053,1000", first[PHILIPS_FACTOR].value)
     if units != "BQML":
         raise DataError(
             f"{path}: the unit of this PET is {units}, but SUV is made from BQML or GML. "
@@ -41,8 +41,8 @@ def suv_factor(path: str, headers: Sequence[Any]) -> float:
         )
     sequence = _header(path, first, "RadiopharmaceuticalInformationSequence")
     tracer = sequence[0] if len(sequence) else {}
-    dose = float(_header(path, tracer, "RadionuclideTotalDose"))
-    weight = float(_header(path, first, "PatientWeight"))
+    dose = _value(path, tracer, "RadionuclideTotalDose")
+    weight = _value(path, first, "PatientWeight")
     if dose <= 0 or weight <= 0:
         raise DataError(
             f"{path}: the dose is {dose:g} Bq and the weight {weight:g} kg; SUV needs both."
@@ -60,7 +60,7 @@ def _left(path: str, headers: Sequence[Any], tracer: Any) -> float:
             f"{path}: DecayCorrection is {correction}, but SUV needs images that are corrected for "
             "decay (START or ADMIN)."
         )
-    half_life = float(_header(path, tracer, "RadionuclideHalfLife"))
+    half_life = _value(path, tracer, "RadionuclideHalfLife")
     scan = _scan_start(path, headers)
     if tracer.get("RadiopharmaceuticalStartDateTime"):
         text = str(tracer.RadiopharmaceuticalStartDateTime)
@@ -96,6 +96,17 @@ def _header(path: str, dataset: Any, name: str) -> Any:
             "with its full headers, or a volume of SUV."
         )
     return value
+
+
+def _value(path: str, dataset: Any, name: str) -> float:
+    return _number(path, name, _header(path, dataset, name))
+
+
+def _number(path: str, name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{path}: the header {name} is no number: {value!r}. Mend it.") from None
 
 
 def _moment(path: str, date: Any, time: Any) -> datetime:

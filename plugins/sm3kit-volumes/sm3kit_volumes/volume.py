@@ -46,7 +46,11 @@ class Volume:
     def stored(self) -> tuple[tuple[int, bool], ...]:
         """For each canonical axis: the stored axis nearest to it, and whether it runs backwards."""
         orientations = library("nibabel.orientations", "Orientations of scans")
-        if not np.isfinite(self.affine).all() or min(self.shape) < 1:
+        if min(self.shape) < 1:
+            raise DataError(
+                f"{self.path} has shape {self.shape}, which is no voxel. Leave its study out."
+            )
+        if not np.isfinite(self.affine).all():
             raise DataError(f"{self.path} does not say where it lies: its affine is not finite.")
         ornt = orientations.io_orientation(self.affine)
         if np.isnan(ornt).any():
@@ -110,7 +114,8 @@ class Volume:
             DataError: the file is damaged.
         """
         try:
-            voxels = np.asarray(self.block(first, last), dtype=np.float32)
+            with np.errstate(all="ignore"):  # What is too large becomes infinite, so outside.
+                voxels = np.asarray(self.block(first, last), dtype=np.float32)
         except DataError:
             raise
         except Exception as error:  # Decoders raise nearly anything on a damaged file.

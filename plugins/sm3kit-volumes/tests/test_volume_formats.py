@@ -199,7 +199,7 @@ def test_inverted_grey_is_turned_round_for_mr_and_left_where_values_have_a_unit(
 
 
 def test_dicom_that_is_no_grey_plane(tmp_path, series):
-    with pytest.raises(DataError, match="is a colour image. Scans are grey"):
+    with pytest.raises(DataError, match="is a colour image, but scans are grey. Save it as PNG"):
         CT(32).read(get_testdata_file("examples_rgb_color.dcm"))
     with pytest.raises(DataError, match="multi-frame.*dcm2niix"):
         CT(32).read(get_testdata_file("rtdose.dcm"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sm3kit.api import UNKNOWN_WORDS, DataError
+from sm3kit.engine.check import check
 from sm3kit_volumes.datasets.autopet import AutoPET
 from sm3kit_volumes.datasets.hecktor import Hecktor
 from sm3kit_volumes.datasets.volumes import Volumes
@@ -150,7 +151,7 @@ def test_classes_in_two_spellings(tmp_path, source):
     )
     assert any(
         "1 x 'Nevus' and 2 x 'nevus' are 2 classes that differ only in case" in note
-        for note in found.notes
+        for note in check(found).warnings
     )
 
 

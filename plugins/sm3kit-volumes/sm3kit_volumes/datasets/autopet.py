@@ -16,6 +16,7 @@ from sm3kit.api import (
     blank_unknown,
     join_notes,
     one_per_key,
+    ranges,
     read_table,
     visible_paths,
 )
@@ -58,10 +59,10 @@ class AutoPET(Dataset):
         self,
         argument: str,
         *,
-        val: float = 0.15,
-        test: float = 0.2,
-        split_seed: int = 0,
-        slices: int = 1,
+        val: ranges.ShareBelowOne = 0.15,
+        test: ranges.ShareBelowOne = 0.2,
+        split_seed: ranges.Seed = 0,
+        slices: ranges.Slices = 1,
         unknown: tuple[str, ...] = UNKNOWN_WORDS,
     ) -> None:
         self.argument = argument

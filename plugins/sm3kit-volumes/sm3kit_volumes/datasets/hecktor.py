@@ -19,6 +19,7 @@ from sm3kit.api import (
     class_name,
     join_notes,
     one_per_key,
+    ranges,
     read_table,
     visible_paths,
 )
@@ -63,10 +64,10 @@ class Hecktor(Dataset):
         argument: str,
         *,
         grid: Literal["ct", "pet", "none"] = "ct",
-        val: float = 0.15,
-        test: float = 0.2,
-        split_seed: int = 0,
-        slices: int = 1,
+        val: ranges.ShareBelowOne = 0.15,
+        test: ranges.ShareBelowOne = 0.2,
+        split_seed: ranges.Seed = 0,
+        slices: ranges.Slices = 1,
         unknown: tuple[str, ...] = UNKNOWN_WORDS,
     ) -> None:
         self.argument = argument

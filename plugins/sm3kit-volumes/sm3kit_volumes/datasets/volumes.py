@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from sm3kit.api import (
     file_and_part,
     join_notes,
     one_per_key,
+    ranges,
     read_table,
     visible_paths,
 )
@@ -82,10 +84,10 @@ class Volumes(Dataset):
         registered: tuple[str, ...] = (),
         grid: str = "",
         labels: tuple[str, ...] = (),
-        val: float = 0.15,
-        test: float = 0.2,
-        split_seed: int = 0,
-        slices: int = 1,
+        val: ranges.ShareBelowOne = 0.15,
+        test: ranges.ShareBelowOne = 0.2,
+        split_seed: ranges.Seed = 0,
+        slices: ranges.Slices = 1,
         unknown: tuple[str, ...] = UNKNOWN_WORDS,
     ) -> None:
         self.argument = argument
@@ -257,7 +259,7 @@ def _heading(name: str) -> str:
 def _are_scans(cells: Iterable[str], root: Path) -> bool:
     """Whether most filled cells of a column name scans."""
     filled = [file_and_part(cell)[0] for cell in cells if cell]
-    scans = [c for c in filled if c.lower().endswith(SUFFIXES) or (root / c).is_dir()]
+    scans = [c for c in filled if c.lower().endswith(SUFFIXES) or os.path.isdir(root / c)]  # noqa: PTH112
     return 2 * len(scans) > len(filled)
 
 

@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from sm3kit.api import DataError, Image, Modality
+from sm3kit.api import DataError, Image, Modality, ranges
 from sm3kit.imaging.layout import to_chw
 from sm3kit_volumes import examples
-from sm3kit_volumes.checking import check
 from sm3kit_volumes.policy import Choice, Policy, Projection, square
-from sm3kit_volumes.readers.opening import files_of, open_volume
+from sm3kit_volumes.readers.opening import SUFFIXES, files_of, open_volume
 from sm3kit_volumes.sampling import Sampling
 from sm3kit_volumes.volume import Axis
 from sm3kit_volumes.windows import window as chosen_window
 
-READING = 2  # Counts changes of `read` that would give other pixels for the same file.
+READING = 3  # Counts changes of `read` that would give other pixels for the same file.
 AIR = -1000.0
 
 
@@ -49,31 +48,31 @@ class CT(Modality):
         reduce: scale large images down on reading, to twice what the smallest crop needs.
     """
 
+    suffixes = SUFFIXES
+
     def __init__(
         self,
         image_size: int = 224,
         *,
         window: str | tuple[float, float] | None = None,
-        window_jitter: float = 0.1,
+        window_jitter: ranges.ShareBelowOne = 0.1,
         policy: Choice = "slice",
         axis: Axis = "axial",
-        channels: int | None = None,
-        spacing: float = 5.0,
+        channels: ranges.ChannelsOrAuto = None,
+        spacing: ranges.Positive = 5.0,
         projection: Projection = "mean",
-        views: int = 2,
-        crop_scale: tuple[float, float] = (0.5, 1.0),
-        crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        rotate: float = 15.0,
-        flip: float = 0.0,
-        noise: float = 0.02,
-        blur: float = 0.5,
-        blur_sigma: tuple[float, float] = (0.1, 1.0),
-        mean: float = 0.4,
-        std: float = 0.3,
+        views: ranges.ViewCount = 2,
+        crop_scale: ranges.CropScale = (0.5, 1.0),
+        crop_ratio: ranges.CropRatio = (3 / 4, 4 / 3),
+        rotate: ranges.Degrees = 15.0,
+        flip: ranges.Share = 0.0,
+        noise: ranges.Amount = 0.02,
+        blur: ranges.Share = 0.5,
+        blur_sigma: ranges.Sigmas = (0.1, 1.0),
+        mean: ranges.Mean = 0.4,
+        std: ranges.Deviation = 0.3,
         reduce: bool = True,
     ) -> None:
-        check("window_jitter", window_jitter, "0 to below 1", 0 <= window_jitter < 1)
-        check("std", std, "a number above 0", std > 0)
         self.image_size = image_size
         self.channels = channels or (3 if policy == "stack" else 1)
         mean_of_all = policy == "mip" and projection == "mean"

@@ -8,17 +8,16 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from sm3kit.api import DataError, Image, Modality
+from sm3kit.api import DataError, Image, Modality, ranges
 from sm3kit.imaging.layout import to_chw
 from sm3kit_volumes import examples
-from sm3kit_volumes.checking import check
 from sm3kit_volumes.field import bias_field
 from sm3kit_volumes.policy import Choice, Policy, Projection, square
-from sm3kit_volumes.readers.opening import files_of, open_volume
+from sm3kit_volumes.readers.opening import SUFFIXES, files_of, open_volume
 from sm3kit_volumes.sampling import Sampling
 from sm3kit_volumes.volume import Axis
 
-READING = 2  # Counts changes of `read` that would give other pixels for the same file.
+READING = 3  # Counts changes of `read` that would give other pixels for the same file.
 
 
 class MR(Modality):
@@ -49,30 +48,30 @@ class MR(Modality):
         reduce: scale large images down on reading, to twice what the smallest crop needs.
     """
 
+    suffixes = SUFFIXES
+
     def __init__(
         self,
         image_size: int = 224,
         *,
         mask: Literal["mean", "nonzero"] = "mean",
-        bias: float = 0.1,
-        gamma: float = 0.2,
+        bias: ranges.Amount = 0.1,
+        gamma: ranges.Amount = 0.2,
         policy: Choice = "slice",
         axis: Axis = "axial",
-        channels: int | None = None,
-        spacing: float = 5.0,
+        channels: ranges.ChannelsOrAuto = None,
+        spacing: ranges.Positive = 5.0,
         projection: Projection = "mean",
-        views: int = 2,
-        crop_scale: tuple[float, float] = (0.5, 1.0),
-        crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        rotate: float = 15.0,
-        flip: float = 0.0,
-        noise: float = 0.1,
-        blur: float = 0.5,
-        blur_sigma: tuple[float, float] = (0.1, 1.0),
+        views: ranges.ViewCount = 2,
+        crop_scale: ranges.CropScale = (0.5, 1.0),
+        crop_ratio: ranges.CropRatio = (3 / 4, 4 / 3),
+        rotate: ranges.Degrees = 15.0,
+        flip: ranges.Share = 0.0,
+        noise: ranges.Amount = 0.1,
+        blur: ranges.Share = 0.5,
+        blur_sigma: ranges.Sigmas = (0.1, 1.0),
         reduce: bool = True,
     ) -> None:
-        check("bias", bias, "0 or more", bias >= 0)
-        check("gamma", gamma, "0 or more", gamma >= 0)
         self.image_size = image_size
         self.channels = channels or (3 if policy == "stack" else 1)
         self.mask, self.bias, self.gamma = mask, bias, gamma

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sm3kit.api import DataError, visible_paths
 from sm3kit_volumes.libraries import library
 from sm3kit_volumes.parts import Part
+from sm3kit_volumes.readers.dataset import is_dicom, numbers, read_dataset
 from sm3kit_volumes.volume import Volume, Voxels, damaged
 
 LOG = logging.getLogger(__name__)
@@ -32,47 +33,46 @@ def open_dicom(path: Path, part: Part, outside: float) -> Volume:
         DataError: there is no series, a slice is missing, two are at one place, or the slices
             are not grey planes of one size and direction.
     """
-    headers = [_header(path)] if path.is_file() else _headers(path)
+    headers = [_image(path)] if path.is_file() else _headers(path)
     slices = _series(path, headers, part.series)
-    _check_alike(path, slices)
-    slices, gap = _sorted(path, slices)
+    try:
+        _check_alike(path, slices)
+        slices, gap = _sorted(path, slices)
+        affine = _affine(slices[0], gap)
+    except (TypeError, ValueError) as error:  # A header that is no number.
+        raise damaged(path, error) from error
     block = _blocks([Path(one.filename) for one in slices])
-    first = slices[0]
-    shape = (int(first.Columns), int(first.Rows), len(slices))
-    return Volume(str(path), shape, _affine(first, gap), block, outside, headers=tuple(slices))
+    shape = (int(slices[0].Columns), int(slices[0].Rows), len(slices))
+    return Volume(str(path), shape, affine, block, outside, headers=tuple(slices))
 
 
 def patient_of(path: Path) -> str:
     """PatientID of a file, or of the first DICOM file of a folder; empty where there is none."""
-    pydicom = library("pydicom", "DICOM files")
     files = visible_paths(path, "**/*") if path.is_dir() else [path]
     for file in files:
         if file.is_file() and is_dicom(file):
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["PatientID"])
-            return str(header.get("PatientID") or "").strip()
+            header = read_dataset(file, stop_before_pixels=True, specific_tags=["PatientID"])
+            return str(header.get("PatientID", "")).strip()
     return ""
 
 
-def is_dicom(file: Path) -> bool:
-    """Whether a file has the mark of DICOM behind its preamble."""
-    with file.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
-
-
-def _header(file: Path) -> Any:
-    pydicom = library("pydicom", "DICOM files")
-    try:
-        header = pydicom.dcmread(file, stop_before_pixels=True)
-        header.filename = str(file)
-        return header
-    except Exception as error:  # pydicom raises many kinds on a damaged header.
-        raise damaged(file, error) from error
+def _image(file: Path) -> Any:
+    """The headers of a file that holds an image."""
+    header = read_dataset(file, stop_before_pixels=True)
+    missing = [name for name in ("Rows", "Columns") if name not in header]
+    if missing:
+        raise DataError(
+            f"{file} holds no DICOM image: {' and '.join(missing)} missing. Name the file of a "
+            "slice, or the folder of a series."
+        )
+    return header
 
 
 def _headers(folder: Path) -> list[Any]:
     """The headers of all images below a folder; directories, reports and contours are none."""
     files = [one for one in visible_paths(folder, "**/*") if one.is_file() and is_dicom(one)]
-    images = [header for header in map(_header, files) if "Rows" in header]
+    headers = [read_dataset(file, stop_before_pixels=True) for file in files]
+    images = [header for header in headers if "Rows" in header]
     if not images:
         raise DataError(
             f"The folder {folder} holds no DICOM image ({len(files)} DICOM files). Name the folder "
@@ -104,7 +104,7 @@ def _series(folder: Path, headers: Sequence[Any], wanted: str) -> list[Any]:
 def _check_alike(path: Path, slices: Sequence[Any]) -> None:
     first = slices[0]
     if first.get("SamplesPerPixel", 1) != 1:
-        raise DataError(f"{path} is a colour image. Scans are grey; read it as a photo.")
+        raise DataError(f"{path} is a colour image, but scans are grey. Save it as PNG, a photo.")
     if int(first.get("NumberOfFrames", 1)) > 1:
         raise DataError(
             f"{path} is an enhanced (multi-frame) DICOM file, which is not read here. "
@@ -122,13 +122,16 @@ def _check_alike(path: Path, slices: Sequence[Any]) -> None:
 def _sorted(path: Path, slices: Sequence[Any]) -> tuple[list[Any], float]:
     """The slices in the order of their places along the normal, and how far they are apart."""
     if len(slices) == 1:
-        return list(slices), float(slices[0].get("SliceThickness") or 1)
+        return list(slices), float(slices[0].get("SliceThickness", 0)) or 1.0
     unplaced = [one for one in slices if "ImagePositionPatient" not in one]
     if unplaced:
-        raise DataError(f"{path}: the slice {_name(unplaced[0])} has no ImagePositionPatient.")
+        raise DataError(
+            f"{path}: the slice {_name(unplaced[0])} has no ImagePositionPatient, without which "
+            "slices have no order. Export the series again, or leave its study out."
+        )
     row, column = _direction(slices[0])
     placed = sorted(
-        ((float(np.dot(one.ImagePositionPatient, np.cross(row, column))), one) for one in slices),
+        ((float(np.dot(_place(one), np.cross(row, column))), one) for one in slices),
         key=lambda pair: (pair[0], pair[1].filename),
     )
     gaps = np.diff([place for place, _ in placed])
@@ -150,19 +153,23 @@ def _sorted(path: Path, slices: Sequence[Any]) -> tuple[list[Any], float]:
 
 def _affine(header: Any, gap: float) -> npt.NDArray[np.float64]:
     row, column = _direction(header)
-    down, across = header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or (1, 1)
+    name = "PixelSpacing" if "PixelSpacing" in header else "ImagerPixelSpacing"
+    down, across = numbers(header, name, (1, 1))
     affine = np.eye(4)
-    affine[:3, 0] = row * float(across)
-    affine[:3, 1] = column * float(down)
+    affine[:3, 0] = row * across
+    affine[:3, 1] = column * down
     affine[:3, 2] = np.cross(row, column) * gap
-    affine[:3, 3] = header.get("ImagePositionPatient") or (0, 0, 0)
+    affine[:3, 3] = _place(header)
     return TO_CANONICAL @ affine
 
 
 def _direction(header: Any) -> npt.NDArray[np.float64]:
     """(2, 3): where the next column lies, and the next row."""
-    given = header.get("ImageOrientationPatient") or UPRIGHT
-    return np.asarray(given, np.float64).reshape(2, 3)
+    return numbers(header, "ImageOrientationPatient", UPRIGHT).reshape(2, 3)
+
+
+def _place(header: Any) -> npt.NDArray[np.float64]:
+    return numbers(header, "ImagePositionPatient", (0, 0, 0))
 
 
 def _blocks(files: Sequence[Path]) -> Any:
@@ -174,9 +181,12 @@ def _blocks(files: Sequence[Path]) -> Any:
 
 def _plane(file: Path) -> Voxels:
     """The values (columns, rows) of a slice, in the unit of the scanner's slope and intercept."""
-    pydicom = library("pydicom", "DICOM files")
     pixels = library("pydicom.pixels", "DICOM files")
-    slice_ = pydicom.dcmread(file)
+    slice_ = read_dataset(file)
+    slice_.setdefault("SamplesPerPixel", 1)
+    if "RescaleSlope" in slice_ or "RescaleIntercept" in slice_:  # pydicom wants both.
+        slice_.RescaleSlope = slice_.get("RescaleSlope", 1)
+        slice_.RescaleIntercept = slice_.get("RescaleIntercept", 0)
     try:
         return np.asarray(pixels.apply_modality_lut(slice_.pixel_array, slice_), np.float32).T
     except Exception as error:  # Decoders raise nearly anything.

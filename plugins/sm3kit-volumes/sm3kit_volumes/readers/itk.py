@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sm3kit.api import DataError
+from sm3kit.api import DataError, regular_file
 from sm3kit_volumes.libraries import library
 from sm3kit_volumes.volume import Volume, Voxels, damaged
 
@@ -28,6 +29,10 @@ def open_itk(path: Path, outside: float) -> Volume:
         DataError: the file is damaged, has colours, or is not three-dimensional.
     """
     sitk = library("SimpleITK", "MetaImage and NRRD files")
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # Its warnings pass Python by.
+    for file in detached(path):
+        if not file.is_dir():
+            regular_file(file, "file of voxels", f"Check {path}, which names it.", DataError)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -62,7 +67,7 @@ def detached(path: Path) -> list[Path]:
         return []
     for line in path.read_text(encoding="latin-1").splitlines():
         name, _, value = (text.strip() for text in line.replace("=", ":", 1).partition(":"))
-        if name.lower() == word.lower() and (path.parent / value).is_file():
+        if name.lower() == word.lower() and os.path.exists(path.parent / value):  # noqa: PTH110
             return [path.parent / value]
     return [path.parent]
 

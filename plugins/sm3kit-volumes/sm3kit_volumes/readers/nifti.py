@@ -12,6 +12,8 @@ from sm3kit_volumes.parts import Part
 from sm3kit_volumes.volume import Volume, Voxels, damaged
 
 SUFFIXES = (".nii", ".nii.gz", ".mgh", ".mgz")
+PACKED = (".gz", ".mgz")
+GZIP = b"\x1f\x8b"  # The first bytes of a file that is packed.
 
 
 def open_nifti(path: Path, part: Part, outside: float) -> Volume:
@@ -21,6 +23,7 @@ def open_nifti(path: Path, part: Part, outside: float) -> Volume:
         DataError: the file is damaged, holds colours, or several volumes and no `#time=`.
     """
     nibabel = library("nibabel", "NIfTI files")
+    _check_packing(path)
     try:
         # Open between blocks: a .gz would be decompressed from its start for each of them.
         image = nibabel.load(path, keep_file_open=True)
@@ -31,7 +34,12 @@ def open_nifti(path: Path, part: Part, outside: float) -> Volume:
         raise DataError(f"{path} holds {dtype} and not one number per voxel. Save a grey volume.")
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) > 4 or (len(shape) == 4 and not part.time.isdecimal()):
+    if len(shape) > 4:
+        raise DataError(
+            f"{path} has shape {shape}, {len(shape)} axes, but an image is made of one volume "
+            "(x, y, z). Save one volume alone."
+        )
+    if len(shape) == 4 and not part.time.isdecimal():
         raise DataError(
             f"{path} has shape {shape}: {shape[-1]} volumes, but an image is made of one. "
             f"Choose one in the path, {path.name}#time=0, or save it alone."
@@ -50,3 +58,22 @@ def open_nifti(path: Path, part: Part, outside: float) -> Volume:
 
     i, j, k = (*shape, 1)[:3]
     return Volume(str(path), (i, j, k), np.asarray(image.affine, np.float64), block, outside)
+
+
+def _check_packing(path: Path) -> None:
+    """Refuses a file that is packed by its name and not by its content, or the other way round."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP
+    except OSError as error:
+        raise damaged(path, error) from error
+    name = path.name.lower()
+    if packed and not name.endswith(PACKED):
+        raise DataError(
+            f"Cannot read {path}: it is packed with gzip, unlike its name. Unpack it, or rename it."
+        )
+    if not packed and name.endswith(PACKED):
+        raise DataError(
+            f"Cannot read {path}: it is not packed with gzip, unlike its name. Rename it if it is "
+            "whole, or copy it again from its source."
+        )

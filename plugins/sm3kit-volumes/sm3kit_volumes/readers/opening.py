@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from sm3kit.api import DataError
+from sm3kit.api import DataError, regular_file
 from sm3kit_volumes.parts import Part, parted
 from sm3kit_volumes.readers import dicom, itk, nifti
+from sm3kit_volumes.readers.dataset import is_dicom
 from sm3kit_volumes.volume import Volume
 
 SUFFIXES = (*nifti.SUFFIXES, *itk.SUFFIXES, ".dcm")
@@ -36,20 +38,20 @@ def files_of(path: str) -> list[str]:
 
 
 def _open(file: Path, part: Part, outside: float) -> Volume:
-    if not file.exists():
-        raise DataError(
-            f"There is no scan {file}. Check the data folder, or the table that names it."
-        )
-    if file.is_file() and not file.stat().st_size:
+    if os.path.isdir(file):  # noqa: PTH112  Path stumbles over a name that is too long.
+        return dicom.open_dicom(file, part, outside)
+    regular_file(file, "scan", "Check the data folder, or the table that names it.", DataError)
+    if not file.stat().st_size:
         raise DataError(f"The scan {file} is empty (0 bytes). Copy it again from its source.")
     name = file.name.lower()
     if name.endswith(nifti.SUFFIXES):
         return nifti.open_nifti(file, part, outside)
     if name.endswith(itk.SUFFIXES):
         return itk.open_itk(file, outside)
-    if file.is_dir() or dicom.is_dicom(file):
+    if is_dicom(file):
         return dicom.open_dicom(file, part, outside)
     raise DataError(
         f"{file} is not a scan that is read here: NIfTI, MetaImage and NRRD are known by "
-        f"{', '.join(SUFFIXES[:-1])}, DICOM by its mark, a series by its folder."
+        f"{', '.join(SUFFIXES[:-1])}, DICOM by the mark DICM behind 128 bytes or by headers that "
+        "start at once, a series by its folder."
     )

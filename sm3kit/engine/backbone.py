@@ -1,0 +1,151 @@
+"""The backbone of a modality: built, and tried on a view before a training begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from sm3kit.backbones.base import Backbone
+from sm3kit.core.errors import (
+    CheckpointError,
+    ContractError,
+    OptionError,
+    SM3Error,
+    VariantError,
+)
+from sm3kit.core.names import unknown
+from sm3kit.core.options import bind, options_of
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
+from sm3kit.modalities.base import Modality
+from sm3kit.nn.finite import listed, not_finite
+
+# What users take; where a size does not fit, the next ones that do are named.
+SIZES = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
+
+
+def provider_and_model(variant: Variant, modality: str) -> tuple[str, str]:
+    """Provider and model of the backbone of a modality; a bare model name means timm."""
+    backbone = variant.of(modality, "backbone")
+    provider, _, model = backbone.rpartition("/")
+    known = registry("backbones").names()
+    if provider and provider not in known:
+        raise VariantError(
+            f"--backbone {backbone}: {unknown('backbone provider', provider, known)}"
+        )
+    return provider or "timm", model
+
+
+def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
+    """The backbone of one modality; weights and size go to a provider that has options for them.
+
+    Raises:
+        VariantError: weights are given for a modality whose backbone takes none.
+        OptionError: the size of its views is given as an option of the provider.
+        CheckpointError: the weights that it starts from are not finite.
+    """
+    provider, model = provider_and_model(variant, modality)
+    component = registry("backbones").get(provider)
+    options = bind(component, f"backbone {provider!r}", variant.options.get(provider, {}))
+    known = options_of(component)
+    if "image_size" in options:
+        raise OptionError(
+            f"Option -o {provider}.image_size: a backbone gets the size of the views that it is "
+            "shown. Give --image-size instead."
+        )
+    if "image_size" in known:
+        options["image_size"] = int(variant.of(modality, "image_size"))
+    if "weights" in known:
+        options = {"weights": variant.of(modality, "weights"), **options}
+    elif "weights" in variant.per_modality.get(modality, {}):
+        raise VariantError(
+            f"--weights {modality}=…: the backbone {variant.of(modality, 'backbone')} takes no "
+            "weights. Leave them out."
+        )
+    backbone: Backbone = component(model, channels, **options)
+    bad = not_finite(backbone.state_dict())
+    if bad:
+        weights = options.get("weights", "none")
+        raise CheckpointError(
+            f"The backbone of {modality} wants finite weights to start from, and --weights "
+            f"{weights} gives NaN or infinity in {listed(bad)}. Give another file, or none."
+        )
+    return backbone
+
+
+def tried_backbone(variant: Variant, name: str, modality: Modality) -> Backbone:
+    """The backbone of one modality, which has taken a view of its shape.
+
+    Raises:
+        VariantError: it does not take such views; sizes that fit are named.
+        ContractError: it gives features of another shape than it says.
+        SM3Error: as `build_backbone`.
+    """
+    try:
+        backbone = build_backbone(variant, name, modality.channels)
+        try_view(backbone, modality.shape)
+    except Exception as error:  # Each network stumbles over a wrong size in its own way.
+        if isinstance(error, SM3Error) and not isinstance(error, CheckpointError):
+            raise
+        raise _explained(error, variant, name, modality) from error
+    return backbone
+
+
+def try_view(backbone: Backbone, shape: Sequence[int]) -> None:
+    """Shows a backbone one blank view (C, H, W); it changes nothing, nor are numbers drawn.
+
+    Raises:
+        ContractError: it gives no features (1, width). What it raises itself goes through.
+    """
+    training = backbone.training
+    backbone.eval()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            found = tuple(backbone(torch.zeros(1, *shape)).shape)
+    finally:
+        backbone.train(training)
+    if found != (1, backbone.width):
+        raise ContractError(
+            f"{type(backbone).__name__} makes features of the shape {found} from one view, and "
+            f"says that they are {backbone.width} wide. Mend the plugin, or take another backbone."
+        )
+
+
+def _explained(error: Exception, variant: Variant, name: str, modality: Modality) -> Exception:
+    """The error for a user: of the size, where another one helps."""
+    bare = variant.without_weights()
+    _, height, width = modality.shape
+    if isinstance(error, CheckpointError) and _takes(bare, name, modality.channels, height):
+        return error  # The weights are to blame.
+    word = variant.of(name, "backbone")
+    head = f"The backbone {word} does not take the views of {name}, {height} x {width} pixels"
+    fitting = _fitting(bare, name, modality.channels, height) if height == width else []
+    if fitting:
+        sizes = ", ".join(map(str, fitting))
+        return VariantError(
+            f"{head}. It takes {sizes}, for example: give --image-size {name}={fitting[-1]}, or "
+            "another --backbone."
+        )
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    plain = VariantError(f"{head}: {reason}. Take another --backbone.")
+    return error if isinstance(error, CheckpointError) else plain
+
+
+def _fitting(variant: Variant, name: str, channels: int, size: int) -> list[int]:
+    """The next smaller size that a backbone takes, the next larger one, and its own."""
+    provider, model = provider_and_model(variant, name)
+    own = registry("backbones").get(provider).own_size(model)
+    rows = (reversed([s for s in SIZES if s < size]), [s for s in SIZES if s > size], [own or size])
+    found = (next((s for s in row if _takes(variant, name, channels, s)), 0) for row in rows)
+    return sorted({size for size in found if size})
+
+
+def _takes(variant: Variant, name: str, channels: int, size: int) -> bool:
+    """Whether a backbone takes square views of a size."""
+    try:
+        changed = variant.changed({"per_modality": {name: {"image_size": size}}}, "sizes")
+        try_view(build_backbone(changed, name, channels), (channels, size, size))
+    except Exception:  # Whatever it is, it does not.
+        return False
+    return True

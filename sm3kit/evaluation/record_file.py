@@ -1,0 +1,51 @@
+"""The record of an evaluation, read again by whoever shows or compares results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sm3kit.core.errors import DataError
+from sm3kit.core.plain_json import NUMBER, read
+
+_METRIC = (*NUMBER, type(None))
+_METRICS = {
+    **dict.fromkeys(("auc", "sens", "spec", "prec"), _METRIC),
+    "intervals": {"*": [_METRIC]},
+}
+_RANKS = {"*": {"*": {"mean_rank": NUMBER, "acc@1": NUMBER, "acc@5": NUMBER, "n": int}}}
+_OF_LABELS = ("labels", "mean", "cases", "groups", "resamples", "scope", "chosen", "trained_on")
+# As far as anybody looks into it again; `labels` and `mean`, or `space` of a matching.
+SHAPE = {
+    **dict.fromkeys(("protocol", "split", "select", "data_hash"), str),
+    **dict.fromkeys(("leaky", "transfer"), bool),
+    **dict.fromkeys(("seen?", "replaced?"), (list, type(None))),
+    **dict.fromkeys(("options", "settings", "machine", "studies"), dict),
+    "data": [str],
+    "map": {"*": str},
+    "notes": [str],
+    "seeds": [int],
+    "of": {"model": str, "stage": str, "recipe": [str], "splits": [str], "data": [str]},
+    **dict.fromkeys(("cases?", "groups?", "resamples?", "trained_on?"), int),
+    "trainable_parameters": int,
+    "scope?": str,
+    "chosen?": dict,
+    "labels?": {"*": {**_METRICS, "support": dict}},
+    "mean?": _METRICS,
+    "space?": _RANKS,
+    "without_duplicates?": {"space": _RANKS},
+}
+
+
+def read_record(file: Path, remedy: str = "Evaluate again.") -> dict[str, Any]:
+    """What `evaluate` has written: what was measured how.
+
+    Raises:
+        DataError: the file is missing, damaged, or no such record; the remedy is its last
+            sentence.
+    """
+    record: dict[str, Any] = read(file, "record of an evaluation", remedy, SHAPE, DataError)
+    lacking = [name for name in _OF_LABELS if name not in record]
+    if lacking and "space" not in record:
+        raise DataError(f"{file} is damaged: it has no {lacking[0]}. {remedy}")
+    return record
