@@ -22,14 +22,15 @@ rows:
     options: {crossmodal: {temperature: 0.05}}
 """
 
-file = Path("fusions.yaml")
-file.write_text(GRID, encoding="utf-8")
+if __name__ == "__main__":
+    file = Path("fusions.yaml")
+    file.write_text(GRID, encoding="utf-8")
 
-# Finished work is kept in the folder: stop it, and the same call goes on.
-results = ablate(str(file), out="runs/fusions", cache=False)
-for line in tabulate(results).shown():
-    print(line)
-for row in results.rows:
-    for seed, record in row.records["match"].items():
-        rank = record["space"]["projection"]["derm->clinic"]["mean_rank"]
-        print(f"{row.name}, seed {seed}: mean rank {rank:.1f}")
+    # Finished work is kept in the folder: stop it, and the same call goes on.
+    results = ablate(str(file), out="runs/fusions", cache=False)
+    for line in tabulate(results).shown():
+        print(line)
+    for row in results.rows:
+        for seed, record in row.records["match"].items():
+            rank = record["space"]["projection"]["derm->clinic"]["mean_rank"]
+            print(f"{row.name}, seed {seed}: mean rank {rank:.1f}")

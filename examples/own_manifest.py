@@ -13,29 +13,30 @@ from sm3kit.engine.progress import Reporter
 from sm3kit.engine.run import free_folder
 from sm3kit.synthesis.layouts import write
 
-# Put your own manifest.csv here. This one is drawn; one in ten lesions lacks the clinical picture.
-folder = Path("my-studies")
-if not folder.exists():
-    write("manifest", folder, pairs=24, size=64, missing=0.1)
-spec = f"manifest:{folder / 'manifest.csv'}"
+if __name__ == "__main__":
+    # Put your own manifest.csv here. This one is drawn; one in ten lesions lacks the clinical picture.
+    folder = Path("my-studies")
+    if not folder.exists():
+        write("manifest", folder, pairs=24, size=64, missing=0.1)
+    spec = f"manifest:{folder / 'manifest.csv'}"
 
-report = check_spec(spec, {})
-print(f"{spec}: {report.studies} studies, {report.complete} of them complete")
-print("\n".join(report.problems) or "No problem found.")
+    report = check_spec(spec, {})
+    print(f"{spec}: {report.studies} studies, {report.complete} of them complete")
+    print("\n".join(report.problems) or "No problem found.")
 
-# The same words as on the command line. The first five make it small; leave them out.
-settings = {
-    "backbone": "timm/test_resnet",
-    "weights": "none",
-    "image_size": 32,
-    "epochs": 1,
-    "workers": 0,
-    "lr": 1e-3,
-    "objective": ["simclr"],
-    "fusion": "sep_sep",
-    "options": {"crossmodal": {"temperature": 0.2}},
-}
-variant, why = recipes.resolve([], {"data": [spec], **settings})
-cache = ImageCache(cache_root() / "images")
-outcome = pretrain(variant, free_folder(variant), Reporter(Console()), cache)
-print(f"Trained with {why}. The encoders are in {outcome.run.model}")
+    # The same words as on the command line. The first five make it small; leave them out.
+    settings = {
+        "backbone": "timm/test_resnet",
+        "weights": "none",
+        "image_size": 32,
+        "epochs": 1,
+        "workers": 0,
+        "lr": 1e-3,
+        "objective": ["simclr"],
+        "fusion": "sep_sep",
+        "options": {"crossmodal": {"temperature": 0.2}},
+    }
+    variant, why = recipes.resolve([], {"data": [spec], **settings})
+    cache = ImageCache(cache_root() / "images")
+    outcome = pretrain(variant, free_folder(variant), Reporter(Console()), cache)
+    print(f"Trained with {why}. The encoders are in {outcome.run.model}")

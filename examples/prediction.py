@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sm3kit.api import visible_paths
 from sm3kit.deployment.asking import Question
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.predict import predict
@@ -20,27 +21,28 @@ from sm3kit.evaluation.settings import settings_of
 from sm3kit.evaluation.subject import open_subject
 from sm3kit.synthesis.layouts import write
 
-images, reporter = ImageCache(None), Reporter(Console())
-small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
-variant, why = recipes.resolve([], {"data": ["synthetic:60"], "stage": "mmssl", **small})
-run = pretrain(variant, free_folder(variant), reporter, images).run.folder
+if __name__ == "__main__":
+    images, reporter = ImageCache(None), Reporter(Console())
+    small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
+    variant, why = recipes.resolve([], {"data": ["synthetic:60"], "stage": "mmssl", **small})
+    run = pretrain(variant, free_folder(variant), reporter, images).run.folder
 
-# The evaluation leaves a classifier in the run. It is what predicts.
-subject = open_subject(run, [], images, FeatureCache(None), reporter)
-relation = subject.embedding is not None
-evaluate(subject, settings_of(variant, "probe", {"epochs": 2}, relation=relation))
+    # The evaluation leaves a classifier in the run. It is what predicts.
+    subject = open_subject(run, [], images, FeatureCache(None), reporter)
+    relation = subject.embedding is not None
+    evaluate(subject, settings_of(variant, "probe", {"epochs": 2}, relation=relation))
 
-# Put a new study of yours here. A modality may be missing.
-if not Path("new").exists():
-    write("manifest", Path("new"), pairs=1, size=64)
-clinic, derm = sorted(Path("new").rglob("*.jpg"))[:2]
+    # Put a new study of yours here. A modality may be missing.
+    if not Path("new").exists():
+        write("manifest", Path("new"), pairs=1, size=64)
+    clinic, derm = visible_paths(Path("new"), "**/*.jpg")[:2]
 
-trained = read_trained(run)
-predictor = open_predictor(trained, find_classifier(trained, "probe"))
-for pictures in ({"derm": str(derm), "clinic": str(clinic)}, {"derm": str(derm)}):
-    record = predict([predictor], Question(pictures), images, reporter)
-    (study,) = record["studies"]
-    decision = study["decisions"]["DIAG"]
-    share = study["probabilities"]["DIAG"][decision]
-    print(f"from {' and '.join(pictures)}: {decision} with {100 * share:.0f} %")
-print(record["statement"])
+    trained = read_trained(run)
+    predictor = open_predictor(trained, find_classifier(trained, "probe"))
+    for pictures in ({"derm": str(derm), "clinic": str(clinic)}, {"derm": str(derm)}):
+        record = predict([predictor], Question(pictures), images, reporter)
+        (study,) = record["studies"]
+        decision = study["decisions"]["DIAG"]
+        share = study["probabilities"]["DIAG"][decision]
+        print(f"from {' and '.join(pictures)}: {decision} with {100 * share:.0f} %")
+    print(record["statement"])

@@ -29,28 +29,29 @@ def picture(place, radius, colour):
     return Image.fromarray(np.uint8(noisy.clip(0, 255)))
 
 
-# Your own table needs a column of paths per kind of image, and blanks where there is none.
-folder = Path("my-cases")
-folder.mkdir(exist_ok=True)
-with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-    table = csv.writer(file)
-    table.writerow(["id", "split", *KINDS])
-    for case in range(40):
-        place, radius = numbers.uniform(14, 34, 2), numbers.uniform(4, 12)
-        taken = [kind for kind in KINDS if kind == "photo" or numbers.random() < 0.8]
-        names = {kind: f"{case}-{kind}.png" for kind in taken}
-        for kind, name in names.items():
-            picture(place, radius, KINDS[kind]).save(folder / name)
-        row = [names.get(kind, "") for kind in KINDS]
-        table.writerow([case, "test" if case % 4 == 0 else "train", *row])
+if __name__ == "__main__":
+    # Your own table needs a column of paths per kind of image, and blanks where there is none.
+    folder = Path("my-cases")
+    folder.mkdir(exist_ok=True)
+    with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["id", "split", *KINDS])
+        for case in range(40):
+            place, radius = numbers.uniform(14, 34, 2), numbers.uniform(4, 12)
+            taken = [kind for kind in KINDS if kind == "photo" or numbers.random() < 0.8]
+            names = {kind: f"{case}-{kind}.png" for kind in taken}
+            for kind, name in names.items():
+                picture(place, radius, KINDS[kind]).save(folder / name)
+            row = [names.get(kind, "") for kind in KINDS]
+            table.writerow([case, "test" if case % 4 == 0 else "train", *row])
 
-# Every pair of the three is contrasted; a study takes part with what it has.
-small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
-settings = {"data": [f"manifest:{folder / 'manifest.csv'}"], "stage": "mmssl", **small}
-variant, why = recipes.resolve(["quick"], settings)
-images, reporter = ImageCache(None), Reporter(Console())
-run = pretrain(variant, free_folder(variant), reporter, images).run.folder
-subject = open_subject(run, [], images, FeatureCache(None), reporter)
-record = evaluate(subject, settings_of(subject.trained.variant, "match", {}, relation=False))
-for direction, row in record["space"]["projection"].items():
-    print(f"{direction}: mean rank {row['mean_rank']:.1f} of {row['n']}")
+    # Every pair of the three is contrasted; a study takes part with what it has.
+    small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
+    settings = {"data": [f"manifest:{folder / 'manifest.csv'}"], "stage": "mmssl", **small}
+    variant, why = recipes.resolve(["quick"], settings)
+    images, reporter = ImageCache(None), Reporter(Console())
+    run = pretrain(variant, free_folder(variant), reporter, images).run.folder
+    subject = open_subject(run, [], images, FeatureCache(None), reporter)
+    record = evaluate(subject, settings_of(subject.trained.variant, "match", {}, relation=False))
+    for direction, row in record["space"]["projection"].items():
+        print(f"{direction}: mean rank {row['mean_rank']:.1f} of {row['n']}")

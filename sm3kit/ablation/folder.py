@@ -13,7 +13,7 @@ import yaml
 from sm3kit.ablation.plan import Plan, Stage
 from sm3kit.core import plain_json
 from sm3kit.core.errors import DataError, SM3Error
-from sm3kit.core.files import whole_file
+from sm3kit.core.files import remove_unfinished, whole_file
 from sm3kit.core.plain_json import NUMBER, Shape
 from sm3kit.engine import plain_yaml
 
@@ -172,6 +172,15 @@ class Folder:
         text = json.dumps(dataclasses.asdict(record), ensure_ascii=False) + "\n"
         with whole_file(self._record(key), REMEDY) as part:
             part.write_text(text, "utf-8")
+
+    def remove_unfinished(self, key: str) -> None:
+        """Removes what killed workers left half-written of a stage; for who holds its lock.
+
+        A run folder has its own lock, and cleans itself.
+        """
+        result = self.result(key).with_suffix("")
+        for file in (self._record(key).with_suffix(""), result, result / "metrics.csv"):
+            remove_unfinished(file)
 
     def _record(self, key: str) -> Path:
         return self.path / "stages" / f"{key}.json"

@@ -17,6 +17,7 @@ from sm3kit.ablation.hashing import hashed
 from sm3kit.ablation.listing import listing
 from sm3kit.ablation.plan import Plan
 from sm3kit.core.errors import VariantError
+from sm3kit.core.files import remove_unfinished
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.registry import registry
 from sm3kit.engine import recipes
@@ -68,6 +69,8 @@ def _laid_down(
     with FileLock(str(lock)):
         if (folder.grid() if folder.exists else None) != before:
             return False
+        for file in (folder.plan_file, folder.record_file):
+            remove_unfinished(file)
         folder.write(after, plan)
         return True
 

@@ -53,7 +53,8 @@ class Measured:
             for name, one in self.records[0]["labels"].items()
             if all(name in record["labels"] for record in self.records)
         }
-        first = {name: self.records[0][name] for name in ("cases", "groups", "min_positives")}
+        first = {name: self.records[0][name] for name in ("cases", "groups")}
+        first["min_positives"] = self.records[0].get("min_positives", 1)  # Older ones have none.
         return {"labels": labels, "mean": mean, **first}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
+from collections.abc import Iterator
 
 from sm3kit.ablation.cells import Column, Number
 from sm3kit.ablation.sections import Line, Section, Table
+from sm3kit.core.spreadsheets import write_rows
 
 HEADS = (
     "row",
@@ -41,17 +42,20 @@ DECIMALS = 6
 def tidy(table: Table) -> str:
     """The CSV; a row without a number has one line for its protocol, with the reason."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, HEADS, restval="", lineterminator="\n")
-    writer.writeheader()
+    rows = [[row.get(head, "") for head in HEADS] for row in _rows(table)]
+    write_rows(out, [HEADS, *rows], "\n")
+    return out.getvalue()
+
+
+def _rows(table: Table) -> Iterator[dict[str, str]]:
     for section in table.sections:
         for line in section.lines:
             shared = _shared(section, line, table.baseline)
             if line.reason and section.part != "labels":
-                writer.writerow(shared | {"reason": line.reason})
+                yield shared | {"reason": line.reason}
             for column, number in zip(section.columns, line.numbers, strict=True):
                 if number is not None:
-                    writer.writerow(shared | _cell(column, number))
-    return out.getvalue()
+                    yield shared | _cell(column, number)
 
 
 def _shared(section: Section, line: Line, baseline: str) -> dict[str, str]:

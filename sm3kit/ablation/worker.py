@@ -122,6 +122,7 @@ def _do(stage: Stage, folder: Folder, caches: Any) -> None:
     """Does a stage and notes how it went."""
     from sm3kit.ablation.stages import carry_out
 
+    folder.remove_unfinished(stage.key)
     before = folder.record(stage.key)
     record = Record(
         stage.title, before.starts + 1, before.completions, whole=not before.starts,

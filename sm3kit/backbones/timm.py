@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -19,7 +21,9 @@ from torch import Tensor, nn
 from sm3kit.backbones.base import Backbone
 from sm3kit.core import ranges
 from sm3kit.core.errors import CheckpointError, OptionError, UnknownName
+from sm3kit.core.files import regular_file
 from sm3kit.core.names import unknown
+from sm3kit.core.quiet import hush
 from sm3kit.nn.torchvision_start import start_as_torchvision
 
 
@@ -78,8 +82,8 @@ class Timm(Backbone):
             raise OptionError(
                 f"The timm model {model!r} does not take an option: {error}."
             ) from error
-        except (RuntimeError, OSError, KeyError) as error:
-            raise CheckpointError(_explained(model, weights, error)) from error
+        except (RuntimeError, OSError, LookupError, AttributeError, ValueError) as error:
+            raise CheckpointError(_explained(model, weights, error, extra)) from error
         if weights == "none" and start == "torchvision":
             start_as_torchvision(self.model)
         # Some models have a wider head than their last feature map.
@@ -120,10 +124,7 @@ class Timm(Backbone):
 
 @lru_cache
 def _for_size(model: str, size: int) -> dict[str, int]:
-    """The argument that builds a model for views of a size, where it needs one.
-
-    Only models that do not take the size by themselves are built otherwise than timm does.
-    """
+    """The argument that builds a model for views of a size; none where timm's own way takes them."""
     published = get_pretrained_cfg(model)
     if not (size and published and published.fixed_input_size) or size == published.input_size[-1]:
         return {}
@@ -159,6 +160,7 @@ def _with_weights(model: str, weights: str, extra: dict[str, Any]) -> nn.Module:
 
     Without a classifier timm takes whatever fits and leaves the rest random.
     """
+    hush("timm")  # It logs all names of tensors that it has no use for.
     state = _read_weights(weights)
     cover: dict[str, Any] = {"state_dict": dict(state)}
     network: nn.Module = timm.create_model(
@@ -167,6 +169,11 @@ def _with_weights(model: str, weights: str, extra: dict[str, Any]) -> nn.Module:
     counts = "num_batches_tracked"  # Files of other programs lack these counts.
     wanted = [name for name in network.state_dict() if not name.endswith(counts)]
     lacking = [name for name in wanted if name not in state]
+    whole = {name for name, value in state.items() if not value.is_floating_point()}
+    parameters = (name for name, _ in network.named_parameters())
+    wrong = next((name for name in parameters if name in whole), "")
+    if wrong:
+        raise RuntimeError(f"it holds {state[wrong].dtype} in {wrong!r}, which wants floats.")
     if not lacking:
         return network
     # timm knows the names of some other programs; then only a strict load tells.
@@ -185,23 +192,33 @@ def _with_weights(model: str, weights: str, extra: dict[str, Any]) -> nn.Module:
 
 
 def _read_weights(weights: str) -> dict[str, Tensor]:
-    path = Path(weights)
-    if not path.is_file():
-        raise CheckpointError(
-            f"No weight file {weights!r}. Give --weights imagenet, none, or a .safetensors or .pth file."
-        )
+    remedy = "Give --weights imagenet, none, or a .safetensors or .pth file."
+    if not os.path.lexists(weights):
+        raise CheckpointError(f"No weight file {weights!r}. {remedy}")
+    path = regular_file(weights, "weight file", remedy, CheckpointError)
     try:
-        state: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of pickles, which are refused if they are no tensors.
+            state: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
     except Exception as error:  # What a damaged or hostile file raises has no common base.
         damaged = isinstance(error, SafetensorError | RuntimeError | OSError | EOFError)
         if damaged and error.__cause__ is None:
-            raise CheckpointError(
-                f"The weight file {path} cannot be read: {_first_line(error)}"
-            ) from error
+            # What torch says is for programmers, and how to run the code in a file is part of it.
+            known = isinstance(error, SafetensorError)
+            reason = _first_line(error) if known else "it is cut off, or no file of torch."
+            raise CheckpointError(f"The weight file {path} cannot be read: {reason}") from error
         raise CheckpointError(_not_plain(path)) from error
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not state or not all(map(_plain, state, state.values())):
         raise CheckpointError(_not_plain(path))
     return state
+
+
+def _plain(name: Any, value: Any) -> bool:
+    """Whether an entry is a tensor with a name that can be copied into a network."""
+    if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+        return False
+    strange = value.is_meta or value.is_quantized or value.is_complex()
+    return value.layout == torch.strided and not strange
 
 
 def _not_plain(path: Path) -> str:
@@ -211,7 +228,13 @@ def _not_plain(path: Path) -> str:
     )
 
 
-def _explained(model: str, weights: str, error: Exception) -> str:
+def _explained(model: str, weights: str, error: Exception, extra: Mapping[str, Any]) -> str:
+    if "img_size" in extra and "size mismatch" in str(error):
+        return (
+            f"The weights {weights!r} of timm model {model!r} are for views of another size, and "
+            f"timm cannot resample them to {extra['img_size']} pixels. Give --image-size "
+            f"{Timm.own_size(model)}, or --weights none."
+        )
     if weights == "imagenet":
         return (
             f"The ImageNet weights of timm model {model!r} cannot be had: {_first_line(error)} "

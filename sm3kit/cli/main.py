@@ -87,8 +87,7 @@ class LazyGroup(click.Group):
 def _one_line(error: Exception) -> str:
     said = str(error) if isinstance(error, SM3Error) else of_system(error)
     if said:
-        text = said if said.isprintable() else " ".join(said.split())
-        return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+        return said if len(said) <= LONGEST else f"{said[:LONGEST]}…"
     reason = " ".join(str(error).split())[:300]
     return (
         f"{type(error).__name__}: {reason} This was not foreseen, by sm3kit or by a plugin. "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sm3kit.cli.completing import data_specs, plugin_option
-from sm3kit.core.errors import OptionError
+from sm3kit.core.errors import OptionError, one_line
 from sm3kit.core.folding import folded
 from sm3kit.core.options import Option, fields_of, fitted
 
@@ -139,7 +139,9 @@ class PerModality(ParamType):
         """(modality, value); no modality means all."""
         if isinstance(value, tuple):
             return value
-        modality, equals, rest = str(value).partition("=")
+        # A name may have an equals sign in it, and so may a file, but no number.
+        cut = str.partition if self.inner is click.STRING else str.rpartition
+        modality, equals, rest = cut(str(value), "=")
         if not equals or modality.startswith(PATHS) or Path(value).is_file():
             return "", self.inner.convert(value, param, ctx)
         return modality, self.inner.convert(rest, param, ctx)
@@ -194,6 +196,7 @@ def console(stderr: bool = False, quiet: bool = False) -> Console:
 
 def say(out: Console, text: str, style: str | None = None) -> None:
     """A line of plain text, folded between words on a terminal and never in a file."""
+    text = one_line(text)
     if out.is_terminal:
         text = folded(text, out.width)
     out.print(text, style=style, soft_wrap=True, highlight=False, markup=False)

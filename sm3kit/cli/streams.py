@@ -59,8 +59,8 @@ def prepare_streams() -> None:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             ascii_only = codecs.lookup(stream.encoding).name == "ascii"
-            encoding = {"encoding": PLAIN} if ascii_only else {}
-            stream.reconfigure(errors="replace", **encoding)
+            encoding = PLAIN if ascii_only else None  # None keeps what it is.
+            stream.reconfigure(errors="replace", encoding=encoding)
             setattr(sys, name, Output(stream))
 
 

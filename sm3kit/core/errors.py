@@ -1,8 +1,9 @@
 """The mistakes that a user can make, each answered in one clear line."""
 
 import errno
+import re
+import unicodedata
 
-LONGEST_NAME = 300  # Characters of a path that a message repeats.
 ADVICE = {
     errno.ENAMETOOLONG: "A name may have 255 bytes, and a path 4,096. Give a shorter one.",
     errno.ENOSPC: "Free some space, or choose another place.",
@@ -11,10 +12,18 @@ ADVICE = {
     errno.EACCES: "Choose another place, or ask for the permission.",
     errno.EPERM: "Choose another place, or ask for the permission.",
 }
+LONGEST_WORD = 300  # Characters without a blank; a cell of a table may be endless.
+# Of letters that steer a terminal, break its line, or turn its direction.
+STEERING = ("Cc", "Cs", "Zl", "Zp")
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 class SM3Error(Exception):
     """Says what was wanted, what came, and what to do next; shown without a traceback."""
+
+    def __str__(self) -> str:
+        """The message in one line that a terminal shows as it is."""
+        return one_line(super().__str__())
 
 
 class UnknownName(SM3Error):
@@ -61,12 +70,32 @@ class ContractError(SM3Error):
     """A plugin that breaks a law of its contract."""
 
 
+def one_line(text: str) -> str:
+    """A text in one line: line breaks are blanks, what steers a terminal is written out.
+
+    Words, paths and values that are endless keep their start and their end.
+    """
+    text = re.sub(r"[\r\n]+", " ", text)
+    if any(map(_steers, text)):
+        text = "".join(
+            one.encode("unicode_escape").decode() if _steers(one) else one for one in text
+        )
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda found: _shortened(found[0]), text)
+
+
+def _steers(letter: str) -> bool:
+    return unicodedata.category(letter) in STEERING or letter in TURNING
+
+
+def _shortened(word: str) -> str:
+    return f"{word[: LONGEST_WORD // 2]}…{word[-LONGEST_WORD // 3 :]}"
+
+
 def of_system(error: Exception) -> str:
     """What is wrong with a file, as the system says it, and what to do; empty if it is not that."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        name = str(error.filename)
-        shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
-        return f"Cannot use {shown}: {error.strerror}. {ADVICE.get(error.errno, 'Check the path.')}"
+        advice = ADVICE.get(error.errno or 0, "Check the path.")
+        return one_line(f"Cannot use {error.filename}: {error.strerror}. {advice}")
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return "No file can have a NUL in its name. Check the paths that were given."
     return ""

@@ -90,8 +90,11 @@ def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
         remedy: what a user can do if the disk is full or the folder is closed.
 
     Raises:
-        SM3Error: the disk is full or the folder cannot be written; nothing is left behind.
+        SM3Error: the disk is full, the folder cannot be written, or there is a folder of that
+            name; nothing is left behind.
     """
+    if not path.name or path.is_dir():
+        raise SM3Error(f"Cannot write {path}: it is a folder. Give the name of a file.")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,16 +8,24 @@ from collections import Counter
 from collections.abc import Container, Iterable
 from itertools import combinations
 
-LONGEST = 150  # Bytes of a file's name; most systems take 255, and endings come behind.
-
-
+LONGEST_FILE = 150  # Bytes of a file's name; most systems take 255, and endings come behind.
 LONGEST = 80  # Characters of a value that a message repeats.
+
+
+MOST = 100  # Names that a message lists.
 
 
 def shown(value: object) -> str:
     """A value as a message repeats it: as Python writes it, and no longer than half a line."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a row, the first hundred of very many: "id, split and 9,900 more"."""
+    known = list(names)
+    more = f" and {len(known) - MOST:,} more" if len(known) > MOST else ""
+    return (", ".join(known[:MOST]) or "none") + more
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -30,8 +38,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 def unknown(noun: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is not among the known ones."""
     names = sorted(known)
-    listed = ", ".join(names) if names else "none"
-    return f"No {noun} named {name!r}. {suggestion(name, names)}Known: {listed}."
+    return f"No {noun} named {name!r}. {suggestion(name, names)}Known: {listed(names)}."
 
 
 def pair_names(names: Iterable[str]) -> dict[tuple[str, str], str]:
@@ -58,7 +65,7 @@ def file_stem(name: str, taken: Container[str] = ()) -> str:
         name: such as "12/a-derm".
         taken: stems of other files, in lower case: many systems see no difference.
     """
-    plain = re.sub(r"[^\w.-]+", "-", name).encode()[:LONGEST].decode(errors="ignore")
+    plain = re.sub(r"[^\w.-]+", "-", name).encode()[:LONGEST_FILE].decode(errors="ignore")
     stem, number = plain, 1
     while stem.lower() in taken:
         number += 1

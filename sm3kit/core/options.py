@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
 from sm3kit.core.errors import BrokenPlugin, OptionError
-from sm3kit.core.names import unknown
+from sm3kit.core.names import shown, unknown
 from sm3kit.core.ranges import FINITE, WHOLE, Range
 
-LONGEST = 80  # Characters of a value that a message repeats.
 WORDS = {
     "bool": "true or false",
     "int": "a whole number",
@@ -137,9 +136,7 @@ def fitted(option: Option, value: Any) -> Any:
     try:
         return _as(option.type, value)
     except (ValueError, TypeError, OverflowError):
-        text = repr(value)
-        text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-        raise ValueError(f"wants {option.wanted}, not {text}") from None
+        raise ValueError(f"wants {option.wanted}, not {shown(value)}") from None
 
 
 def _as(kind: Any, value: Any) -> Any:

@@ -75,15 +75,15 @@ def check_shape(value: Any, shape: Shape, place: str = "") -> None:
     Raises:
         DataError: a part is missing or of another kind.
     """
-    kinds = _kinds(shape)
+    kinds, inside = _kinds(shape), value
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         wanted = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
         raise DataError(f"{place or 'it'} is not {wanted}, but {_shown(value)}.")
     if isinstance(shape, list):
-        for number, one in enumerate(value):
+        for number, one in enumerate(inside):
             check_shape(one, shape[0], f"{place}[{number}]")
     if isinstance(shape, Mapping):
-        _check_table(value, shape, place)
+        _check_table(inside, shape, place)
 
 
 def _check_table(table: Mapping[str, Any], shape: Mapping[str, Shape], place: str) -> None:

@@ -8,14 +8,18 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import regular_file
-from sm3kit.core.names import suggestion
+from sm3kit.core.names import listed, suggestion
+from sm3kit.core.spreadsheets import original
 
 SEPARATORS = (",", ";", "\t")
 ROUNDING = 1e-6  # How far a 0 or a 1 may be off, as tools save it so.
+# Letters that nobody sees: byte-order marks, marks of direction, blanks and joints of no width.
+UNSEEN = "\ufeff\u200b\u200e\u200f\u2060"
 SAVE_AS_UTF8 = "Save it as 'CSV UTF-8' and try again."
 
 
@@ -46,7 +50,11 @@ class Table:
     rows: tuple[Row, ...]
 
     def __contains__(self, column: str) -> bool:
-        return column.casefold() in {known.casefold() for known in self.columns}
+        return column.casefold() in self._keys
+
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(known.casefold() for known in self.columns)
 
     def require(self, columns: Iterable[str], remedy: str = "") -> None:
         """Makes sure that columns are there; upper and lower case count as the same.
@@ -59,7 +67,7 @@ class Table:
                 near = suggestion(column, self.columns)
                 raise DataError(
                     f"{self.path} has no column {column!r}. {near}"
-                    f"Its columns: {', '.join(self.columns)}. {remedy}".rstrip()
+                    f"Its columns: {listed(self.columns)}. {remedy}".rstrip()
                 )
 
     def place(self, row: Row, column: str) -> str:
@@ -71,7 +79,7 @@ class Table:
         known = list(known)
         return DataError(
             f"{self.place(row, column)}: unknown value {row[column]!r}. "
-            f"{suggestion(row[column], known)}Known: {', '.join(known)}."
+            f"{suggestion(row[column], known)}Known: {listed(known)}."
         )
 
     def flag(self, row: Row, column: str) -> int | None:
@@ -116,6 +124,8 @@ def as_number(cell: str) -> float:
         number = float(cell)
     except ValueError:
         return math.nan
+    if "_" in cell:  # A number in Python's code, a name in a table.
+        return math.nan
     return number if math.isfinite(number) else math.nan
 
 
@@ -132,12 +142,12 @@ def read_table(path: Path, wanted: str) -> Table:
         DataError: there is no such file, or it is empty, damaged or of another kind.
     """
     lines = _lines(path, wanted)
-    headings = [heading.strip() for heading in lines[0]]
+    headings = [_seen(heading) for heading in lines[0]]
     _check_headings(path, headings)
     keys = [heading.casefold() for heading in headings]
     rows = []
     for number, line in enumerate(lines[1:], start=2):
-        cells = [cell.strip() for cell in line]
+        cells = [_seen(cell) for cell in line]
         if any(cells[len(headings) :]):
             raise DataError(
                 f"{path}, row {number} has {len(cells)} cells, but there are {len(headings)} headings. "
@@ -150,6 +160,11 @@ def read_table(path: Path, wanted: str) -> Table:
     if not rows:
         raise DataError(f"{path} has headings but no rows. It should hold {wanted}.")
     return Table(path, tuple(heading for heading in headings if heading), tuple(rows))
+
+
+def _seen(cell: str) -> str:
+    """A cell without blanks and what nobody sees at its ends, and without what kept it harmless."""
+    return original(cell.strip().strip(UNSEEN).strip())
 
 
 def _lines(path: Path, wanted: str) -> list[list[str]]:

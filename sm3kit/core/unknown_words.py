@@ -15,6 +15,8 @@ from sm3kit.core.tables import Row, Table, class_name
 UNKNOWN_WORDS = (
     *("-1", "?", "-", ".", "NA", "N/A", "#N/A", "<NA>", "NaN"),
     *("None", "null", "missing", "unknown", "unk"),
+    # What spreadsheets write where a formula failed.
+    *("#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"),
 )
 _fold = lru_cache(maxsize=4096)(fold)  # Tables repeat their words.
 NO_CLASSES: Mapping[str, Container[str]] = MappingProxyType({})

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.joining import join_notes, one_per_key
-from sm3kit.core.tables import Row, Table, read_table
+from sm3kit.core.tables import Row, Table, as_number, read_table
 from sm3kit.core.unknown_words import blank_unknown
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 
@@ -184,13 +184,14 @@ def _splits(tables: Path, rows: int) -> tuple[dict[int, str], list[str]]:
         table = read_table(tables / name, "row positions of meta.csv in a column 'indexes'")
         table.require(["indexes"])
         for row in table.rows:
-            position = int(row["indexes"]) if row["indexes"].isdecimal() else -1
+            # As a float: Python refuses to make an int of thousands of digits.
+            position = as_number(row["indexes"]) if row["indexes"].isdecimal() else -1
             if not 0 <= position < rows:
                 raise DataError(
                     f"{table.place(row, 'indexes')}: {row['indexes']!r} is no row position; "
                     f"meta.csv has the positions 0 to {rows - 1}."
                 )
-            entries.append((position, split, table, row))
+            entries.append((int(position), split, table, row))
     return one_per_key(entries, "indexes", "Remove the position from one of the index tables.")
 
 

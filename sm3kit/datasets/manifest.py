@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -12,9 +13,10 @@ from pathlib import Path
 from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.core.joining import one_per_key
+from sm3kit.core.names import listed
 from sm3kit.core.names import unknown as unknown_name
 from sm3kit.core.splits import rarest, split_groups
-from sm3kit.core.tables import Row, Table, class_name, read_table
+from sm3kit.core.tables import Row, Table, as_number, class_name, read_table
 from sm3kit.core.unknown_words import UNKNOWN_WORDS, blank_unknown, word_counts
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 
@@ -213,7 +215,7 @@ def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
     if not images:
         raise DataError(
             f"{table.path} has no column with image paths ({', '.join(IMAGE_SUFFIXES[:4])} ...). "
-            f"Its columns: {', '.join(table.columns)}. {_suffix_left_out(table)}"
+            f"Its columns: {listed(table.columns)}. {_suffix_left_out(table)}"
         )
     return images
 
@@ -241,15 +243,15 @@ def _paths(table: Table, row: Row, images: list[str]) -> dict[str, str | tuple[s
 
 def _natural(name: str) -> tuple[object, ...]:
     """Sorts numbers by value, before words; words with their numbers by value."""
-    try:
-        return (0, float(name), name)
-    except ValueError:
-        parts = re.split(r"(\d+)", name.lower())
-        return (
-            1,
-            [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts],
-            name,
-        )
+    number = as_number(name)
+    if not math.isnan(number):
+        return (0, number, name)
+    parts = re.split(r"(\d+)", name.lower())
+    return (
+        1,
+        [(0, float(part), part) if part.isdecimal() else (1, 0, part) for part in parts],
+        name,
+    )
 
 
 def _classes(table: Table, label: str) -> tuple[str, ...]:
@@ -296,7 +298,7 @@ def _label_columns(
     notes = []
     if left_out:
         notes.append(
-            f"Not taken as labels: {', '.join(left_out)}. "
+            f"Not taken as labels: {listed(left_out)}. "
             "Name the labels with -o manifest.labels=NAME,... to choose others."
         )
     if not chosen:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from sm3kit.core.files import whole_file
 from sm3kit.core.names import free_name
+from sm3kit.core.spreadsheets import write_rows
 
 FIRST, LAST = ("id", "split", "missing"), "error"
 SEVEN_POINT = {
@@ -37,11 +37,9 @@ def write_csv(record: dict[str, Any], path: Path) -> None:
             heads.append(free_name(column, [*heads, *ends]))
     width = len(heads) + len(points) - len(FIRST)
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*heads, *ends])
-        writer.writerows(_row(study, points) for study in record["studies"])
-        for one in record["unreadable"]:
-            writer.writerow([one["id"], "", "", *[""] * width, one["error"]])
+        rows = [[*heads, *ends], *(_row(study, points) for study in record["studies"])]
+        rows += [[one["id"], "", "", *[""] * width, one["error"]] for one in record["unreadable"]]
+        write_rows(file, rows)
 
 
 def _row(study: dict[str, Any], points: Iterable[str]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
-from sm3kit.datasets.base import Dataset
+from sm3kit.datasets.base import SPLITS, Dataset
 from sm3kit.engine.assemble import Stage1
 from sm3kit.engine.batches import shares
 from sm3kit.engine.cases import Case
@@ -43,7 +43,8 @@ def describe(
 
 def _notes(dataset: Dataset) -> list[str]:
     """What a data set says of itself, and what its spelling may have split in two."""
-    return [*dataset.notes, *spelled_twice(dataset.labels, dataset.studies())]
+    studies = [study for split in SPLITS for study in dataset.studies(split)]
+    return [*dataset.notes, *spelled_twice(dataset.labels, studies)]
 
 
 def _networks(pool: Pool, parts: Stage1, variant: Variant) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -12,8 +14,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from sm3kit.core.errors import CheckpointError, TrainingError
+from sm3kit.core.errors import CheckpointError, SM3Error, TrainingError
 from sm3kit.core.files import whole_file
+from sm3kit.core.plain_json import check_shape
 from sm3kit.core.variant import Variant
 from sm3kit.engine.assemble import resolved
 from sm3kit.engine.divergence import TITLES
@@ -24,6 +27,15 @@ from sm3kit.engine.tensor_file import write_tensors
 from sm3kit.nn.finite import listed, not_finite
 
 FORMAT = 1
+SHAPE = {
+    "format": int,
+    "stage": str,
+    "epochs_done": int,
+    "data_hash": str,
+    "variant": dict,
+    "model": dict,
+    "optimiser?": dict,
+}
 DOWNSTREAM = ("backbones.", "fusion.", "relation.", "prototypes.")
 
 
@@ -67,7 +79,8 @@ def checkpoint(trainer: pl.Trainer, module: Any, data_hash: str) -> dict[str, An
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes a checkpoint that is whole or not there."""
+    """Writes a checkpoint that is whole or not there; equal contents are equal bytes."""
+    content = _without_ties(content, {})
     with whole_file(path, REMEDY) as part, part.open("wb") as file:
         try:
             torch.save(content, file)
@@ -78,6 +91,26 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
             raise CheckpointError(f"Cannot write {path}: {error}") from error
 
 
+def _without_ties(value: Any, words: dict[str, str]) -> Any:
+    """A copy with one object for equal texts and one of its own for each table and list.
+
+    Pickle says where two things are one object, which differs when a run has gone on.
+    """
+    if isinstance(value, str):
+        return words.setdefault(value, value)
+    if isinstance(value, dict):
+        inner = {_without_ties(k, words): _without_ties(v, words) for k, v in value.items()}
+        if not isinstance(value, OrderedDict):
+            return inner
+        state = OrderedDict(inner)
+        if hasattr(value, "_metadata"):  # Versions of the modules, which load_state_dict reads.
+            vars(state)["_metadata"] = _without_ties(value._metadata, words)
+        return state
+    if isinstance(value, list | tuple):
+        return type(value)([_without_ties(one, words) for one in value])
+    return value
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint.
 
@@ -85,20 +118,31 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: it is damaged, no checkpoint of sm3kit, or of a training that diverged.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        content = _loaded(path)
+        check_shape(content, SHAPE)
+        bad = not_finite(_tensors(content))
+    except Exception as error:  # What a damaged or hostile file raises has no common base.
+        # What torch says is for programmers, and how to run the code in a file is part of it.
+        reason = str(error) if isinstance(error, SM3Error) else "it is cut off, or no checkpoint."
         raise CheckpointError(
             f"The checkpoint {path} cannot be read: {reason} Delete it to train anew from the start."
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if content["format"] != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint that this version of sm3kit wrote.")
-    bad = not_finite(_tensors(content))
     if bad:
         raise CheckpointError(
             f"The checkpoint {path} is of a training that diverged: {listed(bad)} are not finite. "
             "Delete it, and train anew with a lower --lr."
         )
+    return content
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    if not path.is_file():  # A pipe would be waited for without end.
+        raise CheckpointError("it is not there, or no regular file.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of pickles, which are refused if they are no tensors.
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return content
 
 
@@ -148,7 +192,7 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
     """
     try:
         module.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"The checkpoint {path} is of another network: {reason}") from error
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
+import inspect
+import multiprocessing
 import platform
+import sys
 from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import nn
@@ -107,8 +113,10 @@ def chosen_workers(wanted: int, studies: int) -> int:
     """How many processes prepare views.
 
     Raises:
-        VariantError: more workers than studies.
+        VariantError: more workers than studies, or a script that they would run anew.
     """
+    if wanted > 0:
+        check_main_guard()
     if wanted > studies:
         raise VariantError(
             f"--workers {wanted} is more than the {studies} studies to train on. "
@@ -118,6 +126,47 @@ def chosen_workers(wanted: int, studies: int) -> int:
         return wanted
     cores = torch.get_num_threads()
     if torch.cuda.is_available():
+        check_main_guard()
         return min(cores, 16, studies)
     # On a CPU the network wants the cores itself, and views take 2 % of its time.
     return 0
+
+
+def check_main_guard() -> None:
+    """Says so before any process is started that would run the user's script from its top again.
+
+    Where processes are not forked (macOS, Windows, Python 3.14), each imports the script first.
+
+    Raises:
+        VariantError: what runs now stands at the top of the script, without a guard.
+    """
+    method = multiprocessing.get_start_method(allow_none=True)
+    if (method or multiprocessing.get_all_start_methods()[0]) == "fork":
+        return
+    script = sys.modules["__main__"]
+    line, file = _line_of(script), getattr(script, "__file__", None)
+    # What was piped into Python has no file that another process could read.
+    if line and file and not (Path(file).is_file() and _is_guarded(Path(file), line)):
+        raise VariantError(
+            f"{file}, line {line}: each process that prepares views would run this script from its "
+            'top again. Put what it does under `if __name__ == "__main__":`, or set workers to 0.'
+        )
+
+
+def _line_of(script: ModuleType) -> int:
+    """The line of a module's own code that runs now, 0 if none does."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals is script.__dict__:
+            return frame.f_lineno
+        frame = frame.f_back
+    return 0
+
+
+def _is_guarded(file: Path, line: int) -> bool:
+    """Whether a line of a script stands under a condition on `__name__`."""
+    guards = [node for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.If)]
+    return any(
+        guard.lineno <= line <= (guard.end_lineno or 0) and "__name__" in ast.unparse(guard.test)
+        for guard in guards
+    )

@@ -289,8 +289,6 @@ def _written(file: Path, state: State, pixels: Image, remedy: str) -> _Entry:
 
 
 def _listed(errors: list[DataError], count: int) -> str:
-    lines = [f"{len(errors):,} of {count:,} images cannot be read:"]
-    lines += [f"  {error}" for error in errors[:LISTED]]
-    if len(errors) > LISTED:
-        lines.append(f"  and {len(errors) - LISTED:,} more.")
-    return "\n".join(lines)
+    told = [f"({place}) {error}" for place, error in enumerate(errors[:LISTED], start=1)]
+    more = f" And {len(errors) - LISTED:,} more." if len(errors) > LISTED else ""
+    return f"{len(errors):,} of {count:,} images cannot be read: {' '.join(told)}{more}"

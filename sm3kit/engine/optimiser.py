@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sm3kit.core.errors import CheckpointError
+
 
 def adamw(
     learning: Mapping[float, Sequence[nn.Parameter]],
@@ -36,7 +38,12 @@ def adamw(
         groups, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused
     )
     if state is not None:
-        optimiser.load_state_dict(dict(state))
+        try:
+            optimiser.load_state_dict(dict(state))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                "The checkpoint to go on from does not fit this optimiser. Delete it to train anew."
+            ) from error
         for group, own in zip(optimiser.param_groups, groups, strict=True):
             group["lr"] = group["initial_lr"] = own["lr"]
     return optimiser

@@ -79,7 +79,8 @@ def _sentence(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = getattr(error, "problem", None) or str(error)
     place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return f"{' '.join(str(said).split())}{place}".removesuffix(".") + "."
+    said = " ".join(str(said).replace('in "<unicode string>", ', "").split())
+    return f"{said}{place}".removesuffix(".") + "."
 
 
 class _Count:
@@ -120,6 +121,7 @@ class _Count:
 def _check(text: str, most: int) -> None:
     """Refuses what would take too long or too deep to build, before anything of it is built."""
     count, documents = _Count(most), 0
+    event: Any
     for event in yaml.parse(text, _Plain):
         line = event.start_mark.line + 1
         documents += isinstance(event, yaml.DocumentStartEvent)

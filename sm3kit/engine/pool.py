@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sm3kit.core.errors import DataError, VariantError
+from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
@@ -111,6 +112,7 @@ def open_pool(
             f"{', '.join(specs)} has the modalities {', '.join(known)}, and none of "
             f"{', '.join(among)}. Rename one with --map."
         )
+    _check_names(chosen)
     sources = [
         Source(
             spec,
@@ -129,6 +131,21 @@ def open_pool(
         raise DataError(f"No study in {', '.join(specs)} has an image of {', '.join(chosen)}.")
     frames = registered(sources, modalities) if paired_geometry else [{} for _ in sources]
     return Pool(sources, modalities, readers, labels, cases, frames)
+
+
+def _check_names(modalities: Sequence[str]) -> None:
+    """Refuses names of other plugins: `-o NAME.…` would mean both.
+
+    Raises:
+        VariantError: a modality is called as a plugin that is no modality.
+    """
+    for family, kind in KINDS.items():
+        for name in modalities if family != "modalities" else ():
+            if name in registry(family).names():
+                raise VariantError(
+                    f"The modality {name!r} is called as the {kind.noun} {name!r}, and -o {name}.… "
+                    f"would mean both. Give it another name: --map {name}-image={name}"
+                )
 
 
 def build_modality(name: str, spec: ModalitySpec, image_size: int, options: Options) -> Modality:

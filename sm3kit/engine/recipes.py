@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 from sm3kit.core.errors import VariantError
+from sm3kit.core.names import shown
 from sm3kit.core.variant import Variant
 from sm3kit.engine import named_yaml
 
@@ -33,6 +34,9 @@ def load(name: str) -> dict[str, Any]:
     settings = named_yaml.read("recipe", name, BUILT_IN)
     if not isinstance(settings, dict):
         raise VariantError(f"Recipe {name!r} wants a table of settings, such as 'fusion: concat'.")
+    base = settings.get("base", "")
+    if not isinstance(base, str):
+        raise VariantError(f"Recipe {name!r}: base wants the name of a recipe, not {shown(base)}.")
     return settings
 
 
@@ -58,8 +62,8 @@ def resolve(recipes: Sequence[str], flags: Mapping[str, Any]) -> tuple[Variant, 
         base = bases[-1] if bases else ""
         said = f"recipe {', '.join(recipes)}"
     else:
-        data = [data] if isinstance(data, str) else data
-        built_in = all(str(spec).partition(":")[0] == "synthetic" for spec in data or ["synthetic"])
+        data = list(data) if isinstance(data, list | tuple) else [data or "synthetic"]
+        built_in = all(str(spec).partition(":")[0] == "synthetic" for spec in data)
         base = "quick" if built_in else "sm3"
         why = (
             "the built-in studies are small"

@@ -15,6 +15,7 @@ from sm3kit import __version__
 from sm3kit.core import plain_json
 from sm3kit.core.errors import CheckpointError, DataError, SM3Error, TrainingError, VariantError
 from sm3kit.core.files import remove_unfinished, whole_file
+from sm3kit.core.spreadsheets import read_rows, write_rows
 from sm3kit.core.variant import Variant
 from sm3kit.engine import plain_yaml
 from sm3kit.engine.plugin_origins import files_of
@@ -138,11 +139,28 @@ class Run:
 
     def read_metrics(self, stage: str, epochs: int) -> list[dict[str, Any]]:
         """The rows of other stages, and of the first epochs of this one; later ones were not kept."""
+        rows = self.metrics()
+        return [row for row in rows if row["stage"] != stage or int(row["epoch"]) <= epochs]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.csv, as text; none if there is no such file.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
         if not self.metrics_file.is_file():
             return []
-        with self.metrics_file.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return [row for row in rows if row["stage"] != stage or int(row["epoch"]) <= epochs]
+        try:
+            with self.metrics_file.open(newline="", encoding="utf-8") as file:
+                rows = read_rows(file)
+            whole = all(row["stage"] and int(row["epoch"]) >= 0 for row in rows)
+        except (OSError, ValueError, KeyError, csv.Error):
+            whole = False
+        if not whole:
+            raise CheckpointError(
+                f"{self.metrics_file} is damaged. Delete it: only the curves need it."
+            )
+        return list(rows)
 
     def check_free(self) -> None:
         """Refuses to train over a run; a record alone, of a start that failed, is none.
@@ -179,9 +197,7 @@ class Run:
             whole_file(self.metrics_file, REMEDY) as part,
             part.open("w", newline="", encoding="utf-8") as file,
         ):
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+            write_rows(file, [columns, *([row.get(name, "") for name in columns] for row in rows)])
 
 
 def versions() -> dict[str, str]:

@@ -63,7 +63,7 @@ def caveats_of_studies(record: Mapping[str, Any]) -> list[str]:
         record: the ids of both, as `seen` and `replaced`, where they are known.
     """
     told = []
-    seen, replaced = record.get("seen") or [], record.get("replaced") or []
+    seen, replaced = ([*map(str, record.get(name) or ())] for name in ("seen", "replaced"))
     if seen:
         told.append(
             f"SEEN: {len(seen):,} of these studies were trained on before, or others of their "

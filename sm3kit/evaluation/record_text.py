@@ -37,7 +37,7 @@ def reporting_notes(labels: Mapping[str, Row], least: int) -> list[str]:
     """
     notes = []
     for name, row in labels.items():
-        if row["few"]:
+        if row.get("few"):  # Older records have none of these.
             counts = row["support"]
             notes.append(
                 f"Label {name}: {counts['positives']} of {counts['known']} studies are of the "
@@ -49,7 +49,7 @@ def reporting_notes(labels: Mapping[str, Row], least: int) -> list[str]:
                 f"Label {name} has no number: no class has {least} studies, and {least} against "
                 f"it ({_listed(row['left_out'])}). Ask for fewer with -o evaluate.min_positives=N."
             )
-        elif row["left_out"]:
+        elif row.get("left_out"):
             notes.append(
                 f"Label {name}: its mean leaves out what has fewer than {least} studies, "
                 f"{_listed(row['left_out'])}."

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import ItemsView, Iterator, KeysView
 
 from torch import nn
 
-# A key with this mark in front is escaped: dots and the mark itself follow it as codes.
-MARK = "%"
-CODES = {MARK: "%25", ".": "%2E"}
+MARK = "%"  # A key with this mark in front is escaped.
+# torch takes no dot, and its exporters write names between quotation marks into code.
+UNFIT = re.compile(r'[."\\\n\r]|^%|^$')
+CODED = re.compile(r'[%."\\\n\r]')
 REFUSING = nn.ModuleDict()  # Refuses the names of its own attributes.
 
 
@@ -47,17 +49,16 @@ class NamedModules(nn.ModuleDict):
 def module_key(name: str) -> str:
     """What stands for a name in the state_dict; nearly always the name itself.
 
-    Only names that torch refuses, or that look like an escaped one, are escaped: `type` becomes
-    `%type` and `a.b` becomes `%a%2Eb`. Different names have different keys.
+    Only names that torch cannot use, or that look like an escaped one, are escaped: `type`
+    becomes `%type` and `a.b` becomes `%a%2Eb`. Different names have different keys.
     """
-    refused = not name or "." in name or hasattr(REFUSING, name)
-    if not refused and not name.startswith(MARK):
+    if not (UNFIT.search(name) or hasattr(REFUSING, name)):
         return name
-    return MARK + "".join(CODES.get(letter, letter) for letter in name)
+    return MARK + CODED.sub(lambda letter: f"{MARK}{ord(letter[0]):02X}", name)
 
 
 def name_behind(key: str) -> str:
     """The name that a key of the state_dict stands for."""
     if not key.startswith(MARK):
         return key
-    return key[1:].replace(CODES["."], ".").replace(CODES[MARK], MARK)
+    return re.sub(f"{MARK}([0-9A-F]{{2}})", lambda code: chr(int(code[1], 16)), key[1:])

@@ -16,7 +16,7 @@ from torch import Tensor
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.files import whole_file
 from sm3kit.evaluation.label_embedding import LabelEmbedding
-from sm3kit.report.matrix import LETTER, fill, matrix_sheet
+from sm3kit.report.matrix import LETTER, cut, fill, matrix_sheet
 from sm3kit.report.picture import Picture
 from sm3kit.report.style import COLOURS, FAINT, HATCHES, look, sheet
 
@@ -102,9 +102,10 @@ def row_picture(
     sets = {f"all {len(rows)} studies": rows.mean(0)}
     if truth.any():
         sets[f"{int(truth.sum())} with {reported}"] = rows[truth].mean(0)
-    left = 0.3 + LETTER * max(map(len, labels))
+    shown = cut(labels)
+    left = 0.3 + LETTER * max(map(len, shown))
     height = 0.42 * len(labels)
-    figure, (panel,) = sheet(4.2, height + 1.2, margins=(left, 0.15, 0.85, 0.35))
+    figure, (panel,) = sheet(max(4.2, left + 2.4), height + 1.2, margins=(left, 0.15, 0.85, 0.35))
     thick = 0.8 / len(sets)
     for number, (who, row) in enumerate(sets.items()):
         panel.barh(
@@ -112,10 +113,10 @@ def row_picture(
             facecolor="white" if number else COLOURS[0], edgecolor=COLOURS[0], hatch=HATCHES[number],
         )  # fmt: skip
     panel.axvline(100 / len(labels), color=FAINT, linewidth=1, linestyle=(0, (4, 2)))
-    panel.set_yticks(range(len(labels)), labels)
+    panel.set_yticks(range(len(labels)), shown)
     panel.invert_yaxis()
     panel.set_xlabel("attention in %; dashed: no preference")
-    panel.set_title(f"{label} looks at")
+    panel.set_title(f"{cut([label])[0]} looks at")
     figure.legend(*panel.get_legend_handles_labels(), loc="lower center", ncols=2)
     of = f"all studies, or over those with {reported}" if reported else "all studies"
     told = "; ".join(

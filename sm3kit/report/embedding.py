@@ -15,7 +15,7 @@ from sklearn.manifold import TSNE
 
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.report.matrix import LETTER
+from sm3kit.report.matrix import LETTER, cut
 from sm3kit.report.picture import Picture
 from sm3kit.report.purity import NEIGHBOURS, Purity, purity
 from sm3kit.report.style import FAINT, look, point_style, sheet
@@ -90,7 +90,7 @@ def embedding_picture(
         split: in words.
     """
     width = 4.2 * len(maps)
-    across = max(1, int(width / (0.55 + LETTER * max(map(len, label.classes)))))
+    across = max(1, int(width / (0.55 + LETTER * max(map(len, cut(label.classes))))))
     below = 0.2 + 0.22 * -(-(len(label.classes) + 1) // across)
     margins = (0.08, 0.08, below, 0.62)
     figure, panels = sheet(width, 3.85 + below, 1, len(maps), margins=margins, gaps=(0.15, 0))

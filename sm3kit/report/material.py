@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,15 +133,8 @@ def gather(
             )
     results, damaged = _results(folder)
     return Material(
-        folder, variant, facts, _rows(run), results, subject, run.finished, [*notes, *damaged]
+        folder, variant, facts, run.metrics(), results, subject, run.finished, [*notes, *damaged]
     )
-
-
-def _rows(run: Run) -> list[dict[str, Any]]:
-    if not run.metrics_file.is_file():
-        return []
-    with run.metrics_file.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _results(folder: Path) -> tuple[list[Result], list[str]]:
@@ -158,7 +150,7 @@ def _results(folder: Path) -> tuple[list[Result], list[str]]:
 
 def _of_grid(folder: Path) -> list[Path]:
     """The results that a grid has of one of its runs; none if the folder is no run of a grid."""
-    home = Folder(folder.resolve().parents[1])
+    home = Folder(folder.resolve().parent.parent)
     # A grid of one's own may be called grid.yaml, too.
     if folder.resolve().parent.name != "runs" or not (home.exists and home.plan_file.is_file()):
         return []

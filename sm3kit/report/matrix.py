@@ -16,11 +16,17 @@ CELL = 0.62  # Inches.
 LETTER = 0.085
 LONG = 0.45  # A name that has no room below its column.
 DARK = 0.6  # Black text is not read above.
+MOST = 32  # Letters of a name; a longer one is cut, so that the picture has room for the rest.
+
+
+def cut(names: Sequence[str]) -> list[str]:
+    """Names as pictures show them."""
+    return [name if len(name) <= MOST else f"{name[: MOST - 1]}…" for name in names]
 
 
 def matrix_sheet(names: Sequence[str]) -> tuple[Figure, Axes]:
     """A figure for a square matrix, with room for its names."""
-    longest = LETTER * max(map(len, names))
+    longest = LETTER * max(map(len, cut(names)))
     left, below = 0.5 + longest, 0.6 + 0.6 * longest * (longest > LONG)
     side = max(1.6, CELL * len(names))
     figure, (panel,) = sheet(
@@ -44,6 +50,7 @@ def fill(
     """
     panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     places = range(len(names))
+    names = cut(names)
     long = LETTER * max(map(len, names)) > LONG
     turned: dict[str, Any] = (
         {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}

@@ -59,7 +59,7 @@ def _at(one: tuple[Array, Array], rates: Array, side: int) -> Array:
 
 
 @look()
-def roc_picture(name: str, found: Mapping[str, LabelScores], least: int) -> Picture | None:
+def roc_picture(name: str, found: Mapping[str, LabelScores], least: int = 1) -> Picture | None:
     """The curves of a label; None if the AUC is undefined for all.
 
     Args:
@@ -86,10 +86,8 @@ def roc_picture(name: str, found: Mapping[str, LabelScores], least: int) -> Pict
     if not told:
         return None
     first = next(iter(found.values()))
-    of, each = first.reported, ""
-    if not of:
-        of = f"{len(measured_classes(first, least))} classes"
-        each = ", and is their mean"
+    names = [first.classes[one] for one in measured_classes(first, least)]
+    of, each = (names[0], "") if len(names) == 1 else (f"{len(names)} classes", ", their mean")
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     panel.set_xlabel("1 - specificity")
     panel.set_ylabel("sensitivity")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sm3kit.backbones.base import Backbone
+from sm3kit.core.options import options_of
 from sm3kit.testing import tensors
 from sm3kit.testing.documented import check_documented
 from sm3kit.testing.law import Laws, Plugin, require
@@ -29,8 +30,10 @@ class BackboneTrial:
 
     def made(self, shape: Shape | None = None) -> Backbone:
         """The backbone for views of a shape, the last one by itself."""
-        channels = (shape or self.shapes[-1])[0]
-        backbone: Backbone = self.plugin(self.model, channels, **self.options)
+        channels, _, width = shape or self.shapes[-1]
+        # As a training does, which knows the size of the views.
+        sized = {"image_size": width} if "image_size" in options_of(self.plugin) else {}
+        backbone: Backbone = self.plugin(self.model, channels, **{**sized, **self.options})
         return backbone
 
     def views(self, shape: Shape | None = None) -> Tensor:
@@ -74,6 +77,22 @@ def shape_of_features(trial: BackboneTrial) -> None:
         backbone = trial.made(shape)
         features, wanted = backbone(trial.views(shape)), (4, backbone.width)
         require(features.shape == wanted, f"gives {tuple(features.shape)}, not {wanted}")
+
+
+@LAWS.law("size")
+def takes_its_size(trial: BackboneTrial) -> None:
+    """One view alone, and one of the size that the model was made for, become features."""
+    shapes = list(trial.shapes)
+    own = trial.made().own_size(trial.model)
+    require(isinstance(own, int) and own >= 0, f"names {own!r} as its own size, not a whole number")
+    if own:
+        shapes.append((shapes[-1][0], own, own))
+    for shape in shapes:
+        backbone = trial.made(shape).eval()
+        with torch.no_grad():
+            features = backbone(trial.views(shape)[:1])
+        wanted = (1, backbone.width)
+        require(features.shape == wanted, f"gives {tuple(features.shape)} of a view, not {wanted}")
 
 
 @LAWS.law("input")

@@ -1,5 +1,6 @@
 """Kills a grid again and again at random moments."""
 
+import csv
 import os
 import random
 import signal
@@ -22,21 +23,59 @@ def killed(words, kills, longest, seed=0, environment=None):
     moments = random.Random(seed)
     met = 0
     for _ in range(kills):
-        process = subprocess.Popen(
-            words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-        )
-        try:
-            process.wait(moments.uniform(0.1, longest))
-        except subprocess.TimeoutExpired:
-            workers = children(process.pid)
-            for pid in [process.pid, *workers]:
-                os.kill(pid, signal.SIGKILL)
-            process.wait()
-            while any(alive(pid) for pid in workers):
-                time.sleep(0.05)
-            met += 1
+        met += kill_once(words, moments.uniform(0.1, longest), environment)
     done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
     return met, done.stdout
+
+
+def kill_once(words, seconds, environment=None):
+    """Starts a command and kills it, with all of its workers, after some seconds.
+
+    Returns:
+        Whether it was still at work.
+    """
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        workers = children(process.pid)
+        for pid in [process.pid, *workers]:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+        while any(alive(pid) for pid in workers):
+            time.sleep(0.05)
+        return True
+    return False
+
+
+def differing(one, other):
+    """The names of files that are not the same in two run or grid folders, or are in one alone.
+
+    Logs, locks and records of who did what when are left out, and so is the speed of a machine.
+    Both must have been made in one place: a stage of a grid records the path of its parent.
+    """
+    mine, theirs = files_of(one), files_of(other)
+    both = mine.keys() & theirs.keys()
+    changed = {name for name in both if settled(mine[name]) != settled(theirs[name])}
+    return sorted(changed | (mine.keys() ^ theirs.keys()))
+
+
+def files_of(folder):
+    """{name: file} of what is to be the same."""
+    every = {str(one.relative_to(folder)): one for one in folder.rglob("*") if one.is_file()}
+    apart = ("logs/", "locks/", "stages/")
+    return {name: file for name, file in every.items() if not name.startswith(apart)}
+
+
+def settled(file):
+    """The content of a file, without speeds."""
+    if file.name == "metrics.csv":
+        with file.open(newline="", encoding="utf-8") as opened:
+            rows = list(csv.DictReader(opened))
+        return [{n: v for n, v in row.items() if not n.endswith("_per_second")} for row in rows]
+    return file.read_bytes()
 
 
 def children(pid):

@@ -117,3 +117,50 @@ def test_names_of_points():
     assert named("tel", {}, alone=True) == "tel"
     assert named("tel", {"lr": 1e-3}, alone=True) == "lr=0.001"
     assert named("tel", {"lr": 1e-3, "fusion": "sum"}, alone=False) == "tel lr=0.001, fusion=sum"
+
+
+@pytest.mark.parametrize(
+    ("changes", "runs"),
+    [
+        ({"axes": {"values": {"lr": [1e-3] * 100, "eps": [1e-8] * 34}}}, 10_200),
+        ({"axes": {"mode": "one-at-a-time", "values": {"lr": [1e-3] * 10_000}}}, 30_003),
+        ({"seeds": list(range(3334))}, 10_002),
+        ({"axes": {"values": {f"a{n}": [1, 2] for n in range(45)}}}, 3 * 2**45),
+    ],
+)
+def test_a_grid_without_end_is_refused_before_it_is_built(changes, runs, tmp_path):
+    file = write(tmp_path / "own.yaml", tiny(**changes))
+    with pytest.raises(VariantError, match=f" makes {runs:,} runs .* and 10,000 are allowed"):
+        grid.load(file)
+
+
+def test_a_grid_of_countless_runs(tmp_path):
+    axes = {"values": {f"a{n}": [1] * 10 for n in range(5000)}}
+    file = write(tmp_path / "own.yaml", tiny(axes=axes))
+    with pytest.raises(
+        VariantError, match=" makes countless runs of 3 rows, their axes and 1 seed"
+    ):
+        grid.load(file)
+
+
+def test_as_many_runs_as_are_allowed(tmp_path):
+    axes = {"values": {"lr": [1e-3] * 100, "eps": [1e-8] * 33}}
+    assert grid.load(write(tmp_path / "own.yaml", tiny(axes=axes))).runs == 9_900
+
+
+@pytest.mark.parametrize("recipe", [5, {"a": 1}, [1], [["sm3"]]])
+@pytest.mark.parametrize("where", ["base", "rows"])
+def test_a_recipe_of_a_row_is_a_name(where, recipe, tmp_path):
+    changes = (
+        {"base": {"recipe": recipe}} if where == "base" else {"rows": {"a": {"recipe": recipe}}}
+    )
+    file = write(tmp_path / "own.yaml", tiny(baseline="", **changes))
+    with pytest.raises(VariantError, match="wants a name, or a list of names, not"):
+        grid.load(file)
+
+
+def test_a_long_value_is_not_repeated_whole(tmp_path):
+    file = write(tmp_path / "own.yaml", tiny(axes=["x" * 20_000]))
+    with pytest.raises(VariantError) as caught:
+        grid.load(file)
+    assert len(str(caught.value)) < 500

@@ -1,9 +1,11 @@
 """SIGKILL at random moments costs the stage in flight and nothing else."""
 
+import subprocess
 import sys
+import time
 
 import pytest
-from killing import killed
+from killing import differing, kill_once, killed
 from tiny_grid import tiny, write
 
 from sm3kit.ablation import runner
@@ -28,3 +30,40 @@ def test_kills_change_nothing(tmp_path, jobs):
     assert {one.completions for one in records} == {1}
     # Each kill costs what was in flight: one stage of each worker.
     assert sum(one.starts - 1 for one in records) <= met * jobs
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
+def test_a_killed_training_that_goes_on_leaves_the_same_files(tmp_path):
+    start = [sys.executable, "-m", "sm3kit", "pretrain"]
+    more = ["--data", "synthetic:24", "--image-size", "16", "--recipe", "quick"]
+    more += ["--epochs", "2", "--mlssl-epochs", "2", "--batch-size", "8", "--precision", "32"]
+    folder, quiet = tmp_path / "run", tmp_path / "quiet"
+    began = time.perf_counter()
+    subprocess.run([*start, *more, "--out", str(folder)], check=True)
+    whole = time.perf_counter() - began
+    folder.rename(quiet)
+    for share in (0.6, 0.85):
+        kill_once([*start, *more, "--out", str(folder)], share * whole)
+        begun = (folder / "variant.yaml").is_file()
+        words = [*start, *(["--resume"] if begun else more), "--out", str(folder)]
+        subprocess.run(words, check=True)
+        assert differing(quiet, folder) == []
+        folder.rename(tmp_path / f"killed-{share}")
+
+
+def test_what_a_killed_worker_left_half_written_goes_with_its_stage_alone(tmp_path):
+    folder = runner.Folder(tmp_path)
+    own, other = "0123456789abcdef", "fedcba9876543210"
+    names = ["stages/.{}.json", "results/.{}.json", "results/.{}.predictions.npz"]
+    names += ["results/.{}.safetensors", "results/{}/.metrics.csv"]
+    left = {
+        key: [tmp_path / f"{name.format(key)}.0123456789ab.part" for name in names]
+        for key in (own, other)
+    }
+    for file in [*left[own], *left[other]]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    folder.remove_unfinished(own)
+    assert not any(file.exists() for file in left[own])
+    assert all(file.exists() for file in left[other])

@@ -186,6 +186,22 @@ def test_leaky_selection_is_told(tmp_path):
     assert "LEAKY" in waiting.basis.sentence()
 
 
+def test_studies_that_were_seen_or_replaced_are_counted(tmp_path):
+    row = labelled(tmp_path, "simclr", [24, 18])
+    row.records["probe"][0] |= {"seen": None, "replaced": ["a"]}
+    row.records["probe"][1] |= {"seen": ["a", "b"], "replaced": []}
+    honest = tabulate(grid(tmp_path, [labelled(tmp_path, "byol", [24])]), 0).sections[0]
+    assert (honest.lines[0].seen, honest.lines[0].replaced) == (0, 0)
+    assert not honest.basis.doubtful
+    means = tabulate(grid(tmp_path, [row]), 0).sections[0]
+    assert (means.lines[0].seen, means.lines[0].replaced) == (2, 1)
+    assert means.basis.doubtful
+    assert (
+        "data derm7pt, SEEN: 2 of the studies were trained on before, REPLACED: the images of 1 "
+        "studies, since the training; 10 studies"
+    ) in means.basis.sentence()
+
+
 WRONG = {
     "simclr-derm": "74.7 (row mean 75.5)",
     "swav": "76.9 (row mean 78.0)",

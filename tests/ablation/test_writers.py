@@ -51,6 +51,7 @@ def test_the_csv_parses_back(table):
     ]  # fmt: skip
     (one,) = [x for x in lines if (x["row"], x["metric"], x["label"]) == ("byol", "auc", "RS")]
     assert (one["support"], one["n_seeds"], one["seeds_wanted"]) == ("4/10", "2", "3")
+    assert (one["leaky"], one["seen"], one["replaced"]) == ("no", "0", "0")
     (more,) = [x for x in lines if x["metric"] == "difference"]
     assert (more["row"], more["baseline"], more["unit"]) == (NAME, "byol", "points")
     (waiting,) = [x for x in lines if x["row"] == "te"]

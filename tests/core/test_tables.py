@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from sm3kit.core.errors import DataError
-from sm3kit.core.tables import class_name, read_table
+from sm3kit.core.tables import as_number, class_name, read_table
 
 
 @pytest.fixture
@@ -175,3 +176,25 @@ def test_a_missing_column_and_an_unknown_value(path: Path) -> None:
     assert str(table.wrong(table.rows[0], "names", ["ann", "bea"])) == (
         f"{path}, row 2, column 'names': unknown value 'Anne'. Did you mean 'ann'? Known: ann, bea."
     )
+
+
+def test_of_very_many_columns_some_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(",".join(f"c{n}" for n in range(10_000)) + "\n1\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        read_table(path, "rows").require(["id"])
+    assert str(caught.value).endswith("c98, c99 and 9,900 more.")
+
+
+@pytest.mark.parametrize("unseen", ["\ufeff", "\u200b", "\u200f", "\u2060", "\u00a0\u200e "])
+def test_what_nobody_sees_is_no_part_of_a_cell(tmp_path: Path, unseen: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{unseen}id,{unseen}\n{unseen}a{unseen},b\n", encoding="utf-8")
+    table = read_table(path, "rows")
+    assert table.columns == ("id",)
+    assert table.rows[0]["id"] == "a"
+
+
+@pytest.mark.parametrize("cell", ["1_0", "", "inf", "nan", "1e400", "1,5", "0x1"])
+def test_what_is_no_number(cell: str) -> None:
+    assert math.isnan(as_number(cell))

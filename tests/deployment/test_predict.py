@@ -42,7 +42,7 @@ class TestParity:
         for name, label in kept.labels.items():
             assert record["labels"][name] == {
                 "classes": list(label.classes),
-                "reported": label.reported,
+                "reported": label.reported or None,
             }
             assert np.array_equal(probabilities(record, name), label.scores)
 

@@ -98,6 +98,22 @@ def lab():
     return plain[:place] + struct.pack("<H", 8) + plain[place + 2 :]
 
 
+def deep_tiff():
+    """A TIFF that says that its three channels have 16 bits."""
+    content = bytearray(encoded("TIFF"))
+    entry = struct.pack("<HHI", 258, 3, 3)  # BitsPerSample, three shorts.
+    (place,) = struct.unpack_from("<I", content, content.index(entry) + len(entry))
+    struct.pack_into("<3H", content, place, 16, 16, 16)
+    return bytes(content)
+
+
+def deep_jpeg():
+    """A JPEG 2000 that says that its first channel has 16 bits."""
+    content = bytearray(encoded("JPEG2000"))
+    content[content.index(b"\xff\x4f\xff\x51") + 42] = 15
+    return bytes(content)
+
+
 def picked(**changes):
     values = {"descr": "'<f4'", "fortran_order": "False", "shape": "(3, 12, 16)", **changes}
     return "{" + ", ".join(f"'{name}': {value}" for name, value in values.items()) + "}\n"
@@ -167,6 +183,8 @@ REFUSED = {
     "deep.png": (png(0, 16, bytes(32)), "more than 8 bits (I;16)"),
     "deep-colour.png": (png(2, 16, bytes(96)), "more than 8 bits (16 per channel)"),
     "deep-alpha.png": (png(6, 16, bytes(128)), "more than 8 bits (16 per channel)"),
+    "deep-colour.tif": (deep_tiff(), "more than 8 bits (16 per channel)"),
+    "deep-colour.jp2": (deep_jpeg(), "more than 8 bits (16 per channel)"),
     "deep.ppm": (b"P6 16 12 65535\n" + bytes(1152), "more than 8 bits (white is 65535)"),
     "deep.pgm": (b"P5 16 12 65535\n" + bytes(384), "more than 8 bits (I)"),
     "integers.tif": (encoded("TIFF", "I"), "more than 8 bits (I)"),
@@ -321,12 +339,12 @@ def test_training_refuses_what_the_check_refuses(everything, tmp_path):
     folder, words = everything
     photo = Photo(16)
     cache = ImageCache(tmp_path / "cache")
+    with in_time(), pytest.raises(DataError, match="is a named pipe"):
+        cache.get(str(folder / "pipe.png"), photo)
     with in_time(), pytest.raises(DataError) as told:
         cache.fill([(str(folder / name), photo) for name in words], threads=2)
     bad = sum(map(bool, words.values()))
-    assert str(told.value).startswith(f"{bad} of {len(words)} images cannot be read:\n")
-    with in_time(), pytest.raises(DataError, match="is a named pipe"):
-        cache.get(str(folder / "pipe.png"), photo)
+    assert str(told.value).startswith(f"{bad} of {len(words)} images cannot be read: (1) ")
 
 
 def test_libraries_write_nothing_of_their_own(everything):

@@ -20,7 +20,7 @@ from sm3kit.report.make import report
 from sm3kit.synthesis.layouts import write
 
 SPLITS = ("train", "train", "train", "val", "test")
-FAST = Settings(epochs=1, batch_size=16, resamples=20, seed=0)
+FAST = Settings(epochs=1, batch_size=16, resamples=20, seed=0, min_positives=1)
 TINY = Variant(
     backbone="timm/test_resnet",
     weights="none",

@@ -12,6 +12,7 @@ from sm3kit.core.errors import CheckpointError
 from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.metrics.per_label import label_metrics
 from sm3kit.metrics.predictions import LabelScores
+from sm3kit.metrics.reporting import metrics_of
 from sm3kit.report import spaces
 from sm3kit.report.attention import attention_of, export_attention, for_bertviz
 from sm3kit.report.calibration import reliability, wilson
@@ -21,7 +22,7 @@ from sm3kit.report.embedding import tsne
 from sm3kit.report.gallery import searches, thumbnail
 from sm3kit.report.history import loss_picture, series, terms
 from sm3kit.report.purity import purity
-from sm3kit.report.roc import curve, roc_picture
+from sm3kit.report.roc import curve, mean_curve, roc_picture
 
 
 def scored(positive, truth):
@@ -69,11 +70,35 @@ def test_purity_of_random_places_is_chance():
 
 def test_the_roc_curve_by_hand_and_its_area():
     label = scored([0.9, 0.8, 0.8, 0.1, 0.5], np.array([1, 1, 0, 0, -1]))
-    alarms, hits = curve(label)
+    alarms, hits = curve(label, 1)
     assert alarms.tolist() == [0, 0, 0.5, 1]
     assert hits.tolist() == [0, 0.5, 1, 1]
     area = float(((hits[1:] + hits[:-1]) / 2 * np.diff(alarms)).sum())
     assert area == pytest.approx(label_metrics(label.scores, label.truth, 1)["auc"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_area_below_the_mean_curve_is_the_mean_area(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(3, size=40)
+    scores = (rng.random((40, 3)) + np.eye(3)[truth]).round(1)  # Many ties.
+    label = LabelScores(("a", "b", "c"), "", scores, truth)
+    alarms, hits = mean_curve([curve(label, one) for one in range(3)])
+    area = float(((hits[1:] + hits[:-1]) / 2 * np.diff(alarms)).sum())
+    assert area == pytest.approx(metrics_of(label, 1)["auc"], abs=1e-12)
+    assert (np.diff(alarms) >= 0).all()
+    assert (np.diff(hits) >= -1e-12).all()
+    assert roc_picture("x", {"probe": label}).title == "ROC of x"
+    assert roc_picture("x", {"probe": label}, least=41) is None
+
+
+def test_the_calibration_of_a_mean_is_that_of_the_most_likely_class():
+    """Guo et al. 2017: of cases called with 0.9, nine of ten should be called right."""
+    scores = np.array([[0.95, 0.05], [0.05, 0.95], [0.35, 0.65], [0.65, 0.35]])
+    found = reliability(LabelScores(("a", "b"), "", scores, np.array([0, 0, 1, -1])))
+    assert found.counts.tolist() == [1, 2]
+    assert found.predicted == pytest.approx([0.65, 0.95])
+    assert found.observed == pytest.approx([1, 0.5])
 
 
 def test_a_label_without_positives_has_no_roc():

@@ -145,7 +145,9 @@ class TestMistakes:
     def test_a_missing_table(self, tmp_path):
         write(tmp_path, self.GOOD, self.GOOD)
         (tmp_path / "oct_labels.csv").unlink()
-        with pytest.raises(DataError, match=r"There is no CSV file .*oct_labels\.csv\. It should hold"):
+        with pytest.raises(
+            DataError, match=r"There is no CSV file .*oct_labels\.csv\. It should hold"
+        ):
             TopconMM(str(tmp_path))
         assert TopconMM(str(tmp_path), labels_of="fundus").studies()
 

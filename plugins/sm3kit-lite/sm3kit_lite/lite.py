@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from timm.models import load_state_dict
@@ -96,7 +97,9 @@ def _state_to_rename(model: str, weights: str) -> dict[str, Tensor]:
     if weights == "none" or not Path(weights).is_file():
         return {}
     try:
-        state: dict[str, Tensor] = load_state_dict(weights, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state: dict[str, Tensor] = load_state_dict(weights, weights_only=True)
     except Exception:  # The backbone `timm` reads it again, and says what is wrong with it.
         return {}
     plain = all(isinstance(value, Tensor) for value in state.values())

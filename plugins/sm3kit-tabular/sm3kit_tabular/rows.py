@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from sm3kit.api import DataError, Row, Table, one_per_key, read_table
+from sm3kit.api import DataError, Row, Table, one_per_key, read_table, regular_file
 
 
 def named_row(table: Path, key: str, value: str) -> str:
@@ -24,10 +24,9 @@ def rows_of(file: str, part: str) -> tuple[Table, Row]:
     key, equals, value = map(unquote, part.partition("="))
     if not equals:
         raise DataError(f"{file} is a table. Name a row of it: {file}#COLUMN=VALUE, as #id=7.")
-    path = Path(file)
-    # What is no file is told by the reading.
-    state = path.stat() if path.is_file() else None
-    table, rows = _keyed(path, key, state and (state.st_size, state.st_mtime_ns))
+    path = regular_file(file, "CSV file", "It should hold a row per study.", DataError)
+    state = path.stat()
+    table, rows = _keyed(path, key, (state.st_size, state.st_mtime_ns))
     if value not in rows:
         raise DataError(
             f"{file} has no row with {value!r} in the column {key!r}. It has {len(rows)} rows, "

@@ -117,7 +117,10 @@ def test_reading_tells_the_columns_and_not_the_views():
         ("{table}#id=9", r"has no row with '9' in the column 'id'. It has 4 rows, the first .*'1'"),
         ("{table}#name=1", "has no column 'name'. "),
         ("{table}#id=four", r"row 5, column 'age': 'old' is no number. Mend it, or leave it blank"),
-        ("{folder}/none.csv#id=1", "There is no CSV file .*none.csv. It should hold a row per study"),
+        (
+            "{folder}/none.csv#id=1",
+            "There is no CSV file .*none.csv. It should hold a row per study",
+        ),
         ("{folder}#id=1", "is a folder, not a CSV file"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -116,9 +117,10 @@ def _class(case: Case, label: str) -> str:
 def _natural(name: str) -> tuple[float, str]:
     """Numbers by value, before words."""
     try:
-        return float(name), name
+        number = float(name)
     except ValueError:
-        return float("inf"), name
+        number = math.inf
+    return (math.inf if math.isnan(number) else number), name
 
 
 def _sliced(study: Study, slices: int) -> list[Study]:

@@ -145,6 +145,7 @@ def _diagnoses(
     for path in visible_paths(root, "*.csv"):
         table = read_table(path, "a row per series")
         if "Subject ID" not in table or "diagnosis" not in table:
+            notes.append(f"{path.name} is passed over: it has no 'Subject ID' and 'diagnosis'.")
             continue
         columns = ["diagnosis", "Study Date"]
         table, blanks = blank_unknown(table, columns, unknown, option="autopet.unknown")

@@ -27,7 +27,7 @@ from sm3kit.api import (
     visible_paths,
 )
 from sm3kit_volumes import examples, people
-from sm3kit_volumes.listing import Case, listing
+from sm3kit_volumes.listing import SPLITS, Case, listing
 from sm3kit_volumes.parts import on_grid_of
 from sm3kit_volumes.readers.opening import SUFFIXES
 
@@ -178,6 +178,9 @@ def _blanks(
     if table is None:
         return [], []
     known, notes = blank_unknown(table, columns, unknown, option="volumes.unknown")
+    for row in known.rows if "split" in known else ():
+        if row["split"] and row["split"].lower() not in SPLITS:
+            raise known.wrong(row, "split", SPLITS)
     return [{_heading(name): row[name] for name in known.columns} for row in known.rows], notes
 
 

@@ -1,0 +1,73 @@
+"""Numbers in the environment: empty ones are unset, others are numbers or refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sm3kit.core.environment import RANKS, THREADS, number, settle_numbers
+from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.core.files import cache_root
+
+
+@pytest.mark.parametrize("name", [*RANKS, THREADS])
+@pytest.mark.parametrize("text", ["", " "])
+def test_what_is_empty_is_unset(name, text, monkeypatch):
+    monkeypatch.setenv(name, text)
+    settle_numbers()
+    assert name not in os.environ
+
+
+@pytest.mark.parametrize("name", [*RANKS, THREADS])
+@pytest.mark.parametrize("text", ["x", "1.5", "9" * 5000, "0x1"])
+def test_what_is_no_number(name, text, monkeypatch):
+    if name == THREADS and text.isdecimal():
+        pytest.skip("a number, however large")
+    monkeypatch.setenv(name, text)
+    with pytest.raises(VariantError) as caught:
+        settle_numbers()
+    said = str(caught.value)
+    assert said.startswith(f"The environment variable {name} wants a number, not {text[:9]!r}"[:-1])
+    assert said.endswith(f". Run `unset {name}` first.")
+
+
+@pytest.mark.parametrize(("name", "text"), [("RANK", "3"), ("WORLD_SIZE", "8"), (THREADS, "4,2")])
+def test_numbers_stay(name, text, monkeypatch):
+    monkeypatch.setenv(name, text)
+    settle_numbers()
+    assert os.environ[name] == text
+
+
+@pytest.mark.parametrize("text", ["0", "4,", "4,0", "-1"])
+def test_threads_are_counted_from_one(text, monkeypatch):
+    monkeypatch.setenv(THREADS, text)
+    with pytest.raises(VariantError, match="OMP_NUM_THREADS wants a number, not"):
+        settle_numbers()
+
+
+def test_a_number_has_a_default(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    assert number("RANK", 7) == 7
+    monkeypatch.setenv("RANK", "5")
+    assert number("RANK", 7) == 5
+
+
+def test_a_cache_that_is_a_file(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("SM3KIT_CACHE", str(file))
+    with pytest.raises(SM3Error) as caught:
+        cache_root()
+    assert str(caught.value) == f"SM3KIT_CACHE wants a folder, and {file} is none. Name another."
+
+
+def test_a_user_without_a_home(monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("SM3KIT_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", home)
+    with pytest.raises(SM3Error) as caught:
+        cache_root()
+    assert str(caught.value) == "This user has no home folder. Set SM3KIT_CACHE to a folder."

@@ -1,0 +1,159 @@
+"""Tables that are damaged in any way: each reads rightly, or ends in one line that names the place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sm3kit.datasets.base import Dataset
+from sm3kit.datasets.derm7pt import Derm7pt
+from sm3kit.datasets.manifest import Manifest
+from sm3kit.datasets.milk10k import Milk10k
+from sm3kit.engine.check import check
+from sm3kit.synthesis.layouts import write
+from sm3kit.testing.damaged_tables import (
+    BROKEN,
+    HARMLESS,
+    ODD,
+    VALUES,
+    answered,
+    rows_of,
+    with_value,
+)
+
+Opened = Callable[[], Dataset]
+# {case: (layout, table)}.
+TABLES = {
+    "manifest": ("manifest", "manifest.csv"),
+    "derm7pt": ("derm7pt", "meta/meta.csv"),
+    "derm7pt index": ("derm7pt", "meta/train_indexes.csv"),
+    "milk10k": ("milk10k", "MILK10k_Training_Metadata.csv"),
+    "milk10k truth": ("milk10k", "MILK10k_Training_GroundTruth.csv"),
+    "milk10k archive": ("milk10k-archive", "metadata.csv"),
+    "milk10k archive input": ("milk10k-archive", "supplements/training_input.csv"),
+}
+# Rows of Derm7pt count by their place. The index has one column: no separator, and a row without
+# its cell is a blank line. The first column of the archive's input is not looked at.
+OTHERWISE = {
+    ("derm7pt", "a row twice"),
+    *(("derm7pt index", damage) for damage in ("a line sep=| that is wrong", "no id")),
+    *(
+        ("milk10k archive input", damage)
+        for damage in (
+            *("another first heading", "no first heading", "no id"),
+            *("a first heading with line break", "a first heading that steers"),
+        )
+    ),
+}
+every_table = pytest.mark.parametrize("case", TABLES)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    made: dict[str, Path] = {}
+
+    def draw(layout: str) -> Path:
+        if layout not in made:
+            made[layout] = tmp_path_factory.mktemp(layout) / "data"
+            write(layout, made[layout], pairs=12, size=32)
+        return made[layout]
+
+    return draw
+
+
+class Damaged:
+    """One table of a data set, to be written over, and put back."""
+
+    def __init__(self, folder: Path, layout: str, name: str) -> None:
+        self.folder, self.layout, self.file = folder, layout, folder / name
+        self.sound = self.file.read_bytes()
+
+    def opened(self) -> Dataset:
+        """The data set, after the check that a user would make of it."""
+        if self.layout == "manifest":
+            data: Dataset = Manifest(str(self.file))
+        else:
+            data = (Derm7pt if self.layout == "derm7pt" else Milk10k)(str(self.folder))
+        check(data)
+        return data
+
+    def answer(self, content: bytes) -> Dataset | str:
+        self.file.write_bytes(content)
+        try:
+            return answered(self.opened, self.folder)
+        finally:
+            self.file.write_bytes(self.sound)
+
+
+@pytest.fixture
+def table(case: str, drawn: Callable[[str], Path]) -> Damaged:
+    layout, name = TABLES[case]
+    return Damaged(drawn(layout), layout, name)
+
+
+@every_table
+@pytest.mark.parametrize("damage", HARMLESS)
+def test_what_reads_as_if_nothing_had_happened(case: str, table: Damaged, damage: str) -> None:
+    sound, found = table.answer(table.sound), table.answer(HARMLESS[damage](table.sound))
+    if (case, damage) in OTHERWISE:
+        assert isinstance(found, str)
+        return
+    assert isinstance(sound, Dataset)
+    assert not isinstance(found, str), found
+    assert found.studies() == sound.studies()
+    assert found.labels == sound.labels
+
+
+@every_table
+@pytest.mark.parametrize("damage", BROKEN)
+def test_what_is_refused(case: str, table: Damaged, damage: str) -> None:
+    said = table.answer(BROKEN[damage](table.sound))
+    if (case, damage) in OTHERWISE:
+        assert not isinstance(said, str)
+        return
+    assert isinstance(said, str)
+    assert table.file.name in said
+
+
+@every_table
+@pytest.mark.parametrize("damage", ODD)
+def test_what_is_read_or_refused(case: str, table: Damaged, damage: str) -> None:
+    found = table.answer(ODD[damage](table.sound))
+    assert isinstance(found, str) or found.studies()
+
+
+@every_table
+@pytest.mark.parametrize("value", VALUES)
+def test_what_may_stand_in_a_column(case: str, table: Damaged, value: str) -> None:
+    width = len(rows_of(table.sound)[0])
+    columns = range(width) if case == "manifest" else sorted({0, 1, width // 2, width - 1})
+    for column in [place for place in columns if place < width]:
+        found = table.answer(with_value(table.sound, column, value))
+        assert isinstance(found, str) or found.studies()
+
+
+@pytest.mark.parametrize(
+    ("value", "classes"),
+    [
+        ("truth", ("FALSE", "TRUE")),
+        ("numbers with commas", ("1,5", "2,5")),
+        ("dates", ("01.02.2021", "2020-01-01")),
+        ("a letter nobody sees", None),
+        ("failed formulas", None),
+        ("unknown", None),
+        ("one word", None),
+        ("many words", None),
+        ("blanks", None),
+    ],
+)
+def test_what_a_label_of_a_manifest_becomes(
+    drawn: Callable[[str], Path], value: str, classes: tuple[str, ...] | None
+) -> None:
+    """One class, none, or too many make no label; a failed formula is no class."""
+    table = Damaged(drawn("manifest"), "manifest", "manifest.csv")
+    column = rows_of(table.sound)[0].index("PN")
+    found = table.answer(with_value(table.sound, column, value))
+    assert isinstance(found, Dataset)
+    assert {one.name: one.classes for one in found.labels}.get("PN") == classes

@@ -1,0 +1,154 @@
+"""YAML of every kind of harm, in the roles in which it is read; each gets one line, and soon."""
+
+import time
+import warnings
+
+import pytest
+import yaml
+from hostile_yaml import VALUES, hostile_yaml, laughs, merges, whole_files
+
+from sm3kit.ablation import grid
+from sm3kit.core.errors import CheckpointError, DataError, SM3Error, VariantError
+from sm3kit.core.variant import Variant
+from sm3kit.engine import plain_yaml, recipes
+from sm3kit.engine.run import Run
+
+LONGEST = 2.0  # Seconds for one file, on a busy machine.
+
+
+def answer(make):
+    """What a call says, in one line; nothing if it takes what it got."""
+    start = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            make()
+            said = ""
+        except SM3Error as error:
+            said = str(error)
+    assert time.process_time() - start < 5 * LONGEST
+    assert "\n" not in said
+    assert len(said) < 200_000
+    return said
+
+
+READERS = {"recipe": lambda file: recipes.resolve([file], {}), "grid": grid.load}
+
+
+@pytest.mark.parametrize("role", READERS)
+def test_hostile_files(role, tmp_path, monkeypatch):
+    """Over two hundred for each role; what is taken is only what is plain."""
+    monkeypatch.chdir(tmp_path)
+    files = hostile_yaml(role)
+    assert len(files) > 200
+    answers = {}
+    for name, content in files.items():
+        file = tmp_path / f"{name}.yaml"
+        file.write_bytes(content)
+        answers[name] = answer(lambda file=file: READERS[role](str(file)))
+    refused = [name for name, said in answers.items() if said]
+    assert len(refused) > 150
+    assert not (tmp_path / "hostile").exists()
+    for name in ("laughs", "merges", "brackets", "too-large", "many-values", "documents", "nul"):
+        assert "is no valid YAML: " in answers[name]
+
+
+@pytest.mark.parametrize("name", ["laughs", "merges", "list", "text", "nuls", "empty", "documents"])
+def test_a_record_of_a_run(name, tmp_path):
+    run = Run(tmp_path)
+    run.variant_file.write_bytes(whole_files()[name])
+    with pytest.raises(CheckpointError, match=r"variant\.yaml is no record of a run: "):
+        run.read_variant()
+
+
+@pytest.mark.parametrize("value", [one for one in VALUES.values() if len(one) < 9999])
+@pytest.mark.parametrize("name", ["data_hash", "machine", "plugin_files", "versions", "lr"])
+def test_a_record_with_another_value(name, value, tmp_path):
+    run = Run(tmp_path)
+    run.write_variant(Variant(), "0" * 16, {"device": "CPU"})
+    record = yaml.safe_load(run.variant_file.read_text())
+    record.pop(name, None)
+    text = yaml.safe_dump(record) + f"{name}: {value}\n"
+    run.variant_file.write_text(text, encoding="utf-8")
+    said = answer(run.read_variant)
+    assert not said or said.startswith(f"{run.variant_file} is no record of a run: ")
+
+
+def test_a_record_is_read_again(tmp_path):
+    run = Run(tmp_path)
+    run.write_variant(Variant(seed=3), "0" * 16, {"device": "CPU"})
+    assert run.read_variant() == (Variant(seed=3), "0" * 16)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 2020-01-01", {"a": "2020-01-01"}),
+        ("a: =", {"a": "="}),
+        ("no: 1\n1: 2\n~: 3", {"no": 1, "1": 2, "~": 3}),
+        ("a: &a [1]\nb: *a", {"a": [1], "b": [1]}),
+        ("a: {<<: {x: 1, y: 1}, x: 2}", {"a": {"x": 2, "y": 1}}),
+        ("a: -9223372036854775808", {"a": -(2**63)}),
+        ("a: [.inf, 1.5, true]", {"a": [float("inf"), 1.5, True]}),
+        ("\ufeffa: é", {"a": "é"}),
+        ("", None),
+    ],
+)
+def test_what_is_plain(text, value):
+    assert plain_yaml.parse(text.encode()) == value
+    assert plain_yaml.parse(text.encode("utf-16")) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 9223372036854775808", "the number 9223372036854775808 in line 1 is beyond 64 bits."),
+        ("\na: 1" + "0" * 400, "a number of 401 characters stands in line 2."),
+        ("a: 0b_", "'0b_' in line 1 is no number."),
+        ("a: 1\na: 2", "'a' stands there twice, again in line 2."),
+        ("1: 1\n'1': 2", "'1' stands there twice, again in line 2."),
+        ("[1]: 1", "a name in line 1 is no word or number."),
+        ("a: !!int foo", "the tag 'tag:yaml.org,2002:int' is not allowed (line 1)."),
+        ("a: 1\n---\nb: 2", "it holds several documents (line 2)."),
+        ("a: &x\n- *x", "the alias *x stands within what it names (line 2)."),
+        ("a: *x", "found undefined alias (line 1, column 4)."),
+        ('a: "\\0"', "a NUL stands in line 1."),
+        ("[" * 33 + "]" * 33, "more than 32 tables and lists are within each other (line 1)."),
+        (laughs(), "it holds more than 131,072 values, aliases written out (line 6)."),
+        (merges(), "it holds more than 131,072 values, aliases written out (line 6)."),
+    ],
+)
+def test_what_is_said(text, said):
+    with pytest.raises(DataError) as caught:
+        plain_yaml.parse(text.encode())
+    assert str(caught.value) == said
+
+
+def test_text_that_is_not_utf_8_names_its_line():
+    with pytest.raises(DataError, match=r"^line 2 is not UTF-8 text\. Save it as UTF-8\.$"):
+        plain_yaml.parse(b"a: 1\nb: \xe9\n")
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    """Its size is looked up; 100 GB of nothing take no time."""
+    file = tmp_path / "large.yaml"
+    with file.open("wb") as handle:
+        handle.truncate(100 * 10**9)
+    said = answer(lambda: grid.load(str(file)))
+    assert said.endswith("is no valid YAML: it has 93 GiB, and 1.0 MiB are allowed.")
+
+
+def test_a_folder_is_no_recipe(tmp_path):
+    with pytest.raises(VariantError) as caught:
+        recipes.load(str(tmp_path))
+    assert str(caught.value) == f"{tmp_path} is a folder, not a recipe file. Check the path."
+
+
+@pytest.mark.parametrize("value", ["5", "[a]", "{a: 1}", ".nan", "2020-01-01"])
+@pytest.mark.parametrize("name", ["data", "base"])
+def test_what_chooses_the_base_of_a_recipe_is_a_name(name, value, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{name}: {value}\n", encoding="utf-8")
+    said = answer(lambda: recipes.resolve([str(file)], {}))
+    if name == "base":
+        assert "base wants the name of a recipe" in said or "No recipe named" in said
