@@ -54,7 +54,7 @@ ROOMS = {
         "diagnosis",
         "authoring",
     },  # fmt: skip
-    "api": {"core", *BASES},
+    "api": {"core", "nn.named_modules", *BASES},
     "testing": {"core", "nn", "metrics", *BASES},
     "authoring": {"core", "testing", "synthesis", *BASES},
     "pytest_plugin": {"core", "authoring", "cli"},

@@ -130,7 +130,7 @@ def _check(text: str, most: int) -> None:
         if isinstance(event, yaml.CollectionEndEvent):
             count.end()
         elif isinstance(event, yaml.AliasEvent):
-            count.alias(event.anchor, line)
+            count.alias(str(event.anchor), line)
         elif isinstance(event, yaml.NodeEvent):
             _check_node(event, line)
             count.add(1, line)
