@@ -93,6 +93,7 @@ def load(name: str) -> Grid:
 
     Raises:
         VariantError: no such grid or file, or something in it that a grid does not have.
+        OptionError: seeds that are none.
     """
     table = named_yaml.read("grid", name, BUILT_IN)
     path = Path(name)
@@ -107,6 +108,7 @@ def parsed(name: str, content: Any, source: str) -> Grid:
 
     Raises:
         VariantError: something in it that a grid does not have.
+        OptionError: seeds that are none.
     """
     if not isinstance(content, Mapping) or not isinstance(content.get("rows"), Mapping):
         raise VariantError(f"{source} wants a table with rows, such as 'rows: {{simclr: {{…}}}}'.")

@@ -5,7 +5,7 @@ from tiny_grid import tiny, write
 
 from sm3kit.ablation import grid
 from sm3kit.ablation.points import named, points
-from sm3kit.core.errors import VariantError
+from sm3kit.core.errors import OptionError, VariantError
 from sm3kit.published.tables import load as published
 
 
@@ -42,9 +42,9 @@ def test_rows_have_their_published_names(name, table):
         ({"protocols": ["probe", "probe"]}, "names the protocol probe twice"),
         ({"rows": {"one": {"protocols": "tune"}}, "baseline": ""}, "No protocol named 'tune'"),
         ({"seeds": [0, 0]}, "names the seed 0 twice"),
-        ({"seeds": []}, "seeds wants numbers from 0"),
-        ({"seeds": [0.5]}, "seeds wants numbers from 0"),
-        ({"seeds": [-1]}, "seeds wants numbers from 0"),
+        ({"seeds": []}, "seeds wants one or more"),
+        ({"seeds": [0.5]}, "option 'seeds' wants whole numbers from 0 to"),
+        ({"seeds": [-1]}, "option 'seeds' wants whole numbers from 0 to"),
         ({"split": "tests"}, "No split named 'tests'. Did you mean 'test'?"),
         ({"select": "best"}, "No selection named 'best'"),
         ({"baseline": "randon"}, "No row named 'randon'. Did you mean 'random'?"),
@@ -57,7 +57,7 @@ def test_rows_have_their_published_names(name, table):
 )
 def test_a_mistake_has_its_answer(changes, answer, tmp_path):
     file = write(tmp_path / "own.yaml", tiny(**changes))
-    with pytest.raises(VariantError) as error:
+    with pytest.raises((VariantError, OptionError)) as error:
         grid.load(file)
     assert answer in str(error.value)
 
