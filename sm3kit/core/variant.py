@@ -163,7 +163,7 @@ class Variant:
     feature_views: Annotated[int, ranges.Range(0, 1000)] = 8
     bank: Literal["memory", "fresh"] = "memory"
     label_loss: Literal["mean", "sum"] = "mean"
-    temperature: ranges.Positive = 1.0
+    temperature: ranges.Temperature = 1.0
     freeze_prototypes: bool = False
     bn_leak: bool = False
     protocol: Literal["probe", "finetune", "knn"] = "probe"

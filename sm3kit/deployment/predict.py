@@ -85,7 +85,8 @@ def predict(
         "statement": STATEMENT,
         "classifiers": [_described(predictor) for predictor in predictors],
         "labels": {
-            one.name: {"classes": list(one.classes), "reported": one.reported or None} for one in labels
+            one.name: {"classes": list(one.classes), "reported": one.reported or None}
+            for one in labels
         },
         **({} if prefix is None else {"checklist": RULE}),
         "studies": [

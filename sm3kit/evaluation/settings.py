@@ -64,7 +64,7 @@ class Settings:
     prototypes: bool = True
     views: dict[str, Any] = field(default_factory=lambda: dict(MILD))
     k: ranges.Count = 20
-    temperature: ranges.Positive = 0.07
+    temperature: ranges.Temperature = 0.07
     min_positives: ranges.Count = 10
     resamples: Annotated[int, ranges.Range(2, 1_000_000)] = 2000
     seed: Annotated[int, ranges.Range(0, 2**32 - 1, also=(-1,))] = -1

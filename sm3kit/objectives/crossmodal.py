@@ -46,7 +46,7 @@ class CrossModal(Objective):
         width: int,
         *,
         pairing: Literal["aligned", "crossed", "all", "eq4"] = "aligned",
-        temperature: ranges.Positive = 0.1,
+        temperature: ranges.Temperature = 0.1,
         anchor: str = "",
         mask_groups: bool = True,
         gather: bool = False,

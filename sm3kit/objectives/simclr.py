@@ -44,7 +44,7 @@ class SimCLR(Objective):
         self,
         width: int,
         *,
-        temperature: ranges.Positive = 0.1,
+        temperature: ranges.Temperature = 0.1,
         projection: ranges.Width = 128,
         hidden: ranges.WidthOrAuto = 0,
         anchors: Literal["all", "first"] = "all",

@@ -50,7 +50,7 @@ class SwAV(Objective):
         projection: ranges.Width = 128,
         hidden: ranges.WidthOrAuto = 0,
         prototypes: ranges.Width = 60,
-        temperature: ranges.Positive = 0.1,
+        temperature: ranges.Temperature = 0.1,
         epsilon: Annotated[float, ranges.Range(0.012, 1000)] = 0.05,
         iterations: ranges.Iterations = 3,
         queue: ranges.CountOrNone = 96,

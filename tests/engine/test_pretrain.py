@@ -243,8 +243,8 @@ def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
     [
         (
             {"batch_size": 1},
-            VariantError,
-            "--batch-size 1: a study needs others to be compared with",
+            OptionError,
+            "The variant: option 'batch_size' wants a whole number from 2 to 1000000, not 1",
         ),
         ({"workers": 999}, VariantError, r"--workers 999 is more than the \d+ studies"),
         ({"modality": ("derm",)}, VariantError, "--fusion sep_sep needs two modalities"),
@@ -320,10 +320,10 @@ def test_data_that_changed_under_a_run(tiny, train, tmp_path):
 
 def test_a_loss_that_is_not_finite_names_its_term(tiny, train):
     with pytest.raises(
-        TrainingError, match=r"The loss term simclr/derm.* is not finite in epoch 1"
+        TrainingError, match=r"The loss term simclr/derm.* is not finite in epoch \d"
     ):
-        options = {**tiny.options, "simclr": {"temperature": 1e-7}}
-        train(dataclasses.replace(tiny, lr=1e30, options=options))
+        # Each step multiplies the weights by about 1 - 100 * 1000.
+        train(dataclasses.replace(tiny, lr=100.0, weight_decay=1000.0, batch_size=4, epochs=3))
 
 
 def cli(*arguments, **more):

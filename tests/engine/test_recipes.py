@@ -297,7 +297,9 @@ def test_an_unknown_setting_names_the_recipe(own_recipe):
 
 def test_an_ill_typed_setting_names_the_recipe_or_the_command_line(own_recipe):
     path = own_recipe("epochs: many\n")
-    with pytest.raises(OptionError, match=r"^The recipe '.*': option 'epochs' wants a whole number"):
+    with pytest.raises(
+        OptionError, match=r"^The recipe '.*': option 'epochs' wants a whole number"
+    ):
         resolve([path], {})
     with pytest.raises(OptionError, match=r"^The command line: option 'lr' wants a number"):
         resolve([], {"lr": "fast"})

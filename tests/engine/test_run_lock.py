@@ -81,8 +81,8 @@ class TestLock:
         assert train(short)[0].run.finished
 
     def test_folders_that_were_made_for_it_alone_go_again(self, short, train, tmp_path):
-        with pytest.raises(VariantError, match="--batch-size 1"):
-            train(dataclasses.replace(short, batch_size=1), "new/deep/run")
+        with pytest.raises(VariantError, match="--workers 999"):
+            train(dataclasses.replace(short, workers=999), "new/deep/run")
         assert not (tmp_path / "new").exists()
 
     def test_a_file_system_without_locks_is_told(self, short, train, monkeypatch):
