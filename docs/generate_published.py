@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import click
 from generated_page import cell, note, settle
 
-from sm3kit.published.consistency import RULES
-from sm3kit.published.rows import MEAN, Label, Row, Table
+from sm3kit.published.rows import MEAN, RULES, Label, Row, Table
 from sm3kit.published.tables import load
 
 HEAD = """
@@ -37,7 +36,7 @@ differences below about one point say nothing.
 
 A number with a note is as printed, followed by what it should be. A number *in doubt* cannot be
 right, and nobody can tell from the paper what is. A program found most of them
-(`sm3kit.published.consistency`): counts of studies are whole numbers, and sensitivity and
+(`tests/published/consistency.py`): counts of studies are whole numbers, and sensitivity and
 specificity fix the precision. It looks for these errors:
 
 """

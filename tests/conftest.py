@@ -9,7 +9,24 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from pathlib import Path
+
 import pytest
+
+FEW_FILES = 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """No other processes for a few files, nor where a test talks to the terminal.
+
+    Else what xdist does: a process per core, or as many as PYTEST_XDIST_AUTO_NUM_WORKERS says.
+    """
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    named = {Path(word.partition("::")[0]) for word in config.args}
+    few = len(named) <= FEW_FILES and all(path.is_file() for path in named)
+    return 0 if few or config.option.capture == "no" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -150,6 +150,11 @@ def allowed(module):
 MODULES = [module for module in FILES if module != "sm3kit"]
 
 
+def listed(violations):
+    """All violations of a rule, one a line, for the message of its one test."""
+    return "\n".join([f"Violations: {len(violations)}", *violations])
+
+
 # Imports
 
 
@@ -157,27 +162,33 @@ def test_every_room_is_known():
     assert {room(module) for module in MODULES} <= {*ROOMS, *FAMILIES}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down(module):
+def test_imports_go_down():
     """A plugin takes the core, the building blocks and its own contract; never a sibling."""
-    wrong = {name for name in inner(module) if not within(name, allowed(module))}
-    assert not wrong, f"{module} imports {sorted(wrong)}; it may import {sorted(allowed(module))}"
+    violations = []
+    for module in MODULES:
+        wrong = sorted(name for name in inner(module) if not within(name, allowed(module)))
+        if wrong:
+            violations.append(f"{module} imports {wrong}; it may import {sorted(allowed(module))}")
+    assert not violations, listed(violations)
 
 
 def test_the_package_itself_imports_nothing():
     assert imports("sm3kit") <= {"__future__"}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_libraries_stay_with_their_owners(module):
+def misplaced_libraries(module):
+    """What is wrong with the libraries that a module imports."""
     place = module.removeprefix("sm3kit.")
-    for library in libraries(module):
-        if library in OWNERS:
-            assert within(place, OWNERS[library]), (
-                f"{module} imports {library}, which belongs to {sorted(OWNERS[library])}"
-            )
-        if room(module) in LIBRARIES:
-            assert library in LIBRARIES[room(module)], f"{module} imports {library}"
+    for library in sorted(libraries(module)):
+        if library in OWNERS and not within(place, OWNERS[library]):
+            yield f"{module} imports {library}, which belongs to {sorted(OWNERS[library])}"
+        if library not in LIBRARIES.get(room(module), {library}):
+            yield f"{module} imports {library}; {room(module)} takes few libraries"
+
+
+def test_libraries_stay_with_their_owners():
+    violations = [one for module in MODULES for one in misplaced_libraries(module)]
+    assert not violations, listed(violations)
 
 
 def test_every_library_is_a_declared_dependency():
@@ -265,19 +276,25 @@ def test_a_method_says_where_it_comes_from(family, name, module, attribute):
 # Words
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_names_are_of_the_domain(module):
-    """No nameless drawers and no version numbers; stages of the paper and floats have numbers."""
+def bad_names(module):
+    """What is wrong with the names of a module, its classes and its functions."""
     names = [module.rpartition(".")[2]]
     kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     names += [node.name for node in ast.walk(tree(module)) if isinstance(node, kinds)]
-    assert names[0] not in NAMELESS
+    if names[0] in NAMELESS:
+        yield f"{module}: {names[0]} says nothing"
     for name in names:
         stem = name.rstrip("0123456789").lower()
-        assert stem == name.lower() or stem.endswith(("stage", "bf", "fp")), (
-            f"{module}: {name} ends in a number"
-        )
-        assert not re.search(r"_v\d+(_|$)", name), f"{module}: {name} has a version number"
+        if stem != name.lower() and not stem.endswith(("stage", "bf", "fp")):
+            yield f"{module}: {name} ends in a number"
+        if re.search(r"_v\d+(_|$)", name):
+            yield f"{module}: {name} has a version number"
+
+
+def test_names_are_of_the_domain():
+    """No nameless drawers and no version numbers; stages of the paper and floats have numbers."""
+    violations = [one for module in MODULES for one in bad_names(module)]
+    assert not violations, listed(violations)
 
 
 def public(node, path=""):
@@ -290,14 +307,23 @@ def public(node, path=""):
                 yield from public(inner_node, f"{path}{inner_node.name}.")
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_public_things_say_what_they_give(module):
+def bad_docstrings(module):
+    """What is wrong with the docstrings of a module and of what it has for others."""
     for name, node in [(module, tree(module)), *public(tree(module))]:
         text = ast.get_docstring(node)
-        assert text, f"{module}: {name} has no docstring"
+        if not text:
+            yield f"{module}: {name} has no docstring"
+            continue
         first = text.splitlines()[0]
-        assert len(first) <= LONGEST_FIRST_LINE, f"{module}: {name}: {len(first)} characters"
-        assert first.endswith((".", "?")), f"{module}: {name}: the first line is no sentence"
+        if len(first) > LONGEST_FIRST_LINE:
+            yield f"{module}: {name}: {len(first)} characters"
+        if not first.endswith((".", "?")):
+            yield f"{module}: {name}: the first line is no sentence"
+
+
+def test_public_things_say_what_they_give():
+    violations = [one for module in FILES for one in bad_docstrings(module)]
+    assert not violations, listed(violations)
 
 
 # Length

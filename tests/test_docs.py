@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import importlib
 import json
@@ -10,8 +9,9 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 from xml.etree import ElementTree
 
 import click
@@ -22,6 +22,7 @@ from sm3kit.ablation.runner import begin
 from sm3kit.cli.evaluate import evaluate
 from sm3kit.cli.grid_progress import said_plan
 from sm3kit.cli.main import COMMANDS, cli
+from sm3kit.core.errors import SM3Error
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
@@ -61,11 +62,23 @@ def commands_in(page: Path) -> Iterator[str]:
             yield found.group(1)
 
 
-TYPED = [
-    pytest.param(command, id=f"{page.stem}: {command}")
-    for page in PAGES
-    for command in dict.fromkeys(commands_in(page))
-]
+T = TypeVar("T")
+
+
+def check_all(check: Callable[[T], None], places: Iterable[tuple[str, T]]) -> None:
+    """That a check passes for the things of all named places; all that do not are told."""
+    found = []
+    for place, thing in places:
+        try:
+            check(thing)
+        except (AssertionError, SM3Error) as error:
+            found.append(f"{place}: {error}")
+    assert not found, "\n".join([f"Violations: {len(found)}", *found])
+
+
+def of_pages(pages: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """Pages with their names, as `check_all` wants them."""
+    return ((str(page.relative_to(ROOT)), page) for page in pages)
 
 
 def resolved(words: list[str]) -> tuple[click.Command, list[str]]:
@@ -79,8 +92,8 @@ def resolved(words: list[str]) -> tuple[click.Command, list[str]]:
     return command, words
 
 
-@pytest.mark.parametrize("text", TYPED)
-def test_every_command_of_the_documentation_exists(text: str) -> None:
+def check_command(text: str) -> None:
+    """That a command, its options and the names that they take are there."""
     command, words = resolved(shlex.split(text)[1:])
     known = {name: one for one in command.params for name in (*one.opts, *one.secondary_opts)}
     known |= {"--help": None, "--debug": None}
@@ -99,6 +112,16 @@ def test_every_command_of_the_documentation_exists(text: str) -> None:
             assert value.endswith(".yaml") or value in grid.names(), text
         elif word == "-o":
             check_plugin_option(value)
+
+
+def test_every_command_of_the_documentation_exists() -> None:
+    typed = [
+        (f"{name}: {text}", text)
+        for name, page in of_pages(PAGES)
+        for text in dict.fromkeys(commands_in(page))
+    ]
+    assert typed
+    check_all(check_command, typed)
 
 
 def check_plugin_option(text: str) -> None:
@@ -120,13 +143,17 @@ def check_plugin_option(text: str) -> None:
         bind(registry(owners[0]).get(plugin), plugin, {option: value})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_option_of_the_text_exists(page: Path) -> None:
-    """Those in code blocks are part of a command, which another test looks at."""
+def check_options(page: Path) -> None:
+    """That the options in the text of a page are there."""
     text = without_blocks(page.read_text(encoding="utf-8"))
     for code in re.findall(r"`([^`]+)`", text):
         for option in re.findall(r"(?:^| )-o ([\w-]+\.\w+=\S+)", code):
             check_plugin_option(option)
+
+
+def test_every_option_of_the_text_exists() -> None:
+    """Those in code blocks are part of a command, which another test looks at."""
+    check_all(check_options, of_pages(PAGES))
 
 
 def test_the_table_of_evaluation_settings_is_that_of_the_code() -> None:
@@ -259,17 +286,27 @@ def test_an_outdated_page_is_refused_with_what_to_do(
         )
 
 
-@pytest.mark.parametrize("name", recipes.names())
-def test_every_recipe_is_documented(name: str) -> None:
+def check_recipe_is_documented(name: str) -> None:
+    """That the pages that list recipes have this one."""
     for page in (README, ROOT / "docs" / "recipes.md"):
         text = page.read_text(encoding="utf-8")
         assert f"--recipe {name}`" in text or f"--recipe {name} " in text or f"`{name}`" in text
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_recipe_of_a_page_exists(page: Path) -> None:
+def test_every_recipe_is_documented() -> None:
+    names = recipes.names()
+    assert names
+    check_all(check_recipe_is_documented, zip(names, names, strict=True))
+
+
+def check_recipes(page: Path) -> None:
+    """That the recipes that a page names are there."""
     named = set(re.findall(r"--recipe ([\w-]+)(?![\w.-])", page.read_text(encoding="utf-8")))
     assert named <= {*recipes.names(), "NAME"}
+
+
+def test_every_recipe_of_a_page_exists() -> None:
+    check_all(check_recipes, of_pages(PAGES))
 
 
 def test_published_numbers_of_the_readme_are_those_of_the_recipes() -> None:
@@ -326,8 +363,8 @@ def test_the_fusion_of_the_readme_is_the_example_that_runs() -> None:
     assert f"```python\n{example}```\n" in readme()
 
 
-@pytest.mark.parametrize("page", [README, ROOT / "plugins" / "README.md"], ids=["main", "plugins"])
-def test_links_of_a_readme_lead_somewhere(page: Path) -> None:
+def check_links(page: Path) -> None:
+    """That the links of a page within the project lead to a file, and to a heading of it."""
     text = without_blocks(page.read_text(encoding="utf-8"))
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if link.startswith("http"):
@@ -336,6 +373,10 @@ def test_links_of_a_readme_lead_somewhere(page: Path) -> None:
         target = page.parent / file if file else page
         assert target.is_file(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_links_of_a_readme_lead_somewhere() -> None:
+    check_all(check_links, of_pages([README, ROOT / "plugins" / "README.md"]))
 
 
 def anchors(page: Path) -> set[str]:
@@ -350,11 +391,3 @@ def test_the_drawing_is_there_and_describes_itself() -> None:
     names = {element.tag.rpartition("}")[2] for element in tree.iter()}
     assert {"svg", "title", "desc"} <= names
     assert drawing.name in (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "sm3kit").rglob("*.py")), ids=lambda path: path.stem
-)
-def test_every_module_says_what_it_is(path: Path) -> None:
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    assert text, f"{path} has no docstring"

@@ -102,6 +102,7 @@ def ran(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_so_before_anything_is_trained(tmp_path: Path) -> None:
     done = ran(f"{TRAINING}\n{CALL}\n", tmp_path)
     line = len(TRAINING.splitlines()) + 2

@@ -9,6 +9,7 @@ from math import ceil, floor, isclose, log10
 from typing import Any
 
 from sm3kit.ablation.cells import Number
+from sm3kit.ablation.points import value_text
 
 WIDTH, HEIGHT = 520, 310
 LEFT, RIGHT, TOP, BOTTOM = 50, 16, 46, 66
@@ -63,7 +64,7 @@ def draw(axis: str, setting: str, curves: Sequence[Curve]) -> str:
         f"<desc>{escape(_told(curves))}</desc>",
         _text(8, 16, "mean AUC in %, with the 95 % interval", "start"),
         _text(8, 32, setting, "start", size=11),
-        *_frame(f"{axis}{scale}", [(places[key], shown(one)) for key, one in values.items()]),
+        *_frame(f"{axis}{scale}", [(places[key], value_text(one)) for key, one in values.items()]),
         *(part for tick in ticks for part in _level(down(tick), tick)),
     ]
     for place, curve in enumerate(curves):
@@ -73,11 +74,6 @@ def draw(axis: str, setting: str, curves: Sequence[Curve]) -> str:
             x, number = spots[-1]
             parts.append(_text(x, down(number.mean) + 20, curve.name, "end", size=11))
     return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def shown(value: Any) -> str:
-    """A value of an axis as text, short: 0.0001, 1e-06, relu."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
@@ -159,7 +155,7 @@ def _curve(
 
 def _told(curves: Sequence[Curve]) -> str:
     return "; ".join(
-        f"{curve.name} {shown(value)}: {number.mean:.1f}".strip()
+        f"{curve.name} {value_text(value)}: {number.mean:.1f}".strip()
         for curve in curves
         for value, number in curve.points
     )

@@ -98,6 +98,11 @@ class Folder:
         """Whether a grid was begun here."""
         return self.record_file.is_file()
 
+    @property
+    def resume_command(self) -> str:
+        """What goes on with the grid."""
+        return f"sm3kit ablate --out {self.path}"
+
     def run(self, key: str) -> Path:
         """The run folder of a stage that trains."""
         return self.path / "runs" / key

@@ -21,8 +21,8 @@ from sm3kit.core.errors import TrainingError
 
 POLL = 0.5
 PATIENCE = 60
-# A stage that takes its process with it this often is not tried again.
-DEATHS = 3
+# A stage whose process ends this often before the stage does is not tried again.
+TRIES = 3
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -31,7 +31,7 @@ def work_on_processes(
 ) -> None:
     """Works on a grid with N processes until all is done or has failed.
 
-    A process that dies is replaced; a stage that three processes died of has failed.
+    A process that fails is replaced; a stage that three processes failed in has failed.
 
     Args:
         folder: of the grid.
@@ -41,24 +41,24 @@ def work_on_processes(
 
     Raises:
         Interrupted: the user stopped it; the workers end between two steps.
-        TrainingError: processes die without having begun a stage.
+        TrainingError: processes end without having begun a stage.
     """
-    crew = {number: _start(folder, number, jobs, words) for number in range(jobs)}
-    deaths: Counter[str] = Counter()
+    workers = {number: _start(folder, number, jobs, words) for number in range(jobs)}
+    failures: Counter[str] = Counter()
     try:
-        while crew:
+        while workers:
             time.sleep(POLL)
             look()
-            for number, process in list(crew.items()):
+            for number, process in list(workers.items()):
                 code = process.poll()
                 if code is None:
                     continue
-                del crew[number]
+                del workers[number]
                 if code:
-                    _mourn(folder, process.pid, code, number, deaths)
-                    crew[number] = _start(folder, number, jobs, words)
+                    _count_failure(folder, process.pid, code, number, failures)
+                    workers[number] = _start(folder, number, jobs, words)
     finally:
-        _end(list(crew.values()))
+        _end(list(workers.values()))
         look()
 
 
@@ -110,14 +110,16 @@ def _opened(folder: Folder, number: int) -> TextIO:
     return log.open("a", encoding="utf-8")
 
 
-def _mourn(folder: Folder, pid: int, code: int, number: int, deaths: Counter[str]) -> None:
-    """Counts what a worker died of, and gives a stage up that takes every worker with it."""
+def _count_failure(
+    folder: Folder, pid: int, code: int, number: int, failures: Counter[str]
+) -> None:
+    """Counts the workers that ended within a stage, and gives the stage up after TRIES of them."""
     plan = folder.plan()
     name = f"{platform.node()}:{pid}"
     own = [one for one in plan.stages.values() if _held(folder, one, name)]
     where = own[0].key if own else ""
-    deaths[where] += 1
-    if deaths[where] < DEATHS:
+    failures[where] += 1
+    if failures[where] < TRIES:
         return
     how = f"killed by signal {-code}, for want of memory?" if code < 0 else f"exit code {code}"
     if not own:
@@ -125,7 +127,7 @@ def _mourn(folder: Folder, pid: int, code: int, number: int, deaths: Counter[str
             f"Workers end before they begin ({how}). The reason is in {folder.log(f'worker-{number}')}."
         )
     with suppress(Timeout), FileLock(str(folder.lock(where)), timeout=0):
-        note_failure(folder, own[0], f"Its process ended {DEATHS} times: {how}")
+        note_failure(folder, own[0], f"Its process ended {TRIES} times: {how}")
 
 
 def _held(folder: Folder, stage: Stage, process: str) -> bool:

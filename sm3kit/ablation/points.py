@@ -90,9 +90,10 @@ def _settings(axis: str) -> list[str]:
 
 def named(row: str, point: Point, *, alone: bool) -> str:
     """The name of a row at a point: `simclr lr=0.001`, or `lr=0.001` of the only row."""
-    said = ", ".join(f"{axis}={_shown(value)}" for axis, value in point.items())
+    said = ", ".join(f"{axis}={value_text(value)}" for axis, value in point.items())
     return row if not said else said if alone else f"{row} {said}"
 
 
-def _shown(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A value of an axis, short: 0.0001, 1e-06, relu."""
     return f"{value:g}" if isinstance(value, float) else str(value)

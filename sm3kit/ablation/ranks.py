@@ -11,6 +11,7 @@ from sm3kit.ablation.printed import Printed, printed
 from sm3kit.ablation.results import GridResults, Record
 from sm3kit.ablation.sections import Section
 from sm3kit.ablation.seeds import RANKS, Measured, measured, rank_number
+from sm3kit.evaluation.record_text import pairs_were_seen
 
 PUBLISHED_SPACE = "backbone"
 HEADS = {"mean_rank": "mean rank", "acc@1": "acc@1", "acc@5": "acc@5"}
@@ -105,7 +106,4 @@ def _support(found: Sequence[Measured], space: str) -> str:
 def _seen(found: Sequence[Measured]) -> str:
     """Whether pre-training has seen the pairs that are matched."""
     records = [record for one in found for record in one.records]
-    seen = any(
-        record["split"] in record["of"]["splits"] and not record["transfer"] for record in records
-    )
-    return "; the pairs were seen in pre-training" if seen else ""
+    return "; the pairs were seen in pre-training" if any(map(pairs_were_seen, records)) else ""

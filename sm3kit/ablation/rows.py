@@ -14,6 +14,8 @@ from sm3kit.ablation.influence import with_used_options
 from sm3kit.ablation.listing import Listing, listing
 from sm3kit.ablation.points import Point, moved, named, points, value_at
 from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.core.kinds import KINDS
+from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.engine import recipes
 from sm3kit.engine.assemble import build_pool
@@ -117,9 +119,7 @@ def _variant(grid: Grid, settings: Mapping[str, Any], source: str) -> Variant:
         variant = variant.changed(_plain(more), whose)
     if "seed" in over:
         raise VariantError(f"{source} sets the seed, which the grid's seeds set for all rows.")
-    if len(variant.modality) == 1 and "fusion" not in over:
-        variant = dataclasses.replace(variant, fusion="none")
-    return dataclasses.replace(variant, recipe=tuple(chain))
+    return dataclasses.replace(variant.with_fitting_fusion(over), recipe=tuple(chain))
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +140,10 @@ def _listed(variant: Variant, looked: Looked) -> Listing:
         looked.listings[of_data] = listing(variant.data, own)
     found = looked.listings[of_data]
     facts = [found.as_dict(), variant.map, variant.modality, sorted(variant.options)]
-    of_pool = json.dumps([*facts, variant.options.get("photo")], default=str)
+    others = [family for family in KINDS if family not in ("datasets", "modalities")]
+    networks = {name for family in others for name in registry(family).names()}
+    views = {name: values for name, values in variant.options.items() if name not in networks}
+    of_pool = json.dumps([*facts, views], default=str)
     if of_pool not in looked.pools:
         build_pool(variant)
         looked.pools.add(of_pool)

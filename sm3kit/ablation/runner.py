@@ -173,7 +173,7 @@ def carry_on(
         left = len(job.standing().left)
         raise Interrupted(
             f"Stopped with {left} stages left; all that was done is kept. Go on with the same "
-            f"command, or: sm3kit ablate --out {job.folder.path}"
+            f"command, or: {job.folder.resume_command}"
         ) from None
 
 

@@ -10,11 +10,11 @@ from string import Template
 
 from sm3kit.core.api_version import API_VERSION
 from sm3kit.core.errors import NameClash, OptionError, UnknownName
+from sm3kit.core.files import whole_folder
 from sm3kit.core.installed import installed
 from sm3kit.core.kinds import KINDS, Kind
 from sm3kit.core.names import unknown
 from sm3kit.core.registry import registry
-from sm3kit.synthesis.folder import whole_folder
 
 LONGEST = 30  # Lines of the templates stay within 100 characters with such a name.
 # {file of the distribution: template}; those of a family stand in its own folder.
@@ -146,12 +146,7 @@ def _check_name(name: str, kind: Kind) -> None:
             f"The name {name!r} has {len(name)} characters; take {LONGEST} at most, it will be "
             "typed often."
         )
-    taken = registry(kind.family).declarations(name)
-    if taken:
-        raise NameClash(
-            f"The {kind.noun} name {name!r} is taken by {taken[0].origin} ({taken[0].target}). "
-            "Choose another name."
-        )
+    registry(kind.family).refuse_taken(name)
     project = distribution_of(name)
     for declarations in installed().values():
         if any(one.distribution == project for one in declarations):

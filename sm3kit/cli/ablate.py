@@ -13,6 +13,7 @@ from sm3kit.cli.settings import (
     Number,
     console,
     data_option,
+    no_cache_option,
     output_options,
     plugin_file_option,
     say,
@@ -88,7 +89,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed before.")
 @output_options
-@click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+@no_cache_option
 @click.option("--worker", is_flag=True, hidden=True)
 @click.option("--parent", type=int, hidden=True)
 @click.pass_context

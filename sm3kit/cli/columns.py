@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 GAP = 2  # Columns between two cells.
 LONGEST_NAME = 12  # Longer ones are folded before a number has to go.
+# Below every table that compares two results.
+DIFFERENCE = "points of AUC, second minus first; 0 inside the interval: no evidence"
 
 
 def show_columns(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
@@ -10,44 +9,37 @@ from pathlib import Path
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
-from click.shell_completion import split_arg_string as words_of
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-
-BASH = """\
-%(complete_func)s() {
-    local type value
-    COMPREPLY=()
-    while IFS=, read -r type value; do
-        case $type in
-            dir) compopt -o dirnames ;;
-            file) compopt -o default ;;
-            plain)
-                COMPREPLY+=("$value")
-                # More is to come behind such an end.
-                [[ $value == *[:=./] ]] && compopt -o nospace ;;
-        esac
-    done < <(COMP_WORDS="${COMP_LINE:0:COMP_POINT}" COMP_WORDBREAKS="$COMP_WORDBREAKS" \\
-        %(complete_var)s=bash_complete "$1")
-}
-complete -o nosort -F %(complete_func)s %(prog_name)s
-"""
 
 
 class Bash(BashComplete):
     """Click's completion for Bash, and words with ":" and "=", at which Bash cuts them."""
 
-    source_template = BASH
+    # More is to come behind such an end.
+    source_template = BashComplete.source_template.replace(
+        "COMPREPLY+=($value)",
+        "COMPREPLY+=($value); [[ $value == *[:=./] ]] && compopt -o nospace",
+    )
     cut = 0
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the cursor, and what there is of the one under it."""
-        line = os.environ["COMP_WORDS"]
-        words = words_of(line)
-        incomplete = "" if line[-1:].isspace() or len(words) < 2 else words.pop()
-        breaks = set(os.environ.get("COMP_WORDBREAKS", ":=")) & set(":=")
-        self.cut = max((incomplete.rfind(one) + 1 for one in breaks), default=0)
-        return words[1:], incomplete
+        """The words before the cursor, and the one under it, put together again."""
+        before, last = super().get_completion_args()
+        words: list[str] = []
+        cuts = False
+        for part in (*before, last):
+            after, cuts = cuts, bool(part) and not part.strip(":=")
+            if words and part and (after or cuts):
+                words[-1] += part
+            else:
+                words.append(part)
+        incomplete = words.pop()
+        if incomplete.startswith("--") and "=" in incomplete:
+            option, _, incomplete = incomplete.partition("=")
+            words.append(option)
+        self.cut = max(0, len(incomplete) - (0 if cuts else len(last)))
+        return words, incomplete
 
     def format_completion(self, item: CompletionItem) -> str:
         """The part of a value that Bash takes for its word."""

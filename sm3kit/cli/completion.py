@@ -28,7 +28,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     from sm3kit.cli import completing
 
-    found = completing.Bash if shell == "bash" else get_completion_class(shell)
+    completing.install()
+    found = get_completion_class(shell)
     assert found is not None  # Click knows the shells that the table lists.
     line, file = LINES[shell]
     click.echo(f"# For good, add this line to {file}:\n#   {line}")

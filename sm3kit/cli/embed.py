@@ -13,6 +13,7 @@ from sm3kit.cli.settings import (
     feature_cache,
     image_cache,
     map_option,
+    no_cache_option,
     output_options,
     parsed_map,
     parsed_options,
@@ -55,7 +56,7 @@ from sm3kit.cli.settings import (
 )
 @plugin_file_option
 @output_options
-@click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+@no_cache_option
 def embed(
     run: Path,
     out: Path,

@@ -15,6 +15,7 @@ from sm3kit.cli.settings import (
     feature_cache,
     image_cache,
     map_option,
+    no_cache_option,
     output_options,
     parsed_map,
     parsed_options,
@@ -87,7 +88,7 @@ from sm3kit.evaluation.settings import Settings
     "(evaluate.weight_decay=0.01).",
 )
 @plugin_file_option
-@click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+@no_cache_option
 @output_options
 def evaluate(
     runs: tuple[Path, ...],

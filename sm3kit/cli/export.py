@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sm3kit.cli import completing
-from sm3kit.cli.settings import console, plugin_file_option
+from sm3kit.cli.settings import classifier_options, console, plugin_file_option
 
 
 @click.command()
@@ -22,22 +22,7 @@ from sm3kit.cli.settings import console, plugin_file_option
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
 @click.option("--modality", default="", help="Whose backbone --format timm writes.")
-@click.option(
-    "--protocol",
-    type=click.Choice(["probe", "finetune"]),
-    help="The classifier that this protocol trained; the run's own protocol comes first.",
-)
-@click.option(
-    "--select",
-    type=click.Choice(["val_best", "last", "test_best"]),
-    help="The classifier whose epoch was chosen so; val_best and last come before test_best.",
-)
-@click.option(
-    "--classifier",
-    default="",
-    metavar="NAME",
-    help="The classifier RUN/eval/NAME.safetensors, where a run has several.",
-)
+@classifier_options
 @plugin_file_option
 @click.option("--force", is_flag=True, help="Write over a folder that is not empty.")
 def export(

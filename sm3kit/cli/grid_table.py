@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sm3kit.cli.columns import show_columns
+from sm3kit.cli.columns import DIFFERENCE, show_columns
 from sm3kit.cli.settings import say
 
 if TYPE_CHECKING:
@@ -32,5 +32,4 @@ def show_differences(rows: Sequence[Difference], out: Console) -> None:
 
     heads, *lines = shown(rows)
     show_columns(out, heads, lines)
-    text = "points of AUC, second minus first; 0 inside the interval: no evidence"
-    say(out, text)
+    say(out, DIFFERENCE)

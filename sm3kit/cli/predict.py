@@ -11,6 +11,7 @@ import click
 
 from sm3kit.cli import completing
 from sm3kit.cli.settings import (
+    classifier_options,
     console,
     image_cache,
     map_option,
@@ -61,22 +62,7 @@ from sm3kit.core.errors import VariantError
     help="Only this split of --data, or of the run's own data.",
 )
 @map_option
-@click.option(
-    "--protocol",
-    type=click.Choice(["probe", "finetune"]),
-    help="The classifier that this protocol trained; the run's own protocol comes first.",
-)
-@click.option(
-    "--select",
-    type=click.Choice(["val_best", "last", "test_best"]),
-    help="The classifier whose epoch was chosen so; val_best and last come before test_best.",
-)
-@click.option(
-    "--classifier",
-    default="",
-    metavar="NAME",
-    help="The classifier RUN/eval/NAME.safetensors, where a run has several.",
-)
+@classifier_options
 @click.option(
     "--saliency",
     type=click.Path(path_type=Path, file_okay=False),

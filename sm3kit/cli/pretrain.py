@@ -18,6 +18,7 @@ from sm3kit.cli.settings import (
     feature_cache,
     image_cache,
     map_option,
+    no_cache_option,
     output_options,
     parsed_map,
     parsed_options,
@@ -142,7 +143,7 @@ if TYPE_CHECKING:
     help="The run folder; a new one under runs/ by itself.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
-@click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+@no_cache_option
 @output_options
 def pretrain(
     rename: tuple[str, ...],

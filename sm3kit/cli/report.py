@@ -12,6 +12,7 @@ from sm3kit.cli.settings import (
     console,
     feature_cache,
     image_cache,
+    no_cache_option,
     output_options,
     plugin_file_option,
 )
@@ -56,7 +57,7 @@ from sm3kit.cli.settings import (
 )
 @click.option("--no-gallery", is_flag=True, help="Show no thumbnails of the studies.")
 @plugin_file_option
-@click.option("--no-cache", is_flag=True, help="Keep neither decoded images nor features.")
+@no_cache_option
 @output_options
 def report(
     folder: Path,

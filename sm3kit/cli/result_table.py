@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sm3kit.cli.columns import show_columns
+from sm3kit.cli.columns import DIFFERENCE, show_columns
 from sm3kit.cli.settings import say
-from sm3kit.evaluation.record_text import mean_text, reported_name, support_text
+from sm3kit.evaluation.record_text import (
+    left_out_text,
+    mean_text,
+    pairs_were_seen,
+    reported_name,
+    studies_text,
+    support_text,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +65,7 @@ def _show_differences(record: dict[str, Any], out: Console) -> None:
         share = "-" if above is None else f"{100 * above:.0f} %"
         rows.append([name, _signed(row["auc"]), _interval(row["ci95"], signed=True), share])
     show_columns(out, ("label", "AUC", "95 % interval", "above 0"), rows)
-    say(out, "points of AUC, second minus first; 0 inside the interval: no evidence")
+    say(out, DIFFERENCE)
     say(out, f"mean     of {mean_text(record)}")
     _say_basis(out, record)
 
@@ -92,11 +99,10 @@ def _show_ranks(record: dict[str, Any], out: Console) -> None:
     heads = ("space", "direction", "mean rank", "chance", "median", "acc@1", "acc@5", "pairs")
     show_columns(out, heads, rows, left=2, least=("median", "acc@5"))
     if "without_duplicates" in record:
-        left_out = record["without_duplicates"]["left_out"]
-        say(out, f"no duplicates: {left_out} studies that share an image file are left out")
+        say(out, f"no duplicates: {left_out_text(record)}")
     _show_published(record, out)
-    seen = record["split"] in record["of"]["splits"] and not record["transfer"]
-    say(out, f"split {record['split']}{', seen in pre-training' if seen else ''}, 1 seed, acc in %")
+    seen = ", seen in pre-training" if pairs_were_seen(record) else ""
+    say(out, f"split {record['split']}{seen}, 1 seed, acc in %")
 
 
 def _show_published(record: dict[str, Any], out: Console) -> None:
@@ -145,7 +151,7 @@ def _say_basis(out: Console, record: dict[str, Any]) -> None:
     """What every table says of itself: selection rule, split, seeds, support, resamples."""
     count = len(set(record["seeds"]))
     number = f"{count} seed{'s' if count > 1 else ''}"
-    studies = f"{record['cases']} studies of {record['groups']} groups"
+    studies = studies_text(record)
     intervals = f"intervals of {record['resamples']:,} resamples of the groups"
     lines = [f"{number}, {studies}", intervals]
     if "runs" in record:  # Two runs, of one seed each.

@@ -94,6 +94,33 @@ def output_options(command: F) -> F:
     return quiet(as_json(command))
 
 
+def no_cache_option(command: F) -> F:
+    """--no-cache, for commands that keep images and features."""
+    text = "Keep neither decoded images nor features."
+    return click.option("--no-cache", is_flag=True, help=text)(command)
+
+
+def classifier_options(command: F) -> F:
+    """--protocol, --select and --classifier: which classifier of a run."""
+    protocol = click.option(
+        "--protocol",
+        type=click.Choice(["probe", "finetune"]),
+        help="The classifier that this protocol trained; the run's own protocol comes first.",
+    )
+    select = click.option(
+        "--select",
+        type=click.Choice(["val_best", "last", "test_best"]),
+        help="The classifier whose epoch was chosen so; val_best and last come before test_best.",
+    )
+    name = click.option(
+        "--classifier",
+        default="",
+        metavar="NAME",
+        help="The classifier RUN/eval/NAME.safetensors, where a run has several.",
+    )
+    return protocol(select(name(command)))
+
+
 class Number(ParamType):
     """A number within the range that its option declares.
 

@@ -1,9 +1,10 @@
-"""Files that are either whole or not there, and where sm3kit keeps its own."""
+"""Files and folders that are either whole or not there, and where sm3kit keeps its own."""
 
 from __future__ import annotations
 
 import glob
 import os
+import shutil
 import stat
 import time
 import uuid
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
-from sm3kit.core.errors import SM3Error
+from sm3kit.core.errors import DataError, SM3Error
 
 STALE = 3600  # Seconds after which a half-written file has lost its writer.
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
@@ -110,6 +111,68 @@ def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(
+    path: Path, carry_over: Callable[[Path, Path], None] | None = None
+) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well.
+
+    Args:
+        path: the folder to make; it may exist if it is empty. Of a link, the target is replaced.
+        carry_over: (replaced folder, new folder) -> None, moves what must stay. Without it, a
+            folder that is not empty is refused.
+
+    Raises:
+        DataError: `path` is a file or may not be replaced, before or after the block.
+        SM3Error: the disk is full or the folder cannot be written; nothing has changed.
+    """
+    replace = carry_over is not None
+    _refuse_taken(path, replace)
+    place = path.resolve() if path.is_symlink() else path
+    mark = f".{place.name}.{uuid.uuid4().hex[:12]}"
+    new, old = place.parent / f"{mark}.part", place.parent / f"{mark}.old"
+    try:
+        new.mkdir(parents=True)
+        yield new
+        _refuse_taken(path, replace)
+        _set_aside(place, old, replace)
+        _put(new, place, old)
+        if carry_over is not None and old.exists():
+            carry_over(old, place)
+            shutil.rmtree(old)
+    except OSError as error:
+        _refuse_taken(path, replace)  # Another writer may have been first.
+        advice = "Free some space or choose another folder."
+        raise SM3Error(f"Cannot write {path}: {error.strerror or error}. {advice}") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _refuse_taken(path: Path, replace: bool) -> None:
+    if path.is_dir() and (replace or not any(path.iterdir())):
+        return
+    if path.exists():
+        raise DataError(
+            f"Wanted a new or empty folder to write to, but {path} is there already. "
+            "Choose another folder, or delete it first."
+        )
+
+
+def _set_aside(place: Path, old: Path, replace: bool) -> None:
+    """Moves a folder out of the way; removes it where it must be empty."""
+    if place.exists():
+        place.rename(old) if replace else place.rmdir()
+
+
+def _put(new: Path, place: Path, old: Path) -> None:
+    try:
+        new.rename(place)
+    except OSError:
+        if old.exists():
+            old.rename(place)
+        raise
 
 
 def remove_unfinished(path: Path) -> None:

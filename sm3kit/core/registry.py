@@ -101,6 +101,19 @@ class Registry:
                 f"{one.target}: {type(error).__name__}: {error}. {remedy}"
             ) from error
 
+    def refuse_taken(self, name: str) -> None:
+        """Makes sure that a name is free.
+
+        Raises:
+            NameClash: it is taken; the message says by what.
+        """
+        taken = self.declarations(name)
+        if taken:
+            raise NameClash(
+                f"The {self.kind.noun} name {name!r} is taken by {taken[0].origin} "
+                f"({taken[0].target}). Choose another name."
+            )
+
     def register(self, name: str) -> Callable[[T], T]:
         """A decorator that adds a component under a name for this session, for notebooks and tests.
 
@@ -109,12 +122,7 @@ class Registry:
         """
 
         def keep(component: T) -> T:
-            taken = self.declarations(name)
-            if taken:
-                raise NameClash(
-                    f"The {self.kind.noun} name {name!r} is taken by {taken[0].origin} "
-                    f"({taken[0].target}). Choose another name."
-                )
+            self.refuse_taken(name)
             self._registered[name] = component
             file = _importing[-1] if _importing else plugin_files.file_of(component.__module__)
             if file is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -15,16 +15,8 @@ from sm3kit.core.setting_tables import merged, plain, typed
 
 # What may differ when a run goes on: it says how to compute, or how far, not what.
 RESUMABLE = (
-    "recipe",
-    "stage",
-    "epochs",
-    "mlssl_epochs",
-    "devices",
-    "num_nodes",
-    "workers",
-    "monitor_every",
-    "protocol",
-    "evaluate",
+    *("recipe", "stage", "epochs", "mlssl_epochs", "devices", "num_nodes", "workers"),
+    *("monitor_every", "protocol", "evaluate"),
 )
 # What only stage 2 depends on: free for a run that has not come to it.
 OF_STAGE_2 = (
@@ -48,6 +40,7 @@ OF_STAGE_2 = (
 )
 # One view per study, with less colour change and neither greyscale nor blur: the release.
 MLSSL_VIEWS = {"views": 1, "jitter": 0.5, "grayscale": 0.0, "blur": 0.0}
+FUSION_OF_ONE = "none"  # A single modality has nothing to be fused with.
 TABLES = ("options", "map", "mlssl_views", "evaluate", "per_modality")
 PER_MODALITY = ("backbone", "weights", "image_size")
 
@@ -201,6 +194,12 @@ class Variant:
             own = {name: known[name] for name in PER_MODALITY}
             values["per_modality"] = typed(values["per_modality"], own, source)
         return dataclasses.replace(self, **values)
+
+    def with_fitting_fusion(self, asked: Container[str]) -> Variant:
+        """The variant, without a fusion if it names a single modality and none was asked for."""
+        if len(self.modality) != 1 or "fusion" in asked:
+            return self
+        return dataclasses.replace(self, fusion=FUSION_OF_ONE)
 
     def of(self, modality: str, setting: str) -> Any:
         """The backbone, weights or image_size of one modality."""

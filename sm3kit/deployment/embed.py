@@ -97,10 +97,10 @@ def _check(subject: Subject, space: str) -> None:
             f"--space embedding wants a run with stage 2 for the labels of the data, and {folder} "
             "has none. Take --space joint."
         )
-    if space == "projection" and subject.variant.fusion == "none":
+    if space == "projection" and not subject.extractor.fusion.default_objective:
         raise VariantError(
-            f"--space projection wants a fusion with streams, and {folder} has the fusion none. "
-            "Take --space backbone."
+            f"--space projection wants a fusion with streams, and {folder} has the fusion "
+            f"{subject.variant.fusion}. Take --space backbone."
         )
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 from sm3kit import __version__
 from sm3kit.core.errors import CheckpointError, DataError, SM3Error, VariantError
+from sm3kit.core.files import whole_folder
 from sm3kit.core.names import unknown
 from sm3kit.datasets.base import ModalitySpec
+from sm3kit.deployment.export_listing import check_free, keep_unlisted, write_listing
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.model_card import model_card
 from sm3kit.deployment.onnx_graph import PRESENT, check_onnx, write_onnx
 from sm3kit.deployment.predictor import open_predictor
 from sm3kit.deployment.statement import STATEMENT
 from sm3kit.deployment.timm_folder import architecture_of, write_timm
-from sm3kit.deployment.whole_folder import check_free, whole_folder, write_listing
 from sm3kit.engine.backbone import provider_and_model
 from sm3kit.engine.pool import build_modality, open_dataset
 from sm3kit.engine.renaming import renamed
@@ -82,7 +83,7 @@ def export(
         check_onnx()
     if form == "timm":
         modality = _chosen(trained, modality)
-    with whole_folder(out, force) as folder:
+    with whole_folder(out.absolute(), keep_unlisted if force else None) as folder:
         facts: dict[str, Any] = {"program": f"sm3kit {__version__}", "statement": STATEMENT}
         facts |= {"format": form, **trained.record()}
         if form == "timm":

@@ -122,7 +122,7 @@ def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
 def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1:
     """The networks and losses of stage 1.
 
-    Where the fusion gives streams and no objective works on them, `crossmodal` does.
+    Where the fusion gives streams and no objective works on them, the fusion's own default does.
 
     Raises:
         SM3Error: unknown names or options, or choices that do not go together.
@@ -135,10 +135,10 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
     components = {name: registry("objectives").get(name) for name in variant.objective}
     within = [name for name, component in components.items() if component.on == "modality"]
     across = [name for name, component in components.items() if component.on == "streams"]
-    if variant.fusion == "none" and across:
+    if across and not fusion.default_objective:
         raise VariantError(
-            f"Objective {across[0]!r} works on the streams of a fusion, and --fusion none gives "
-            "none. Take --fusion sep_sep, or another."
+            f"Objective {across[0]!r} works on the streams of a fusion, and --fusion "
+            f"{variant.fusion} gives none. Take --fusion sep_sep, or another."
         )
     across += _implied(variant)
     if not within and not across:
@@ -190,11 +190,10 @@ def modules(parts: Stage1) -> nn.ModuleDict:
 
 
 def _implied(variant: Variant) -> list[str]:
-    """`crossmodal`, where a fusion gives streams and no objective was named for them."""
-    if variant.fusion == "none":
-        return []
+    """What learns from the streams of the fusion, where no objective was named for them."""
+    default = registry("fusions").get(variant.fusion).default_objective
     named = [registry("objectives").get(name).on for name in variant.objective]
-    return [] if "streams" in named else ["crossmodal"]
+    return [default] if default and "streams" not in named else []
 
 
 def _build(variant: Variant, family: str, name: str, *arguments: Any) -> Any:

@@ -15,18 +15,19 @@ from sm3kit.core.errors import (
     VariantError,
 )
 from sm3kit.core.names import unknown
-from sm3kit.core.options import bind, options_of
+from sm3kit.core.options import bind, fields_of, options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.modalities.base import Modality
 from sm3kit.nn.finite import listed, not_finite
 
+DEFAULT_PROVIDER = str(fields_of(Variant)["backbone"].default).partition("/")[0]
 # What users take; where a size does not fit, the next ones that do are named.
 SIZES = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
 
 
 def provider_and_model(variant: Variant, modality: str) -> tuple[str, str]:
-    """Provider and model of the backbone of a modality; a bare model name means timm."""
+    """Provider and model of the backbone of a modality; a bare model is the default provider's."""
     backbone = variant.of(modality, "backbone")
     provider, _, model = backbone.rpartition("/")
     known = registry("backbones").names()
@@ -34,7 +35,7 @@ def provider_and_model(variant: Variant, modality: str) -> tuple[str, str]:
         raise VariantError(
             f"--backbone {backbone}: {unknown('backbone provider', provider, known)}"
         )
-    return provider or "timm", model
+    return provider or DEFAULT_PROVIDER, model
 
 
 def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:

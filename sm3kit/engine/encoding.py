@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -66,6 +66,45 @@ def _joined(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([table[name] for table in tables]) for name in tables[0]}
 
 
+@dataclass(frozen=True)
+class Direction:
+    """The N studies with images of two modalities; each image of one looks for its partner.
+
+    Attributes:
+        one, other: the modalities of the queries and of the gallery.
+        rows: (N,) int64, which studies.
+        queries, gallery: (N, D), partners at equal rows.
+    """
+
+    one: str
+    other: str
+    rows: Tensor
+    queries: Tensor
+    gallery: Tensor
+
+    @property
+    def name(self) -> str:
+        """Such as "derm->clinic"."""
+        return f"{self.one}->{self.other}"
+
+    def ranks(self) -> Tensor:
+        """The rank (N,) of each query's partner, from 1; see `partner_ranks`."""
+        return partner_ranks(self.queries, self.gallery)
+
+
+def directions(vectors: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Iterator[Direction]:
+    """From each modality to each other one of equal width, where two studies or more have both.
+
+    Args:
+        vectors: {modality: (N, D)}; what is of no modality is left out.
+        present: {modality: (N,) bool}.
+    """
+    for one, other in permutations([name for name in vectors if name in present], 2):
+        rows = torch.nonzero(present[one] & present[other])[:, 0]
+        if len(rows) > 1 and vectors[one].shape[1] == vectors[other].shape[1]:
+            yield Direction(one, other, rows, vectors[one][rows], vectors[other][rows])
+
+
 def mean_ranks(found: Encoded, space: str) -> dict[str, tuple[float, int]]:
     """The mean rank of the true partner, and the number of pairs, for each direction "a->b".
 
@@ -78,13 +117,8 @@ def mean_ranks(found: Encoded, space: str) -> dict[str, tuple[float, int]]:
     """
     vectors = found.features if space == "backbone" else found.streams
     ranks = {}
-    for one, other in permutations(vectors, 2):
-        if vectors[one].shape[1] != vectors[other].shape[1] or one not in found.present:
-            continue
-        both = found.present[one] & found.present[other]
-        if int(both.sum()) > 1:
-            queries, gallery = vectors[one][both], vectors[other][both]
-            bad = not_finite({one: queries, other: gallery})
-            rank = math.nan if bad else float(partner_ranks(queries, gallery).mean())
-            ranks[f"{one}->{other}"] = (rank, int(both.sum()))
+    for way in directions(vectors, found.present):
+        bad = not_finite({way.one: way.queries, way.other: way.gallery})
+        rank = math.nan if bad else float(way.ranks().mean())
+        ranks[way.name] = (rank, len(way.rows))
     return ranks

@@ -46,3 +46,22 @@ class Job:
     def views(self) -> StudyViews:
         """The studies to train on, as views."""
         return StudyViews(self.pool, self.cases, self.images, self.variant.seed)
+
+    def read_images(self) -> None:
+        """Decodes all images that the training will read, so that bad ones are found now."""
+        items = [
+            (path, self.pool.readers[case.source][name])
+            for case in self.pool.of(list(dict.fromkeys([*self.variant.splits, "val"])))
+            for name, paths in case.images.items()
+            for path in paths
+        ]
+        with self.reporter:
+            task = self.reporter.task("reading images", len(items))
+            filled = self.images.fill(items, progress=lambda *done: self.reporter.advance(task))
+        limit = self.images.limit
+        if self.images.root is not None and filled.bytes > limit:
+            self.reporter.warn(
+                f"The decoded images take {filled.bytes / 2**30:.1f} GiB, more than the cache "
+                f"keeps ({limit / 2**30:.1f} GiB): they will be decoded again and again. Set "
+                "SM3KIT_CACHE_LIMIT to more GiB."
+            )

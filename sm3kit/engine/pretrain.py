@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import DataError, VariantError
-from sm3kit.core.variant import Variant
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import FUSION_OF_ONE, Variant
 from sm3kit.engine import checkpoints, stage1, stage2
 from sm3kit.engine.announcement import describe, name_sources
 from sm3kit.engine.assemble import Stage1, build_pool, modules, resolved
@@ -193,7 +194,7 @@ def _read_stage1(job: Job, parts: Stage1) -> None:
 def _announce(job: Job, parts: Stage1, notes: list[str], init: Trained | None, kept: bool) -> None:
     """Decodes the images, writes the record of the run, and says what will be trained."""
     variant, reporter = job.variant, job.reporter
-    _fill(job.images, job.pool, variant, reporter)
+    job.read_images()
     keep_studies(job, init.folder if init else None, kept=kept)
     computed = machine(stage1.precision(job, parts))
     started_from = None if kept else init.record() if init else {}
@@ -215,36 +216,16 @@ def _trainable(pool: Pool, variant: Variant) -> list[Case]:
             f"The split {'+'.join(variant.splits)} of {', '.join(variant.data)} has {len(cases)} "
             "studies to train on; at least two per process are needed."
         )
-    paired = sum(len(case.images) > 1 for case in cases)
-    if variant.fusion != "none" and len(names) > 1 and not paired:
+    fused = registry("fusions").get(variant.fusion).default_objective
+    if fused and len(names) > 1 and not any(len(case.images) > 1 for case in cases):
         have = ", ".join(f"{count} with {name}" for name, count in shares(cases, names).items())
         raise DataError(
             f"No study has images of two modalities ({have}), and --fusion {variant.fusion} works "
-            "on pairs. Check the ids of your data, or take --fusion none."
+            f"on pairs. Check the ids of your data, or take --fusion {FUSION_OF_ONE}."
         )
-    if variant.fusion != "none" and len(names) == 1:
+    if fused and len(names) == 1:
         raise VariantError(
             f"--fusion {variant.fusion} needs two modalities, and there is only {names[0]}. "
-            "Take --fusion none."
+            f"Take --fusion {FUSION_OF_ONE}."
         )
     return cases
-
-
-def _fill(cache: ImageCache, pool: Pool, variant: Variant, reporter: Reporter) -> None:
-    """Decodes all images that the training will read, so that bad ones are found now."""
-    splits = dict.fromkeys([*variant.splits, "val"])
-    items = [
-        (path, pool.readers[case.source][name])
-        for case in pool.of(list(splits))
-        for name, paths in case.images.items()
-        for path in paths
-    ]
-    with reporter:
-        task = reporter.task("reading images", len(items))
-        filled = cache.fill(items, progress=lambda *done: reporter.advance(task))
-    if cache.root is not None and filled.bytes > cache.limit:
-        reporter.warn(
-            f"The decoded images take {filled.bytes / 2**30:.1f} GiB, more than the cache keeps "
-            f"({cache.limit / 2**30:.1f} GiB): they will be decoded again and again. "
-            "Set SM3KIT_CACHE_LIMIT to more GiB."
-        )

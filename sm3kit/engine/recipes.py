@@ -80,7 +80,8 @@ def resolve(recipes: Sequence[str], flags: Mapping[str, Any]) -> tuple[Variant, 
         settings.pop("base", None)
         variant = variant.changed(settings, f"recipe {name!r}")
     flags = {**flags, "recipe": [name for name, _ in chain]}
-    if len(flags.get("modality", ())) == 1 and "fusion" not in flags:
-        flags["fusion"] = "none"
-        said += "; one modality, so fusion none"
-    return variant.changed(flags, "command line"), said
+    changed = variant.changed(flags, "command line")
+    settled = changed.with_fitting_fusion(flags) if "modality" in flags else changed
+    if settled.fusion != changed.fusion:
+        said += f"; one modality, so fusion {settled.fusion}"
+    return settled, said

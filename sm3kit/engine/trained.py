@@ -88,8 +88,7 @@ def read_trained(folder: Path) -> Trained:
     if not run.model.is_file():
         if run.exists:
             raise CheckpointError(
-                f"The run {folder} has no model yet. Finish it with: sm3kit pretrain --resume "
-                f"--out {folder}"
+                f"The run {folder} has no model yet. Finish it with: {run.resume_command}"
             )
         raise CheckpointError(
             f"{folder} holds no run: there is no model.safetensors in it. Give the folder that "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sm3kit import __version__
-from sm3kit.core.errors import OptionError
+from sm3kit.core.errors import BrokenPlugin, OptionError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
@@ -39,12 +40,20 @@ def viewed(pool: Pool, variant: Variant, changes: Mapping[str, Any]) -> Pool:
 
 
 def _check(pool: Pool, changes: Mapping[str, Any]) -> None:
-    plugins = {spec_of(pool, name).plugin for name in pool.modalities}
-    known = {name for one in plugins for name in options_of(registry("modalities").get(one))}
+    known = _options({spec_of(pool, name).plugin for name in pool.modalities})
     for option in changes:
-        # What every photograph has and another modality lacks is no mistake.
-        if option not in known | set(options_of(registry("modalities").get("photo"))):
+        # What another kind of image has, and none of these, is no mistake.
+        if option not in known and option not in _options(registry("modalities").names()):
             raise OptionError(f"Views: {unknown('option', option, sorted(known))}")
+
+
+def _options(plugins: Iterable[str]) -> set[str]:
+    """All options of some modalities; a broken plugin has none."""
+    found: set[str] = set()
+    for plugin in plugins:
+        with suppress(BrokenPlugin):
+            found |= set(options_of(registry("modalities").get(plugin)))
+    return found
 
 
 def described(pool: Pool, variant: Variant, name: str, changes: Mapping[str, Any]) -> str:

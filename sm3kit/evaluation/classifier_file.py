@@ -23,6 +23,7 @@ from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import listed, not_finite
 
 FORMAT = 1
+REMEDY = "Free some space, then evaluate again."
 # What the file says of itself; of a label its name, classes and the one that is reported.
 FACTS = {
     **dict.fromkeys(("protocol", "split", "select", "scope", "precision", "model"), str),
@@ -157,7 +158,7 @@ def save_classifier(
         "versions": versions(),
     }
     kept = {"scope": str(record["scope"]), "sm3kit": json.dumps(facts)}
-    with whole_file(path, "Free some space, then evaluate again.") as part:
+    with whole_file(path, REMEDY) as part:
         write_tensors(part, network.state_dict(), kept)
 
 

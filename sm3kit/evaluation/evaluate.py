@@ -13,7 +13,7 @@ from sm3kit.engine.hardware import machine
 from sm3kit.engine.run import versions
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.caveats import replaced_studies, seen_studies
-from sm3kit.evaluation.classifier_file import save_classifier
+from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
 from sm3kit.evaluation.record_file import read_record
@@ -25,7 +25,6 @@ from sm3kit.metrics.summary import summarise
 from sm3kit.published.tables import for_recipe
 
 Record = dict[str, Any]
-REMEDY = "Free some space, then evaluate again."
 # What a result depends on; two results that agree in these are the same.
 SAME = ("settings", "of", "data", "data_hash", "map", "options", "seen", "replaced")
 

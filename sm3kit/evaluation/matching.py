@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import permutations
+from collections.abc import Sequence
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.engine.cases import Case
+from sm3kit.engine.encoding import directions
+from sm3kit.evaluation.fused_features import pair_spaces
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.ranks import first_of_each, rank_summary
-from sm3kit.nn.finite import check_features
-from sm3kit.nn.monitors import partner_ranks
 
 
 def match(subject: Subject, settings: Settings) -> dict[str, Any]:
@@ -57,29 +53,8 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
 
 
 def _spaces(subject: Subject, cases: Sequence[Case]) -> dict[str, dict[str, dict[str, float]]]:
-    features = subject.features(cases)
-    present = features.present
-    rows = features.whole()
-    fusion = subject.extractor.fusion.to("cpu")
-    with torch.no_grad():
-        streams = fusion({name: [one] for name, one in rows.items()}, present)
-    fusion.to(subject.device)
-    projected = {name: views[0] for name, views in streams.items() if name in present}
-    check_features(projected, "after the fusion")
+    spaces, present = pair_spaces(subject, cases)
     return {
-        "backbone": _directions(rows, present),
-        **({"projection": _directions(projected, present)} if len(projected) > 1 else {}),
+        space: {way.name: rank_summary(way.ranks().numpy()) for way in directions(vectors, present)}
+        for space, vectors in spaces.items()
     }
-
-
-def _directions(
-    vectors: Mapping[str, Tensor], present: Mapping[str, Tensor]
-) -> dict[str, dict[str, float]]:
-    found = {}
-    for one, other in permutations(vectors, 2):
-        both = present[one] & present[other]
-        if int(both.sum()) < 2 or vectors[one].shape[1] != vectors[other].shape[1]:
-            continue
-        ranks = partner_ranks(vectors[one][both], vectors[other][both])
-        found[f"{one}->{other}"] = rank_summary(ranks.numpy())
-    return found

@@ -10,12 +10,13 @@ from torch import Tensor
 from sm3kit.core.errors import DataError
 from sm3kit.engine.cases import Case
 from sm3kit.evaluation.answer import Answer
+from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.evaluation.predicting import predictions_of
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import mean_auc
-from sm3kit.nn.finite import check_features, not_finite
+from sm3kit.nn.finite import not_finite
 from sm3kit.nn.unit_length import unit_length
 
 CANDIDATES = (1, 3, 5, 10, 20, 50, 100, 200)
@@ -29,7 +30,7 @@ def knn(subject: Subject, settings: Settings) -> Answer:
     nor does one of the same patient or lesion.
     """
     bank_cases = subject.cases("train", labelled=True)
-    bank = _unit(subject, bank_cases)
+    bank = unit_length(joint_of(subject, bank_cases))
     truth = torch.tensor([case.labels for case in bank_cases])
     classes = [len(label.classes) for label in subject.pool.labels]
     measured = subject.cases(settings.split, labelled=True)
@@ -40,9 +41,8 @@ def knn(subject: Subject, settings: Settings) -> Answer:
     def answers(cases: Sequence[Case], neighbours: Sequence[int]) -> list[list[Tensor]]:
         own = torch.tensor([case.group for case in cases])
         same = own.unsqueeze(1) == groups
-        return votes(
-            _unit(subject, cases), bank, truth, classes, neighbours, settings.temperature, same
-        )
+        joint = unit_length(joint_of(subject, cases))
+        return votes(joint, bank, truth, classes, neighbours, settings.temperature, same)
 
     k = min(settings.k, len(bank) - (settings.split == "train"))
     if k < settings.k and chosen_by is None:
@@ -118,12 +118,3 @@ def _shares(weights: Tensor, found: Tensor, classes: int) -> Tensor:
     totals = weights.new_zeros(len(weights), classes)
     totals.scatter_add_(1, found.clamp(min=0), weights * known)
     return (totals + 1e-12) / (totals + 1e-12).sum(dim=1, keepdim=True)
-
-
-def _unit(subject: Subject, cases: Sequence[Case]) -> Tensor:
-    features = subject.features(cases)
-    with torch.no_grad():
-        joint = subject.extractor.fusion.to("cpu").joint(features.whole(), features.present)
-    subject.extractor.fusion.to(subject.device)
-    check_features({"all modalities": joint}, "joined by the fusion")
-    return unit_length(joint)

@@ -28,6 +28,22 @@ def mean_text(record: Row) -> str:
     return f"{counted} labels" if counted == labels else f"{counted} of {labels}"
 
 
+def studies_text(record: Row) -> str:
+    """What the intervals rest on: "395 studies of 395 groups"."""
+    return f"{record['cases']} studies of {record['groups']} groups"
+
+
+def pairs_were_seen(record: Row) -> bool:
+    """Whether pre-training has seen the pairs that are matched."""
+    return record["split"] in record["of"]["splits"] and not record["transfer"]
+
+
+def left_out_text(record: Row) -> str:
+    """Which studies a matching without duplicates does not have."""
+    count = record["without_duplicates"]["left_out"]
+    return f"{count} studies that share an image file are left out"
+
+
 def reporting_notes(labels: Mapping[str, Row], least: int) -> list[str]:
     """A sentence on each label whose numbers leave out a class, or rest on few cases.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,11 @@ class Fusion(nn.Module):
 
     Attributes:
         widths: {modality: D}.
+        default_objective: learns from its streams where no objective on streams is named; empty
+            for a fusion that gives none.
     """
+
+    default_objective: ClassVar[str] = "crossmodal"
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         super().__init__()

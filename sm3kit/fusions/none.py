@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,6 +15,8 @@ class NoFusion(Fusion):
 
     Source: Wang et al. 2025, table 5, rows SimCLR, SwAV and BYOL. As in the paper.
     """
+
+    default_objective: ClassVar[str] = ""
 
     def forward(
         self, features: Mapping[str, Sequence[Tensor]], present: Mapping[str, Tensor]

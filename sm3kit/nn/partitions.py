@@ -25,30 +25,6 @@ def size_entropy(assignments: Tensor, k: int) -> float:
     return _entropy(sizes) / math.log(k)
 
 
-def normalised_mutual_information(one: Tensor, other: Tensor) -> float:
-    """How much two partitions of the same rows agree: one if equal, zero if independent.
-
-    The mutual information over the arithmetic mean of the two entropies. Two partitions into one
-    cluster each are equal; without a row that both know the answer is not a number.
-
-    Source: Vinh et al. 2010, JMLR 11, table 2, NMI_sum.
-
-    Args:
-        one, other: (N,) int64 from 0; rows where either is -1 are left out.
-    """
-    known = (one >= 0) & (other >= 0)
-    if not known.any():
-        return float("nan")
-    one, other = one[known], other[known]
-    columns = int(other.max()) + 1
-    both = torch.bincount(one * columns + other).double()
-    first, second = (_entropy(torch.bincount(each).double()) for each in (one, other))
-    if first + second == 0:
-        return 1.0
-    shared = first + second - _entropy(both)
-    return min(1.0, max(0.0, 2 * shared / (first + second)))
-
-
 def count_distinct(rows: Tensor, lengths: Tensor, enough: int) -> int:
     """How many rows (N, D) differ by more than float32 rounds, counted up to enough.
 

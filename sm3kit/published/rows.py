@@ -10,6 +10,15 @@ from sm3kit.core.errors import UnknownName
 from sm3kit.core.names import unknown
 
 MEAN = "mean"
+# The kinds of errors that are marked in the data.
+RULES = {
+    "row mean": "the printed mean is not the mean of the printed columns",
+    "corrected columns": "the printed mean holds columns that are wrong",
+    "absent class": "the three metrics are those of the other class",
+    "swapped": "sensitivity and precision have changed places, the specificity is the NPV",
+    "no whole number": "no number of studies makes this percentage",
+    "precision": "the precision does not follow from sensitivity and specificity",
+}
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Cell:
         printed: the printed number; None if it is not known here.
         corrected: what it should be; None if nothing is wrong or nobody can tell.
         finding: what is wrong, in a sentence; empty if nothing is.
-        rule: the kind of error, one of `consistency.RULES`.
+        rule: the kind of error, one of `RULES`.
         row_mean: the mean of the row's own columns, where these are not part of the data.
         decimals: how many decimals the table prints.
     """

@@ -65,7 +65,7 @@ def _facts(found: GridResults, home: Folder) -> str:
             "measured on": f"split {found.split}, select {found.select}",
             "compared with": found.baseline,
             "state": f"{done} of {wanted} results"
-            + ("" if done == wanted else f"; go on with: sm3kit ablate --out {home.path}"),
+            + ("" if done == wanted else f"; go on with: {home.resume_command}"),
         }
     )
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sm3kit.core.errors import SM3Error
 from sm3kit.engine.cases import Case
 from sm3kit.evaluation.classifier import Classifier
+from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.report import attention, spaces
@@ -170,7 +171,7 @@ def _attention(drawn: Drawn, material: Material, subject: Subject, cases: list[C
         kept = spaces.kept_classifier(subject, *found).embedding
         assert kept is not None
         embedding, moment = kept, "after the probe"
-    weights = attention.attention_of(embedding, spaces.joint_of(subject, cases))
+    weights = attention.attention_of(embedding, joint_of(subject, cases))
     if weights is None:
         relation = subject.trained.variant.relation
         drawn.notes.append(f"The relation {relation} has no attention to show.")

@@ -6,17 +6,16 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor
 
 from sm3kit.engine.cases import Case
+from sm3kit.engine.encoding import Direction, directions
+from sm3kit.evaluation.fused_features import pair_spaces
 from sm3kit.evaluation.subject import Subject
-from sm3kit.nn.monitors import partner_ranks
 from sm3kit.nn.unit_length import unit_length
 from sm3kit.report.picture import Picture
 from sm3kit.report.style import COLOURS, look, sheet
@@ -76,46 +75,24 @@ def searches(subject: Subject, cases: Sequence[Case], shown: int = QUERIES) -> l
 
     Source: Wang et al. 2025, section 5.2.3, cosine similarity; its figure of matches tells no rule.
     """
-    features = subject.features(cases)
-    fusion = subject.extractor.fusion.to("cpu")
-    rows, present = features.whole(), features.present
-    streams = fusion({name: [one] for name, one in rows.items()}, present)
-    fusion.to(subject.device)
-    projected = {name: views[0] for name, views in streams.items() if name in present}
-    space = "projection" if len(projected) > 1 else "backbone"
-    vectors = projected if len(projected) > 1 else rows
-    found = []
-    for one, other in permutations(vectors, 2):
-        both = torch.nonzero(present[one] & present[other])[:, 0]
-        if len(both) < 2 or vectors[one].shape[1] != vectors[other].shape[1]:
-            continue
-        pairs = [cases[place] for place in both.tolist()]
-        found.append(
-            _search(one, other, space, vectors[one][both], vectors[other][both], pairs, shown)
-        )
-    return found
+    spaces, present = pair_spaces(subject, cases)
+    space = "projection" if "projection" in spaces else "backbone"
+    return [_search(way, space, cases, shown) for way in directions(spaces[space], present)]
 
 
-def _search(
-    one: str,
-    other: str,
-    space: str,
-    queries: Tensor,
-    gallery: Tensor,
-    cases: list[Case],
-    shown: int,
-) -> Search:
-    ranks = partner_ranks(queries, gallery)
+def _search(way: Direction, space: str, cases: Sequence[Case], shown: int) -> Search:
+    pairs = [cases[place] for place in way.rows.tolist()]
+    ranks = way.ranks()
     order = torch.argsort(ranks, stable=True)
     steps = np.unique(np.linspace(0, len(order) - 1, min(shown, len(order))).round().astype(int))
     chosen = order[torch.from_numpy(steps)]
-    similarity = unit_length(queries[chosen]) @ unit_length(gallery).T
+    similarity = unit_length(way.queries[chosen]) @ unit_length(way.gallery).T
     best = similarity.argsort(dim=1, descending=True, stable=True)[:, :BEST]
     found = [
-        Query(cases[place], float(ranks[place]), tuple(cases[near] for near in row))
+        Query(pairs[place], float(ranks[place]), tuple(pairs[near] for near in row))
         for place, row in zip(chosen.tolist(), best.tolist(), strict=True)
     ]
-    return Search(one, other, space, tuple(found), len(cases), float(ranks.mean()))
+    return Search(way.one, way.other, space, tuple(found), len(pairs), float(ranks.mean()))
 
 
 def thumbnail(subject: Subject, case: Case, modality: str, side: int = SIDE) -> Pixels:

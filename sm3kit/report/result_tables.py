@@ -12,7 +12,14 @@ from sm3kit.ablation.printed import RANKS, Printed, source
 from sm3kit.ablation.sections import WRONG, Basis
 from sm3kit.core.errors import UnknownName
 from sm3kit.evaluation.caveats import caveats_of_studies
-from sm3kit.evaluation.record_text import mean_text, reported_name, support_text
+from sm3kit.evaluation.record_text import (
+    left_out_text,
+    mean_text,
+    pairs_were_seen,
+    reported_name,
+    studies_text,
+    support_text,
+)
 from sm3kit.published.tables import for_recipe
 from sm3kit.report.material import Result
 
@@ -65,8 +72,7 @@ def _label_table(result: Result, notes: list[str]) -> str:
         [Cell("mean"), *empty, *_numbers(mean, beside, "mean"), Cell(mean_text(record))],
         [Cell("STD of labels"), *empty, *_deviations(mean, beside), *empty],
     ]
-    support = f"{record['cases']} studies of {record['groups']} groups"
-    basis = _basis(record, support)
+    basis = _basis(record, studies_text(record))
     caption = Caption(result.title, basis.sentence(), basis.doubtful)
     told = [
         f"In %; the 95 % intervals are of {record['resamples']:,} resamples of the groups "
@@ -94,12 +100,10 @@ def _rank_table(result: Result, notes: list[str]) -> str:
                 rows.append([*start, *(_rank(found, name) for name in RANK_HEADS)])
     counts = sorted({int(row["n"]) for row in record["space"]["backbone"].values()} or {0})
     support = f"{', '.join(map(str, counts))} pairs"
-    seen = record["split"] in record["of"]["splits"] and not record["transfer"]
     told = ["Ranks from 1, lower is better; acc in %. Ties count half."]
-    told += ["The pairs were seen in pre-training."] * seen
+    told += ["The pairs were seen in pre-training."] * pairs_were_seen(record)
     if "without_duplicates" in record:
-        left = record["without_duplicates"]["left_out"]
-        told.append(f"No duplicates: {left} studies that share an image file are left out.")
+        told.append(f"No duplicates: {left_out_text(record)}.")
     beside = _printed(record, "mean_rank")
     if beside:
         numbers = beside.text(RANKS) if beside.comparable else f"[{beside.text(RANKS)}]"

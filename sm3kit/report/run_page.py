@@ -9,6 +9,7 @@ import yaml
 
 from sm3kit.ablation.html_page import document
 from sm3kit.ablation.lines import data_name
+from sm3kit.engine.run import Run
 from sm3kit.report.drawing import Drawn
 from sm3kit.report.gallery_html import gallery
 from sm3kit.report.material import Material
@@ -112,7 +113,7 @@ def _facts(material: Material) -> str:
         "run": str(material.folder),
         "state": "finished"
         if material.finished
-        else f"not finished: go on with sm3kit pretrain --resume --out {material.folder}",
+        else f"not finished: go on with {Run(material.folder).resume_command}",
         "data": f"{', '.join(map(data_name, v.data))} (listing {told['data_hash']})",
         "studies": studies,
         "pre-trained on": f"split {', '.join(v.splits)}, without labels",
@@ -156,7 +157,7 @@ def _missing(material: Material) -> list[tuple[str, str]]:
     """What has not been measured, and the command that measures it."""
     run, subject = material.folder, material.subject
     if not material.finished:
-        return [("The training is not finished.", f"sm3kit pretrain --resume --out {run}")]
+        return [("The training is not finished.", Run(run).resume_command)]
     labels = subject is None or bool(subject.pool.labels)
     found = []
     if labels and not any(one.labelled for one in material.results):

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.engine.assemble import build_relation, build_stage1
@@ -20,6 +19,7 @@ from sm3kit.engine.extractor import Extractor
 from sm3kit.engine.trained import read_trained, start_from
 from sm3kit.evaluation.classifier import Classifier, FromFeatures, classifier_of
 from sm3kit.evaluation.classifier_file import read_weights
+from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
@@ -34,17 +34,6 @@ TITLES = {
     "embedding": "label embedding of stage 2",
     "logits": "logits of a probe",
 }
-
-
-def joint_of(subject: Subject, cases: Sequence[Case]) -> Tensor:
-    """Joint features (N, J) of the evaluation view of cases, from the feature cache if kept."""
-    features = subject.features(cases)
-    fusion = subject.extractor.fusion.to("cpu")
-    with torch.no_grad():
-        joint = fusion.joint(features.whole(), features.present)
-    fusion.to(subject.device)
-    check_features({"all modalities": joint}, "joined by the fusion")
-    return joint
 
 
 @torch.no_grad()

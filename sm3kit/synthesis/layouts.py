@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, UnknownName
+from sm3kit.core.files import whole_folder
 from sm3kit.core.names import unknown
 from sm3kit.core.options import Option, convert
 from sm3kit.synthesis import layout_derm7pt, layout_milk10k
-from sm3kit.synthesis.folder import whole_folder
 from sm3kit.synthesis.layout_manifest import manifest
 
 # Each writes (folder, pairs, size, seed).

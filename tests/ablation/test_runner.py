@@ -142,6 +142,7 @@ def test_a_stage_under_way_elsewhere_is_waited_for(tmp_path, monkeypatch):
     assert job.folder.record(first).completions == 1
 
 
+@pytest.mark.slow
 def test_two_processes_do_nothing_twice(tmp_path):
     file = write(tmp_path / "own.yaml", tiny(protocols=["probe", "match"]))
     words = [*COMMAND, "--grid", file, "--out", str(tmp_path / "grid")]
@@ -153,6 +154,7 @@ def test_two_processes_do_nothing_twice(tmp_path):
     assert len({one.process for one in found}) <= 2
 
 
+@pytest.mark.slow
 def test_jobs_share_the_work(tmp_path, done):
     home, _, _ = done
     file = write(tmp_path / "own.yaml", tiny(protocols=["probe", "match"]))
@@ -164,6 +166,7 @@ def test_jobs_share_the_work(tmp_path, done):
     assert tables(tmp_path / "grid") == tables(home / "grid")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_in_good_order(tmp_path, number):
     rows = {"sep_sep": {"recipe": "sep_sep", "epochs": 5000}}
@@ -225,16 +228,16 @@ def test_a_stage_that_takes_its_process_with_it_fails(tmp_path, monkeypatch):
     record = dataclasses.replace(job.folder.record(key), starts=1, process=process_name())
     job.folder.write_record(key, record)
     job.folder.lock(key).parent.mkdir(exist_ok=True)
-    deaths = Counter()
-    for _ in range(local.DEATHS):
+    failures = Counter()
+    for _ in range(local.TRIES):
         assert not job.folder.record(key).failed
-        local._mourn(job.folder, os.getpid(), -9, 0, deaths)
+        local._count_failure(job.folder, os.getpid(), -9, 0, failures)
     assert job.folder.record(key).failed == (
         "Its process ended 3 times: killed by signal 9, for want of memory?"
     )
     with pytest.raises(SM3Error, match="Workers end before they begin .exit code 1"):
-        for _ in range(local.DEATHS):
-            local._mourn(job.folder, 1, 1, 0, deaths)
+        for _ in range(local.TRIES):
+            local._count_failure(job.folder, 1, 1, 0, failures)
 
 
 def test_cores_and_gpus_are_shared_out():

@@ -1,6 +1,6 @@
-"""One small model of every module of timm: at 48 pixels it works, or says which sizes would.
+"""Small models of the modules of timm: at 48 pixels they work, or say which sizes would.
 
-Ten minutes on one core, so it is no part of the quick suite.
+tests/benchmarks/timm_families.py tries one of every module and prints what became of each.
 """
 
 import re
@@ -118,6 +118,20 @@ SMALLEST = {
 LARGE = {"deepseek_vit", "gemma4_vit"}
 
 
+# timm's own models for tests.
+TINY = [module for module, model in SMALLEST.items() if model.startswith("test_")]
+# Their smallest takes a second at most, or is one of few that ask for other sizes.
+SMALL = [
+    "convit", "cpubone", "csatv2", "cspnet", "cspnext", "deit", "densenet", "dla",
+    "dpn", "edgenext", "efficientformer_v2", "efficientvim", "efficientvit_mit",
+    "efficientvit_msra", "eva", "fasternet", "fastvit", "gcvit", "ghostnet", "hardcorenas",
+    "hgnet", "iformer", "inception_next", "lcnetv2", "levit", "lowformer", "metaformer",
+    "mlp_mixer", "mobilenetv3", "mobilevit", "pit", "pvt_v2", "regnet", "repghost",
+    "repvit", "resnest", "resnetv2", "rexnet", "senet", "shvit", "sknet", "starnet",
+    "swiftformer", "tiny_vit", "visformer", "vovnet", "xcit",
+]  # fmt: skip
+
+
 def tried(model, size):
     torch.manual_seed(0)
     return tried_backbone(
@@ -125,14 +139,8 @@ def tried(model, size):
     )
 
 
-def test_every_module_of_timm_is_here():
-    assert set(timm.list_modules()) - set(SMALLEST) <= LARGE
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("module", [name for name in SMALLEST if name in timm.list_modules()])
-def test_a_small_size_works_or_is_refused_with_those_that_do(module):
-    model = SMALLEST[module]
+def check_small_size(model):
+    """Checks a model with views of 48 pixels; gives the sizes that it asks for, or an empty text."""
     try:
         backbone = tried(model, 48)
     except VariantError as error:
@@ -143,7 +151,19 @@ def test_a_small_size_works_or_is_refused_with_those_that_do(module):
         )
         assert told, error
         assert str(Timm.own_size(model)) in told[1].split(", ")
-        return
+        return told[1]
     with torch.no_grad():
         assert backbone.eval()(torch.rand(2, 3, 48, 48)).shape == (2, backbone.width)
     tried(model, Timm.own_size(model))
+    return ""
+
+
+def test_every_module_of_timm_is_here():
+    assert set(timm.list_modules()) - set(SMALLEST) <= LARGE
+
+
+@pytest.mark.parametrize(
+    "module", [*TINY, *(pytest.param(module, marks=pytest.mark.slow) for module in SMALL)]
+)
+def test_a_small_size_works_or_is_refused_with_those_that_do(module):
+    check_small_size(SMALLEST[module])

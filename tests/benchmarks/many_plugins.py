@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROUNDS, COUNT = 9, 50
 CLASS = "class Own:\n    def __init__(self, widths, *, rate: float = 0.5): ...\n"
-SOURCES = {0: "import not_to_be_found\n" + CLASS, 1: "import time\ntime.sleep(5)\n" + CLASS}
+SOURCES = {0: "import not_to_be_found\n" + CLASS, 1: "import time\ntime.sleep(60)\n" + CLASS}
 
 
 def install(site: Path, count: int = COUNT) -> None:

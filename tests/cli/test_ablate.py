@@ -123,6 +123,7 @@ def test_the_table_grows_on_a_terminal(done):
     assert "failed" in said
 
 
+@pytest.mark.slow
 def test_a_script_for_slurm(home, tmp_path):
     script = tmp_path / "submit.sh"
     words = ["--grid", home / "own.yaml", "--out", tmp_path / "grid", "--jobs", "4"]

@@ -38,6 +38,7 @@ def one(findings, name):
     return found
 
 
+@pytest.mark.slow
 def test_this_installation():
     done = subprocess.run(
         [SCRIPT, "doctor", "--json"], capture_output=True, text=True, check=False, timeout=300

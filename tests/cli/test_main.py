@@ -27,7 +27,7 @@ def sm3kit(*words):
 def called(*words, **more):
     """The real console script, in a process of its own."""
     return subprocess.run(
-        [SCRIPT, *words], capture_output=True, text=True, timeout=60, check=False, **more
+        [SCRIPT, *words], capture_output=True, text=True, timeout=300, check=False, **more
     )
 
 

@@ -39,6 +39,11 @@ SMALL = [
 QUICK = [*SMALL, "--epochs", "1", "--mlssl-epochs", "1"]
 
 
+def slow(*words):
+    """A command that takes more than a few seconds, among the parameters of a test."""
+    return pytest.param([*words], marks=pytest.mark.slow)
+
+
 def on_terminal(columns, *words, folder, **environment):
     """What a command shows on a terminal of so many columns, in bytes."""
     leader, follower = pty.openpty()
@@ -99,11 +104,11 @@ def check_whole(shown, columns):
 @pytest.mark.parametrize(
     "words",
     [
-        ["evaluate", "run", "--protocol", "match"],
-        ["evaluate", "run", "run", "--compare", "--epochs", "1"],
+        slow("evaluate", "run", "--protocol", "match"),
+        slow("evaluate", "run", "run", "--compare", "--epochs", "1"),
         ["data", "check", "synthetic:40"],
-        ["pretrain", *QUICK, "--seed", "1"],
-        ["doctor"],
+        slow("pretrain", *QUICK, "--seed", "1"),
+        slow("doctor"),
         ["cache"],
     ],
     ids=lambda words: " ".join(words[:4]),
@@ -112,6 +117,7 @@ def test_nothing_is_cut(run, words):
     check_whole(lines(on_terminal(60, *words, folder=run, NO_COLOR="1")), 60)
 
 
+@pytest.mark.slow
 def test_a_table_leaves_columns_out_and_says_so(run):
     words = ["evaluate", "run", "--epochs", "1"]
     narrow = lines(on_terminal(60, *words, folder=run))
@@ -124,6 +130,7 @@ def test_a_table_leaves_columns_out_and_says_so(run):
     assert not [line for line in wide if line.startswith("no room")]
 
 
+@pytest.mark.slow
 def test_no_colour_where_none_is_wanted(run):
     words = ["data", "check", "synthetic:40"]  # It has a warning.
     colours = rb"\x1b\[[0-9;]*3[0-7]m"

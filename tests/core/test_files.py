@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sm3kit.core.errors import DataError, SM3Error
-from sm3kit.core.files import cache_root, regular_file, whole_file
+from sm3kit.core.files import cache_root, regular_file, whole_file, whole_folder
 
 
 def write(path, text):
@@ -225,3 +225,73 @@ def test_a_folder_is_no_place_for_a_file(path, tmp_path, monkeypatch):
     with refused, whole_file(Path(path)):
         pass
     assert [one.name for one in tmp_path.rglob("*")] == ["folder"]
+
+
+def keep_all(old, new):
+    for file in old.iterdir():
+        file.rename(new / file.name)
+
+
+@pytest.mark.parametrize("carry_over", [None, keep_all])
+def test_a_folder_is_whole_and_takes_the_place_of_an_empty_one(carry_over, tmp_path):
+    for out in (tmp_path / "new" / "folder", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with whole_folder(out, carry_over) as folder:
+            write(folder / "a", "x")
+            assert not (out / "a").exists()
+        assert [file.name for file in out.iterdir()] == ["a"]
+        assert [file.name for file in out.parent.glob(".*")] == []
+
+
+def test_a_folder_in_use_is_replaced_only_with_what_carries_over(tmp_path):
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out" / "mine", "keep")
+    refused = pytest.raises(DataError, match="out is there already")
+    with refused, whole_folder(tmp_path / "out"):
+        pass
+    with whole_folder(tmp_path / "out", keep_all) as folder:
+        write(folder / "a", "x")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a", "mine"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_is_never_replaced_by_a_folder(tmp_path):
+    write(tmp_path / "out", "keep")
+    with (
+        pytest.raises(DataError, match="out is there already"),
+        whole_folder(tmp_path / "out", keep_all),
+    ):
+        pass
+    assert (tmp_path / "out").read_text() == "keep"
+
+
+@pytest.mark.parametrize("carry_over", [None, keep_all])
+def test_the_target_of_a_link_is_replaced(carry_over, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to("far")
+    with whole_folder(tmp_path / "link", carry_over) as folder:
+        write(folder / "a", "x")
+    assert (tmp_path / "link").is_symlink()
+    assert [file.name for file in (tmp_path / "far").iterdir()] == ["a"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["far", "link"]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out" / "mine", "keep")
+    rename = Path.rename
+
+    def full(self, target):
+        if self.name.endswith(".part"):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(SM3Error) as told, whole_folder(tmp_path / "out", keep_all):
+        pass
+    assert str(told.value) == (
+        f"Cannot write {tmp_path}/out: No space left on device. "
+        "Free some space or choose another folder."
+    )
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]

@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.core.files import whole_folder
 from sm3kit.deployment.asking import Question, asked_of
 from sm3kit.deployment.export import export
+from sm3kit.deployment.export_listing import LISTING, keep_unlisted, write_listing
 from sm3kit.deployment.reading import Read, batches_of
 from sm3kit.deployment.timm_folder import mean_and_deviation, write_timm
-from sm3kit.deployment.whole_folder import LISTING, whole_folder, write_listing
 from sm3kit.engine.image_cache import ImageCache
 from sm3kit.engine.trained import read_trained
 from sm3kit.evaluation.subject import extractor_of
@@ -158,6 +159,7 @@ def graph(request, trained_runs, tmp_path_factory):
     return out, request.param
 
 
+@pytest.mark.slow
 class TestOnnx:
     def feed(self, predictor, names):
         """Raw views of the test split, {input: array}, as they come from the run's reading."""
@@ -282,7 +284,7 @@ class TestFolder:
         with whole_folder(out) as folder:
             (folder / "a.txt").write_text("first", "utf-8")
             write_listing(folder, {})
-        with pytest.raises(RuntimeError), whole_folder(out, force=True) as folder:
+        with pytest.raises(RuntimeError), whole_folder(out, keep_unlisted) as folder:
             (folder / "a.txt").write_text("second", "utf-8")
             raise RuntimeError
         assert (out / "a.txt").read_text("utf-8") == "first"
@@ -311,6 +313,7 @@ class TestFolder:
         assert len({file.stat().st_mode for file in out.iterdir()}) == 1
 
 
+@pytest.mark.slow
 def test_networks_of_modalities_without_images_are_written_too(runs, drawn, sm3kit, tmp_path):
     """A classifier that learned from one modality of two: the other is no input."""
     table = drawn.folder / "derm-only.csv"

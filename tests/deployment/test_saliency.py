@@ -172,6 +172,7 @@ def test_the_picture_shows_the_image_its_heat_and_a_bar(channels, kind, tmp_path
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_a_picture_for_every_image(self, runs, drawn, sm3kit, tmp_path):
         folder = tmp_path / "pictures"
         words = ["--split", "test", "--saliency", folder, "--label", "PN", "--class", "ATP"]

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from typing import Literal, get_origin, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin
 
 import click
 from click.core import ParameterSource
@@ -14,7 +14,7 @@ from sm3kit.cli.pretrain import pretrain
 from sm3kit.cli.settings import parsed_options
 from sm3kit.core.errors import OptionError, SM3Error
 from sm3kit.core.kinds import KINDS
-from sm3kit.core.options import Option, bind, convert, options_of
+from sm3kit.core.options import bind, convert, fields_of, options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.engine import recipes
@@ -116,13 +116,15 @@ def number_of(text, setting):
     """A cell as a value of the setting; None if it is a description."""
     owner, option = setting
     if owner in ("training", "evaluate"):
-        kind = get_type_hints(Variant if owner == "training" else Settings)[option]
+        known = fields_of(Variant if owner == "training" else Settings)
     else:
-        kind = options_of(component(owner))[option].type
-    if kind not in (int, float) and get_origin(kind) is not Literal:
+        known = options_of(component(owner))
+    kind = known[option].type
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if bare not in (int, float) and get_origin(bare) is not Literal:
         return None
     try:
-        return convert(Option(option, kind, None), text, "cell")
+        return convert(known[option], text, "cell")
     except OptionError:
         return None
 

@@ -48,7 +48,7 @@ def test_nothing_is_lost_on_the_way(tmp_path):
     assert kept == wanted
 
 
-@pytest.mark.parametrize("stage", ["mmssl", "both"])
+@pytest.mark.parametrize("stage", [pytest.param("mmssl", marks=pytest.mark.slow), "both"])
 def test_a_run_that_went_on_leaves_the_same_bytes(tiny2, train, stage):
     base = dataclasses.replace(tiny2, stage=stage, epochs=2, monitor_every=0)
     straight = train(base, "straight")[0].run

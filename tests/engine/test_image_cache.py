@@ -403,7 +403,7 @@ def test_two_processes_at_once(tmp_path, room):
     for one in both:
         one.start()
     for one in both:
-        one.join(timeout=60)
+        one.join(timeout=300)
         assert one.exitcode == 0
     if room == 100:
         assert len(files(tmp_path / "cache")) == 16

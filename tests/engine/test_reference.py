@@ -52,6 +52,7 @@ class Plain:
     """A modality whose views are what the network wants."""
 
     channels = 3
+    shape = (3, 9, 9)
 
     def normalise(self, views):
         return views

@@ -215,14 +215,19 @@ def test_one_study_alone_moves_no_batch_statistics(tiny2, train, missing):
 # On again after a stop
 
 
+def slow(**changes):
+    """Changes that are tried in the whole suite alone."""
+    return pytest.param(changes, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"bank": "memory"},
         {"bank": "fresh"},
-        {"bank": "memory", "clusterer": "release", "feature_views": 0},
-        {"bank": "fresh", "clusterer": "release"},
-        {"bank": "memory", "bn_leak": True, "relation": "msa", "freeze_prototypes": True},
+        slow(bank="memory", clusterer="release", feature_views=0),
+        slow(bank="fresh", clusterer="release"),
+        slow(bank="memory", bn_leak=True, relation="msa", freeze_prototypes=True),
     ],
     ids=["memory", "fresh", "memory-release-new-views", "fresh-release", "leak"],
 )
@@ -238,6 +243,7 @@ def test_a_resumed_stage_2_is_the_straight_one_bit_for_bit(
     assert same_runs(tmp_path / "straight", tmp_path / "broken")
 
 
+@pytest.mark.slow
 def test_more_epochs_of_stage_2_go_on_with_a_finished_run(tiny2, train, tmp_path):
     train(but(tiny2, mlssl_epochs=1))
     train(but(tiny2, mlssl_epochs=3), resume=True)
@@ -261,6 +267,7 @@ def test_a_run_of_stage_1_goes_on_with_stage_2(tiny2, train, tmp_path):
     assert [row["epoch"] for row in rows(tmp_path / "run", "mmssl")] == ["1"]
 
 
+@pytest.mark.slow
 def test_a_run_of_stage_1_gets_more_epochs_before_its_stage_2(tiny2, train, tmp_path):
     train(but(tiny2, stage="mmssl"))
     train(but(tiny2, epochs=2), resume=True)

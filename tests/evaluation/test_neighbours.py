@@ -122,12 +122,12 @@ def test_fewer_neighbours_are_the_nearest_of_more():
 def known(monkeypatch):
     """Joint features that are the first label; queries equal to a bank row find it first."""
 
-    def unit(subject, cases):
+    def joint(subject, cases):
         rows = torch.zeros(len(cases), 2)
         rows[torch.arange(len(cases)), torch.tensor([case.labels[0] for case in cases])] = 1
         return rows
 
-    monkeypatch.setattr(neighbours, "_unit", unit)
+    monkeypatch.setattr(neighbours, "joint_of", joint)
 
 
 def test_neighbours_that_tell_the_label_give_a_perfect_score(evaluated, runs, known):
@@ -171,12 +171,12 @@ def test_the_train_split_leaves_each_patient_out(studies, evaluated, runs, monke
         shape = "abcdefghijkl"[place // 2] if row["split"] == "train" else "ab"[i // 5 % 2]
         return {**row, "group": f"p{patient}", "shape": shape}
 
-    def unit(subject, cases):
+    def joint(subject, cases):
         rows = torch.zeros(len(cases), 12)
         rows[torch.arange(len(cases)), torch.tensor([case.labels[0] for case in cases])] = 1
         return rows
 
-    monkeypatch.setattr(neighbours, "_unit", unit)
+    monkeypatch.setattr(neighbours, "joint_of", joint)
     spec = studies("patients", change)
     chosen = {"protocol": "knn", "split": "train", "select": "last", "k": 1}
     record = evaluated(runs.stage1, spec, **chosen)

@@ -236,9 +236,9 @@ def test_gathered_negatives_give_the_loss_of_the_joined_batch(tmp_path, symmetri
     ]
     for process in processes:
         process.start()
-    found = dict(queue.get(timeout=60) for _ in processes)
+    found = dict(queue.get(timeout=300) for _ in processes)
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=300)
         assert process.exitcode == 0
     a, b = (each.clone().requires_grad_() for each in rows(6))
     present, group = _masks()
@@ -274,11 +274,11 @@ def test_gathering_adds_up_its_own_gradient_only(tmp_path):
     for process in processes:
         process.start()
     for _ in processes:
-        _, own, others = queue.get(timeout=60)
+        _, own, others = queue.get(timeout=300)
         assert own == [[2.0, 2.0]] * 2
         assert others == [[1.0, 1.0]] * 4
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=300)
 
 
 # Shards

@@ -1,11 +1,10 @@
-"""Partitions against scikit-learn, closed forms and each other."""
+"""Partitions against closed forms and each other."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import normalized_mutual_info_score
 
 from sm3kit.nn import partitions
 from sm3kit.nn.partitions import (
@@ -14,7 +13,6 @@ from sm3kit.nn.partitions import (
     fill_empty,
     inertia,
     nearest,
-    normalised_mutual_information,
     own_distances,
     size_entropy,
     spread_rows,
@@ -47,35 +45,6 @@ def test_the_entropy_of_sizes_by_hand():
     rows = torch.tensor([0, 0, 0, 1, -1])
     assert size_entropy(rows, 2) == pytest.approx(entropy / math.log(2), abs=1e-12)
     assert size_entropy(rows, 3) == pytest.approx(entropy / math.log(3), abs=1e-12)
-
-
-@pytest.mark.parametrize(("first", "second"), [(2, 2), (3, 5), (8, 3), (1, 4), (40, 40)])
-@pytest.mark.parametrize("seed", range(3))
-def test_mutual_information_is_that_of_scikit_learn(first, second, seed):
-    one, other = names(60, first, seed), names(60, second, seed + 100)
-    other = torch.where(names(60, 2, seed + 200) == 1, one, other)
-    expected = normalized_mutual_info_score(one.numpy(), other.numpy())
-    assert normalised_mutual_information(one, other) == pytest.approx(expected, abs=1e-9)
-    assert normalised_mutual_information(other, one) == pytest.approx(expected, abs=1e-9)
-
-
-def test_mutual_information_of_equal_and_of_independent_partitions():
-    one = torch.tensor([0, 0, 1, 1])
-    assert normalised_mutual_information(one, 1 - one) == 1
-    assert normalised_mutual_information(one, torch.tensor([0, 1, 0, 1])) == pytest.approx(0)
-    same = torch.zeros(4, dtype=torch.int64)
-    assert normalised_mutual_information(same, same) == 1
-    assert normalised_mutual_information(same, one) == pytest.approx(0)
-
-
-def test_rows_without_a_cluster_are_left_out():
-    one, other = names(50, 3), names(50, 4, seed=1)
-    known = normalised_mutual_information(one, other)
-    padded = torch.cat([one, torch.tensor([-1, 2, -1])])
-    longer = torch.cat([other, torch.tensor([3, -1, -1])])
-    assert normalised_mutual_information(padded, longer) == known
-    assert math.isnan(normalised_mutual_information(torch.tensor([-1]), torch.tensor([0])))
-    assert math.isnan(normalised_mutual_information(one[:0], one[:0]))
 
 
 def test_distinct_rows_are_counted_up_to_enough():

@@ -1,8 +1,7 @@
 """The checker of published tables: what it finds, and that it finds what is marked."""
 
 import pytest
-
-from sm3kit.published.consistency import (
+from consistency import (
     check,
     corrected_mean,
     explained,
@@ -11,6 +10,7 @@ from sm3kit.published.consistency import (
     swapped,
     whole,
 )
+
 from sm3kit.published.rows import Cell
 from sm3kit.published.tables import load, published
 

@@ -2,13 +2,13 @@
 
 import pytest
 import yaml
+from consistency import MEAN_SLACK
 
 from sm3kit.core.errors import UnknownName
 from sm3kit.datasets.derm7pt import GROUPINGS
 from sm3kit.engine import recipes
 from sm3kit.metrics.per_label import METRICS
-from sm3kit.published.consistency import MEAN_SLACK, RULES
-from sm3kit.published.rows import Cell
+from sm3kit.published.rows import RULES, Cell
 from sm3kit.published.tables import DATA, for_recipe, load, published
 
 ROWS = [row for table in load().tables.values() for row in table.rows.values()]

@@ -146,6 +146,7 @@ class Measured(Dataset):
         ]
 
 
+@pytest.mark.slow
 def test_data_of_a_plugin_are_reported_too(world, registered, tmp_path):
     registered("modalities", "waves", Waves)
     registered("datasets", "measured", Measured)
@@ -190,6 +191,7 @@ def grid(world):
     return world.home / "grid"
 
 
+@pytest.mark.slow
 def test_a_grid_has_its_tables_and_leads_to_its_runs(world, grid):
     text = world.report(grid).page.read_text("utf-8")
     (run,) = (grid / "runs").iterdir()

@@ -10,6 +10,7 @@ import torch
 
 from sm3kit.core.errors import CheckpointError
 from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.metrics.per_label import label_metrics
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import metrics_of
@@ -209,7 +210,7 @@ def test_a_space_that_is_not_there_says_so(world, others):
 def test_attention_adds_up_and_is_written_for_bertviz(world, full, tmp_path, monkeypatch):
     subject = world.open(full)
     cases = subject.cases("test", labelled=True)
-    weights = attention_of(subject.embedding, spaces.joint_of(subject, cases))
+    weights = attention_of(subject.embedding, joint_of(subject, cases))
     assert weights.shape == (8, 1, 3, 3)
     assert np.allclose(weights.sum(3), 1, atol=1e-6)
     labels = ["one", "two", "three"]

@@ -9,14 +9,6 @@ from statistics import fmean
 
 from sm3kit.published.rows import MEAN, Cell, Label, Published, Row
 
-RULES = {
-    "row mean": "the printed mean is not the mean of the printed columns",
-    "corrected columns": "the printed mean holds columns that are wrong",
-    "absent class": "the three metrics are those of the other class",
-    "swapped": "sensitivity and precision have changed places, the specificity is the NPV",
-    "no whole number": "no number of studies makes this percentage",
-    "precision": "the precision does not follow from sensitivity and specificity",
-}
 ROUNDING = 0.05
 # A column may be off by its rounding, so may the mean of eight, and so may the printed mean.
 MEAN_SLACK = 2 * ROUNDING
