@@ -166,7 +166,7 @@ def test_the_script_names_the_plugin_files(home, tmp_path):
         (["--grid", "--data", "synthtic"], 1, "No dataset named 'synthtic'. Did you mean"),
         (["--grid", "--executor", "slurm"], 2, "--submit-script FILE go together"),
         (["--grid", "--submit-script", "x.sh"], 2, "--submit-script FILE go together"),
-        (["--grid", "--jobs", "0"], 2, "0 is not in the range"),
+        (["--grid", "--jobs", "0"], 2, "wants a whole number from 1 to 1024, not '0'"),
         (["--grid", "--executor", "dask"], 2, "'dask' is not one of"),
         (["--worker"], 2, "--worker wants --out"),
         (["show", "."], 1, "holds no grid. Give the folder that `sm3kit ablate --grid"),

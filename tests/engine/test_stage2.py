@@ -342,11 +342,6 @@ def test_another_stage_2_is_refused_once_it_has_begun(second, train, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
-        ({"temperature": 0.0}, VariantError, "not 0, 12, 2 and 0."),
-        ({"temperature": -1.5}, VariantError, "not -1.5, 12, 2 and 0."),
-        ({"mlssl_batch_size": 1}, VariantError, "not 1, 1, 2 and 0."),
-        ({"feature_views": -1}, VariantError, "not 1, 12, -1 and 0."),
-        ({"clusters": -1}, VariantError, "not 1, 12, 2 and -1."),
         (
             {"pseudo_labels": 8},
             VariantError,
@@ -367,16 +362,11 @@ def test_what_stage_2_cannot_train_is_said_first(tiny2, train, tmp_path, changes
     with pytest.raises(error) as caught:
         train(but(tiny2, **changes))
     assert said in str(caught.value)
-    if error is VariantError and "pseudo_labels" not in changes:
-        assert str(caught.value).startswith(
-            "Stage 2 wants training.temperature above 0, training.mlssl_batch_size of at least 2, "
-            "and training.feature_views and training.clusters of 0 or more; not "
-        )
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_of_stage_1_does_not_mind_settings_of_stage_2(tiny, train):
-    one = dataclasses.replace(tiny, epochs=0, temperature=0.0, pseudo_labels=8)
+    one = dataclasses.replace(tiny, epochs=0, pseudo_labels=8, clusters=0)
     assert train(one)[0].run.finished
 
 

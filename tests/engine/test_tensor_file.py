@@ -33,6 +33,7 @@ write_tensors(Path(sys.argv[1]), tensors, {name: name.upper() for name in names}
 """
 
 
+@pytest.mark.slow
 def test_processes_write_the_same_bytes(tmp_path):
     running = []
     for seed in ("0", "1", "2"):
