@@ -24,12 +24,13 @@ if __name__ == "__main__":
     print(f"{spec}: {report.studies} studies, {report.complete} of them complete")
     print("\n".join(report.problems) or "No problem found.")
 
-    # The same words as on the command line. The first five make it small; leave them out.
+    # The same words as on the command line. The first six make it small; leave them out.
     settings = {
         "backbone": "timm/test_resnet",
         "weights": "none",
         "image_size": 32,
         "epochs": 1,
+        "mlssl_epochs": 1,
         "workers": 0,
         "lr": 1e-3,
         "objective": ["simclr"],

@@ -15,21 +15,20 @@ TABLES = ("table.csv", "table.md", "table.tex", "table.html")
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_kills_change_nothing(tmp_path, jobs):
+def test_kills_change_nothing(tmp_path):
     rows = {"sep_sep": {"recipe": "sep_sep"}, "tel": {"recipe": "tel"}}
     file = write(tmp_path / "own.yaml", tiny(rows=rows, baseline="sep_sep"))
     runner.ablate(file, out=tmp_path / "quiet")
     words = [sys.executable, "-m", "sm3kit", "ablate", "--grid", file]
-    words += ["--out", str(tmp_path / "killed"), "--jobs", str(jobs)]
-    met, _ = killed(words, 3, 15, seed=jobs)
+    words += ["--out", str(tmp_path / "killed"), "--jobs", "2"]
+    met, _ = killed(words, 3, 15, seed=2)
     for name in TABLES:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes()
     folder = runner.Folder(tmp_path / "killed")
     records = [folder.record(key) for key in folder.plan().stages]
     assert {one.completions for one in records} == {1}
     # Each kill costs what was in flight: one stage of each worker.
-    assert sum(one.starts - 1 for one in records) <= met * jobs
+    assert sum(one.starts - 1 for one in records) <= met * 2
 
 
 @pytest.mark.slow
@@ -43,13 +42,11 @@ def test_a_killed_training_that_goes_on_leaves_the_same_files(tmp_path):
     subprocess.run([*start, *more, "--out", str(folder)], check=True)
     whole = time.perf_counter() - began
     folder.rename(quiet)
-    for share in (0.6, 0.85):
-        kill_once([*start, *more, "--out", str(folder)], share * whole)
-        begun = (folder / "variant.yaml").is_file()
-        words = [*start, *(["--resume"] if begun else more), "--out", str(folder)]
-        subprocess.run(words, check=True)
-        assert differing(quiet, folder) == []
-        folder.rename(tmp_path / f"killed-{share}")
+    kill_once([*start, *more, "--out", str(folder)], 0.75 * whole)
+    begun = (folder / "variant.yaml").is_file()
+    words = [*start, *(["--resume"] if begun else more), "--out", str(folder)]
+    subprocess.run(words, check=True)
+    assert differing(quiet, folder) == []
 
 
 def test_what_a_killed_worker_left_half_written_goes_with_its_stage_alone(tmp_path):
