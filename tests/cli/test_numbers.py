@@ -147,7 +147,7 @@ def test_every_number_of_our_plugins_has_a_range():
     found = [
         (family, name, option) for family, name, option in PLUGIN_OPTIONS if has_number(option.type)
     ]
-    assert len(found) > 150
+    assert len(found) >= 80  # Of sm3kit alone; more where plugins are installed.
     bare = [f"{name}.{option.name}" for _, name, option in found if not ranged(option.type)]
     assert not bare
 
