@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sm3kit.api import OptionError
+from sm3kit.core.options import bind
 from sm3kit.testing import check_backbone
 from sm3kit_tabular.mlp import MLP
 
@@ -50,5 +51,5 @@ def test_a_bad_word_is_told(model):
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0])
 def test_a_bad_dropout_is_told(dropout):
-    with pytest.raises(OptionError, match="option 'dropout' wants 0 or more, below 1, not"):
-        MLP("8", 4, dropout=dropout)
+    with pytest.raises(OptionError, match="'dropout' wants a number 0 or more and below 1, not"):
+        bind(MLP, "backbone 'mlp'", {"dropout": dropout})
