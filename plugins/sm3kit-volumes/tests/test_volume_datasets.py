@@ -324,7 +324,11 @@ def test_headers_of_one_person_are_the_group(series, tmp_path):
             "row 3, column 'id': 'a' is also in row 2, with other values. Each study needs a uniqu",
         ),
         ([["id", "ct"], ["", "x.nii"]], DataError, "row 2, column 'id': blank. Each study needs"),
-        ([["id", "ct", "split"], ["a", "x.nii", "tarin"]], DataError, "'split': unknown value 'tarin'"),
+        (
+            [["id", "ct", "split"], ["a", "x.nii", "tarin"]],
+            DataError,
+            "'split': unknown value 'tarin'",
+        ),
         ([["id", "scan"], ["a", "x.nii"]], OptionError, "may be ct, pet or mr. Say which: -o volu"),
     ],
 )
