@@ -45,22 +45,27 @@ def left_out_text(record: Row) -> str:
 
 
 def reporting_notes(labels: Mapping[str, Row], least: int) -> list[str]:
-    """A sentence on each label whose numbers leave out a class, or rest on few cases.
+    """What is to be said of labels whose numbers leave out a class, or rest on few cases.
 
     Args:
         labels: {label: what `described` says of it}.
         least: how many cases are enough.
     """
     notes = []
+    few = [
+        f"{name} {row['reported']} ({support_text(row)})"
+        for name, row in labels.items()
+        if row.get("few")  # Older records have none of these.
+    ]
+    if few:
+        notes.append(
+            f"Uncertain, with fewer than {least} studies of the reported class or against it: "
+            f"{', '.join(few)}."
+        )
     for name, row in labels.items():
-        if row.get("few"):  # Older records have none of these.
-            counts = row["support"]
-            notes.append(
-                f"Label {name}: {counts['positives']} of {counts['known']} studies are of the "
-                f"reported class {row['reported']}, and fewer than {least} on one side make its "
-                "numbers uncertain."
-            )
-        elif not row["reported"] and not row["classes"]:
+        if row.get("few"):
+            continue
+        if not row["reported"] and not row["classes"]:
             notes.append(
                 f"Label {name} has no number: no class has {least} studies, and {least} against "
                 f"it ({_listed(row['left_out'])}). Ask for fewer with -o evaluate.min_positives=N."

@@ -176,8 +176,7 @@ class TestFewStudies:
         assert (row["reported"], row["few"], row["support"]["positives"]) == ("z", True, 2)
         assert row["auc"] is not None
         assert record["notes"] == [
-            "Label tone: 2 of 8 studies are of the reported class z, and fewer than 3 on one side "
-            "make its numbers uncertain."
+            "Uncertain, with fewer than 3 studies of the reported class or against it: tone z (2/8)."
         ]
 
 

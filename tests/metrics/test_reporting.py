@@ -201,9 +201,8 @@ def test_notes(several):
         "fine": described(several("A"), 10),
     }
     assert reporting_notes(rows, 10) == [
+        "Uncertain, with fewer than 10 studies of the reported class or against it: DIAG D (3/80).",
         "Label site: its mean leaves out what has fewer than 10 studies, D (3), E (0).",
-        "Label DIAG: 3 of 80 studies are of the reported class D, and fewer than 10 on one side "
-        "make its numbers uncertain.",
     ]
     (note,) = reporting_notes({"site": described(several(), 41)}, 41)
     assert note == (
