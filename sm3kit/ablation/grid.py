@@ -202,7 +202,7 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
 
 
 def _seeds(value: Any, source: str) -> tuple[int, ...]:
-    seeds: tuple[int, ...] = convert(Option("seeds", ranges.Seeds, [0, 1, 2]), value, source)
+    seeds: tuple[int, ...] = convert(Option("seeds", ranges.Seeds), value, source)
     if not seeds:
         raise VariantError(f"{source}: seeds wants one or more, such as [0, 1, 2].")
     return seeds

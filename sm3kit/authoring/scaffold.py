@@ -103,7 +103,7 @@ def plan(name: str, family: str, out: Path | None = None) -> Scaffold:
     Args:
         name: of the plugin.
         family: singular or plural, "modality" or "modalities".
-        out: the folder; by itself the project's name, here.
+        out: the folder; by default one with the project's name, here.
 
     Raises:
         SM3Error: a name that cannot be used, or that is taken.

@@ -237,7 +237,7 @@ def _explained(model: str, weights: str, error: Exception, extra: Mapping[str, A
         )
     if weights == "imagenet":
         return (
-            f"The ImageNet weights of timm model {model!r} cannot be had: {_first_line(error)} "
+            f"The ImageNet weights of timm model {model!r} cannot be downloaded: {_first_line(error)} "
             "Without the network give a file: --weights FILE."
         )
     if weights == "none":

@@ -84,7 +84,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
     metavar="FILE",
     help="Where the script for SLURM is written.",
 )
-@click.option("--out", type=FOLDER, help="The folder; runs/ablation-GRID by itself.")
+@click.option("--out", type=FOLDER, help="The folder; runs/ablation-GRID by default.")
 @plugin_file_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed before.")

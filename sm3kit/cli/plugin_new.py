@@ -18,7 +18,7 @@ import click
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder to make; sm3kit-NAME here by itself.",
+    help="The folder to make; ./sm3kit-NAME by default.",
 )
 def new(name: str, family: str, out: Path | None) -> None:
     """Write a distribution with a small plugin that works, to be made your own.

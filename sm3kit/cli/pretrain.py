@@ -133,14 +133,14 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=Number.of(Variant, "workers"),
-    help="Processes that prepare views; chosen by itself.",
+    help="Processes that prepare views; chosen automatically by default.",
 )
 @plugin_options
 @plugin_file_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The run folder; a new one under runs/ by itself.",
+    help="The run folder; a new one under runs/ by default.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @no_cache_option

@@ -29,7 +29,7 @@ from sm3kit.cli.settings import (
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="The page; report.html in the folder by itself.",
+    help="The page to write; report.html in the folder by default.",
 )
 @click.option(
     "--figures", is_flag=True, help="Write each figure to FOLDER/figures as PNG and SVG as well."

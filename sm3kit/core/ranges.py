@@ -72,7 +72,7 @@ WHOLE = Range(-(2**63), 2**63 - 1)
 # The ranges that many options share. Upper bounds keep a slip of the finger from taking all
 # memory, or all of the year.
 Count = Annotated[int, Range(1, 1_000_000)]
-CountOrNone = Annotated[int, Range(0, 1_000_000)]
+CountOrZero = Annotated[int, Range(0, 1_000_000)]
 Width = Annotated[int, Range(1, 65_536)]
 WidthOrAuto = Annotated[int, Range(0, 65_536)]
 ViewCount = Annotated[int, Range(1, 64)]

@@ -124,7 +124,7 @@ class Variant:
     stage: Literal["both", "mmssl", "mlssl"] = "both"
     init: str = ""
     splits: tuple[Literal["train", "val", "test"], ...] = ("train",)
-    epochs: ranges.CountOrNone = 400
+    epochs: ranges.CountOrZero = 400
     batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 96
     last_batch: Literal["keep", "drop", "pad"] = "keep"
     pad_to: Annotated[int, ranges.Range(1, 65_536)] = 2
@@ -143,10 +143,10 @@ class Variant:
     devices: Annotated[int, ranges.Range(1, 1024)] = 1
     num_nodes: Annotated[int, ranges.Range(1, 65_536)] = 1
     workers: Annotated[int, ranges.Range(0, 1024, also=(-1,))] = -1
-    monitor_every: ranges.CountOrNone = 5
+    monitor_every: ranges.CountOrZero = 5
     pseudo_labels: Annotated[int, ranges.Range(0, 10_000)] = 0
-    clusters: ranges.CountOrNone = 0
-    mlssl_epochs: ranges.CountOrNone = 150
+    clusters: ranges.CountOrZero = 0
+    mlssl_epochs: ranges.CountOrZero = 150
     mlssl_batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 256
     mlssl_lr: ranges.Rate = 1e-4
     mlssl_weight_decay: ranges.Amount = 0.05

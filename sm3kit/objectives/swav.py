@@ -53,7 +53,7 @@ class SwAV(Objective):
         temperature: ranges.Temperature = 0.1,
         epsilon: Annotated[float, ranges.Range(0.012, 1000)] = 0.05,
         iterations: ranges.Iterations = 3,
-        queue: ranges.CountOrNone = 96,
+        queue: ranges.CountOrZero = 96,
         queue_start: ranges.Share = 0.1,
         freeze: ranges.Share = 0.01,
         gather: bool = False,

@@ -332,7 +332,9 @@ def test_imagenet_without_the_network_is_one_clear_line(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError) as caught:
         Timm("test_resnet", 3, weights="imagenet")
     text = str(caught.value)
-    assert text.startswith("The ImageNet weights of timm model 'test_resnet' cannot be had: ")
+    assert text.startswith(
+        "The ImageNet weights of timm model 'test_resnet' cannot be downloaded: "
+    )
     assert text.endswith(" Without the network give a file: --weights FILE.")
     assert "\n" not in text
 
