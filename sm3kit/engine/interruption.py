@@ -15,7 +15,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopBetweenSteps(pl.Callback):
-    """Waits for the step under way, then raises Interrupted; a second signal acts at once."""
+    """Waits for the step under way, then raises Interrupted; a second signal acts at once.
+
+    As a context it takes the signals. Lightning turns a SIGTERM that comes between our two looks,
+    and a second Ctrl-C, into an exit of its own, with code 0 or 1: that is a stop as well.
+    """
 
     def __init__(self) -> None:
         self.asked = False
@@ -36,6 +40,8 @@ class StopBetweenSteps(pl.Callback):
     ) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        if self.asked and isinstance(error, SystemExit):
+            raise Interrupted("Stopped.") from None
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
