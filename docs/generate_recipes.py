@@ -13,8 +13,8 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
-from sm3kit.engine import recipes
 from sm3kit.evaluation.settings import settings_of
+from sm3kit.runs import recipes
 
 BASES = ("quick", "sm3", "release", "paper")
 # What says which data, where and how far, and not what a recipe is.

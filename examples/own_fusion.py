@@ -4,11 +4,11 @@ from rich.console import Console
 from torch import nn
 
 from sm3kit.api import Fusion, NamedModules, register
-from sm3kit.engine import recipes
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import free_folder
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
+from sm3kit.runs import recipes
+from sm3kit.runs.run import free_folder
+from sm3kit.training.pretrain import pretrain
 
 
 @register("fusions", "clip")

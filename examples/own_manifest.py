@@ -5,13 +5,13 @@ from pathlib import Path
 from rich.console import Console
 
 from sm3kit.core.files import cache_root
-from sm3kit.engine import recipes
-from sm3kit.engine.check import check_spec
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import free_folder
+from sm3kit.data.check import check_spec
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
+from sm3kit.runs import recipes
+from sm3kit.runs.run import free_folder
 from sm3kit.synthesis.layouts import write
+from sm3kit.training.pretrain import pretrain
 
 if __name__ == "__main__":
     # Put your own manifest.csv here. This one is drawn; one in ten lesions lacks the clinical picture.

@@ -5,21 +5,21 @@ from pathlib import Path
 from rich.console import Console
 
 from sm3kit.api import visible_paths
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
 from sm3kit.deployment.asking import Question
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.predict import predict
 from sm3kit.deployment.predictor import open_predictor
-from sm3kit.engine import recipes
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import free_folder
-from sm3kit.engine.trained import read_trained
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.evaluation.subject import open_subject
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs import recipes
+from sm3kit.runs.run import free_folder
+from sm3kit.runs.trained import read_trained
 from sm3kit.synthesis.layouts import write
+from sm3kit.training.pretrain import pretrain
 
 if __name__ == "__main__":
     images, reporter = ImageCache(None), Reporter(Console())

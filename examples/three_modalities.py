@@ -7,15 +7,15 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from sm3kit.engine import recipes
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import free_folder
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.evaluation.subject import open_subject
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs import recipes
+from sm3kit.runs.run import free_folder
+from sm3kit.training.pretrain import pretrain
 
 KINDS = {"photo": (200, 120, 90), "infrared": (90, 60, 180), "ultrasound": (150, 150, 150)}
 numbers = np.random.default_rng(0)

@@ -28,44 +28,58 @@ FILES = {
 FAMILIES = tuple(KINDS)
 BASES = {f"{family}.base" for family in FAMILIES}
 
+GROUND = {"core", "tables", "nn", "imaging", "metrics", "published"}
+TRAINED = {*GROUND, *BASES, "data", "networks", "runs", "training"}
+
 # Which rooms, or modules of rooms, each room may import beside itself; families are apart.
 ROOMS = {
     "core": set(),
+    "tables": {"core"},
     "nn": {"core"},
-    "imaging": {"core"},
+    "imaging": {"core", "tables"},
     "synthesis": {"core"},
     "metrics": {"core"},
     "published": {"core"},
-    "engine": {"core", "nn", "imaging", "metrics", *BASES},
-    "evaluation": {"core", "nn", "metrics", "published", "engine", *BASES},
-    "ablation": {"core", "nn", "metrics", "published", "engine", "evaluation", *BASES},
-    "report": {"core", "nn", "metrics", "published", "engine", "evaluation", "ablation", *BASES},
-    "deployment": {"core", "nn", "metrics", "published", "engine", "evaluation", *BASES},
-    "diagnosis": {"core", "engine"},
+    "data": {*GROUND, *BASES},
+    "networks": {*GROUND, *BASES, "data"},
+    "runs": {*GROUND, *BASES, "data", "networks"},
+    "training": {*GROUND, *BASES, "data", "networks", "runs"},
+    "evaluation": TRAINED,
+    "results": {*TRAINED, "evaluation"},
+    "grids": {*TRAINED, "evaluation", "results"},
+    "deployment": {*TRAINED, "evaluation"},
+    "report": {*TRAINED, "evaluation", "results", "grids"},
+    "diagnosis": {"core", "data", "networks"},
     "cli": {
         "core",
         "synthesis",
         "published",
-        "engine",
+        "tables",
+        "data",
+        "networks",
+        "runs",
+        "training",
         "evaluation",
-        "ablation",
+        "results",
+        "grids",
         "report",
         "deployment",
         "diagnosis",
         "authoring",
     },  # fmt: skip
-    "api": {"core", "nn.named_modules", *BASES},
-    "testing": {"core", "nn", "metrics", *BASES},
+    "api": {"core", "tables", "nn.named_modules", *BASES},
+    "testing": {"core", "tables", "nn", "metrics", *BASES},
     "authoring": {"core", "testing", "synthesis", *BASES},
     "pytest_plugin": {"core", "authoring", "cli"},
     "__main__": {"cli"},
 }
-FAMILY = {"core", "nn"}
+FAMILY = {"core", "tables", "nn"}
 FAMILY_MORE = {"modalities": {"imaging"}, "datasets": {"synthesis"}}
 
 # Rooms that take few libraries at all.
 LIBRARIES = {
     "core": set(),
+    "tables": set(),
     "nn": {"torch", "numpy"},
     "imaging": {"numpy", "cv2", "PIL", "torch"},
     "synthesis": {"numpy", "cv2"},
@@ -77,9 +91,9 @@ OWNERS = {
     "timm": {"backbones"},
     "lightly": {"objectives"},
     "faiss": {"clusterers"},
-    "pytorch_lightning": {"engine", "evaluation.supervised"},
+    "pytorch_lightning": {"training", "evaluation.supervised"},
     "click": {"cli", "pytest_plugin"},
-    "rich": {"cli", "engine.progress"},
+    "rich": {"cli", "data.progress"},
     "matplotlib": {"report", "deployment.saliency_picture"},
     "cv2": {"imaging", "modalities", "synthesis"},
 }
@@ -97,8 +111,8 @@ LONGEST_MODULE, LONGEST_FUNCTION, LONGEST_FIRST_LINE = 250, 45, 100
 LONGER = {
     "sm3kit.datasets.manifest": "every mistake in a table that people write by hand has its answer",
     "sm3kit.datasets.milk10k": "three layouts of one archive",
-    "sm3kit.engine.image_cache": "one format on disk: what is written, read and healed",
-    "sm3kit.engine.mmssl": "one step, from views to loss, that every row of the paper takes",
+    "sm3kit.data.image_cache": "one format on disk: what is written, read and healed",
+    "sm3kit.training.mmssl": "one step, from views to loss, that every row of the paper takes",
 }
 
 

@@ -17,8 +17,6 @@ from xml.etree import ElementTree
 import click
 import pytest
 
-from sm3kit.ablation import grid
-from sm3kit.ablation.runner import begin
 from sm3kit.cli.evaluate import evaluate
 from sm3kit.cli.grid_progress import said_plan
 from sm3kit.cli.main import COMMANDS, cli
@@ -27,9 +25,11 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
-from sm3kit.engine import recipes
 from sm3kit.evaluation.settings import DEFAULTS, Settings
+from sm3kit.grids import grid
+from sm3kit.grids.runner import begin
 from sm3kit.metrics.per_label import METRICS
+from sm3kit.runs import recipes
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -68,7 +68,7 @@ def test_the_scripts_are_found_and_some_of_them_train() -> None:
     training = [name for name, source in SCRIPTS.items() if re.search(r"\bpretrain\(", source)]
     assert {"own_fusion", "prediction"} < set(training)
     assert any(name.startswith("README.md") for name in training)
-    assert unguarded("from sm3kit.ablation.runner import ablate\nablate('quick')") == ["ablate"]
+    assert unguarded("from sm3kit.grids.runner import ablate\nablate('quick')") == ["ablate"]
 
 
 TRAINING = """
@@ -76,9 +76,9 @@ import multiprocessing
 
 from rich.console import Console
 from sm3kit.core.variant import Variant
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.training.pretrain import pretrain
+from sm3kit.data.progress import Reporter
 from pathlib import Path
 
 multiprocessing.set_start_method("spawn", force=True)

@@ -24,7 +24,7 @@ from sm3kit.core import ranges
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sm3kit.ablation.runner import Finished, Job
+    from sm3kit.grids.runner import Finished, Job
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -110,7 +110,7 @@ def ablate(ctx: click.Context, /, **given: Any) -> None:
     if given["worker"]:
         _work(given)
         return
-    from sm3kit.ablation.runner import begin
+    from sm3kit.grids.runner import begin
 
     if (given["executor"] == "slurm") != bool(given["submit_script"]):
         raise click.UsageError("--executor slurm and --submit-script FILE go together.")
@@ -129,9 +129,9 @@ def ablate(ctx: click.Context, /, **given: Any) -> None:
 
 def _begun(job: Job, given: dict[str, Any], out: Console) -> None:
     """What is left once the plan stands."""
-    from sm3kit.ablation.runner import carry_on, finish
-    from sm3kit.ablation.worker import forget_failures
     from sm3kit.cli.grid_progress import said_plan, shown
+    from sm3kit.grids.runner import carry_on, finish
+    from sm3kit.grids.worker import forget_failures
 
     if given["retry_failed"] and not given["dry_run"]:
         forget_failures(job.folder, job.standing().stages)
@@ -180,9 +180,9 @@ def _finished(job: Job, end: Finished, as_json: bool, out: Console, quiet: bool)
 
 def _work(given: dict[str, Any]) -> None:
     """A worker: no plan is made, and nothing is shown."""
-    from sm3kit.ablation.folder import Folder
-    from sm3kit.ablation.stopping import stop_without, stoppable
-    from sm3kit.ablation.worker import work
+    from sm3kit.grids.folder import Folder
+    from sm3kit.grids.stopping import stop_without, stoppable
+    from sm3kit.grids.worker import work
 
     if given["out"] is None:
         raise click.UsageError("--worker wants --out with the folder of a grid.")
@@ -193,7 +193,7 @@ def _work(given: dict[str, Any]) -> None:
 
 
 def _submit(job: Job, given: dict[str, Any], out: Console) -> None:
-    from sm3kit.ablation.slurm import write_script
+    from sm3kit.grids.executors.slurm import write_script
 
     file = given["submit_script"]
     write_script(file, job.folder, given["jobs"], job.words)
@@ -212,9 +212,9 @@ def _submit(job: Job, given: dict[str, Any], out: Console) -> None:
 @click.argument("folder", type=FOLDER, metavar="DIR")
 def show(folder: Path) -> None:
     """Print the table of a grid, as far as it is done."""
-    from sm3kit.ablation.collecting import collect
-    from sm3kit.ablation.table import tabulate
     from sm3kit.cli.grid_table import show_table
+    from sm3kit.grids.collecting import collect
+    from sm3kit.results.table import tabulate
 
     show_table(tabulate(collect(folder)), console())
 
@@ -224,8 +224,8 @@ def show(folder: Path) -> None:
 @click.argument("second", type=FOLDER, metavar="B")
 def diff(first: Path, second: Path) -> None:
     """Compare two grids row by row."""
-    from sm3kit.ablation.collecting import collect
-    from sm3kit.ablation.differences import diff as differences
     from sm3kit.cli.grid_table import show_differences
+    from sm3kit.grids.collecting import collect
+    from sm3kit.results.differences import diff as differences
 
     show_differences(differences(collect(first), collect(second)), console())

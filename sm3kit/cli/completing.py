@@ -126,14 +126,14 @@ def weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 def recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The built-in recipes, else files."""
-    from sm3kit.engine.recipes import names
+    from sm3kit.runs.recipes import names
 
     return _items(names(), incomplete) or [CompletionItem(incomplete, type="file")]
 
 
 def grids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The built-in grids, else files."""
-    from sm3kit.ablation.grid import names
+    from sm3kit.grids.grid import names
 
     return _items(names(), incomplete) or [CompletionItem(incomplete, type="file")]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from sm3kit.engine.check_report import Report
+    from sm3kit.data.check_report import Report
 
 # The layouts of synthesis.layouts, repeated so that --help need not import numpy; a test compares.
 LAYOUTS = ("derm7pt", "derm7pt-flat", "manifest", "milk10k", "milk10k-archive", "milk10k-flat")
@@ -46,7 +46,7 @@ def check(spec: str, options: tuple[str, ...], quick: bool, quiet: bool, as_json
 
     SPEC is what you would give to --data. Exit code 1 if there is a problem.
     """
-    from sm3kit.engine.check import check_spec
+    from sm3kit.data.check import check_spec
 
     people = console(stderr=as_json)
     with people.status(f"looking at {spec}"):

@@ -75,9 +75,9 @@ def embed(
       sm3kit embed runs/one --out features.npz
       sm3kit embed runs/one --split test --space backbone --space joint --out test.parquet
     """
+    from sm3kit.data.progress import Reporter
     from sm3kit.deployment.embed import embed as embedded
     from sm3kit.deployment.embedding_file import check_embedding_file, write_embeddings
-    from sm3kit.engine.progress import Reporter
     from sm3kit.evaluation.caveats import caveats_of_studies
     from sm3kit.evaluation.subject import open_subject
 

@@ -110,7 +110,7 @@ def evaluate(
       sm3kit evaluate runs/one runs/two --compare
     """
     from sm3kit.cli.result_table import show, show_comparison
-    from sm3kit.engine.progress import Reporter
+    from sm3kit.data.progress import Reporter
     from sm3kit.evaluation.comparison import compared
     from sm3kit.evaluation.evaluate import evaluate as run_evaluation
     from sm3kit.evaluation.settings import settings_of

@@ -42,7 +42,7 @@ def export(
       sm3kit export runs/one --format onnx --out classifier
     """
     from sm3kit.deployment.export import export as write
-    from sm3kit.engine.trained import read_trained
+    from sm3kit.runs.trained import read_trained
 
     write(
         read_trained(run),

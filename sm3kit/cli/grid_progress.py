@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sm3kit.ablation.grid import PROTOCOLS
-from sm3kit.ablation.plan import TRAINING
+from sm3kit.grids.grid import PROTOCOLS
+from sm3kit.grids.plan import TRAINING
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from sm3kit.ablation.runner import Job
-    from sm3kit.ablation.standing import Standing
+    from sm3kit.grids.runner import Job
+    from sm3kit.grids.standing import Standing
 
 ORDER = (*TRAINING, *PROTOCOLS)
 

@@ -11,8 +11,8 @@ from sm3kit.cli.settings import say
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sm3kit.ablation.differences import Difference
-    from sm3kit.ablation.sections import Table
+    from sm3kit.results.differences import Difference
+    from sm3kit.results.sections import Table
 
 
 def show_table(table: Table, out: Console) -> None:
@@ -28,7 +28,7 @@ def show_table(table: Table, out: Console) -> None:
 
 def show_differences(rows: Sequence[Difference], out: Console) -> None:
     """What the second of two grids has more than the first."""
-    from sm3kit.ablation.differences import shown
+    from sm3kit.results.differences import shown
 
     heads, *lines = shown(rows)
     show_columns(out, heads, lines)

@@ -111,13 +111,13 @@ def predict(
       sm3kit predict --run runs/one --run runs/two --split test --json
     """
     from sm3kit.cli.prediction_table import show
+    from sm3kit.data.progress import Reporter
     from sm3kit.deployment.asking import Question
     from sm3kit.deployment.finding import find_classifier
     from sm3kit.deployment.predict import predict as answer
     from sm3kit.deployment.prediction_csv import write_csv
     from sm3kit.deployment.predictor import open_predictor
-    from sm3kit.engine.progress import Reporter
-    from sm3kit.engine.trained import read_trained
+    from sm3kit.runs.trained import read_trained
 
     folders = _folders(run, runs)
     question = Question(

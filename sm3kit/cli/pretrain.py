@@ -30,7 +30,7 @@ from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import PER_MODALITY, Variant
 
 if TYPE_CHECKING:
-    from sm3kit.engine.pretrain import Outcome
+    from sm3kit.training.pretrain import Outcome
 
 
 @click.command()
@@ -168,13 +168,13 @@ def pretrain(
       sm3kit pretrain --resume --out runs/simclr-sep_sep-tel-seed0
     """
     from sm3kit import __version__
-    from sm3kit.engine import recipes
-    from sm3kit.engine.pretrain import pretrain as run_pretraining
-    from sm3kit.engine.progress import Reporter
-    from sm3kit.engine.resumption import resumable
-    from sm3kit.engine.run import Run, free_folder
-    from sm3kit.engine.world import join_world
+    from sm3kit.data.progress import Reporter
     from sm3kit.evaluation.settings import check_evaluation
+    from sm3kit.runs import recipes
+    from sm3kit.runs.resumption import resumable
+    from sm3kit.runs.run import Run, free_folder
+    from sm3kit.training.pretrain import pretrain as run_pretraining
+    from sm3kit.training.world import join_world
 
     # A value that was not given is None or (); 0 is a value.
     asked = {n: v for n, v in flags.items() if v is not None and v != ()}

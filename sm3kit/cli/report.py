@@ -81,7 +81,7 @@ def report(
       sm3kit report runs/one --figures --space embedding
       sm3kit report runs/ablation-quick --out quick.html
     """
-    from sm3kit.engine.progress import Reporter
+    from sm3kit.data.progress import Reporter
     from sm3kit.report.make import report as make_report
 
     out_console = console(stderr=as_json, quiet=quiet)

@@ -17,8 +17,8 @@ from sm3kit.core.options import Option, fields_of, fitted
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sm3kit.engine.feature_cache import FeatureCache
-    from sm3kit.engine.image_cache import ImageCache
+    from sm3kit.data.image_cache import ImageCache
+    from sm3kit.networks.feature_cache import FeatureCache
 
     ParamType = click.ParamType[Any]
 else:
@@ -232,7 +232,7 @@ def say(out: Console, text: str, style: str | None = None) -> None:
 def image_cache(no_cache: bool) -> ImageCache:
     """The user's image cache, or one that keeps nothing."""
     from sm3kit.core.files import cache_root
-    from sm3kit.engine.image_cache import ImageCache
+    from sm3kit.data.image_cache import ImageCache
 
     return ImageCache(None if no_cache else Path(cache_root()) / "images")
 
@@ -240,6 +240,6 @@ def image_cache(no_cache: bool) -> ImageCache:
 def feature_cache(no_cache: bool) -> FeatureCache:
     """The user's feature cache, or one that keeps nothing."""
     from sm3kit.core.files import cache_root
-    from sm3kit.engine.feature_cache import FeatureCache
+    from sm3kit.networks.feature_cache import FeatureCache
 
     return FeatureCache(None if no_cache else Path(cache_root()) / "features")

@@ -44,6 +44,11 @@ def number(name: str, default: int = 0) -> int:
         raise _wrong(name) from None
 
 
+def looks_launched() -> bool:
+    """Whether a launcher seems to have started several processes."""
+    return any((os.environ.get(name) or "1") != "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+
+
 def _wrong(name: str) -> VariantError:
     return VariantError(
         f"The environment variable {name} wants a number, not {os.environ[name]!r}. Run "

@@ -10,16 +10,16 @@ from typing import Any
 from sm3kit.core.errors import DataError, OptionError, VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.variant import Variant
+from sm3kit.data.cases import Case, Source
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.pool import Pool, build_modality, open_dataset
+from sm3kit.data.renaming import renamed
 from sm3kit.datasets.base import SPLITS, Dataset, Study, as_paths
 from sm3kit.deployment.predictor import Predictor
-from sm3kit.engine.cases import Case, Source
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pool import Pool, build_modality, open_dataset
-from sm3kit.engine.renaming import renamed
-from sm3kit.engine.run import Run
-from sm3kit.engine.studies_record import read_studies
-from sm3kit.engine.studies_seen import changed, trained_on
 from sm3kit.modalities.base import Modality
+from sm3kit.runs.run import Run
+from sm3kit.runs.studies_record import read_studies
+from sm3kit.runs.studies_seen import changed, trained_on
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from sm3kit import __version__
 from sm3kit.core.errors import CheckpointError, DataError, SM3Error, VariantError
 from sm3kit.core.files import whole_folder
 from sm3kit.core.names import unknown
+from sm3kit.data.pool import build_modality, open_dataset
+from sm3kit.data.renaming import renamed
 from sm3kit.datasets.base import ModalitySpec
 from sm3kit.deployment.export_listing import check_free, keep_unlisted, write_listing
 from sm3kit.deployment.finding import find_classifier
@@ -18,16 +20,14 @@ from sm3kit.deployment.onnx_graph import PRESENT, check_onnx, write_onnx
 from sm3kit.deployment.predictor import open_predictor
 from sm3kit.deployment.statement import STATEMENT
 from sm3kit.deployment.timm_folder import architecture_of, write_timm
-from sm3kit.engine.backbone import provider_and_model
-from sm3kit.engine.pool import build_modality, open_dataset
-from sm3kit.engine.renaming import renamed
-from sm3kit.engine.tensor_file import write_tensors
-from sm3kit.engine.trained import Trained
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.subject import extractor_of
 from sm3kit.modalities.base import Modality
+from sm3kit.networks.backbone import provider_and_model
 from sm3kit.nn.named_modules import module_key
+from sm3kit.runs.tensor_file import write_tensors
+from sm3kit.runs.trained import Trained
 
 LOAD_TIMM = """
 import timm

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sm3kit.core.errors import CheckpointError, VariantError
 from sm3kit.core.names import unknown
-from sm3kit.engine.trained import Trained
 from sm3kit.evaluation.classifier_file import ClassifierFile, read_classifier
+from sm3kit.runs.trained import Trained
 
 SPLITS = ("test", "val", "train")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from sm3kit import __version__
 from sm3kit.deployment.statement import STATEMENT
-from sm3kit.engine.trained import Trained
 from sm3kit.evaluation.caveats import caveats_of_studies
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.record_text import mean_text, reported_name, support_text
+from sm3kit.runs.trained import Trained
 
 METRICS = ("auc", "sens", "spec", "prec")
 SELECTIONS = {

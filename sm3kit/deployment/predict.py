@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from sm3kit.core.errors import VariantError
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.deployment.asking import Asked, Question, asked_of, check_names, known_studies
 from sm3kit.deployment.checklist import RULE, checklist_of, seven_points
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.reading import Read, batches_of
 from sm3kit.deployment.statement import STATEMENT
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import versions
 from sm3kit.evaluation.caveats import caveats_of_studies
+from sm3kit.runs.run import versions
 
 Record = dict[str, Any]
 Table = dict[str, dict[str, float]]

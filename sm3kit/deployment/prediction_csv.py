@@ -8,7 +8,7 @@ from typing import Any
 
 from sm3kit.core.files import whole_file
 from sm3kit.core.names import free_name
-from sm3kit.core.spreadsheets import write_rows
+from sm3kit.tables.spreadsheets import write_rows
 
 FIRST, LAST = ("id", "split", "missing"), "error"
 SEVEN_POINT = {

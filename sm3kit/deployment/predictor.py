@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError, DataError
-from sm3kit.engine.assemble import build_relation
-from sm3kit.engine.batches import EVALUATION, Batch
-from sm3kit.engine.extraction import Features, encode
-from sm3kit.engine.extractor import Extractor
-from sm3kit.engine.hardware import cpu_has_bf16
-from sm3kit.engine.joint_batches import CachedJoint
-from sm3kit.engine.plugin_origins import check_recorded
-from sm3kit.engine.pool import build_modality
-from sm3kit.engine.run import Run
-from sm3kit.engine.trained import Trained
+from sm3kit.data.batches import EVALUATION, Batch
+from sm3kit.data.pool import build_modality
 from sm3kit.evaluation.classifier import Classifier, FromFeatures, FromImages
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.predicting import scores
 from sm3kit.evaluation.subject import extractor_of
 from sm3kit.modalities.base import Modality
+from sm3kit.networks.assemble import build_relation
+from sm3kit.networks.extraction import Features, encode
+from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.joint_batches import CachedJoint
+from sm3kit.runs.plugin_origins import check_recorded
+from sm3kit.runs.run import Run
+from sm3kit.runs.trained import Trained
+from sm3kit.training.hardware import cpu_has_bf16
 
 
 @dataclass(frozen=True)

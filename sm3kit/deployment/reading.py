@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from sm3kit.core.errors import DataError
+from sm3kit.data.batches import Batch, Collate, Item
+from sm3kit.data.cases import Case
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.deployment.asking import Asked
-from sm3kit.engine.batches import Batch, Collate, Item
-from sm3kit.engine.cases import Case
-from sm3kit.engine.image_cache import ImageCache
 from sm3kit.modalities.base import Image, Modality
 
 

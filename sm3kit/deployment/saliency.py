@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from sm3kit.core.errors import SM3Error, VariantError
 from sm3kit.core.names import file_stem, unknown
+from sm3kit.data.batches import Batch, Collate, Item
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.deployment.asking import Question, asked_of
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.reading import views_of
 from sm3kit.deployment.saliency_picture import write_picture
-from sm3kit.engine.batches import Batch, Collate, Item
-from sm3kit.engine.image_cache import ImageCache
 
 Heat = npt.NDArray[np.float32]
 

@@ -10,8 +10,8 @@ import torch
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import VariantError
-from sm3kit.engine.tensor_file import write_tensors
 from sm3kit.modalities.base import Modality
+from sm3kit.runs.tensor_file import write_tensors
 
 
 def architecture_of(backbone: Backbone, model: str) -> str:

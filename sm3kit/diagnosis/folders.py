@@ -11,9 +11,9 @@ from pathlib import Path
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.files import cache_root
 from sm3kit.core.sizes import in_units
+from sm3kit.data.bounded_folder import GIB
 from sm3kit.diagnosis.finding import Finding
-from sm3kit.engine.bounded_folder import GIB
-from sm3kit.engine.cache_folders import Holding, holdings
+from sm3kit.networks.cache_folders import Holding, holdings
 
 SECTION = "folders"
 LITTLE = 2 * GIB  # A run with a ResNet-50 per modality and its checkpoints takes about one.

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sm3kit.core.sizes import in_units
+from sm3kit.data.bounded_folder import GIB
 from sm3kit.diagnosis.finding import Finding
 from sm3kit.diagnosis.importing import Tried
-from sm3kit.engine.bounded_folder import GIB
 
 SECTION = "machine"
 NARROWEST = 60

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sm3kit.core.joining import first_few
-from sm3kit.engine.studies_seen import changed, trained_on
 from sm3kit.evaluation.predicting import case_id
 from sm3kit.evaluation.subject import Subject
+from sm3kit.runs.studies_seen import changed, trained_on
+from sm3kit.tables.joining import first_few
 
 LEAKY = "LEAKY: selected on the split that it was measured on."
 

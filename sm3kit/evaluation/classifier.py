@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sm3kit.engine.batches import Batch
-from sm3kit.engine.extractor import Extractor
-from sm3kit.engine.joint_batches import JointBatch
+from sm3kit.data.batches import Batch
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.subject import Subject
+from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.nn.label_heads import LabelHeads
 
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.core.files import whole_file
 from sm3kit.core.plain_json import check_shape, parse
+from sm3kit.data.viewing import spec_of
 from sm3kit.datasets.base import LabelSpec, ModalitySpec
-from sm3kit.engine.run import versions
-from sm3kit.engine.tensor_file import write_tensors
-from sm3kit.engine.viewing import spec_of
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import listed, not_finite
+from sm3kit.runs.run import versions
+from sm3kit.runs.tensor_file import write_tensors
 
 FORMAT = 1
 REMEDY = "Free some space, then evaluate again."

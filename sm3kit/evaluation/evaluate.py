@@ -9,8 +9,6 @@ from typing import Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
-from sm3kit.engine.hardware import machine
-from sm3kit.engine.run import versions
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.caveats import replaced_studies, seen_studies
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
@@ -23,6 +21,8 @@ from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import summarise
 from sm3kit.published.tables import for_recipe
+from sm3kit.runs.run import versions
+from sm3kit.training.hardware import machine
 
 Record = dict[str, Any]
 # What a result depends on; two results that agree in these are the same.

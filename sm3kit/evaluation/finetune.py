@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import VariantError
-from sm3kit.engine.batches import StudyViews, eval_loader, train_loader
-from sm3kit.engine.cases import Case
-from sm3kit.engine.epoch_batches import EpochBatches
-from sm3kit.engine.viewing import viewed
+from sm3kit.data.batches import StudyViews, eval_loader, train_loader
+from sm3kit.data.cases import Case
+from sm3kit.data.epoch_batches import EpochBatches
+from sm3kit.data.viewing import viewed
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.classifier import FromImages, classifier_of
 from sm3kit.evaluation.learning import Lesson, learned

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from sm3kit.engine.cases import Case
+from sm3kit.data.cases import Case
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import check_features
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sm3kit.engine.assemble import build_relation
-from sm3kit.engine.pool import Pool
-from sm3kit.engine.trained import Trained, load_part
+from sm3kit.data.pool import Pool
+from sm3kit.networks.assemble import build_relation
 from sm3kit.nn.label_heads import of_equal_length
 from sm3kit.relations.base import Relation
+from sm3kit.runs.trained import Trained, load_part
 
 
 class LabelEmbedding(nn.Module):

@@ -11,12 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from sm3kit.core.errors import CheckpointError, DataError
-from sm3kit.engine import checkpoints
-from sm3kit.engine.cases import Case
-from sm3kit.engine.epoch_batches import EpochBatches
-from sm3kit.engine.fitting import Machine, fit
-from sm3kit.engine.job import Job
-from sm3kit.engine.run import Run
+from sm3kit.data.cases import Case
+from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.predicting import predictions_of, scores
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
@@ -24,6 +20,10 @@ from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.evaluation.supervised import Supervised
 from sm3kit.metrics.summary import mean_auc
+from sm3kit.runs.run import Run
+from sm3kit.training import checkpoints
+from sm3kit.training.fitting import Machine, fit
+from sm3kit.training.job import Job
 
 
 @dataclass(frozen=True)

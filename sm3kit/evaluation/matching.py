@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sm3kit.core.errors import DataError
-from sm3kit.engine.cases import Case
-from sm3kit.engine.encoding import directions
+from sm3kit.data.cases import Case
 from sm3kit.evaluation.fused_features import pair_spaces
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.ranks import first_of_each, rank_summary
+from sm3kit.networks.encoding import directions
 
 
 def match(subject: Subject, settings: Settings) -> dict[str, Any]:

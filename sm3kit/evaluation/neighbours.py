@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sm3kit.core.errors import DataError
-from sm3kit.engine.cases import Case
+from sm3kit.data.cases import Case
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.evaluation.predicting import predictions_of

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sm3kit.engine.cases import Case
-from sm3kit.engine.pool import Pool
+from sm3kit.data.cases import Case
+from sm3kit.data.pool import Pool
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores, Predictions
 

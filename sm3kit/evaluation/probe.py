@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import VariantError
-from sm3kit.engine.batches import EVALUATION, StudyViews
-from sm3kit.engine.cases import Case
-from sm3kit.engine.epoch_batches import EpochBatches
-from sm3kit.engine.joint_batches import CachedJoint, EncodedJoint, JointSource
-from sm3kit.engine.viewing import viewed
+from sm3kit.data.batches import EVALUATION, StudyViews
+from sm3kit.data.cases import Case
+from sm3kit.data.epoch_batches import EpochBatches
+from sm3kit.data.viewing import viewed
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.classifier import FromFeatures, classifier_of
 from sm3kit.evaluation.learning import Lesson, learned
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
+from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointSource
 
 
 def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:

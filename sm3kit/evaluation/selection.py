@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sm3kit.core.errors import VariantError
+from sm3kit.data.cases import Case
 from sm3kit.datasets.base import LabelSpec
-from sm3kit.engine.cases import Case
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.reporting import classes_with_enough

@@ -14,23 +14,23 @@ from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.variant import Variant
-from sm3kit.engine.assemble import build_fusion, check_owners
-from sm3kit.engine.backbone import build_backbone
-from sm3kit.engine.batches import StudyViews
-from sm3kit.engine.cases import Case
-from sm3kit.engine.extraction import Encoder, Features
-from sm3kit.engine.extractor import Extractor
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.hardware import chosen_workers, resolved_precision, smallest_view
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.plugin_origins import check_recorded
-from sm3kit.engine.pool import Pool, open_pool
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import Run
-from sm3kit.engine.studies_record import SourceRecord, read_studies
-from sm3kit.engine.trained import Trained, load_part, read_trained
+from sm3kit.data.batches import StudyViews
+from sm3kit.data.cases import Case
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.pool import Pool, open_pool
+from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.label_embedding import LabelEmbedding, label_embedding
 from sm3kit.modalities.base import Modality
+from sm3kit.networks.assemble import build_fusion, check_owners
+from sm3kit.networks.backbone import build_backbone
+from sm3kit.networks.extraction import Encoder, Features
+from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.plugin_origins import check_recorded
+from sm3kit.runs.run import Run
+from sm3kit.runs.studies_record import SourceRecord, read_studies
+from sm3kit.runs.trained import Trained, load_part, read_trained
+from sm3kit.training.hardware import chosen_workers, resolved_precision, smallest_view
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from sm3kit.core.variant import Variant
-from sm3kit.engine.divergence import diverged
-from sm3kit.engine.optimiser import adamw
-from sm3kit.engine.stage import Row
 from sm3kit.evaluation.settings import Settings
 from sm3kit.nn.finite import listed, not_finite
 from sm3kit.nn.label_heads import label_loss
+from sm3kit.training.divergence import diverged
+from sm3kit.training.optimiser import adamw
+from sm3kit.training.stage import Row
 
 
 class Supervised(pl.LightningModule):

@@ -12,11 +12,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import regular_file
-from sm3kit.core.joining import near_path
 from sm3kit.core.quiet import hush
 from sm3kit.core.registry import registry
 from sm3kit.imaging.arrays import load_array
 from sm3kit.imaging.layout import Pixels, with_channels
+from sm3kit.tables.joining import near_path
 
 AGAIN = "Copy it again from its source, or leave its study out."
 ANEW = "Save it as PNG with another program, or leave its study out."

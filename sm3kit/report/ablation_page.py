@@ -8,16 +8,16 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from sm3kit.ablation.collecting import collect
-from sm3kit.ablation.folder import Folder
-from sm3kit.ablation.html_page import document, results
-from sm3kit.ablation.plan import Cell as GridCell
-from sm3kit.ablation.results import GridResults, RowResults
-from sm3kit.ablation.table import tabulate
 from sm3kit.core.errors import SM3Error
-from sm3kit.engine.run import Run
+from sm3kit.grids.collecting import collect
+from sm3kit.grids.folder import Folder
+from sm3kit.grids.plan import Cell as GridCell
 from sm3kit.report.repeating import Command, pretraining
 from sm3kit.report.run_page import SKIP, command, facts, page_body
+from sm3kit.results.html_page import document, results
+from sm3kit.results.results import GridResults, RowResults
+from sm3kit.results.table import tabulate
+from sm3kit.runs.run import Run
 
 
 def ablation_page(folder: Path, out: Path) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sm3kit.core.errors import SM3Error
-from sm3kit.engine.cases import Case
+from sm3kit.data.cases import Case
 from sm3kit.evaluation.classifier import Classifier
 from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.evaluation.subject import Subject

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from sklearn.manifold import TSNE
 
 from sm3kit.datasets.base import LabelSpec
-from sm3kit.engine.feature_cache import FeatureCache
+from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report.matrix import LETTER, cut
 from sm3kit.report.picture import Picture
 from sm3kit.report.purity import NEIGHBOURS, Purity, purity

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from sm3kit.engine.cases import Case
-from sm3kit.engine.encoding import Direction, directions
+from sm3kit.data.cases import Case
 from sm3kit.evaluation.fused_features import pair_spaces
 from sm3kit.evaluation.subject import Subject
+from sm3kit.networks.encoding import Direction, directions
 from sm3kit.nn.unit_length import unit_length
 from sm3kit.report.picture import Picture
 from sm3kit.report.style import COLOURS, look, sheet

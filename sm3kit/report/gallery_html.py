@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from sm3kit.engine.cases import Case
+from sm3kit.data.cases import Case
 from sm3kit.evaluation.subject import Subject
 from sm3kit.report.gallery import BEST, Query, Search, jpeg, thumbnail
 

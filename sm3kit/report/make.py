@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sm3kit.ablation.curves import charts, file_name
-from sm3kit.ablation.folder import Folder
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.files import whole_file
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import Run
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
+from sm3kit.grids.folder import Folder
+from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report.attention import export_attention
 from sm3kit.report.drawing import Drawn, draw
 from sm3kit.report.gallery import gallery_picture
@@ -21,6 +19,8 @@ from sm3kit.report.material import Material, gather
 from sm3kit.report.picture import Picture
 from sm3kit.report.run_page import run_page
 from sm3kit.report.spaces import Space
+from sm3kit.results.curves import charts, file_name
+from sm3kit.runs.run import Run
 
 REMEDY = "Free some space, or choose another place with --out."
 
@@ -86,9 +86,9 @@ def report(
 
 
 def _of_grid(folder: Path, out: Path, *, figures: bool) -> Made:
-    from sm3kit.ablation.collecting import collect
-    from sm3kit.ablation.table import tabulate
+    from sm3kit.grids.collecting import collect
     from sm3kit.report.ablation_page import ablation_page
+    from sm3kit.results.table import tabulate
 
     _write(out, ablation_page(folder, out))
     written = []

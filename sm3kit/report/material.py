@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sm3kit.ablation.folder import Folder
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.variant import Variant
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import Run
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.evaluate import predictions_file
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.subject import Subject, open_subject
+from sm3kit.grids.folder import Folder
 from sm3kit.metrics.predictions import Predictions
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.run import Run
 
 ORDER = {
     "protocol": ("finetune", "probe", "knn", "match"),

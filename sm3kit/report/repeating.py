@@ -11,9 +11,9 @@ import yaml
 
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.variant import Variant
-from sm3kit.engine import recipes
-from sm3kit.engine.assemble import resolved
 from sm3kit.evaluation.settings import settings_of
+from sm3kit.networks.assemble import resolved
+from sm3kit.runs import recipes
 
 OWN_FLAGS = (
     "fusion", "backbone", "weights", "relation", "clusterer", "stage", "init", "epochs",

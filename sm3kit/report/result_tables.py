@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sm3kit.ablation.cells import NONE
-from sm3kit.ablation.html_table import Caption, Cell, Head, table
-from sm3kit.ablation.lines import data_name, most
-from sm3kit.ablation.printed import RANKS, Printed, source
-from sm3kit.ablation.sections import WRONG, Basis
 from sm3kit.core.errors import UnknownName
 from sm3kit.evaluation.caveats import caveats_of_studies
 from sm3kit.evaluation.record_text import (
@@ -22,6 +17,11 @@ from sm3kit.evaluation.record_text import (
 )
 from sm3kit.published.tables import for_recipe
 from sm3kit.report.material import Result
+from sm3kit.results.cells import NONE
+from sm3kit.results.html_table import Caption, Cell, Head, table
+from sm3kit.results.lines import data_name, most
+from sm3kit.results.printed import RANKS, Printed, source
+from sm3kit.results.sections import WRONG, Basis
 
 METRICS = {
     "auc": "AUC",

@@ -7,15 +7,15 @@ from html import escape
 
 import yaml
 
-from sm3kit.ablation.html_page import document
-from sm3kit.ablation.lines import data_name
-from sm3kit.engine.run import Run
 from sm3kit.report.drawing import Drawn
 from sm3kit.report.gallery_html import gallery
 from sm3kit.report.material import Material
 from sm3kit.report.picture import Picture
 from sm3kit.report.repeating import Command, evaluation, pretraining
 from sm3kit.report.result_tables import result_table
+from sm3kit.results.html_page import document
+from sm3kit.results.lines import data_name
+from sm3kit.runs.run import Run
 
 STATEMENT = (
     "This is the output of research software, not of a medical device. Nothing here is for "

@@ -12,19 +12,19 @@ import numpy.typing as npt
 import torch
 
 from sm3kit.core.errors import CheckpointError, SM3Error
-from sm3kit.engine.assemble import build_relation, build_stage1
-from sm3kit.engine.cases import Case
-from sm3kit.engine.extraction import Encoder
-from sm3kit.engine.extractor import Extractor
-from sm3kit.engine.trained import read_trained, start_from
+from sm3kit.data.cases import Case
 from sm3kit.evaluation.classifier import Classifier, FromFeatures, classifier_of
 from sm3kit.evaluation.classifier_file import read_weights
 from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
+from sm3kit.networks.assemble import build_relation, build_stage1
+from sm3kit.networks.extraction import Encoder
+from sm3kit.networks.extractor import Extractor
 from sm3kit.nn.finite import check_features
 from sm3kit.nn.unit_length import unit_length
+from sm3kit.runs.trained import read_trained, start_from
 
 Space = Literal["embedding", "logits", "backbone"]
 Tables = dict[str, npt.NDArray[Any]]

@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from fabricated import grid, labelled
 
-from sm3kit.ablation.chart import is_logarithmic
-from sm3kit.ablation.curves import charts, curves_of, file_name
-from sm3kit.ablation.table import tabulate
+from sm3kit.results.chart import is_logarithmic
+from sm3kit.results.curves import charts, curves_of, file_name
+from sm3kit.results.table import tabulate
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -3,8 +3,8 @@
 import pytest
 from fabricated import grid, labelled, matched
 
-from sm3kit.ablation.differences import diff, shown
-from sm3kit.ablation.results import RowResults
+from sm3kit.results.differences import diff, shown
+from sm3kit.results.results import RowResults
 
 
 def test_the_same_rows_are_paired(tmp_path):

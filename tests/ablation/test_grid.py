@@ -3,9 +3,9 @@
 import pytest
 from tiny_grid import tiny, write
 
-from sm3kit.ablation import grid
-from sm3kit.ablation.points import named, points
 from sm3kit.core.errors import OptionError, VariantError
+from sm3kit.grids import grid
+from sm3kit.grids.points import named, points
 from sm3kit.published.tables import load as published
 
 

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import pytest
 from fabricated import grid, labelled, matched
 
-from sm3kit.ablation.html_page import page
-from sm3kit.ablation.results import RowResults
-from sm3kit.ablation.table import tabulate
+from sm3kit.results.html_page import page
+from sm3kit.results.results import RowResults
+from sm3kit.results.table import tabulate
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 NAME = "<script>alert(\"x\")</script> & 'co'"

@@ -8,7 +8,7 @@ import pytest
 from killing import differing, kill_once, killed
 from tiny_grid import tiny, write
 
-from sm3kit.ablation import runner
+from sm3kit.grids import runner
 
 TABLES = ("table.csv", "table.md", "table.tex", "table.html")
 

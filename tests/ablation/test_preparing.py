@@ -8,10 +8,10 @@ import pytest
 import yaml
 from tiny_grid import TINY, tiny
 
-from sm3kit.ablation import grid
-from sm3kit.ablation.folder import Folder
-from sm3kit.ablation.preparing import grid_of, prepared
 from sm3kit.core.errors import VariantError
+from sm3kit.grids import grid
+from sm3kit.grids.folder import Folder
+from sm3kit.grids.preparing import grid_of, prepared
 from sm3kit.synthesis.layouts import write as write_data
 
 ONE = {"random": {"recipe": "random"}}
@@ -144,8 +144,8 @@ def test_nothing_new_is_seen_without_torch(folder):
     code = f"""
 import sys
 from pathlib import Path
-from sm3kit.ablation import grid, preparing
-from sm3kit.ablation.folder import Folder
+from sm3kit.grids import grid, preparing
+from sm3kit.grids.folder import Folder
 folder = Folder(Path({str(folder.path)!r}))
 assert len(preparing.prepared(preparing.grid_of(folder), folder, write=True).cells) == 1
 assert "torch" not in sys.modules

@@ -8,8 +8,8 @@ import time
 import pytest
 from tiny_grid import tiny, write
 
-from sm3kit.ablation import runner
 from sm3kit.core.errors import SM3Error
+from sm3kit.grids import runner
 
 ray = pytest.importorskip("ray")
 

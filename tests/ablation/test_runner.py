@@ -11,11 +11,11 @@ import pytest
 from filelock import FileLock
 from tiny_grid import TINY, tiny, write
 
-from sm3kit.ablation import runner
-from sm3kit.ablation.collecting import collect
-from sm3kit.ablation.local import share
-from sm3kit.ablation.standing import Standing
 from sm3kit.core.errors import Interrupted, SM3Error, VariantError
+from sm3kit.grids import runner
+from sm3kit.grids.collecting import collect
+from sm3kit.grids.executors.local import share
+from sm3kit.grids.standing import Standing
 
 COMMAND = [sys.executable, "-m", "sm3kit", "ablate"]
 RANDOM = {"random": {"recipe": "random"}}
@@ -121,7 +121,7 @@ def test_a_failed_cell_is_told_and_the_others_go_on(tmp_path):
 
 
 def test_a_stage_under_way_elsewhere_is_waited_for(tmp_path, monkeypatch):
-    from sm3kit.ablation import worker
+    from sm3kit.grids import worker
 
     file = write(tmp_path / "own.yaml", tiny(rows=RANDOM))
     job = runner.begin(file, out=tmp_path / "grid")
@@ -186,7 +186,7 @@ def test_a_signal_stops_in_good_order(tmp_path, number):
 
 
 def test_a_stop_is_no_failure(tmp_path, monkeypatch):
-    from sm3kit.ablation import stages
+    from sm3kit.grids import stages
 
     def stop(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -204,7 +204,7 @@ def test_a_result_that_was_written_before_the_end_is_taken(done, tmp_path, monke
     """Killed between the result and its note."""
     import shutil
 
-    from sm3kit.ablation import stages
+    from sm3kit.grids import stages
 
     home, file, _ = done
     copy = shutil.copytree(home / "grid", tmp_path / "grid")
@@ -220,8 +220,8 @@ def test_a_result_that_was_written_before_the_end_is_taken(done, tmp_path, monke
 def test_a_stage_that_takes_its_process_with_it_fails(tmp_path, monkeypatch):
     from collections import Counter
 
-    from sm3kit.ablation import local
-    from sm3kit.ablation.worker import process_name
+    from sm3kit.grids.executors import local
+    from sm3kit.grids.worker import process_name
 
     job = runner.begin(write(tmp_path / "own.yaml", tiny(rows=RANDOM)), out=tmp_path / "grid")
     key = next(iter(job.plan.stages))

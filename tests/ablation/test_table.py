@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from fabricated import grid, labelled, matched
 
-from sm3kit.ablation.results import RowResults
-from sm3kit.ablation.table import tabulate
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import compare_seeds, summarise_seeds
+from sm3kit.results.results import RowResults
+from sm3kit.results.table import tabulate
 
 
 def found(section, row, metric, label="mean"):

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from fabricated import grid, labelled, matched
 
-from sm3kit.ablation.latex import escaped as tex
-from sm3kit.ablation.latex import latex
-from sm3kit.ablation.markdown import escaped as md
-from sm3kit.ablation.markdown import markdown
-from sm3kit.ablation.results import RowResults
-from sm3kit.ablation.table import tabulate
-from sm3kit.ablation.tidy import tidy
-from sm3kit.ablation.writers import write_all
+from sm3kit.results.latex import escaped as tex
+from sm3kit.results.latex import latex
+from sm3kit.results.markdown import escaped as md
+from sm3kit.results.markdown import markdown
+from sm3kit.results.results import RowResults
+from sm3kit.results.table import tabulate
+from sm3kit.results.tidy import tidy
+from sm3kit.results.writers import write_all
 
 NAME = "a|b_*c* <i>&$ 50%"
 

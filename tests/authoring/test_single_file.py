@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sm3kit.ablation.influence import for_stage1, key_of_training
 from sm3kit.core.registry import named
 from sm3kit.core.variant import Variant
+from sm3kit.grids.influence import for_stage1, key_of_training
 from sm3kit.pytest_plugin import TINY
 
 OWN = '''

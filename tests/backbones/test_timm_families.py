@@ -12,8 +12,8 @@ import torch
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import Variant
-from sm3kit.engine.backbone import tried_backbone
 from sm3kit.modalities.photo import Photo
+from sm3kit.networks.backbone import tried_backbone
 
 # The smallest of each module by the number of weights, in timm 1.0.31.
 SMALLEST = {

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "ablation"))
 
 from killing import killed
 
-from sm3kit.ablation.folder import Folder
+from sm3kit.grids.folder import Folder
 
 TABLES = ("table.csv", "table.md", "table.tex", "table.html")
 

@@ -11,7 +11,7 @@ import time
 
 MEASURED = """
 import sys
-from sm3kit.ablation.runner import begin, carry_on
+from sm3kit.grids.runner import begin, carry_on
 job = begin("", out=sys.argv[1])
 carry_on(job)
 assert not job.standing().left, "the grid is not finished"

@@ -17,16 +17,16 @@ import torch
 from rich.console import Console
 
 from sm3kit.core.variant import Variant
-from sm3kit.engine.extraction import Encoder, encode
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.hardware import keep_freed_memory
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
+from sm3kit.networks.extraction import Encoder, encode
+from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.synthesis.layouts import write
+from sm3kit.training.hardware import keep_freed_memory
+from sm3kit.training.pretrain import pretrain
 
 COUNTS = {"train": 206, "val": 101, "test": 197}
 MEASURED = 2
@@ -122,7 +122,7 @@ def extraction(bench: Bench) -> None:
     encoder: Encoder = subject.encoder
     keep_freed_memory()
     size = subject.variant.batch_size
-    from sm3kit.engine.batches import eval_loader
+    from sm3kit.data.batches import eval_loader
 
     batches = list(eval_loader(shown, size, list(subject.extractor.fusion.widths)))
     network = subject.extractor

@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from sm3kit.engine.image_cache import ImageCache
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.imaging import geometry
 from sm3kit.imaging.layout import to_hwc
 from sm3kit.modalities.photo import MEAN, STD, Photo

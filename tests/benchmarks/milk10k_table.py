@@ -19,8 +19,8 @@ from pathlib import Path
 
 import yaml
 
-from sm3kit.ablation import grid
-from sm3kit.ablation.plan import Plan
+from sm3kit.grids import grid
+from sm3kit.grids.plan import Plan
 
 MATCHED = ("ImageNet", "SimCLR", "concat", "sep_shared", "sep_sep")
 DIRECTIONS = ("derm->clinic", "clinic->derm")
@@ -36,7 +36,7 @@ def sm3kit(*arguments: str) -> str:
 
 def write_grid(folder: str, out: Path, epochs: int, rate: float, seeds: list[int]) -> Path:
     """The rows of Table 5 over the released hyper-parameters, with a small network."""
-    rows = yaml.safe_load((Path(grid.__file__).parents[1] / "grids" / "table5.yaml").read_text())
+    rows = yaml.safe_load((Path(grid.__file__).parent / "builtin" / "table5.yaml").read_text())
     base = {
         "recipe": "sm3",
         "backbone": "lite/efficientnet_lite0",

@@ -18,21 +18,21 @@ import torch
 from rich.console import Console
 
 from sm3kit.core.variant import Variant
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
 from sm3kit.deployment.asking import Question, asked_of
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.predict import predict
 from sm3kit.deployment.predictor import Predictor, open_predictor
 from sm3kit.deployment.reading import Read, batches_of
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.hardware import keep_freed_memory
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.trained import read_trained
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.trained import read_trained
 from sm3kit.synthesis.layouts import write
+from sm3kit.training.hardware import keep_freed_memory
+from sm3kit.training.pretrain import pretrain
 
 ATTEMPTS = 3
 

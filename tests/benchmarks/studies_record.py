@@ -10,14 +10,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from sm3kit.data.cases import Case, Source
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.pool import Pool
 from sm3kit.datasets.base import SPLITS, Dataset, ModalitySpec, Study
-from sm3kit.engine.cases import Case, Source
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pool import Pool
-from sm3kit.engine.run import Run
-from sm3kit.engine.studies_record import read_studies, record_of, write_studies
-from sm3kit.engine.studies_seen import changed, trained_on
 from sm3kit.modalities.photo import Photo
+from sm3kit.runs.run import Run
+from sm3kit.runs.studies_record import read_studies, record_of, write_studies
+from sm3kit.runs.studies_seen import changed, trained_on
 
 SHARES = (0.7, 0.85, 1.0)
 

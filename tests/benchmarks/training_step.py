@@ -18,11 +18,11 @@ def step_time(side: str, backbone: str, size: int, studies: int) -> float:
     import torch
 
     from sm3kit.core.variant import Variant
-    from sm3kit.engine.assemble import build_stage1
-    from sm3kit.engine.batches import Batch
-    from sm3kit.engine.hardware import keep_freed_memory
-    from sm3kit.engine.mmssl import MultiModalSSL
+    from sm3kit.data.batches import Batch
     from sm3kit.modalities.photo import Photo
+    from sm3kit.networks.assemble import build_stage1
+    from sm3kit.training.hardware import keep_freed_memory
+    from sm3kit.training.mmssl import MultiModalSSL
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     variant = Variant(backbone=backbone, weights="none", channels_last=side != "plain")
@@ -70,7 +70,7 @@ def main() -> None:
     backbone, size, studies = (*arguments, *("timm/resnet50", "224", "8")[len(arguments) :])
     import torch
 
-    from sm3kit.engine.hardware import cpu_has_bf16
+    from sm3kit.training.hardware import cpu_has_bf16
 
     sides = ["plain", "fp32"]
     if cpu_has_bf16() or torch.cuda.is_available():

@@ -17,14 +17,14 @@ from rich.console import Console
 
 from sm3kit.core.files import cache_root
 from sm3kit.core.variant import Variant
-from sm3kit.engine.assemble import build_pool, build_stage1
-from sm3kit.engine.batches import StudyViews, train_loader
-from sm3kit.engine.epoch_batches import EpochBatches
-from sm3kit.engine.hardware import keep_freed_memory
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.mmssl import MultiModalSSL
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
+from sm3kit.data.batches import StudyViews, train_loader
+from sm3kit.data.epoch_batches import EpochBatches
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
+from sm3kit.networks.assemble import build_pool, build_stage1
+from sm3kit.training.hardware import keep_freed_memory
+from sm3kit.training.mmssl import MultiModalSSL
+from sm3kit.training.pretrain import pretrain
 
 EPOCHS, ROUNDS = 3, 3
 

@@ -113,7 +113,7 @@ def test_diff_compares_two_grids(done):
 def test_the_table_grows_on_a_terminal(done):
     from rich.console import Console
 
-    from sm3kit.ablation.runner import begin
+    from sm3kit.grids.runner import begin
 
     folder, _ = done
     out = Console(width=80, record=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sm3kit.ablation import grid
 from sm3kit.cli import completing
 from sm3kit.cli.main import COMMANDS, cli
 from sm3kit.core.registry import registry
-from sm3kit.engine import recipes
+from sm3kit.grids import grid
+from sm3kit.runs import recipes
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sm3kit"
 PATH = f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"

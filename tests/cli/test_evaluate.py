@@ -13,10 +13,10 @@ from rich.console import Console
 from sm3kit.cli.main import cli
 from sm3kit.cli.result_table import show, show_comparison
 from sm3kit.core.errors import Interrupted
-from sm3kit.engine import interruption
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.training_progress import ShowProgress
+from sm3kit.data.progress import Reporter
 from sm3kit.synthesis.layouts import write
+from sm3kit.training import interruption
+from sm3kit.training.training_progress import ShowProgress
 
 SMALL = ["--epochs", "1", "--batch-size", "8", "--image-size", "32"]
 SMALL += ["-o", "sep_sep.projection=16", "-o", "training.monitor_every=0"]

@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from sm3kit.ablation.table import tabulate
 from sm3kit.cli.columns import show_columns
 from sm3kit.cli.grid_table import show_table
 from sm3kit.cli.main import cli
 from sm3kit.core.folding import folded
+from sm3kit.results.table import tabulate
 
 sys.path.append(str(Path(__file__).parents[1] / "ablation"))
 import fabricated

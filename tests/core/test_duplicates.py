@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sm3kit.core.duplicates import HEAD, same_content
+from sm3kit.tables.duplicates import HEAD, same_content
 
 
 def test_only_equal_bytes_are_doubles(tmp_path: Path) -> None:

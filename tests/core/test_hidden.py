@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sm3kit.core.hidden import visible_paths
+from sm3kit.tables.hidden import visible_paths
 
 
 def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:

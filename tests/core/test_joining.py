@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sm3kit.core.errors import DataError
-from sm3kit.core.joining import join_notes, near_path, one_per_key
-from sm3kit.core.tables import Row, Table, read_table
+from sm3kit.tables.csv_table import Row, Table, read_table
+from sm3kit.tables.joining import join_notes, near_path, one_per_key
 
 # {what differs: (as a table has it, as a folder has it)}.
 NEAR = {

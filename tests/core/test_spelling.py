@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from sm3kit.core.spelling import OF_IDS, OF_NAMES, differences, fold, quoted, spelling_notes
+from sm3kit.tables.spelling import OF_IDS, OF_NAMES, differences, fold, quoted, spelling_notes
 
 
 @pytest.mark.parametrize(

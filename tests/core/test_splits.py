@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from sm3kit.core.errors import OptionError
-from sm3kit.core.splits import rarest, split_groups
+from sm3kit.tables.splits import rarest, split_groups
 
 
 def strata(**sizes: int) -> dict[str, str]:

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from sm3kit.core.spreadsheets import harmless, original, read_rows, write_rows
-from sm3kit.core.tables import read_table
+from sm3kit.tables.csv_table import read_table
+from sm3kit.tables.spreadsheets import harmless, original, read_rows, write_rows
 
 FORMULAS = [
     *("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "=cmd|' /C calc'!A0"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sm3kit.core.errors import DataError
-from sm3kit.core.tables import as_number, class_name, read_table
+from sm3kit.tables.csv_table import as_number, class_name, read_table
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sm3kit.core.tables import Table, read_table
-from sm3kit.core.unknown_words import UNKNOWN_WORDS, blank_unknown
+from sm3kit.tables.csv_table import Table, read_table
+from sm3kit.tables.unknown_words import UNKNOWN_WORDS, blank_unknown
 
 # What people and programs write, the reported ones first.
 WRITTEN = [

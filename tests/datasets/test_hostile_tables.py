@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sm3kit.data.check import check
 from sm3kit.datasets.base import Dataset
 from sm3kit.datasets.derm7pt import Derm7pt
 from sm3kit.datasets.manifest import Manifest
 from sm3kit.datasets.milk10k import Milk10k
-from sm3kit.engine.check import check
 from sm3kit.synthesis.layouts import write
 from sm3kit.testing.damaged_tables import (
     BROKEN,

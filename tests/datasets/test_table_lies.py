@@ -11,14 +11,14 @@ import pytest
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.options import bind
-from sm3kit.core.unknown_words import UNKNOWN_WORDS
+from sm3kit.data.check import check
+from sm3kit.data.spellings import spelled_twice
 from sm3kit.datasets.base import Dataset
 from sm3kit.datasets.derm7pt import Derm7pt
 from sm3kit.datasets.manifest import Manifest
 from sm3kit.datasets.milk10k import Milk10k
-from sm3kit.engine.check import check
-from sm3kit.engine.spellings import spelled_twice
 from sm3kit.synthesis.layouts import write
+from sm3kit.tables.unknown_words import UNKNOWN_WORDS
 
 WORDS = [*UNKNOWN_WORDS, "nan", "n/a", "NULL", "Unknown", "-1.0"]
 METADATA, TRUTH = "MILK10k_Training_Metadata.csv", "MILK10k_Training_GroundTruth.csv"

@@ -15,16 +15,16 @@ from safetensors.torch import load_file
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import SM3Error, VariantError
 from sm3kit.core.files import whole_folder
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.deployment.asking import Question, asked_of
 from sm3kit.deployment.export import export
 from sm3kit.deployment.export_listing import LISTING, keep_unlisted, write_listing
 from sm3kit.deployment.reading import Read, batches_of
 from sm3kit.deployment.timm_folder import mean_and_deviation, write_timm
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.trained import read_trained
 from sm3kit.evaluation.subject import extractor_of
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.modalities.photo import Photo
+from sm3kit.runs.trained import read_trained
 
 
 class TestTimm:

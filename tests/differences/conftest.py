@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from sm3kit.core.registry import registry
-from sm3kit.engine import pretrain as pretraining
-from sm3kit.engine import stage2
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.mlssl import MultiLabelSSL
-from sm3kit.engine.mmssl import MultiModalSSL
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.evaluation import finetune, learning, probe
 from sm3kit.evaluation.subject import open_subject
+from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.synthesis import layouts
+from sm3kit.training import pretrain as pretraining
+from sm3kit.training import stage2
+from sm3kit.training.mlssl import MultiLabelSSL
+from sm3kit.training.mmssl import MultiModalSSL
 
 sys.path.append(str(Path(__file__).parents[1] / "engine"))
 from row_settings import recipe

@@ -17,8 +17,8 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import bind, convert, fields_of, options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
-from sm3kit.engine import recipes
 from sm3kit.evaluation.settings import Settings, settings_of
+from sm3kit.runs import recipes
 
 OWN = ("derm7pt:release_v0",)  # Data for which `sm3` is the default; nothing is read from it.
 

@@ -12,12 +12,12 @@ from tiny_run import settings
 from torch import nn
 
 from sm3kit.datasets import derm7pt
-from sm3kit.engine.joint_batches import EncodedJoint
 from sm3kit.evaluation.evaluate import _head
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.selection import chooser
 from sm3kit.evaluation.settings import DEFAULTS, settings_of
 from sm3kit.evaluation.supervised import Supervised
+from sm3kit.networks.joint_batches import EncodedJoint
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.monitors import partner_ranks
 from sm3kit.relations.tel import TEL

@@ -16,9 +16,9 @@ from torch import nn
 from torchvision.transforms.v2 import functional as tv
 
 from sm3kit.backbones.timm import Timm
+from sm3kit.data.pool import build_modality
 from sm3kit.datasets.base import ModalitySpec
 from sm3kit.datasets.derm7pt import Derm7pt
-from sm3kit.engine.pool import build_modality
 from sm3kit.imaging import colour, resizing
 from sm3kit.published.tables import load
 from sm3kit.synthesis import layout_derm7pt

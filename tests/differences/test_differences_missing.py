@@ -7,15 +7,15 @@ from test_reference import EXACT, Plain, Small, contrast
 from tiny_networks import COUNT, MODALITIES, WIDTH, batch, streams, table, training
 from torch.nn import functional as F
 
-from sm3kit.engine.extraction import Features
-from sm3kit.engine.extractor import Extractor
-from sm3kit.engine.joint_batches import CachedJoint
 from sm3kit.fusions.concat import Concat
 from sm3kit.fusions.none import NoFusion
 from sm3kit.fusions.sep_sep import SepSep
 from sm3kit.fusions.sep_shared import SepShared
 from sm3kit.fusions.sum import Sum
 from sm3kit.metrics.per_label import label_metrics
+from sm3kit.networks.extraction import Features
+from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.joint_batches import CachedJoint
 from sm3kit.nn.label_heads import label_loss
 
 

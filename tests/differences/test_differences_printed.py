@@ -3,8 +3,8 @@
 import torch
 from differences_page import PRINTED, ROWS, row, sentence
 
-from sm3kit.engine.run import Run
 from sm3kit.published.tables import load, published
+from sm3kit.runs.run import Run
 
 
 @row(PRINTED, "SimCLR-derm", "75.5")

@@ -17,8 +17,8 @@ from differences_page import (
 )
 from row_settings import EVERY, IN_CELLS, WITH_OPTIONS, as_typed, number_of, recipe, values
 
-from sm3kit.engine import recipes
 from sm3kit.evaluation.settings import settings_of
+from sm3kit.runs import recipes
 
 
 @pytest.mark.parametrize("key", WITH_OPTIONS, ids=" - ".join)

@@ -25,12 +25,12 @@ from tiny_networks import (
 from tiny_pictures import grey_share, photo, views_of
 from torch import nn
 
+from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.datasets import derm7pt, milk10k
-from sm3kit.engine import hardware
-from sm3kit.engine.backbone import build_backbone
-from sm3kit.engine.epoch_batches import EpochBatches
-from sm3kit.engine.optimiser import adamw
+from sm3kit.networks.backbone import build_backbone
 from sm3kit.nn.contrastive import in_shards
+from sm3kit.training import hardware
+from sm3kit.training.optimiser import adamw
 
 
 @row(STAGE_1, "Anchors in eq. 1", "as the code")

@@ -20,10 +20,10 @@ from sm3kit.clusterers.release import Release, from_start
 from sm3kit.core.registry import registry
 from sm3kit.datasets import derm7pt
 from sm3kit.datasets.base import LabelSpec
-from sm3kit.engine import stage2
-from sm3kit.engine.mlssl import MultiLabelSSL
 from sm3kit.relations.msa import MSA
 from sm3kit.relations.none import NoRelation
+from sm3kit.training import stage2
+from sm3kit.training.mlssl import MultiLabelSSL
 
 SMALL_EMBEDDING = 4
 

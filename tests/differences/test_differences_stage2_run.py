@@ -9,8 +9,8 @@ from row_settings import recipe
 from safetensors.torch import load_file
 
 from sm3kit.backbones.timm import Timm
-from sm3kit.engine import fitting
-from sm3kit.engine.joint_batches import CachedJoint, EncodedJoint
+from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint
+from sm3kit.training import fitting
 
 
 @row(

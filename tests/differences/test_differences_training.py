@@ -26,7 +26,7 @@ from tiny_networks import (
 from torch import nn
 from torch.nn import functional as F
 
-from sm3kit.engine.epoch_batches import EpochBatches
+from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.nn.contrastive import pairwise_ntx
 from sm3kit.nn.label_heads import label_loss
 from sm3kit.nn.precision import full_precision

@@ -7,13 +7,13 @@ from row_settings import recipe
 from test_reference import WIDTH, Plain
 
 from sm3kit.backbones.timm import Timm
+from sm3kit.data.batches import Batch
 from sm3kit.datasets import derm7pt
-from sm3kit.engine import stage1
-from sm3kit.engine.assemble import build_stage1
-from sm3kit.engine.batches import Batch
-from sm3kit.engine.mmssl import MultiModalSSL
 from sm3kit.fusions.sep_sep import SepSep
+from sm3kit.networks.assemble import build_stage1
 from sm3kit.published.tables import load
+from sm3kit.training import stage1
+from sm3kit.training.mmssl import MultiModalSSL
 
 MODALITIES = derm7pt.MODALITIES
 COUNT, STEPS = 8, 5

@@ -3,8 +3,8 @@
 import numpy as np
 from row_settings import recipe
 
+from sm3kit.data.pool import build_modality
 from sm3kit.datasets.base import ModalitySpec
-from sm3kit.engine.pool import build_modality
 
 
 def photo(*names, **changes):

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 from row_settings import recipe
 
-from sm3kit.engine.progress import Reporter
+from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.settings import settings_of
 
 

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from sm3kit.core.variant import Variant
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.training.pretrain import pretrain
 
 TINY = Variant(
     data=("synthetic:40",),

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from sm3kit.core.errors import DataError
+from sm3kit.data.check import Sizes, check
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
-from sm3kit.engine.check import Sizes, check
 
 
 class Listed(Dataset):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sm3kit.core.variant import Variant
-from sm3kit.engine.checkpoints import FORMAT, read_checkpoint, write_checkpoint
+from sm3kit.training.checkpoints import FORMAT, read_checkpoint, write_checkpoint
 
 
 def content():

@@ -12,18 +12,18 @@ from PIL import Image
 from rich.console import Console
 
 from sm3kit.backbones.timm import Timm
-from sm3kit.engine import stage1
-from sm3kit.engine.assemble import build_pool
-from sm3kit.engine.batches import EVALUATION, Collate, StudyViews
-from sm3kit.engine.epoch_batches import EpochBatches
-from sm3kit.engine.extraction import Encoder, Features
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.job import Job
-from sm3kit.engine.joint_batches import CachedJoint, EncodedJoint
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import Run
-from sm3kit.engine.viewing import viewed
+from sm3kit.data.batches import EVALUATION, Collate, StudyViews
+from sm3kit.data.epoch_batches import EpochBatches
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
+from sm3kit.data.viewing import viewed
+from sm3kit.networks.assemble import build_pool
+from sm3kit.networks.extraction import Encoder, Features
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint
+from sm3kit.runs.run import Run
+from sm3kit.training import stage1
+from sm3kit.training.job import Job
 
 change = dataclasses.replace
 

@@ -16,24 +16,24 @@ from torch import nn
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import CheckpointError, TrainingError
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
 from sm3kit.deployment.embed import embed
 from sm3kit.deployment.export import export
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.predictor import open_predictor
-from sm3kit.engine import checkpoints
-from sm3kit.engine.backbone import build_backbone
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.monitoring import validation_ranks
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import Run
-from sm3kit.engine.trained import read_trained
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
+from sm3kit.networks.backbone import build_backbone
+from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.nn.finite import not_finite
 from sm3kit.objectives.base import Objective
 from sm3kit.report import spaces
+from sm3kit.runs.run import Run
+from sm3kit.runs.trained import read_trained
+from sm3kit.training import checkpoints
+from sm3kit.training.monitoring import validation_ranks
 
 FAST = Settings(epochs=1, batch_size=16, resamples=5, feature_views=1, select="last", seed=0)
 ONE_STEP = {"batch_size": 40, "epochs": 1}
@@ -337,7 +337,7 @@ def test_streams_and_label_embeddings(run, part, use, named):
 
 
 def test_validation_ranks_show_nan_and_stop_nothing(overflowing):
-    from sm3kit.engine.batches import eval_loader
+    from sm3kit.data.batches import eval_loader
 
     subject = subject_of(overflowing)
     shown = subject.shown(subject.pool.cases["train"], 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sm3kit.core.registry import registry
-from sm3kit.engine.hardware import resolved_precision
+from sm3kit.training.hardware import resolved_precision
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sm3kit.engine import hardware
+from sm3kit.training import hardware
 
 STRIDED = nn.Conv2d(3, 4, 3, stride=2, padding=1)
 

@@ -11,10 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sm3kit.core.errors import CheckpointError, SM3Error
-from sm3kit.engine.checkpoints import read_checkpoint
-from sm3kit.engine.run import Run
-from sm3kit.engine.trained import read_trained
 from sm3kit.evaluation.subject import extractor_of
+from sm3kit.runs.run import Run
+from sm3kit.runs.trained import read_trained
+from sm3kit.training.checkpoints import read_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hostile_weights import MARK, hostile_files
 
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.variant import Variant
-from sm3kit.engine.backbone import build_backbone
+from sm3kit.networks.backbone import build_backbone
 
 LONGEST = 300  # Seconds for all files together; a minute on a busy machine.
 # What torch and timm cast into floats without a loss that anybody would notice.

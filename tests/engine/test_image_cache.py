@@ -15,9 +15,9 @@ from PIL import Image
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.paths import file_and_part
-from sm3kit.engine import image_cache
-from sm3kit.engine.bounded_folder import GIB
-from sm3kit.engine.image_cache import Filled, ImageCache
+from sm3kit.data import image_cache
+from sm3kit.data.bounded_folder import GIB
+from sm3kit.data.image_cache import Filled, ImageCache
 from sm3kit.imaging import arrays
 from sm3kit.modalities.photo import Photo
 
@@ -439,7 +439,7 @@ mount -t tmpfs -o size=64k none "$1" && exec "$2" -c '
 import sys
 from pathlib import Path
 from sm3kit.core.errors import SM3Error
-from sm3kit.engine.image_cache import ImageCache
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.modalities.photo import Photo
 paths = sorted(str(path) for path in Path(sys.argv[2]).glob("*.png"))
 try:

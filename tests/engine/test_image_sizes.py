@@ -12,8 +12,8 @@ from sm3kit.api import Backbone
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import CheckpointError, ContractError, OptionError, VariantError
 from sm3kit.core.variant import Variant
-from sm3kit.engine.backbone import tried_backbone
 from sm3kit.modalities.photo import Photo
+from sm3kit.networks.backbone import tried_backbone
 
 # From most modules of timm that want one size; the smallest that the suite has time for.
 RESIZED = ["levit_128s", "deit_tiny_patch16_224", "pit_ti_224", "gmlp_ti16_224", "test_vit_relpos"]

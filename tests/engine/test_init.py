@@ -11,9 +11,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sm3kit.core.errors import CheckpointError, Interrupted
-from sm3kit.engine import fitting
-from sm3kit.engine.run import Run
-from sm3kit.engine.trained import read_trained
+from sm3kit.runs.run import Run
+from sm3kit.runs.trained import read_trained
+from sm3kit.training import fitting
 
 change = dataclasses.replace
 

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core.errors import DataError, TrainingError
 from sm3kit.core.registry import registry
-from sm3kit.engine.cluster_monitor import look_at_clusters
-from sm3kit.engine.joint_batches import JointBatch
-from sm3kit.engine.mlssl import MultiLabelSSL, PseudoLabel
+from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.relations.base import Relation
+from sm3kit.training.cluster_monitor import look_at_clusters
+from sm3kit.training.mlssl import MultiLabelSSL, PseudoLabel
 
 COUNT, WIDTH = 12, 6
 LABELS = (PseudoLabel("one", 3), PseudoLabel("two", 2))

@@ -9,14 +9,14 @@ from PIL import Image
 
 from sm3kit.core.errors import CheckpointError, VariantError
 from sm3kit.core.variant import Variant
+from sm3kit.data.batches import EVALUATION, StudyViews
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
-from sm3kit.engine.assemble import build_pool, resolved
-from sm3kit.engine.batches import EVALUATION, StudyViews
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.resumption import resumable
-from sm3kit.engine.run import Run
-from sm3kit.engine.trained import read_trained
 from sm3kit.modalities.photo import Photo
+from sm3kit.networks.assemble import build_pool, resolved
+from sm3kit.runs.resumption import resumable
+from sm3kit.runs.run import Run
+from sm3kit.runs.trained import read_trained
 
 SIDE = 48
 

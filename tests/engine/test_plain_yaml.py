@@ -7,11 +7,11 @@ import pytest
 import yaml
 from hostile_yaml import VALUES, hostile_yaml, laughs, merges, whole_files
 
-from sm3kit.ablation import grid
 from sm3kit.core.errors import CheckpointError, DataError, SM3Error, VariantError
 from sm3kit.core.variant import Variant
-from sm3kit.engine import plain_yaml, recipes
-from sm3kit.engine.run import Run
+from sm3kit.grids import grid
+from sm3kit.runs import plain_yaml, recipes
+from sm3kit.runs.run import Run
 
 LONGEST = 2.0  # Seconds for one file, on a busy machine.
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from sm3kit.core.registry import registry
-from sm3kit.engine.cluster_monitor import look_at_clusters
-from sm3kit.engine.extraction import Features
-from sm3kit.engine.joint_batches import CachedJoint
-from sm3kit.engine.mlssl import MultiLabelSSL, PseudoLabel
+from sm3kit.networks.extraction import Features
+from sm3kit.networks.joint_batches import CachedJoint
+from sm3kit.training.cluster_monitor import look_at_clusters
+from sm3kit.training.mlssl import MultiLabelSSL, PseudoLabel
 
 COUNT, WIDTH = 120, 16
 

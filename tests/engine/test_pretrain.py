@@ -22,7 +22,7 @@ from sm3kit.core.errors import (
     TrainingError,
     VariantError,
 )
-from sm3kit.engine.run import Run
+from sm3kit.runs.run import Run
 from sm3kit.synthesis.layouts import write
 
 
@@ -114,7 +114,7 @@ def test_a_resumed_run_is_the_straight_run_bit_for_bit(tiny, train, tmp_path, ch
 
     import pytorch_lightning as pl
 
-    from sm3kit.engine import interruption
+    from sm3kit.training import interruption
 
     stop = interruption.StopBetweenSteps.on_train_batch_end
     try:
@@ -229,7 +229,7 @@ def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
     one = dataclasses.replace(
         tiny, data=("synthetic:40", spec), map={"clinic": "close-up"}, epochs=1, monitor_every=0
     )
-    from sm3kit.engine.assemble import build_pool
+    from sm3kit.networks.assemble import build_pool
 
     pool = build_pool(one)
     assert set(pool.modalities) == {"derm", "clinic"}

@@ -8,8 +8,8 @@ from sm3kit.core.errors import OptionError, VariantError
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
-from sm3kit.engine import recipes
-from sm3kit.engine.recipes import headline, load, names, resolve
+from sm3kit.runs import recipes
+from sm3kit.runs.recipes import headline, load, names, resolve
 
 # Recipe -> the row of Table 5 as it is printed, and what the row chooses.
 STAGE_1 = {

@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.registry import registry
-from sm3kit.engine.assemble import build_stage1
-from sm3kit.engine.batches import Batch
-from sm3kit.engine.joint_batches import JointBatch
-from sm3kit.engine.mlssl import MultiLabelSSL, PseudoLabel
-from sm3kit.engine.mmssl import MultiModalSSL
+from sm3kit.data.batches import Batch
+from sm3kit.networks.assemble import build_stage1
+from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.objectives.byol import BYOL
 from sm3kit.objectives.swav import SwAV
+from sm3kit.training.mlssl import MultiLabelSSL, PseudoLabel
+from sm3kit.training.mmssl import MultiModalSSL
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 MODALITIES = ("derm", "clinic")

@@ -16,9 +16,10 @@ from safetensors import safe_open
 
 from sm3kit.core.errors import Interrupted, SM3Error, TrainingError, VariantError
 from sm3kit.core.files import STALE, remove_unfinished, whole_file
-from sm3kit.engine import run_lock, stage1
-from sm3kit.engine.run import Run
 from sm3kit.report.drawing import Drawn
+from sm3kit.runs import run_lock
+from sm3kit.runs.run import Run
+from sm3kit.training import stage1
 
 TINY = (
     *("--data", "synthetic:24", "--image-size", "16", "--stage", "mmssl"),

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import CheckpointError, DataError, Interrupted, VariantError
-from sm3kit.engine.mlssl import MultiLabelSSL
-from sm3kit.engine.resumption import resumable
-from sm3kit.engine.run import Run
-from sm3kit.engine.trained import read_trained
+from sm3kit.runs.resumption import resumable
+from sm3kit.runs.run import Run
+from sm3kit.runs.trained import read_trained
+from sm3kit.training.mlssl import MultiLabelSSL
 
 NAMES = ["DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS"]
 CLUSTERS = [5, 3, 2, 3, 3, 3, 3, 2]

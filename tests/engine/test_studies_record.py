@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from sm3kit.core.errors import CheckpointError, DataError
-from sm3kit.engine.fingerprints import fingerprint, same_image
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.run import Run
-from sm3kit.engine.studies_record import read_studies, write_studies
+from sm3kit.data.fingerprints import fingerprint, same_image
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.modalities.base import Modality
+from sm3kit.runs.run import Run
+from sm3kit.runs.studies_record import read_studies, write_studies
 from sm3kit.synthesis.layouts import write
 
 SPLITS = {"train", "val", "test"}

@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sm3kit.backbones.base import Backbone
-from sm3kit.engine.assemble import build_pool
-from sm3kit.engine.resumption import resumable
-from sm3kit.engine.run import Run
-from sm3kit.engine.suggestions import with_suggestions
 from sm3kit.modalities.photo import MEAN
+from sm3kit.networks.assemble import build_pool
+from sm3kit.runs.resumption import resumable
+from sm3kit.runs.run import Run
+from sm3kit.training.suggestions import with_suggestions
 
 
 class Half(Backbone):

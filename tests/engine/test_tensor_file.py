@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sm3kit
-from sm3kit.engine.tensor_file import write_tensors
+from sm3kit.runs.tensor_file import write_tensors
 
 TENSORS = {
     "b.weight": torch.arange(6.0).reshape(2, 3),
@@ -26,7 +26,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from sm3kit.engine.tensor_file import write_tensors
+from sm3kit.runs.tensor_file import write_tensors
 names = list({"x", "y", "z", "weight", "bias", "running_mean"})
 tensors = {name: torch.full((3,), float(len(name))) for name in names}
 write_tensors(Path(sys.argv[1]), tensors, {name: name.upper() for name in names})

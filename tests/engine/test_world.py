@@ -11,9 +11,9 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from sm3kit.cli.main import cli
 from sm3kit.core.errors import VariantError
-from sm3kit.engine import fitting
-from sm3kit.engine.run import Run
-from sm3kit.engine.world import join_world, tell_folder
+from sm3kit.runs.run import Run
+from sm3kit.training import fitting
+from sm3kit.training.world import join_world, tell_folder
 
 TINY = (
     *("--data", "synthetic:24", "--image-size", "16", "--stage", "mmssl", "--epochs", "1"),

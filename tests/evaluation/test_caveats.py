@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from sm3kit.cli.main import cli
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
-from sm3kit.engine.run import Run
+from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.caveats import caveats
 from sm3kit.evaluation.comparison import compared
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.runs.run import Run
 from sm3kit.synthesis.layouts import write
+from sm3kit.training.pretrain import pretrain
 
 MOVED = ("lesion-00000", "lesion-00001")
 

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 from sm3kit.core.errors import Interrupted, VariantError
-from sm3kit.engine import interruption
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.run import Run
 from sm3kit.evaluation import learning
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.runs.run import Run
+from sm3kit.training import interruption
+from sm3kit.training.pretrain import pretrain
 
 SLOW = {"protocol": "finetune", "lr": 1e-3}
 

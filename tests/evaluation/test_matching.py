@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from sm3kit.core.errors import DataError
-from sm3kit.engine.extraction import Features
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.run import Run
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.networks.extraction import Features
 from sm3kit.nn.monitors import partner_ranks
+from sm3kit.runs.run import Run
+from sm3kit.training.pretrain import pretrain
 
 
 class Fixed:

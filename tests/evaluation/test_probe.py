@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import load_file
 
 from sm3kit.core.errors import VariantError
-from sm3kit.engine.extraction import Features
 from sm3kit.evaluation import learning, probe
 from sm3kit.evaluation.classifier import FromFeatures, classifier_of
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.predicting import scores
 from sm3kit.metrics.predictions import Predictions
+from sm3kit.networks.extraction import Features
 
 CLASSES = 2 + 3 + 2
 EMBEDDING = 16

@@ -11,10 +11,10 @@ import torch
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.datasets.base import ModalitySpec
 from sm3kit.datasets.manifest import Manifest
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.run import Run
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.metrics.predictions import Predictions
+from sm3kit.runs.run import Run
+from sm3kit.training.pretrain import pretrain
 
 ORDER = ("id", "derm", "clinic", "split", "edge", "shape", "tone")
 

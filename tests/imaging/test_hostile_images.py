@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from sm3kit.core.errors import DataError
-from sm3kit.engine.image_cache import ImageCache
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.imaging.reading import read_pixels
 from sm3kit.modalities.photo import Photo
 

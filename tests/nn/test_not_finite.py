@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from sm3kit.core.errors import DataError, TrainingError
-from sm3kit.engine.monitoring import COLLAPSED, Monitor, collapse
 from sm3kit.nn.finite import check_features, listed, not_finite
 from sm3kit.nn.monitors import alignment, normalised_std, partner_ranks, rankme, uniformity
+from sm3kit.training.monitoring import COLLAPSED, Monitor, collapse
 
 BAD = [math.nan, math.inf, -math.inf]
 

@@ -6,10 +6,10 @@ from consistency import MEAN_SLACK
 
 from sm3kit.core.errors import UnknownName
 from sm3kit.datasets.derm7pt import GROUPINGS
-from sm3kit.engine import recipes
 from sm3kit.metrics.per_label import METRICS
 from sm3kit.published.rows import RULES, Cell
 from sm3kit.published.tables import DATA, for_recipe, load, published
+from sm3kit.runs import recipes
 
 ROWS = [row for table in load().tables.values() for row in table.rows.values()]
 SIZES = {"train": 413, "val": 203, "test": 395}

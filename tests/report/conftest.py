@@ -9,15 +9,15 @@ import pytest
 from rich.console import Console
 
 from sm3kit.core.variant import Variant
-from sm3kit.engine.feature_cache import FeatureCache
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pretrain import pretrain
-from sm3kit.engine.progress import Reporter
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
+from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report.make import report
 from sm3kit.synthesis.layouts import write
+from sm3kit.training.pretrain import pretrain
 
 SPLITS = ("train", "train", "train", "val", "test")
 FAST = Settings(epochs=1, batch_size=16, resamples=20, seed=0, min_positives=1)

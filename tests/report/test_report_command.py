@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from sm3kit.api import Dataset, LabelSpec, Modality, ModalitySpec, Study
 from sm3kit.cli.main import cli
 from sm3kit.core.variant import Variant
-from sm3kit.engine import recipes
-from sm3kit.engine.assemble import resolved
-from sm3kit.engine.run import Run
+from sm3kit.networks.assemble import resolved
 from sm3kit.report.repeating import Command, evaluation, pretraining
+from sm3kit.runs import recipes
+from sm3kit.runs.run import Run
 
 
 def run_command(*words):
@@ -66,7 +66,7 @@ def test_the_command_makes_the_same_variant(flags, names, monkeypatch, tmp_path)
     again = pretraining(variant)
     seen = []
     monkeypatch.setattr(
-        "sm3kit.engine.pretrain.pretrain", lambda variant, *rest: seen.append(variant)
+        "sm3kit.training.pretrain.pretrain", lambda variant, *rest: seen.append(variant)
     )
     monkeypatch.chdir(tmp_path)
     if again.file:

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from sm3kit.core.errors import CheckpointError
-from sm3kit.engine.feature_cache import FeatureCache
 from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.metrics.per_label import label_metrics
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import metrics_of
+from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report import spaces
 from sm3kit.report.attention import attention_of, export_attention, for_bertviz
 from sm3kit.report.calibration import reliability, wilson

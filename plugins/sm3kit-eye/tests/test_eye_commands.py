@@ -11,9 +11,9 @@ import pytest
 
 import sm3kit_eye
 from sm3kit.api import API_VERSION
-from sm3kit.engine.batches import EVALUATION, StudyViews
-from sm3kit.engine.image_cache import ImageCache
-from sm3kit.engine.pool import open_pool
+from sm3kit.data.batches import EVALUATION, StudyViews
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.pool import open_pool
 from sm3kit_eye import drawing
 from sm3kit_eye.gamma import Gamma
 from sm3kit_eye.topcon_mm import TopconMM

@@ -3,7 +3,7 @@
 import pytest
 from test_eye_tables import Topcon
 
-from sm3kit.engine.check import check
+from sm3kit.data.check import check
 from sm3kit.testing.damaged_tables import (
     BROKEN,
     HARMLESS,

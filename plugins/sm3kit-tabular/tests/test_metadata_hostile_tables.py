@@ -2,7 +2,7 @@
 
 import pytest
 
-from sm3kit.engine.check import check
+from sm3kit.data.check import check
 from sm3kit.testing.damaged_tables import (
     BROKEN,
     HARMLESS,

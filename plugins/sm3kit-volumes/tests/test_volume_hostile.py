@@ -18,7 +18,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from sm3kit.api import DataError
-from sm3kit.engine.image_cache import ImageCache
+from sm3kit.data.image_cache import ImageCache
 from sm3kit.modalities.photo import Photo
 from sm3kit_volumes.modalities.ct import CT
 from sm3kit_volumes.modalities.mr import MR

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sm3kit.api import UNKNOWN_WORDS, DataError
-from sm3kit.engine.check import check
+from sm3kit.data.check import check
 from sm3kit_volumes.datasets.autopet import AutoPET
 from sm3kit_volumes.datasets.hecktor import Hecktor
 from sm3kit_volumes.datasets.volumes import Volumes

@@ -1,1 +1,0 @@
-"""Grids of variants: what is trained, and the tables and curves of what came out."""

@@ -1,0 +1,199 @@
+"""Studies become batches of views, the same for any number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sm3kit.data.cases import Case
+from sm3kit.data.epoch_batches import EpochBatches
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.pool import Pool
+from sm3kit.modalities.base import Image
+
+EVALUATION = -1  # The epoch that stands for the evaluation view.
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B studies as raw views, ready to be normalised on the device.
+
+    Attributes:
+        views: {modality: [(B, C, S, S)] * V}, as the modality makes them; zeros where absent.
+        present: {modality: (B,) bool}.
+        labels: (B, K) int64, -1 where unknown.
+        index: (B,) position in the pool's list.
+        group: (B,) code of the patient or lesion.
+    """
+
+    views: dict[str, list[Tensor]]
+    present: dict[str, Tensor]
+    labels: Tensor
+    index: Tensor
+    group: Tensor
+
+    unit = "images"
+
+    @property
+    def count(self) -> int:
+        """The number of views in it."""
+        return sum(len(view) for each in self.views.values() for view in each)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The batch on a device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The batch in memory that a GPU copies from at full speed."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(
+            {name: [change(view) for view in views] for name, views in self.views.items()},
+            {name: change(mask) for name, mask in self.present.items()},
+            change(self.labels),
+            change(self.index),
+            change(self.group),
+        )
+
+
+@dataclass(frozen=True)
+class Item:
+    """One study: {modality: [(C, S, S)] * V}, nothing for an absent modality."""
+
+    views: dict[str, list[Image]]
+    labels: tuple[int, ...]
+    index: int
+    group: int
+
+
+class StudyViews(Dataset[Item]):
+    """Views of the cases of a pool, asked for by (epoch, position).
+
+    The views of one study in one epoch depend on the seed, the epoch and the position alone, so
+    that neither workers nor a resumed training change them. Of several images of a modality one
+    is drawn; registered modalities share their geometry where the pool says so. A negative epoch
+    asks for the evaluation view, of the image in the middle.
+    """
+
+    def __init__(self, pool: Pool, cases: Sequence[Case], cache: ImageCache, seed: int) -> None:
+        self.pool, self.cases, self.cache, self.seed = pool, cases, cache, seed
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, place: tuple[int, int]) -> Item:
+        epoch, index = place
+        case = self.cases[index]
+        views: dict[str, list[Image]] = {}
+        if epoch == EVALUATION:
+            for name, path in case.shown().items():
+                image = self.cache.get(path, self.pool.readers[case.source][name])
+                views[name] = [self.pool.modalities[name].eval_view(image)]
+            return Item(views, case.labels, index, case.group)
+        frames = self.pool.frames[case.source]
+        for name, paths in case.images.items():
+            rng = self._generator(epoch, index, name)
+            path = paths[rng.integers(len(paths))] if len(paths) > 1 else paths[0]
+            image = self.cache.get(path, self.pool.readers[case.source][name])
+            modality = self.pool.modalities[name]
+            if name in frames:
+                shared = self._generator(epoch, index, f"frame {frames[name]}")
+                views[name] = modality.views(image, rng, shared)
+            else:
+                views[name] = modality.views(image, rng)
+        return Item(views, case.labels, index, case.group)
+
+    def _generator(self, epoch: int, index: int, name: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, index, crc32(name.encode())])
+
+
+class Collate:
+    """Stacks items into a batch; image memory stays channels-last."""
+
+    def __init__(self, modalities: Sequence[str]) -> None:
+        self.modalities = modalities
+
+    def __call__(self, items: Sequence[Item]) -> Batch:
+        """A batch of B items."""
+        views: dict[str, list[Tensor]] = {}
+        present: dict[str, Tensor] = {}
+        for name in self.modalities:
+            have = [name in item.views for item in items]
+            present[name] = torch.tensor(have)
+            like = next((item.views[name] for item in items if name in item.views), None)
+            if like is None:
+                views[name] = []
+                continue
+            empty = [np.zeros_like(view) for view in like] if not all(have) else like
+            views[name] = [
+                _stacked([item.views.get(name, empty)[v] for item in items])
+                for v in range(len(like))
+            ]
+        return Batch(
+            views,
+            present,
+            torch.tensor([item.labels for item in items], dtype=torch.long),
+            torch.tensor([item.index for item in items]),
+            torch.tensor([item.group for item in items]),
+        )
+
+
+def _stacked(images: Sequence[Image]) -> Tensor:
+    """(B, C, H, W) with channels-last memory."""
+    rows = np.stack([image.transpose(1, 2, 0) for image in images])
+    return torch.from_numpy(rows).permute(0, 3, 1, 2)
+
+
+def train_loader(
+    dataset: StudyViews, batches: EpochBatches, modalities: Sequence[str], workers: int
+) -> DataLoader[Item]:
+    """The loader of a training; its random numbers do not touch the global generator."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=Collate(modalities),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        prefetch_factor=4 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(batches.seed),
+        worker_init_fn=one_thread_each,
+    )
+
+
+def eval_loader(
+    dataset: StudyViews,
+    batch_size: int,
+    modalities: Sequence[str],
+    workers: int = 0,
+    epoch: int = EVALUATION,
+) -> DataLoader[Item]:
+    """The loader of the evaluation views, or of the views of an epoch, in order."""
+    places = [(epoch, index) for index in range(len(dataset))]
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=places,
+        collate_fn=Collate(modalities),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(0),
+        worker_init_fn=one_thread_each,
+    )
+
+
+def one_thread_each(worker: int) -> None:
+    """Lets each worker use one thread: there are as many workers as cores."""
+    torch.set_num_threads(1)
+
+
+def shares(cases: Sequence[Case], modalities: Sequence[str]) -> Mapping[str, int]:
+    """How many cases have each modality."""
+    return {name: sum(name in case.images for case in cases) for name in modalities}

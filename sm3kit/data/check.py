@@ -1,0 +1,248 @@
+"""A look at a data set before anything is trained on it: counts, files, sizes, leaks."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sm3kit.core.errors import DataError
+from sm3kit.core.files import regular_file
+from sm3kit.core.paths import file_and_part
+from sm3kit.data.check_report import Fault, LabelCounts, Report, Shared, Sizes, Use
+from sm3kit.data.spellings import spelled_twice
+from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study, as_paths
+from sm3kit.tables.duplicates import same_content
+from sm3kit.tables.joining import near_path
+
+if TYPE_CHECKING:
+    from sm3kit.modalities.base import Image
+
+THREADS = 4
+
+
+def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> Report:
+    """What can be said of a data set: counts, missing and broken files, shared files, leaks.
+
+    Args:
+        dataset: the data set; all its studies are looked at.
+        read: `read(modality, path)` gives the image (C, H, W) or raises; None opens no image.
+    """
+    studies = dataset.studies()
+    uses = [
+        Use(study.id, study.split, modality, path)
+        for study in studies
+        for modality, paths in study.images.items()
+        for path in as_paths(paths)
+    ]
+    bytes_of, missing, closed = _stat(uses)
+    there = [use for use in uses if use.path in bytes_of]
+    sizes, damaged = _read(there, read) if read else ({}, [])
+    # Two parts of one file are two images.
+    whole = {path: size for path, size in bytes_of.items() if not file_and_part(path)[1]}
+    same = same_content(whole)
+    shared = _shared(uses, same)
+    leaking = _leaking(studies)
+    labels = tuple(_label_counts(label, studies) for label in dataset.labels)
+    warnings = _warnings(studies, shared, labels)
+    return Report(
+        studies=_per_split(studies),
+        complete=_per_split(
+            study for study in studies if study.images.keys() >= dataset.modalities.keys()
+        ),
+        modalities={
+            name: _per_split(study for study in studies if name in study.images)
+            for name in dataset.modalities
+        },
+        labels=labels,
+        sizes=sizes,
+        missing=tuple(missing),
+        unreadable=(*closed, *damaged),
+        shared=tuple(shared),
+        leaking=leaking,
+        notes=tuple(note for note in dataset.notes if note not in warnings),
+        problems=tuple(_problems(studies, missing, closed + damaged, leaking, shared)),
+        warnings=tuple(warnings),
+    )
+
+
+def _per_split(studies: Iterable[Study]) -> dict[str, int]:
+    counts = Counter(study.split for study in studies)
+    return {split: counts[split] for split in SPLITS}
+
+
+def _label_counts(label: LabelSpec, studies: list[Study]) -> LabelCounts:
+    counts = Counter((study.split, study.labels.get(label.name, UNKNOWN)) for study in studies)
+    indices = range(len(label.classes))
+    return LabelCounts(
+        label,
+        {split: tuple(counts[split, index] for index in indices) for split in SPLITS},
+        {split: counts[split, UNKNOWN] for split in SPLITS},
+    )
+
+
+def _stat(uses: list[Use]) -> tuple[dict[str, int], list[Fault], list[Fault]]:
+    """{path: bytes} of what can be opened, what is not there, and what is not to be opened."""
+    bytes_of, missing, closed = {}, [], []
+    for use in uses:
+        path = Path(file_and_part(use.path)[0])
+        try:
+            bytes_of[use.path] = _size(path)
+        except DataError as error:
+            closed.append(Fault(use, str(error)))
+        except (OSError, ValueError) as error:
+            missing.append(Fault(use, getattr(error, "strerror", "") or "No file has such a name"))
+    return bytes_of, missing, closed
+
+
+def _size(path: Path) -> int:
+    size = path.stat().st_size
+    if not path.is_dir():
+        regular_file(path, "image", "Check the table that names it.", DataError)
+        if not size:
+            raise DataError("The file is empty.")
+    return size
+
+
+def _read(
+    uses: list[Use], read: Callable[[str, str], Image]
+) -> tuple[dict[str, Sizes], list[Fault]]:
+    """The sizes per modality, and the images that cannot be read."""
+
+    def shape_or_reason(use: Use) -> tuple[int, int] | str:
+        try:
+            height, width = read(use.modality, use.path).shape[-2:]
+        except DataError as error:
+            return str(error)
+        # A plugin may fail in its own way; the check goes on and says how.
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return int(height), int(width)
+
+    executor = ThreadPoolExecutor(THREADS)
+    try:
+        answers = list(executor.map(shape_or_reason, uses))
+    finally:
+        executor.shutdown(cancel_futures=True)
+    shapes: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    faults = []
+    for use, answer in zip(uses, answers, strict=True):
+        if isinstance(answer, str):
+            faults.append(Fault(use, answer))
+        else:
+            shapes[use.modality].append(answer)
+    return {name: Sizes.of(found) for name, found in shapes.items()}, faults
+
+
+def _shared(uses: list[Use], same: Mapping[str, str]) -> list[Shared]:
+    by_file = defaultdict(list)
+    for use in uses:
+        by_file[os.path.normpath(same.get(use.path, use.path))].append(use)
+    shared = [Shared(tuple(found)) for found in by_file.values() if len(found) > 1]
+    return sorted(shared, key=lambda one: not one.across_splits)
+
+
+def _leaking(studies: list[Study]) -> dict[str, tuple[str, ...]]:
+    splits = defaultdict(set)
+    for study in studies:
+        splits[study.group].add(study.split)
+    return {
+        group: tuple(split for split in SPLITS if split in found)
+        for group, found in splits.items()
+        if len(found) > 1
+    }
+
+
+def _problems(
+    studies: list[Study],
+    missing: list[Fault],
+    unreadable: list[Fault],
+    leaking: Mapping[str, tuple[str, ...]],
+    shared: list[Shared],
+) -> list[str]:
+    problems = []
+    if not studies:
+        problems.append("There is no study.")
+    elif not any(study.split == "train" for study in studies):
+        problems.append("No study is in train: there is nothing to train on.")
+    for what, faults in (("missing", missing), ("unreadable", unreadable)):
+        if faults:
+            first = faults[0]
+            near = near_path(Path(file_and_part(first.use.path)[0])) if what == "missing" else ""
+            problems.append(
+                f"{_count(len(faults), 'image')} {what}, first {first.use.path} "
+                f"(study {first.use.study}, {first.use.modality}): {first.reason}"
+                + (near and f"; {near}")
+            )
+    if leaking:
+        group, splits = next(iter(leaking.items()))
+        problems.append(
+            f"{_count(len(leaking), 'group')} in several splits, first {group!r} "
+            f"in {' and '.join(splits)}: results would look better than they are."
+        )
+    across = [one for one in shared if one.across_splits]
+    if across:
+        problems.append(f"{_told(across, 'in several splits')}: results would look too good.")
+    bare = [study.id for study in studies if not study.images]
+    if bare:
+        problems.append(
+            f"{_count(len(bare), 'study', 'studies')} without any image, first {bare[0]}."
+        )
+    return problems
+
+
+def _warnings(
+    studies: list[Study], shared: list[Shared], labels: tuple[LabelCounts, ...]
+) -> list[str]:
+    warnings = []
+    within = [one for one in shared if not one.across_splits]
+    if within:
+        warnings.append(f"{_told(within, 'more than once in one split')}.")
+    counts = _per_split(studies)
+    warnings += [f"No study is in {split}." for split in ("val", "test") if not counts[split]]
+    warnings += spelled_twice([one.label for one in labels], studies)
+    for one in labels:
+        if not one.label.reported:
+            continue
+        reported = one.label.classes.index(one.label.reported)
+        empty = [split for split in SPLITS if counts[split] and not one.known[split][reported]]
+        if empty:
+            warnings.append(
+                f"Label {one.label.name}: no study of {' or '.join(empty)} is of the reported "
+                f"class {one.label.reported}."
+            )
+    return warnings
+
+
+def _told(found: list[Shared], where: str) -> str:
+    first, second = found[0].uses[:2]
+    return (
+        f"{_count(len(found), 'file')} used {where}, first {first.path} "
+        f"({first.study}, {first.modality}, {first.split}; "
+        f"{second.study}, {second.modality}, {second.split})"
+    )
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def check_spec(spec: str, options: Mapping[str, Mapping[str, Any]], read: bool = True) -> Report:
+    """Checks the data set behind `name` or `name:argument`; images are read at full size.
+
+    Args:
+        spec: what a user gives to --data.
+        options: {plugin or modality: {option: value}}.
+        read: open every image.
+
+    Raises:
+        SM3Error: the data set cannot be listed at all.
+    """
+    from sm3kit.data.pool import open_dataset, whole_image_readers
+
+    dataset = open_dataset(spec, options)
+    readers = whole_image_readers(dataset, options) if read else {}
+    return check(dataset, (lambda name, path: readers[name].read(path)) if read else None)

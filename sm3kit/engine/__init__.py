@@ -1,1 +1,0 @@
-"""The engine: a variant becomes objects, a run, and numbers."""

@@ -1,0 +1,1 @@
+"""Grids of variants: what is trained, where, and what came out."""

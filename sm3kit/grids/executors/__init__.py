@@ -1,0 +1,1 @@
+"""Where a grid is worked on: processes of this machine, Ray, SLURM."""

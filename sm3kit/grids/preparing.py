@@ -1,0 +1,176 @@
+"""A grid is checked, compared with what its folder holds, and laid down there."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from sm3kit import __version__
+from sm3kit.core.errors import VariantError
+from sm3kit.core.files import remove_unfinished
+from sm3kit.core.kinds import KINDS
+from sm3kit.core.registry import registry
+from sm3kit.grids.changes import contradictions
+from sm3kit.grids.folder import Folder
+from sm3kit.grids.grid import Grid, parsed
+from sm3kit.grids.hashing import hashed
+from sm3kit.grids.listing import listing
+from sm3kit.grids.plan import Plan
+from sm3kit.runs import recipes
+
+if TYPE_CHECKING:
+    from sm3kit.grids.rows import Row
+
+SHOWN = 6
+
+
+def prepared(grid: Grid, folder: Folder, *, write: bool) -> Plan:
+    """The plan of a grid in its folder, once everything in it has been looked up.
+
+    A folder may hold the grid already; rows, seeds and protocols may have been added since.
+
+    Args:
+        write: whether the folder is made, or brought up to date.
+
+    Raises:
+        SM3Error: something in the grid is wrong, or the folder holds another grid.
+    """
+    if (folder.path / "variant.yaml").is_file():
+        raise VariantError(f"{folder.path} holds a run, not a grid. Give another --out.")
+    while True:
+        before = folder.grid() if folder.exists else None
+        if before:
+            grid = _grown(grid, before)
+            if _unchanged(grid, before):
+                return folder.plan()
+        # torch is imported only where there is something to look up.
+        from sm3kit.grids.planning import plan_of
+        from sm3kit.grids.rows import rows_of
+
+        rows = rows_of(grid)
+        after = _record(grid, rows)
+        if before:
+            _refuse(contradictions(before, after), folder)
+        plan = plan_of(grid, rows)
+        if not write or _laid_down(folder, before, after, plan):
+            return plan
+
+
+def _laid_down(
+    folder: Folder, before: dict[str, Any] | None, after: dict[str, Any], plan: Plan
+) -> bool:
+    """Writes record and plan, unless somebody else has written others since `before`."""
+    lock = folder.lock("grid")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(lock)):
+        if (folder.grid() if folder.exists else None) != before:
+            return False
+        for file in (folder.plan_file, folder.record_file):
+            remove_unfinished(file)
+        folder.write(after, plan)
+        return True
+
+
+def grid_of(folder: Folder) -> Grid:
+    """The grid that a folder was begun with, as its file was written.
+
+    Raises:
+        SM3Error: there is none.
+    """
+    content = folder.grid()
+    return parsed(content["grid"], content["source"], str(folder.record_file))
+
+
+def _grown(grid: Grid, before: Mapping[str, Any]) -> Grid:
+    """The grid with the seeds and protocols that its folder has already."""
+    source = before["source"]
+    seeds = sorted({*source["seeds"], *grid.seeds})
+    protocols = tuple(source["protocols"]) and tuple(
+        dict.fromkeys([*source["protocols"], *grid.protocols])
+    )
+    return dataclasses.replace(grid, seeds=tuple(seeds), protocols=protocols or grid.protocols)
+
+
+def _unchanged(grid: Grid, before: Mapping[str, Any]) -> bool:
+    """Whether nothing has changed, in the grid, in what is installed, or in the data."""
+    return before["request"] == _request(grid) and all(
+        listing(one["data"], one["options"]).hash == one["hash"] for one in before["listings"]
+    )
+
+
+def _request(grid: Grid) -> str:
+    """The hash of all that rows are resolved from."""
+    named = [one.get("recipe", ()) for one in (grid.base, *grid.rows.values())]
+    used = [[one] if isinstance(one, str) else list(one or ()) for one in named]
+    plugins = [str(one) for family in KINDS for one in registry(family).declarations()]
+    return hashed(
+        {
+            "grid": grid.source(),
+            "order": [*grid.rows, *grid.axes],
+            "recipes": {name: recipes.load(name) for name in {*itertools.chain(*used)}},
+            "bases": [recipes.load(name) for name in ("quick", "sm3")],
+            "plugins": plugins,
+        }
+    )
+
+
+def _record(grid: Grid, rows: list[Row]) -> dict[str, Any]:
+    """The content of grid.yaml."""
+    listings = {row.listing.hash: row.listing for row in rows}
+    protocols = dict.fromkeys(one for row in rows for one in row.protocols)
+    return {
+        "title": grid.title,
+        "grid": grid.name,
+        "sm3kit": __version__,
+        "request": _request(grid),
+        "data": list(dict.fromkeys(spec for one in listings.values() for spec in one.data)),
+        "split": grid.split,
+        "select": grid.select,
+        "baseline": _baseline(grid, rows),
+        "seeds": list(grid.seeds),
+        "protocols": list(protocols),
+        "axes": _varied(rows) if grid.mode == "one-at-a-time" else {},
+        "listings": [one.as_dict() for one in listings.values()],
+        "rows": {row.name: _entry(row) for row in rows},
+        "source": grid.source(),
+    }
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    own = row.variant.as_dict()
+    settings = {name: own[name] for name in own if name not in ("recipe", "data", "seed")}
+    return {
+        "recipe": list(row.recipes),
+        "axes": dict(row.axes),
+        "protocols": list(row.protocols),
+        "listing": row.listing.hash,
+        "settings": settings,
+    }
+
+
+def _baseline(grid: Grid, rows: list[Row]) -> str:
+    """The name of the row to compare with: of several points of it, the first."""
+    return next((row.name for row in rows if row.row == grid.baseline), "")
+
+
+def _varied(rows: list[Row]) -> dict[str, list[Any]]:
+    axes: dict[str, list[Any]] = {}
+    for row in rows:
+        for axis, value in row.axes.items():
+            if value not in axes.setdefault(axis, []):
+                axes[axis].append(value)
+    return axes
+
+
+def _refuse(changes: list[str], folder: Folder) -> None:
+    if not changes:
+        return
+    more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    raise VariantError(
+        f"{folder.path} was begun with another grid: {'; '.join(changes[:SHOWN])}{more}. "
+        "Rows, seeds and protocols may be added; else bring it back, or give another --out."
+    )

@@ -1,0 +1,1 @@
+"""Branches: backbones and fusion, and the features that they give."""

@@ -1,0 +1,202 @@
+"""A variant becomes objects: the only place where plugins are looked up for a training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from sm3kit.backbones.base import Backbone
+from sm3kit.clusterers.base import Clusterer
+from sm3kit.core.errors import OptionError, VariantError
+from sm3kit.core.kinds import KINDS
+from sm3kit.core.names import unknown
+from sm3kit.core.options import bind, options_of
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
+from sm3kit.data.pool import Pool, open_pool
+from sm3kit.fusions.base import Fusion
+from sm3kit.modalities.base import Modality
+from sm3kit.networks.backbone import provider_and_model, tried_backbone
+from sm3kit.nn.named_modules import NamedModules
+from sm3kit.objectives.base import Objective
+from sm3kit.relations.base import Relation
+
+
+@dataclass(frozen=True)
+class Stage1:
+    """The parts of a multi-modality pre-training.
+
+    Attributes:
+        backbones: {modality: backbone}.
+        objectives: {objective: {modality: objective}}, for those that work within a modality.
+        fusion: the fusion.
+        crossings: {objective: objective}, for those that work on the fusion's streams.
+    """
+
+    backbones: Mapping[str, Backbone]
+    objectives: Mapping[str, Mapping[str, Objective]]
+    fusion: Fusion
+    crossings: Mapping[str, Objective]
+
+
+def resolved(variant: Variant) -> Variant:
+    """The variant with every option of its networks and losses spelt out, typed.
+
+    Options of data sets and modalities are typed, but only those that were set: their defaults
+    depend on the data.
+
+    Raises:
+        SM3Error: unknown names or options, or values of another type.
+    """
+    options = {owner: dict(values) for owner, values in variant.options.items()}
+    modalities = ["", *variant.per_modality]
+    providers = dict.fromkeys(provider_and_model(variant, name)[0] for name in modalities)
+    used = [("fusions", variant.fusion), *(("backbones", name) for name in providers)]
+    used += [("objectives", name) for name in (*variant.objective, *_implied(variant))]
+    if variant.stage != "mmssl":
+        used += [("relations", variant.relation), ("clusterers", variant.clusterer)]
+    for family, name in used:
+        component = registry(family).get(name)
+        owner = f"{registry(family).kind.noun} {name!r}"
+        defaults = {o.name: o.default for o in options_of(component).values()}
+        # These are settings of the variant itself.
+        for setting in ("weights", "image_size"):
+            defaults.pop(setting, None)
+        options[name] = {**defaults, **bind(component, owner, options.get(name, {}))}
+    for family in ("datasets", "modalities"):
+        for name in registry(family).names():
+            if name in options:
+                owner = f"{registry(family).kind.noun} {name!r}"
+                options[name] = bind(registry(family).get(name), owner, options[name])
+    return dataclasses.replace(variant, options={n: v for n, v in options.items() if v})
+
+
+def build_pool(variant: Variant) -> Pool:
+    """The pool of studies that a variant names.
+
+    Raises:
+        OptionError: an option of something that is neither a plugin nor a modality of the data.
+    """
+    pool = open_pool(
+        variant.data,
+        image_size=lambda name: int(variant.of(name, "image_size")),
+        only=variant.modality,
+        rename=variant.map,
+        options=variant.options,
+        paired_geometry=variant.paired_geometry,
+    )
+    check_owners(variant.options, pool, "training")
+    for name in variant.per_modality:
+        if name not in pool.modalities:
+            raise VariantError(
+                f"Settings of one modality: {unknown('modality', name, pool.modalities)}"
+            )
+    return pool
+
+
+def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
+    """Says so if options are of something that does not exist.
+
+    Options of plugins that are not used are no mistake: a recipe may set them.
+
+    Args:
+        options: {plugin or modality: {option: value}}.
+        pool: for the names of its modalities.
+        more: what else has options on this command line.
+
+    Raises:
+        OptionError: neither a plugin nor a modality of the data.
+    """
+    plugins = {name for family in KINDS for name in registry(family).names()}
+    known = plugins | {name for source in pool.sources for name in source.every_name}
+    for owner in options:
+        if owner not in known:
+            listed = sorted(known | set(more))
+            raise OptionError(f"Option -o {owner}.…: {unknown('plugin', owner, listed)}")
+
+
+def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1:
+    """The networks and losses of stage 1.
+
+    Where the fusion gives streams and no objective works on them, the fusion's own default does.
+
+    Raises:
+        SM3Error: unknown names or options, or choices that do not go together.
+    """
+    backbones = {
+        name: tried_backbone(variant, name, modality) for name, modality in modalities.items()
+    }
+    widths = {name: backbone.width for name, backbone in backbones.items()}
+    fusion = build_fusion(variant, widths)
+    components = {name: registry("objectives").get(name) for name in variant.objective}
+    within = [name for name, component in components.items() if component.on == "modality"]
+    across = [name for name, component in components.items() if component.on == "streams"]
+    if across and not fusion.default_objective:
+        raise VariantError(
+            f"Objective {across[0]!r} works on the streams of a fusion, and --fusion "
+            f"{variant.fusion} gives none. Take --fusion sep_sep, or another."
+        )
+    across += _implied(variant)
+    if not within and not across:
+        raise VariantError("There is nothing to learn from: give an --objective or a --fusion.")
+    return Stage1(
+        backbones,
+        {
+            name: {
+                modality: _build(variant, "objectives", name, width)
+                for modality, width in widths.items()
+            }
+            for name in within
+        },
+        fusion,
+        {name: _build(variant, "objectives", name, 0) for name in across},
+    )
+
+
+def build_fusion(variant: Variant, widths: Mapping[str, int]) -> Fusion:
+    """The fusion over features of the given width per modality."""
+    fusion: Fusion = _build(variant, "fusions", variant.fusion, widths)
+    return fusion
+
+
+def build_relation(variant: Variant, width: int, labels: int) -> Relation:
+    """The relation between K labels on joint features of a width."""
+    relation: Relation = _build(variant, "relations", variant.relation, width, labels)
+    return relation
+
+
+def build_clusterer(variant: Variant) -> Clusterer:
+    """What makes the pseudo-labels."""
+    clusterer: Clusterer = _build(variant, "clusterers", variant.clusterer)
+    return clusterer
+
+
+def modules(parts: Stage1) -> nn.ModuleDict:
+    """All networks of stage 1 under the names that checkpoints use."""
+    return nn.ModuleDict(
+        {
+            "backbones": NamedModules(parts.backbones),
+            "objectives": NamedModules(
+                {name: NamedModules(each) for name, each in parts.objectives.items()}
+            ),
+            "fusion": parts.fusion,
+            "crossings": NamedModules(parts.crossings),
+        }
+    )
+
+
+def _implied(variant: Variant) -> list[str]:
+    """What learns from the streams of the fusion, where no objective was named for them."""
+    default = registry("fusions").get(variant.fusion).default_objective
+    named = [registry("objectives").get(name).on for name in variant.objective]
+    return [default] if default and "streams" not in named else []
+
+
+def _build(variant: Variant, family: str, name: str, *arguments: Any) -> Any:
+    component = registry(family).get(name)
+    owner = f"{registry(family).kind.noun} {name!r}"
+    return component(*arguments, **bind(component, owner, variant.options.get(name, {})))

@@ -1,0 +1,223 @@
+"""Features of whole lists of studies: each view is encoded once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sm3kit.core.variant import Variant
+from sm3kit.data.batches import EVALUATION, Batch, Collate, StudyViews, one_thread_each
+from sm3kit.data.cases import Case
+from sm3kit.data.progress import Reporter
+from sm3kit.data.viewing import described, viewed
+from sm3kit.networks.backbone import provider_and_model
+from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.feature_cache import FeatureCache, Rows
+from sm3kit.nn.finite import check_features
+
+FORMAT = 2  # What the first one kept was not looked at: it may be not finite.
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of N studies under V views.
+
+    Attributes:
+        views: {modality: [(N, D)] * V}, zeros where absent.
+        present: {modality: (N,) bool}.
+        labels: (N, K) int64, -1 where unknown.
+        ids: (N,) ids of the studies.
+        groups: (N,) codes of patients or lesions.
+    """
+
+    views: Mapping[str, Sequence[Rows]]
+    present: Mapping[str, Tensor]
+    labels: Tensor
+    ids: Sequence[str]
+    groups: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(
+        self, index: Tensor, chosen: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, Tensor]:
+        """Features {modality: (B, D)} of the studies at `index` (B,).
+
+        Args:
+            chosen: {modality: (N,) view of each study}; None takes the first view.
+        """
+        found = {}
+        places = index.numpy()
+        for name, views in self.views.items():
+            if chosen is None or len(views) == 1:
+                rows = np.asarray(views[0][places])
+            else:
+                rows = np.empty((len(places), views[0].shape[1]), np.float32)
+                for number, view in enumerate(views):
+                    here = np.nonzero(chosen[name][places] == number)[0]
+                    rows[here] = view[places[here]]
+            found[name] = torch.from_numpy(np.ascontiguousarray(rows))
+        return found
+
+    def whole(self) -> dict[str, Tensor]:
+        """All features {modality: (N, D)} of the first view."""
+        return self.rows(torch.arange(len(self)))
+
+
+class Encoder:
+    """Encodes views with frozen networks, unless the cache has their features.
+
+    Args:
+        extractor: the networks; they are in eval mode meanwhile.
+        variant: image size, options and seed of the views; batch size.
+        cache: where features are kept.
+        reporter: where progress is shown.
+        precision: as Lightning names it.
+        workers: processes that prepare views.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        variant: Variant,
+        cache: FeatureCache,
+        reporter: Reporter,
+        precision: str,
+        workers: int = 0,
+    ) -> None:
+        self.extractor, self.variant, self.cache = extractor, variant, cache
+        self.reporter, self.precision, self.workers = reporter, precision, workers
+        self._weights: dict[str, str] = {}
+
+    def evaluation(self, shown: StudyViews) -> Features:
+        """Features of the evaluation view of each study."""
+        return self._features(shown, [EVALUATION], {})
+
+    def augmented(self, shown: StudyViews, views: int, changes: Mapping[str, Any]) -> Features:
+        """Features of random views 0 to V - 1 of each study.
+
+        Args:
+            shown: the studies.
+            views: V.
+            changes: options of the modalities that these views differ in.
+        """
+        other = StudyViews(
+            viewed(shown.pool, self.variant, changes), shown.cases, shown.cache, shown.seed
+        )
+        return self._features(other, list(range(views)), changes)
+
+    def _features(
+        self, shown: StudyViews, views: Sequence[int], changes: Mapping[str, Any]
+    ) -> Features:
+        names = list(self.extractor.fusion.widths)
+        content = {name: self._content(shown, name, changes) for name in names}
+        keys = {
+            (name, view): _hash([content[name], _drawn(shown, name, view)])
+            for name in names
+            for view in views
+        }
+        tables = {place: self.cache.get(key) for place, key in keys.items()}
+        todo = [view for view in views if any(tables[name, view] is None for name in names)]
+        if todo:
+            batches = -(-len(shown) // self.variant.batch_size) * len(todo)
+            task = self.reporter.task("encoding images", batches)
+            for view, found in zip(todo, self._encoded(shown, todo, task), strict=True):
+                for name, rows in found.items():
+                    tables[name, view] = self.cache.put(keys[name, view], rows)
+            self.reporter.done(task)
+        cases = shown.cases
+        return Features(
+            {name: [_there(tables[name, view]) for view in views] for name in names},
+            {name: torch.tensor([name in case.images for case in cases]) for name in names},
+            torch.tensor([case.labels for case in cases], dtype=torch.long).reshape(len(cases), -1),
+            [case.study.id for case in cases],
+            torch.tensor([case.group for case in cases]),
+        )
+
+    def _encoded(self, shown: StudyViews, views: Sequence[int], task: int | None) -> Any:
+        """Yields {modality: (N, D)} for each view; one loader serves all of them."""
+        size = self.variant.batch_size
+        loader = DataLoader(
+            shown,
+            batch_sampler=[
+                [(view, index) for index in range(start, min(start + size, len(shown)))]
+                for view in views
+                for start in range(0, len(shown), size)
+            ],
+            collate_fn=Collate(list(self.extractor.fusion.widths)),
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=one_thread_each,
+        )
+        widths = self.extractor.fusion.widths
+        tables = {name: np.empty((len(shown), width), np.float32) for name, width in widths.items()}
+        done = 0
+        for batch in loader:
+            for name, rows in encode(self.extractor, batch, self.precision).items():
+                tables[name][done : done + len(rows)] = rows.cpu().numpy()
+            done += len(batch.index)
+            self.reporter.advance(task)
+            if done == len(shown):
+                yield tables
+                done = 0
+                tables = {name: np.empty_like(rows) for name, rows in tables.items()}
+
+    def _content(self, shown: StudyViews, name: str, changes: Mapping[str, Any]) -> str:
+        """A hash of all that the features of a modality depend on, beside the draw of a view."""
+        if name not in self._weights:
+            self._weights[name] = self.extractor.fingerprint(name)
+        images = [_images(shown, case, name) for case in shown.cases]
+        provider = provider_and_model(self.variant, name)[0]
+        backbone = self.variant.of(name, "backbone")
+        network = [backbone, sorted(self.variant.options.get(provider, {}).items())]
+        looks = ""
+        if name in shown.pool.modalities:
+            looks = described(shown.pool, self.variant, name, changes)
+        return _hash([FORMAT, self._weights[name], network, self.precision, looks, images])
+
+
+def _images(shown: StudyViews, case: Case, name: str) -> str:
+    """The content of the images of a study, and how they are read."""
+    if name not in case.images:
+        return ""
+    reader = shown.pool.readers[case.source][name]
+    digests = [shown.cache.digest(path, reader) for path in case.images[name]]
+    return f"{' '.join(digests)} {reader.reading}"
+
+
+def _drawn(shown: StudyViews, name: str, view: int) -> list[Any]:
+    """What the random numbers of a view come from; nothing for the evaluation view."""
+    return [] if view == EVALUATION else [shown.seed, view, name]
+
+
+def _hash(facts: list[Any]) -> str:
+    return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=20).hexdigest()
+
+
+@torch.inference_mode()
+def encode(extractor: Extractor, batch: Batch, precision: str) -> dict[str, Tensor]:
+    """Features {modality: (B, D)} under frozen networks in eval mode.
+
+    Raises:
+        TrainingError: some are not finite.
+    """
+    extractor.eval()
+    kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    with torch.autocast(extractor.device.type, dtype=kind, enabled=kind is not None):
+        features = extractor.features(batch)
+    check_features(features, f"computed in {precision}")
+    return features
+
+
+def _there(rows: Rows | None) -> Rows:
+    assert rows is not None
+    return rows

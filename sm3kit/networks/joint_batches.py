@@ -1,0 +1,192 @@
+"""Joint features in batches, from the cache or from images that are encoded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sm3kit.data.batches import StudyViews, eval_loader, train_loader
+from sm3kit.data.epoch_batches import EpochBatches
+from sm3kit.networks.extraction import Features, encode
+from sm3kit.networks.extractor import Extractor
+
+
+@dataclass(frozen=True)
+class JointBatch:
+    """B studies as joint features.
+
+    Attributes:
+        joint: (B, J).
+        labels: (B, K) int64, -1 where unknown.
+        index: (B,) position in the list of studies.
+    """
+
+    joint: Tensor
+    labels: Tensor
+    index: Tensor
+
+    unit = "studies"
+
+    @property
+    def count(self) -> int:
+        """The number of studies."""
+        return len(self.index)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> JointBatch:
+        """The batch on a device."""
+        tensors = (self.joint, self.labels, self.index)
+        return JointBatch(*(one.to(device, non_blocking=non_blocking) for one in tensors))
+
+
+class JointSource(Protocol):
+    """Gives joint features of a list of studies."""
+
+    def __len__(self) -> int:
+        """How many studies there are."""
+
+    def shuffled(self, batches: EpochBatches) -> Any:
+        """Batches of random views in the order of `batches`, anew with each iteration."""
+
+    def in_order(self, epoch: int) -> Iterator[JointBatch]:
+        """All studies in order, under the views of an epoch; EVALUATION for the evaluation view."""
+
+
+class CachedJoint:
+    """Draws one of the cached views of each study and modality in every epoch.
+
+    Args:
+        features: V views of N studies.
+        extractor: for its fusion.
+        seed: of the draws, which depend on it, the epoch and the modality alone.
+        batch_size: of batches in order.
+    """
+
+    def __init__(
+        self, features: Features, extractor: Extractor, seed: int, batch_size: int = 1024
+    ) -> None:
+        self.features, self.extractor = features, extractor
+        self.seed, self.batch_size = seed, batch_size
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def shuffled(self, batches: EpochBatches) -> _Shuffled:
+        """Batches of random views in the order of `batches`."""
+        return _Shuffled(self, batches)
+
+    def in_order(self, epoch: int) -> Iterator[JointBatch]:
+        """All studies in order, under the views of an epoch."""
+        chosen = self.drawn(epoch)
+        for start in range(0, len(self), self.batch_size):
+            yield self.batch(torch.arange(start, min(start + self.batch_size, len(self))), chosen)
+
+    def drawn(self, epoch: int) -> dict[str, np.ndarray]:
+        """{modality: (N,) which view} of an epoch."""
+        return {
+            name: np.random.default_rng([self.seed, max(epoch, 0), crc32(name.encode())]).integers(
+                len(views), size=len(self)
+            )
+            for name, views in self.features.views.items()
+        }
+
+    def batch(self, index: Tensor, chosen: Mapping[str, np.ndarray]) -> JointBatch:
+        """The studies at `index` (B,) under the chosen views."""
+        device = self.extractor.device
+        rows = {n: r.to(device) for n, r in self.features.rows(index, chosen).items()}
+        present = {n: p[index].to(device) for n, p in self.features.present.items()}
+        with torch.no_grad():
+            joint = self.extractor.fusion.joint(rows, present)
+        return JointBatch(joint, self.features.labels[index], index).to(device)
+
+
+class _Shuffled:
+    """What Lightning iterates over: it sets the epoch on `sampler`."""
+
+    def __init__(self, source: CachedJoint, batches: EpochBatches) -> None:
+        self.source, self.sampler = source, batches
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[JointBatch]:
+        chosen = self.source.drawn(self.sampler.epoch)
+        for places in self.sampler:
+            yield self.source.batch(torch.tensor([index for _, index in places]), chosen)
+
+
+class EncodedJoint:
+    """Encodes new views in every epoch, as the paper does.
+
+    Args:
+        shown: the studies.
+        extractor: frozen networks.
+        precision: as Lightning names it.
+        batch_size: of batches in order.
+        workers: processes that prepare views.
+    """
+
+    def __init__(
+        self,
+        shown: StudyViews,
+        extractor: Extractor,
+        precision: str,
+        batch_size: int = 96,
+        workers: int = 0,
+    ) -> None:
+        self.shown, self.extractor, self.precision = shown, extractor, precision
+        self.batch_size, self.workers = batch_size, workers
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    def shuffled(self, batches: EpochBatches) -> _Encoding:
+        """Batches of random views in the order of `batches`."""
+        names = list(self.extractor.fusion.widths)
+        return _Encoding(self, train_loader(self.shown, batches, names, self.workers), batches)
+
+    def in_order(self, epoch: int) -> Iterator[JointBatch]:
+        """All studies in order, under the views of an epoch."""
+        names = list(self.extractor.fusion.widths)
+        loader = eval_loader(self.shown, self.batch_size, names, self.workers, epoch)
+        yield from self.encoded(loader)
+
+    def encoded(self, loader: Any) -> Iterator[JointBatch]:
+        """Batches of images as joint features."""
+        device = self.extractor.device
+        for batch in loader:
+            rows = encode(self.extractor, batch, self.precision)
+            present = {name: mask.to(device) for name, mask in batch.present.items()}
+            with torch.no_grad():
+                # A copy: what inference mode made cannot be saved for a gradient.
+                joint = self.extractor.fusion.joint(
+                    {name: one.clone() for name, one in rows.items()}, present
+                )
+            yield JointBatch(joint, batch.labels, batch.index).to(device)
+
+
+class _Encoding:
+    """A loader of images, seen as one of joint features."""
+
+    def __init__(self, source: EncodedJoint, loader: Any, batches: EpochBatches) -> None:
+        self.source, self.loader, self.sampler = source, loader, batches
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[JointBatch]:
+        return self.source.encoded(self.loader)
+
+    # Lightning looks for this at the end, to stop the workers; nothing else stops them in time.
+    @property
+    def _iterator(self) -> Any:
+        return self.loader._iterator
+
+    @_iterator.setter
+    def _iterator(self, nothing: None) -> None:
+        self.loader._iterator = nothing

@@ -1,0 +1,104 @@
+"""A table as CSV: one line for each row, protocol, metric and label."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from sm3kit.results.cells import Column, Number
+from sm3kit.results.sections import Line, Section, Table
+from sm3kit.tables.spreadsheets import write_rows
+
+HEADS = (
+    "row",
+    "protocol",
+    "space",
+    "metric",
+    "label",
+    "unit",
+    "mean",
+    "spread",
+    "low",
+    "high",
+    "n_seeds",
+    "seeds_wanted",
+    "best",
+    "published",
+    "published_mark",
+    "published_comparable",
+    "baseline",
+    "selection",
+    "split",
+    "support",
+    "leaky",
+    "seen",
+    "replaced",
+    "data",
+    "reason",
+)
+DECIMALS = 6
+
+
+def tidy(table: Table) -> str:
+    """The CSV; a row without a number has one line for its protocol, with the reason."""
+    out = io.StringIO()
+    rows = [[row.get(head, "") for head in HEADS] for row in _rows(table)]
+    write_rows(out, [HEADS, *rows], "\n")
+    return out.getvalue()
+
+
+def _rows(table: Table) -> Iterator[dict[str, str]]:
+    for section in table.sections:
+        for line in section.lines:
+            shared = _shared(section, line, table.baseline)
+            if line.reason and section.part != "labels":
+                yield shared | {"reason": line.reason}
+            for column, number in zip(section.columns, line.numbers, strict=True):
+                if number is not None:
+                    yield shared | _cell(column, number)
+
+
+def _shared(section: Section, line: Line, baseline: str) -> dict[str, str]:
+    basis = section.basis
+    return {
+        "row": line.name,
+        "protocol": section.protocol,
+        "space": "" if section.part in ("means", "labels") else section.part,
+        "n_seeds": str(line.done),
+        "seeds_wanted": str(line.wanted),
+        "baseline": baseline,
+        "selection": basis.select,
+        "split": basis.split,
+        "support": basis.support,
+        "leaky": _yes(line.leaky),
+        "seen": str(line.seen),
+        "replaced": str(line.replaced),
+        "data": basis.data,
+    }
+
+
+def _cell(column: Column, number: Number) -> dict[str, str]:
+    published = number.published is not None
+    return {
+        "metric": column.metric,
+        "label": column.label,
+        "unit": column.unit,
+        "mean": _plain(number.mean),
+        "spread": _plain(number.spread),
+        "low": _plain(number.low),
+        "high": _plain(number.high),
+        "n_seeds": str(number.seeds),
+        "best": _yes(number.best),
+        "published": _plain(number.published),
+        "published_mark": number.mark,
+        "published_comparable": _yes(number.comparable) if published else "",
+        **({"support": number.support} if number.support else {}),
+    }
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{round(value, DECIMALS) + 0.0:.{DECIMALS}f}"
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"

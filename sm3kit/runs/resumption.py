@@ -1,0 +1,54 @@
+"""Which variant a run goes on with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from sm3kit.core.errors import VariantError
+from sm3kit.core.variant import OF_STAGE_2, Variant
+from sm3kit.networks.assemble import resolved
+from sm3kit.runs.plugin_origins import check_recorded
+from sm3kit.runs.run import Run
+
+
+def resumable(run: Run, asked: Mapping[str, Any], alone: Variant) -> Variant:
+    """The variant to go on with: the run's own, with what may differ taken from the command.
+
+    Args:
+        run: an existing run.
+        asked: the settings that the command line named.
+        alone: the whole variant that the command line alone would give.
+
+    Raises:
+        VariantError: the command line asks for another variant than the run's.
+    """
+    kept_variant = run.read_variant()[0]
+    check_recorded(run.plugin_files(), str(run.folder))
+    stored = resolved(kept_variant)
+    wanted = stored.changed({k: v for k, v in asked.items() if k != "options"}, "command line")
+    if asked.get("options"):
+        wanted = wanted.changed({"options": asked["options"]}, "command line")
+    if asked.get("recipe"):
+        kept = {name: getattr(wanted, name) for name in ("stage", "epochs", "mlssl_epochs")}
+        kept["per_modality"] = {**stored.per_modality, **alone.per_modality}
+        wanted = dataclasses.replace(alone, **kept)
+    wanted = resolved(wanted)
+    if stored.stage == "mmssl":
+        stored = with_stage2_of(stored, wanted)
+    said = stored.contradiction(wanted)
+    if said:
+        raise VariantError(
+            f"{run.folder} is a run of another variant: {said}. Leave these options out to go "
+            "on with it, or train anew with another --out."
+        )
+    return wanted
+
+
+def with_stage2_of(stored: Variant, wanted: Variant) -> Variant:
+    """A variant that has not come to stage 2, with the stage 2 of another."""
+    chosen = {name: getattr(wanted, name) for name in OF_STAGE_2}
+    owners = {wanted.relation, wanted.clusterer} & wanted.options.keys()
+    options = {**stored.options, **{owner: wanted.options[owner] for owner in owners}}
+    return resolved(dataclasses.replace(stored, **chosen, stage=wanted.stage, options=options))

@@ -1,0 +1,115 @@
+"""Studies held against the record of a run: which were trained on, which have other images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sm3kit.core.errors import CheckpointError
+from sm3kit.tables.joining import first_few
+from sm3kit.datasets.base import SPLITS
+from sm3kit.data.cases import Case
+from sm3kit.data.fingerprints import identity, same_image
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.runs.run import Run
+from sm3kit.data.pool import Pool
+from sm3kit.runs.studies_record import SourceRecord, read_studies
+
+Record = Sequence[SourceRecord]
+
+
+def trained_on(record: Record, pool: Pool, cases: Sequence[Case], images: ImageCache) -> list[Case]:
+    """Those of some cases that were trained on, themselves or another of their patient or lesion.
+
+    A study that the record does not name was trained on if one of its images was.
+
+    Args:
+        record: of the run.
+        pool: of the cases.
+        images: decoded images; a file whose content it knows is not read again.
+    """
+    known = [_same_source(record, pool, index, images) for index in range(len(pool.sources))]
+    return [
+        case
+        for case in cases
+        if _has_part(case, known[case.source])
+        or (
+            # Doubles among the studies of a data set were there from the start.
+            not any(case.study.id in one.studies for one in known[case.source])
+            and _shows_what_was_seen(record, pool, case, images)
+        )
+    ]
+
+
+def changed(record: Record, pool: Pool, cases: Sequence[Case], images: ImageCache) -> list[Case]:
+    """Those of some cases that have other images now than when the run was trained.
+
+    An image that has the size and the time of change of then is not read.
+    """
+    own = [one for one in record if not one.run]
+    known = [_same_source(own, pool, index, images) for index in range(len(pool.sources))]
+    return [
+        case
+        for case in cases
+        if any(
+            same is False for one in known[case.source] for same in _same(pool, case, one, images)
+        )
+    ]
+
+
+def check_unchanged(run: Run, pool: Pool, cases: Sequence[Case], images: ImageCache) -> None:
+    """Refuses to go on with a run on other images than it was begun with.
+
+    Raises:
+        CheckpointError: images of its training have been replaced.
+    """
+    found = changed(read_studies(run), pool, cases, images)
+    if found:
+        raise CheckpointError(
+            f"Images of {run.folder} have been replaced since its training began, those of "
+            f"{len(found)} of {len(cases)} studies: {first_few([one.study.id for one in found])}. "
+            "Bring them back, or train anew with another --out."
+        )
+
+
+def _same_source(record: Record, pool: Pool, index: int, images: ImageCache) -> list[SourceRecord]:
+    """The records of a data set: of the same name, or of one with a study in common.
+
+    An id in common is not enough: ids may be 1, 2, 3 everywhere.
+    """
+    spec = pool.sources[index].spec
+    kind = spec.partition(":")[0]
+    alike = [one for one in record if one.data.partition(":")[0] == kind]
+    cases = [case for case in pool.of(SPLITS) if case.source == index]
+    return [
+        one
+        for one in alike
+        if one.data == spec
+        or any(same is True for case in cases for same in _same(pool, case, one, images))
+    ]
+
+
+def _same(pool: Pool, case: Case, one: SourceRecord, images: ImageCache) -> Iterator[bool | None]:
+    """Whether each image of a study is the one of a record; nothing if it does not name it."""
+    before = one.studies.get(case.study.id, {"images": {}})["images"]
+    for name, paths in case.images.items():
+        reader = pool.readers[case.source][name]
+        alike = reader.reading == one.readings.get(name)
+        for path, found in zip(paths, before.get(name, ()), strict=False):
+            yield same_image(path, reader, images, found, alike=alike)
+
+
+def _has_part(case: Case, known: Record) -> bool:
+    name, group = case.study.id, case.study.group
+    return any(name in one.trained or group in one.groups for one in known)
+
+
+def _shows_what_was_seen(record: Record, pool: Pool, case: Case, images: ImageCache) -> bool:
+    """Whether an image of a study was trained on; few are as large as another, so few are read."""
+    readers = pool.readers[case.source]
+    for name, paths in case.images.items():
+        for path in paths:
+            size = (images.size_and_time(path, readers[name]) or (0, 0))[0]
+            wanted = set().union(*(one.contents.get(size, ()) for one in record))
+            if wanted and identity(path, readers[name], images) in wanted:
+                return True
+    return False

@@ -1,0 +1,1 @@
+"""A variant is trained: both stages, and what learns from labels."""
