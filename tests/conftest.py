@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tiny_runs"]
 FEW_FILES = 2
 
 

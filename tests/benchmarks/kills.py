@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "ablation"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "grids"))
 
 from killing import differing, files_of, kill_once
 from tiny_grid import tiny, write

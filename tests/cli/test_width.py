@@ -22,7 +22,7 @@ from sm3kit.cli.main import cli
 from sm3kit.core.folding import folded
 from sm3kit.results.table import tabulate
 
-sys.path.append(str(Path(__file__).parents[1] / "ablation"))
+sys.path.append(str(Path(__file__).parents[1] / "results"))
 import fabricated
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sm3kit"

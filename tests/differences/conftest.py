@@ -21,7 +21,7 @@ from sm3kit.training import stage2
 from sm3kit.training.mlssl import MultiLabelSSL
 from sm3kit.training.mmssl import MultiModalSSL
 
-sys.path.append(str(Path(__file__).parents[1] / "engine"))
+sys.path.append(str(Path(__file__).parents[1] / "training"))
 from row_settings import recipe
 from test_reference import Small
 from tiny_run import Begun, quiet

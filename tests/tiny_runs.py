@@ -1,4 +1,4 @@
-"""A pre-training that takes a second."""
+"""Runs that take a second, for the tests of every room."""
 
 import dataclasses
 import io
@@ -103,7 +103,7 @@ def with_changes():
 @pytest.fixture
 def milk10k_folder():
     """Real pairs, where a copy lies beside the checkout or where SM3KIT_TEST_DATA says."""
-    beside = Path(__file__).parents[2].parent / "shared"
+    beside = Path(__file__).parents[1].parent / "shared"
     folder = Path(os.environ.get("SM3KIT_TEST_DATA") or beside) / "milk10k-600"
     if not folder.is_dir():
         pytest.skip("no sample of MILK10k here")
