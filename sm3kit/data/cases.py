@@ -6,10 +6,14 @@ import inspect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sm3kit.core.errors import VariantError
 from sm3kit.datasets.base import Dataset, Study, as_paths
-from sm3kit.modalities.base import Modality
+
+if TYPE_CHECKING:
+    # Grids open data sets without torch.
+    from sm3kit.modalities.base import Modality
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.kinds import KINDS
@@ -16,7 +16,10 @@ from sm3kit.core.registry import registry
 from sm3kit.data.cases import Case, Source, registered
 from sm3kit.data.renaming import renamed
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, ModalitySpec, file_names
-from sm3kit.modalities.base import Modality
+
+if TYPE_CHECKING:
+    # Grids open data sets without torch.
+    from sm3kit.modalities.base import Modality
 
 Options = Mapping[str, Mapping[str, Any]]
 

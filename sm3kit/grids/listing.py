@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sm3kit.core.options import bind
-from sm3kit.core.registry import registry
-from sm3kit.datasets.base import SPLITS, Dataset, as_paths, file_names
+from sm3kit.data.pool import open_dataset
+from sm3kit.datasets.base import SPLITS, as_paths, file_names
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def listing(data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> Li
     studies = dict.fromkeys(SPLITS, 0)
     modalities: list[str] = []
     for spec in data:
-        found = _opened(spec, own)
+        found = open_dataset(spec, own)
         modalities += found.modalities
         digest.update(_line([spec.partition(":")[0], list(found.modalities)]))
         digest.update(_line([[x.name, list(x.classes), x.reported] for x in found.labels]))
@@ -73,15 +72,6 @@ def listing(data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> Li
                 digest.update(_line([split, study.id, images, labels, study.group]))
     shown = tuple(dict.fromkeys(modalities))
     return Listing(tuple(data), own, digest.hexdigest(), studies, shown)
-
-
-def _opened(spec: str, options: Mapping[str, Mapping[str, Any]]) -> Dataset:
-    name, _, argument = spec.partition(":")
-    component = registry("datasets").get(name)
-    dataset: Dataset = component(
-        argument, **bind(component, f"dataset {name!r}", options.get(name, {}))
-    )
-    return dataset
 
 
 def _line(value: Any) -> bytes:
