@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core import ranges
-from sm3kit.core.api_version import API_VERSION
 from sm3kit.core.errors import CheckpointError, DataError, OptionError, SM3Error
-from sm3kit.core.files import regular_file
-from sm3kit.core.paths import file_and_part
+from sm3kit.core.files import file_and_part, regular_file
+from sm3kit.core.installed import API_VERSION
 from sm3kit.core.registry import registry
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.fusions.base import Fusion
@@ -20,11 +19,9 @@ from sm3kit.nn.named_modules import NamedModules
 from sm3kit.objectives.base import Features, Objective
 from sm3kit.relations.base import Relation
 from sm3kit.tables.csv_table import Row, Table, class_name, read_table
-from sm3kit.tables.hidden import visible_paths
-from sm3kit.tables.joining import join_notes, one_per_key
-from sm3kit.tables.spelling import spelling_notes
+from sm3kit.tables.joining import join_notes, one_per_key, visible_paths
+from sm3kit.tables.spelling import UNKNOWN_WORDS, blank_unknown, spelling_notes
 from sm3kit.tables.splits import rarest, split_groups
-from sm3kit.tables.unknown_words import UNKNOWN_WORDS, blank_unknown
 
 T = TypeVar("T", bound=Callable[..., Any])
 

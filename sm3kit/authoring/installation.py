@@ -10,9 +10,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from sm3kit.core.api_version import API_CONSTANT, API_GROUP, API_VERSION
 from sm3kit.core.errors import BrokenPlugin
-from sm3kit.core.installed import Declaration
+from sm3kit.core.installed import API_CONSTANT, API_GROUP, API_VERSION, Declaration
 from sm3kit.core.plugin_files import VARIABLE
 from sm3kit.core.registry import Registry, registry
 from sm3kit.testing.law import Laws, NotTried, require

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from sm3kit.core.api_version import API_VERSION
 from sm3kit.core.errors import NameClash, OptionError, UnknownName
 from sm3kit.core.files import whole_folder
-from sm3kit.core.installed import installed
+from sm3kit.core.installed import API_VERSION, installed
 from sm3kit.core.kinds import KINDS, Kind
 from sm3kit.core.names import unknown
 from sm3kit.core.registry import registry

@@ -22,8 +22,8 @@ from sm3kit.backbones.base import Backbone
 from sm3kit.core import ranges
 from sm3kit.core.errors import CheckpointError, OptionError, UnknownName
 from sm3kit.core.files import regular_file
+from sm3kit.core.libraries import hush
 from sm3kit.core.names import unknown
-from sm3kit.core.quiet import hush
 from sm3kit.nn.torchvision_start import start_as_torchvision
 
 

@@ -10,7 +10,7 @@ import click
 from sm3kit.cli.settings import Number
 from sm3kit.cli.streams import only_ascii
 from sm3kit.core import ranges
-from sm3kit.core.sizes import in_units
+from sm3kit.core.text import in_units
 
 if TYPE_CHECKING:
     from sm3kit.networks.cache_folders import Holding

@@ -11,8 +11,8 @@ import click
 
 from sm3kit.cli.completing import data_specs, plugin_option
 from sm3kit.core.errors import OptionError, one_line
-from sm3kit.core.folding import folded
 from sm3kit.core.options import Option, fields_of, fitted
+from sm3kit.core.text import folded
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from sm3kit.core.installed import Declaration
-from sm3kit.core.projects import pip_line
+from sm3kit.core.libraries import pip_line
 
 
 def why_broken(declaration: Declaration) -> str:

@@ -14,10 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sm3kit.core.api_version import API_CONSTANT
 from sm3kit.core.errors import BrokenPlugin, SM3Error
 from sm3kit.core.files import regular_file
-from sm3kit.core.projects import missing_library, pip_line
+from sm3kit.core.installed import API_CONSTANT
+from sm3kit.core.libraries import missing_library, pip_line
 
 VARIABLE = "SM3KIT_PLUGINS"
 _added: set[str] = set()  # Folders on sys.path for the sake of such a file.

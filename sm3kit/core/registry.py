@@ -15,8 +15,8 @@ from sm3kit.core import plugin_files
 from sm3kit.core.errors import BrokenPlugin, NameClash, UnknownName
 from sm3kit.core.installed import Declaration, installed
 from sm3kit.core.kinds import KINDS, Kind
+from sm3kit.core.libraries import missing_library, pip_line
 from sm3kit.core.names import unknown
-from sm3kit.core.projects import missing_library, pip_line
 
 T = TypeVar("T", bound=Callable[..., Any])
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sm3kit.core.errors import SM3Error
-from sm3kit.core.paths import file_and_part
+from sm3kit.core.files import file_and_part
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.modalities.base import Modality
 

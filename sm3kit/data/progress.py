@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sm3kit.core.folding import folded
+from sm3kit.core.text import folded
 
 
 class Reporter:

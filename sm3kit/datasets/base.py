@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm3kit.core.paths import file_and_part
+from sm3kit.core.files import file_and_part
 
 SPLITS = ("train", "val", "test")
 UNKNOWN = -1

@@ -11,7 +11,7 @@ from sm3kit.core.errors import DataError
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.tables.csv_table import Row, Table, as_number, read_table
 from sm3kit.tables.joining import join_notes, one_per_key
-from sm3kit.tables.unknown_words import blank_unknown
+from sm3kit.tables.spelling import blank_unknown
 
 INDEX_FILES = {
     "train": "train_indexes.csv",

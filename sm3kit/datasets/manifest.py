@@ -17,8 +17,8 @@ from sm3kit.core.names import unknown as unknown_name
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.tables.csv_table import Row, Table, as_number, class_name, read_table
 from sm3kit.tables.joining import one_per_key
+from sm3kit.tables.spelling import UNKNOWN_WORDS, blank_unknown, word_counts
 from sm3kit.tables.splits import rarest, split_groups
-from sm3kit.tables.unknown_words import UNKNOWN_WORDS, blank_unknown, word_counts
 
 RESERVED = ("id", "split", "group")
 SPLIT_WORDS = {

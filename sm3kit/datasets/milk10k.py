@@ -14,8 +14,8 @@ from sm3kit.core.names import unknown
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.tables.csv_table import Row, Table, as_number, class_name, read_table
 from sm3kit.tables.joining import join_notes, one_per_key
+from sm3kit.tables.spelling import blank_unknown
 from sm3kit.tables.splits import split_groups
-from sm3kit.tables.unknown_words import blank_unknown
 
 IMAGE_TYPES = {"dermoscopic": "derm", "clinical: close-up": "clinic"}
 DIAGNOSIS = LabelSpec(

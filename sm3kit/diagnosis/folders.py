@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.files import cache_root
-from sm3kit.core.sizes import in_units
+from sm3kit.core.text import in_units
 from sm3kit.data.bounded_folder import GIB
 from sm3kit.diagnosis.finding import Finding
 from sm3kit.networks.cache_folders import Holding, holdings

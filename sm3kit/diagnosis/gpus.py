@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
-from sm3kit.core.sizes import in_units
+from sm3kit.core.text import in_units
 from sm3kit.diagnosis.finding import Finding, pip
 from sm3kit.diagnosis.importing import Tried
 from sm3kit.diagnosis.libraries import MODULES

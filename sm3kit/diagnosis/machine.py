@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sm3kit.core.sizes import in_units
+from sm3kit.core.text import in_units
 from sm3kit.data.bounded_folder import GIB
 from sm3kit.diagnosis.finding import Finding
 from sm3kit.diagnosis.importing import Tried

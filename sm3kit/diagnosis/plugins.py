@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sm3kit.core.api_version import API_GROUP, API_VERSION
 from sm3kit.core.inspection import why_broken
-from sm3kit.core.installed import Declaration, installed
+from sm3kit.core.installed import API_GROUP, API_VERSION, Declaration, installed
 from sm3kit.core.kinds import KINDS
+from sm3kit.core.libraries import pip_line
 from sm3kit.core.plugin_files import named_files
-from sm3kit.core.projects import pip_line
 from sm3kit.diagnosis.finding import Finding, pip
 from sm3kit.diagnosis.importing import Tried
 

@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.lib.format as npy
 
-from sm3kit.core.quiet import hush
+from sm3kit.core.libraries import hush
 from sm3kit.imaging.layout import Pixels
 
 # NumPy reads a header with `ast`, which Python 3.11 cannot do in two threads at once: it counts

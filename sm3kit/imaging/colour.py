@@ -1,4 +1,4 @@
-"""What pixels look like: brightness, contrast, saturation, hue, grey.
+"""What pixels look like: brightness, contrast, saturation, hue, grey, blur.
 
 The formulas and factors are torchvision's. uint8 results are rounded and kept in 0..255
 (torchvision cuts the decimals off); float32 results are not limited.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sm3kit.imaging.layout import Pixels
+from sm3kit.imaging.layout import Pixels, by_fours
 
 GREY = np.array([0.2989, 0.587, 0.114])  # ITU-R BT.601, with torchvision's digits.
 
@@ -64,3 +64,13 @@ def _scale(pixels: Pixels, factor: float, offset: float) -> Pixels:
 def _flat(pixels: Pixels) -> Pixels:
     """(H, W * C): OpenCV's arithmetic is then free of its limit of four channels."""
     return pixels.reshape(pixels.shape[0], -1)
+
+
+def gaussian_blur(pixels: Pixels, kernel: int, sigma: float) -> Pixels:
+    """Blurred by a Gaussian, reflected at the edges, as torchvision's `gaussian_blur`.
+
+    Args:
+        kernel: its width in pixels, odd.
+        sigma: its standard deviation in pixels, above 0.
+    """
+    return by_fours(lambda four: cv2.GaussianBlur(four, (kernel, kernel), sigma), pixels)

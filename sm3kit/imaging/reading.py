@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import regular_file
-from sm3kit.core.quiet import hush
+from sm3kit.core.libraries import hush
 from sm3kit.core.registry import registry
 from sm3kit.imaging.arrays import load_array
 from sm3kit.imaging.layout import Pixels, with_channels

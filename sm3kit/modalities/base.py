@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from sm3kit.core.paths import file_and_part
+from sm3kit.core.files import file_and_part
 
 Image = npt.NDArray[Any]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.imaging import colour, geometry, resizing
-from sm3kit.imaging.blur import gaussian_blur
+from sm3kit.imaging.colour import gaussian_blur
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
 from sm3kit.imaging.reading import UNIT, read_pixels
 from sm3kit.modalities.base import Image, Modality

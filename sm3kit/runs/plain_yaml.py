@@ -11,7 +11,7 @@ import yaml
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import regular_file
 from sm3kit.core.ranges import WHOLE
-from sm3kit.core.sizes import in_units
+from sm3kit.core.text import in_units
 
 LARGEST = 2**20  # Bytes of a file that somebody has written by hand.
 LARGEST_RECORD = 2**26  # Bytes of a file that sm3kit has written: a grid of 10,000 runs has 20 MB.

@@ -1,4 +1,4 @@
-"""Where two tables, or a table and a folder, meet: one row per id, and ids without a partner."""
+"""Where tables and folders meet: one row per id, ids without a partner, files that are no data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from sm3kit.core.errors import DataError
 from sm3kit.tables.csv_table import Row, Table
-from sm3kit.tables.hidden import visible_paths
 from sm3kit.tables.spelling import OF_IDS, differences, fold, quoted
 
 K = TypeVar("K", bound=Hashable)
@@ -129,3 +128,18 @@ def first_few(names: Iterable[str]) -> str:
     listed = list(names)
     more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
     return ", ".join(listed[:NAMED]) + more
+
+
+def visible_paths(folder: Path, pattern: str = "*") -> list[Path]:
+    """The paths below a folder that fit a pattern, sorted; none that is hidden, or lies in what is.
+
+    Args:
+        folder: where to look; it may be hidden itself, or not be there.
+        pattern: as `Path.glob` takes it: `*/ct.nii.gz`, `**/*.dcm`.
+    """
+    found = sorted(folder.glob(pattern))
+    return [path for path in found if not _hidden(path.relative_to(folder))]
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") and part != ".." for part in path.parts)

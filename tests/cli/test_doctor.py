@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from sm3kit.cli.main import cli
-from sm3kit.core.sizes import in_units
+from sm3kit.core.text import in_units
 from sm3kit.diagnosis import doctor as doctor_module
 from sm3kit.diagnosis import folders, gpus, libraries, machine
 from sm3kit.diagnosis.declared import declared

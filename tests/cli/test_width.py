@@ -19,7 +19,7 @@ from rich.console import Console
 from sm3kit.cli.columns import show_columns
 from sm3kit.cli.grid_table import show_table
 from sm3kit.cli.main import cli
-from sm3kit.core.folding import folded
+from sm3kit.core.text import folded
 from sm3kit.results.table import tabulate
 
 sys.path.append(str(Path(__file__).parents[1] / "results"))

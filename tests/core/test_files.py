@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sm3kit.core.errors import DataError, SM3Error
-from sm3kit.core.files import cache_root, regular_file, whole_file, whole_folder
+from sm3kit.core.files import cache_root, file_and_part, regular_file, whole_file, whole_folder
 
 
 def write(path, text):
@@ -295,3 +295,23 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkey
     )
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine"]
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("a.png", ("a.png", "")),
+        ("ct.nii.gz#slice=12", ("ct.nii.gz", "slice=12")),
+        ("table.csv#id=a#b", ("table.csv", "id=a#b")),
+        ("folder/#", ("folder/", "")),
+    ],
+)
+def test_the_part_stands_behind_the_mark(path, found):
+    assert file_and_part(path) == found
+
+
+def test_a_file_that_is_there_is_taken_whole(tmp_path):
+    path = tmp_path / "lesion#2.png"
+    path.touch()
+    assert file_and_part(str(path)) == (str(path), "")
+    assert file_and_part(f"{path}#id=a#b") == (str(path), "id=a#b")

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from sm3kit.core import registry as registry_module
-from sm3kit.core.api_version import API_VERSION, api_mismatch
 from sm3kit.core.errors import BrokenPlugin, NameClash, UnknownName
+from sm3kit.core.installed import API_VERSION, api_mismatch
 from sm3kit.core.registry import REGISTRIES, registry
 from sm3kit.fusions.concat import Concat
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sm3kit.core.errors import DataError, SM3Error
-from sm3kit.core.paths import file_and_part
+from sm3kit.core.files import file_and_part
 from sm3kit.data import image_cache
 from sm3kit.data.bounded_folder import GIB
 from sm3kit.data.image_cache import Filled, ImageCache

@@ -18,7 +18,7 @@ from sm3kit.datasets.derm7pt import Derm7pt
 from sm3kit.datasets.manifest import Manifest
 from sm3kit.datasets.milk10k import Milk10k
 from sm3kit.synthesis.layouts import write
-from sm3kit.tables.unknown_words import UNKNOWN_WORDS
+from sm3kit.tables.spelling import UNKNOWN_WORDS
 
 WORDS = [*UNKNOWN_WORDS, "nan", "n/a", "NULL", "Unknown", "-1.0"]
 METADATA, TRUTH = "MILK10k_Training_Metadata.csv", "MILK10k_Training_GroundTruth.csv"

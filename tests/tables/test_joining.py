@@ -9,7 +9,7 @@ import pytest
 
 from sm3kit.core.errors import DataError
 from sm3kit.tables.csv_table import Row, Table, read_table
-from sm3kit.tables.joining import join_notes, near_path, one_per_key
+from sm3kit.tables.joining import join_notes, near_path, one_per_key, visible_paths
 
 # {what differs: (as a table has it, as a folder has it)}.
 NEAR = {
@@ -133,3 +133,14 @@ def test_paths(tmp_path: Path, kind: str) -> None:
     assert near_path(tmp_path / one / "inner" / "a.jpg").endswith(f"differ only in {kind}")
     assert near_path(tmp_path / other / "inner") == ""
     assert near_path(tmp_path / "gone") == ""
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+    root = tmp_path / ".cache" / "data"
+    for name in ("b/ct.nii", "a/ct.nii", "a/._ct.nii", ".DS_Store/ct.nii", "._a/ct.nii", "c"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    assert visible_paths(root) == [root / "a", root / "b", root / "c"]
+    assert visible_paths(root, "*/*ct.nii") == [root / "a/ct.nii", root / "b/ct.nii"]
+    assert visible_paths(root, "**/*.nii") == [root / "a/ct.nii", root / "b/ct.nii"]
+    assert visible_paths(root / "away") == []

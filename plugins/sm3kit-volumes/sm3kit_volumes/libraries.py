@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from sm3kit.api import DataError
-from sm3kit.core.quiet import hush
+from sm3kit.core.libraries import hush
 
 WHEELS = {"nibabel": "nibabel", "pydicom": "pydicom", "SimpleITK": "SimpleITK"}
 

@@ -11,7 +11,7 @@ import numpy as np
 from sm3kit.api import Image
 from sm3kit.imaging import geometry as shapes
 from sm3kit.imaging import resizing
-from sm3kit.imaging.blur import gaussian_blur
+from sm3kit.imaging.colour import gaussian_blur
 from sm3kit.imaging.layout import one_thread, to_chw, to_hwc
 
 # Values (S, S, C) as they were read, and where their random changes come from; None changes nothing.

@@ -1,6 +1,11 @@
-"""What to install for a library that is missing."""
+"""Libraries of others: what to install where one is missing, and how to keep one quiet."""
 
 from __future__ import annotations
+
+import functools
+import logging
+import re
+import warnings
 
 # Where the project on PyPI is called differently from what is imported.
 PROJECTS = {
@@ -39,3 +44,13 @@ def missing_library(error: BaseException, own: str) -> str:
         return ""
     root = error.name.partition(".")[0]
     return "" if root == own.partition(".")[0] else root
+
+
+@functools.cache
+def hush(library: str) -> None:
+    """Keeps the warnings and the log of a library from the terminal; once in a process.
+
+    What it warns of is either of no matter, or refused in words of our own.
+    """
+    warnings.filterwarnings("ignore", module=rf"{re.escape(library)}(\.|$)")
+    logging.getLogger(library).setLevel(logging.CRITICAL)
