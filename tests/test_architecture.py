@@ -94,7 +94,7 @@ OWNERS = {
     "pytorch_lightning": {"training", "evaluation.supervised"},
     "click": {"cli", "pytest_plugin"},
     "rich": {"cli", "data.progress"},
-    "matplotlib": {"report", "deployment.saliency_picture"},
+    "matplotlib": {"report", "deployment.saliency"},
     "cv2": {"imaging", "modalities", "synthesis"},
 }
 PROJECT_OF = {

@@ -3,45 +3,34 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from sm3kit import testing
 from sm3kit.core.errors import ContractError, DataError
 from sm3kit.core.registry import registry
 from sm3kit.nn.contrastive import pairwise_ntx
 from sm3kit.objectives.base import Objective
-from sm3kit.synthesis.layouts import write
 
 
 def names(family):
     """The plugins of sm3kit itself; others are tested by their own distributions."""
-    return [one.name for one in registry(family).declarations() if one.distribution == "sm3kit"]
+    return [line.name for line in registry(family).declarations() if line.distribution == "sm3kit"]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("layouts")
-    for layout in ("derm7pt", "milk10k", "manifest"):
-        write(layout, root / layout, 40, 32)
-    return {
-        "derm7pt": str(root / "derm7pt"),
-        "milk10k": str(root / "milk10k"),
-        "manifest": str(root / "manifest" / "manifest.csv"),
-        "synthetic": "40",
-    }
+def table(tmp_path_factory):
+    """What the data set `manifest` is tried on."""
+    return registry("datasets").get("manifest").example(tmp_path_factory.mktemp("table"))
 
 
 @pytest.fixture(scope="module")
 def photograph(tmp_path_factory):
-    path = tmp_path_factory.mktemp("photo") / "one.png"
-    pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return str(path)
+    return PHOTO.example(tmp_path_factory.mktemp("photo"))
 
 
 @pytest.mark.parametrize("name", names("backbones"))
 def test_backbone(name):
-    testing.check_backbone(registry("backbones").get(name), {"timm": "test_resnet"}[name])
+    backbone = registry("backbones").get(name)
+    testing.check_backbone(backbone, backbone.example())
 
 
 @pytest.mark.parametrize("name", names("objectives"))
@@ -71,13 +60,15 @@ def test_relation(name):
 
 
 @pytest.mark.parametrize("name", names("modalities"))
-def test_modality(name, photograph):
-    testing.check_modality(registry("modalities").get(name), photograph)
+def test_modality(name, tmp_path):
+    modality = registry("modalities").get(name)
+    testing.check_modality(modality, modality.example(tmp_path))
 
 
 @pytest.mark.parametrize("name", names("datasets"))
-def test_dataset(name, folders):
-    testing.check_dataset(registry("datasets").get(name), folders[name])
+def test_dataset(name, tmp_path):
+    dataset = registry("datasets").get(name)
+    testing.check_dataset(dataset, dataset.example(tmp_path))
 
 
 class Positional(Objective):
@@ -133,7 +124,7 @@ def test_a_broken_plugin_is_found_out(check, plugin, said):
         check(plugin)
 
 
-def test_a_dataset_whose_labels_are_out_of_range_is_found_out(folders):
+def test_a_dataset_whose_labels_are_out_of_range_is_found_out(table):
     class Wrong(registry("datasets").get("manifest")):
         """A data set with a class that is not declared."""
 
@@ -143,7 +134,7 @@ def test_a_dataset_whose_labels_are_out_of_range_is_found_out(folders):
             return found
 
     with pytest.raises(ContractError, match="Wrong has DIAG = 99 in study"):
-        testing.check_dataset(Wrong, folders["manifest"])
+        testing.check_dataset(Wrong, table)
     with pytest.raises(DataError):
         testing.check_dataset(Wrong, "nowhere.csv")
 
@@ -226,7 +217,7 @@ def test_a_modality_may_have_no_pairs_and_may_have_noise(plugin, photograph):
     testing.check_modality(plugin, photograph, blur=0.0)
 
 
-def test_a_missing_image_that_is_not_left_out_is_found_out(folders):
+def test_a_missing_image_that_is_not_left_out_is_found_out(table):
     class Wrong(registry("datasets").get("manifest")):
         """A data set with an empty path."""
 
@@ -236,7 +227,7 @@ def test_a_missing_image_that_is_not_left_out_is_found_out(folders):
             return found
 
     with pytest.raises(ContractError, match=r"Wrong has clinic = \(\) in study .*; leave it out"):
-        testing.check_dataset(Wrong, folders["manifest"])
+        testing.check_dataset(Wrong, table)
 
 
 class Present(registry("objectives").get("crossmodal")):

@@ -28,11 +28,11 @@ def doctor(quiet: bool, as_json: bool) -> None:
     Libraries and whether they go together, GPUs, plugins, folders, the machine. Takes some
     seconds, and changes nothing. Exit code 1 if something is broken; hints do not count.
     """
-    from sm3kit.diagnosis.doctor import examine
+    from sm3kit.diagnosis.doctor import diagnose
 
     people = console(stderr=as_json)
     with people.status("importing every library and plugin once"):
-        found = examine()
+        found = diagnose()
     broken = [one for one in found if one.level == "broken"]
     if as_json:
         import dataclasses

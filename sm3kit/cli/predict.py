@@ -112,11 +112,11 @@ def predict(
     """
     from sm3kit.cli.prediction_table import show
     from sm3kit.data.progress import Reporter
-    from sm3kit.deployment.asking import Question
     from sm3kit.deployment.finding import find_classifier
     from sm3kit.deployment.predict import predict as answer
-    from sm3kit.deployment.prediction_csv import write_csv
+    from sm3kit.deployment.predict import write_csv
     from sm3kit.deployment.predictor import open_predictor
+    from sm3kit.deployment.question import Question
     from sm3kit.runs.trained import read_trained
 
     folders = _folders(run, runs)

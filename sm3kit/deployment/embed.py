@@ -15,7 +15,7 @@ from sm3kit import __version__
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.data.cases import Case
 from sm3kit.datasets.base import SPLITS
-from sm3kit.deployment.statement import STATEMENT
+from sm3kit.deployment import STATEMENT
 from sm3kit.evaluation.caveats import replaced_studies, seen_studies
 from sm3kit.evaluation.predicting import case_id
 from sm3kit.evaluation.subject import Subject

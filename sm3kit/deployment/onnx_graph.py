@@ -17,14 +17,24 @@ from torch import Tensor, nn
 
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.names import free_name
+from sm3kit.deployment import STATEMENT
+from sm3kit.deployment.model_card import Card
 from sm3kit.deployment.predictor import Predictor
-from sm3kit.deployment.statement import STATEMENT
+from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.runs.trained import Trained
 
 TOLERANCE = 1e-4
 PRESENT = "present"
 # Before, torch.export fails on matrix products and batch norms of a free number of studies.
 SINCE = Version("2.9")
 OPSET = 17  # The first with a layer norm.
+LOAD_ONNX = """
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession("{folder}/model.onnx")
+inputs = {{{inputs}}}  # your images
+inputs["present"] = np.ones((1, {count}), bool)  # False where an image is missing
+probabilities = dict(zip([o.name for o in session.get_outputs()], session.run(None, inputs)))
+"""
 
 
 class Graph(nn.Module):
@@ -199,3 +209,29 @@ def _library(name: str) -> Any:
         raise SM3Error(
             f"--format onnx wants {name}, which is not installed: pip install 'sm3kit[onnx]'"
         ) from error
+
+
+def onnx_card(trained: Trained, file: ClassifierFile, facts: Mapping[str, Any], out: Path) -> Card:
+    """What the model card says of a graph; `facts` are those of `write_onnx`."""
+    names = facts["inputs"][PRESENT]["order"]
+    inputs = ", ".join(
+        f'{called!r}: np.zeros({(1, *file.readings[name].shape)}, "{file.readings[name].values}")'
+        for called, name in zip(facts["inputs"], names, strict=False)
+    )
+    example = LOAD_ONNX.format(folder=out, inputs=inputs, count=len(names))
+    lines = [
+        f"- input `{name}`: {one['type']}, shape {one['shape']}"
+        + (f", in the order {', '.join(one['order'])}" if "order" in one else "")
+        for name, one in facts["inputs"].items()
+    ]
+    lines += [
+        f"- output `{n}`: probabilities of {', '.join(c)}" for n, c in facts["outputs"].items()
+    ]
+    use = [
+        "\n".join(lines),
+        "Images are raw: colours in the order RGB, scaled to the size of the views as a whole. "
+        "They are normalised in the graph, so give uint8 values of 0 to 255 as they come from a "
+        "file (float32 inputs: values as the run's files hold them). Where an image is missing, "
+        "give anything, such as zeros, and False in `present`. The number of studies is free.",
+    ]
+    return f"Classifier of {trained.folder.name}", example, use

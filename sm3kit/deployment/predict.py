@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from sm3kit.core.errors import VariantError
+from sm3kit.core.files import whole_file
+from sm3kit.core.names import free_name
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.datasets.base import LabelSpec
-from sm3kit.deployment.asking import Asked, Question, asked_of, check_names, known_studies
-from sm3kit.deployment.checklist import RULE, checklist_of, seven_points
+from sm3kit.deployment import STATEMENT
 from sm3kit.deployment.predictor import Predictor
-from sm3kit.deployment.reading import Read, batches_of
-from sm3kit.deployment.statement import STATEMENT
+from sm3kit.deployment.question import (
+    Question,
+    StudyList,
+    check_names,
+    check_same_labels,
+    find_studies,
+    studies_seen_before,
+)
+from sm3kit.deployment.reading import read_and_predict
 from sm3kit.evaluation.caveats import caveats_of_studies
+from sm3kit.metrics.checklist import RULE, checklist_of, seven_points
 from sm3kit.runs.run import versions
+from sm3kit.tables.spreadsheets import write_rows
 
+FIRST, LAST = ("id", "split", "missing"), "error"
+SEVEN_POINT = {
+    "score": "seven_point",
+    "expected": "seven_point_expected",
+    "suspicious": "seven_point_suspicious",
+}
 Record = dict[str, Any]
-Table = dict[str, dict[str, float]]
+Probabilities = dict[str, dict[str, float]]
 
 
 @dataclass
-class Answer:
+class StudyPrediction:
     """What is said of one study.
 
     Attributes:
@@ -39,7 +50,7 @@ class Answer:
         fault: why it could not be read; empty where it could.
     """
 
-    tables: list[Table] = field(default_factory=list)
+    tables: list[Probabilities] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)
     images: dict[str, str] = field(default_factory=dict)
     split: str = ""
@@ -67,117 +78,70 @@ def predict(
         SM3Error: the labels of the runs differ, or the question cannot be answered at all.
     """
     labels = predictors[0].file.labels
-    known = list(dict.fromkeys(name for one in predictors for name in one.modalities))
+    known = list(dict.fromkeys(name for owner in predictors for name in owner.modalities))
     check_names(list(question.images), known)
     for other in predictors[1:]:
         check_same_labels(predictors[0], other)
-    asked = [asked_of(predictor, question) for predictor in predictors]
-    answers: dict[str, Answer] = {}
-    for number, (predictor, one) in enumerate(zip(predictors, asked, strict=True)):
-        for name in [*(case.study.id for case in one.cases), *one.blind]:
-            answers.setdefault(name, Answer())
-        _ask(predictor, number, one, images, reporter, answers)
-    for answer in answers.values():
-        if not (answer.tables or answer.fault):
-            answer.fault = f"It has no image of {', '.join(known)}."
+    lists = [find_studies(predictor, question) for predictor in predictors]
+    predictions: dict[str, StudyPrediction] = {}
+    for number, (predictor, studies) in enumerate(zip(predictors, lists, strict=True)):
+        for name in [*(case.study.id for case in studies.cases), *studies.blind]:
+            predictions.setdefault(name, StudyPrediction())
+        _add_predictions(predictor, number, studies, images, reporter, predictions)
+    for prediction in predictions.values():
+        if not (prediction.tables or prediction.fault):
+            prediction.fault = f"It has no image of {', '.join(known)}."
     prefix = checklist_of({label.name: label.classes for label in labels})
+    whole = {name: study for name, study in predictions.items() if not study.fault}
     return {
         "statement": STATEMENT,
-        "classifiers": [_described(predictor) for predictor in predictors],
+        "classifiers": [_describe(predictor) for predictor in predictors],
         "labels": {
-            one.name: {"classes": list(one.classes), "reported": one.reported or None}
-            for one in labels
+            label.name: {"classes": list(label.classes), "reported": label.reported or None}
+            for label in labels
         },
         **({} if prefix is None else {"checklist": RULE}),
         "studies": [
-            _study(name, one, labels, known, prefix, len(predictors))
-            for name, one in answers.items()
-            if not one.fault
+            _study(name, study, labels, known, prefix, len(predictors))
+            for name, study in whole.items()
         ],
-        "unreadable": [{"id": n, "error": one.fault} for n, one in answers.items() if one.fault],
-        "notes": _notes(predictors, asked, question, images),
+        "unreadable": [
+            {"id": name, "error": study.fault} for name, study in predictions.items() if study.fault
+        ],
+        "notes": _notes(predictors, lists, question, images),
         "versions": versions(),
     }
 
 
-def check_same_labels(one: Predictor, other: Predictor) -> None:
-    """Says so if two classifiers have other labels, or other classes of them.
-
-    Raises:
-        VariantError: they do.
-    """
-    mine, theirs = ({label.name: label for label in p.file.labels} for p in (one, other))
-    for name in dict.fromkeys([*mine, *theirs]):
-        if name not in mine or name not in theirs:
-            lacking, having = (one, other) if name not in mine else (other, one)
-            raise VariantError(
-                f"Runs are averaged by label, and {having.trained.folder} knows {name}, which "
-                f"{lacking.trained.folder} does not. Give runs with the same labels."
-            )
-        if set(mine[name].classes) != set(theirs[name].classes):
-            raise VariantError(
-                f"Label {name} has the classes {', '.join(mine[name].classes)} in "
-                f"{one.trained.folder} and {', '.join(theirs[name].classes)} in "
-                f"{other.trained.folder}. Give runs with the same labels."
-            )
-
-
-def _ask(
+def _add_predictions(
     predictor: Predictor,
     number: int,
-    asked: Asked,
+    studies: StudyList,
     images: ImageCache,
     reporter: Reporter,
-    answers: Mapping[str, Answer],
+    predictions: Mapping[str, StudyPrediction],
 ) -> None:
     """Adds what one predictor says."""
-    read = Read()
-    predictor.to("cuda" if torch.cuda.is_available() else "cpu")
-    with reporter:
-        task = reporter.task("predicting", len(asked.cases))
-        found = _probabilities(
-            predictor, asked, images, read, lambda: reporter.advance(task, status="")
-        )
-        reporter.done(task)
-    predictor.to("cpu")
+    read, probabilities = read_and_predict(predictor, studies, images, reporter)
     for row, place in enumerate(read.whole):
-        study, shown = asked.cases[place].study, asked.cases[place].shown()
-        answer = answers[study.id]
-        answer.tables.append(
+        case = studies.cases[place]
+        prediction = predictions[case.study.id]
+        prediction.tables.append(
             {
                 label.name: dict(zip(label.classes, rows[row].tolist(), strict=True))
-                for label, rows in zip(predictor.file.labels, found, strict=True)
+                for label, rows in zip(predictor.file.labels, probabilities, strict=True)
             }
         )
-        answer.runs.append(number)
-        answer.images.update(shown)
-        answer.split = study.split
+        prediction.runs.append(number)
+        prediction.images.update(case.shown())
+        prediction.split = case.study.split
     for place, fault in read.faults.items():
-        answers[asked.cases[place].study.id].fault = fault
-
-
-def _probabilities(
-    predictor: Predictor, asked: Asked, images: ImageCache, read: Read, advance: Any
-) -> list[Tensor]:
-    """Class probabilities [(N, C)] * K of the studies that can be read; none without any."""
-    batches = batches_of(
-        asked,
-        predictor.modalities,
-        predictor.streams,
-        images,
-        predictor.trained.variant.batch_size,
-        read,
-        advance,
-    )
-    # Closed here, also where the networks fail: else a thread may have to wait for itself.
-    with closing(batches):
-        first = next(batches, None)
-        return [] if first is None else predictor.probabilities(chain([first], batches))
+        predictions[studies.cases[place].study.id].fault = fault
 
 
 def _study(
     name: str,
-    answer: Answer,
+    prediction: StudyPrediction,
     labels: Sequence[LabelSpec],
     known: Sequence[str],
     prefix: str | None,
@@ -185,24 +149,25 @@ def _study(
 ) -> Record:
     probabilities = {
         label.name: {
-            one: sum(table[label.name][one] for table in answer.tables) / len(answer.tables)
-            for one in label.classes
+            name: sum(table[label.name][name] for table in prediction.tables)
+            / len(prediction.tables)
+            for name in label.classes
         }
         for label in labels
     }
     return {
         "id": name,
-        **({"split": answer.split} if answer.split else {}),
-        "images": answer.images,
-        "missing": [one for one in known if one not in answer.images],
-        **({"runs": answer.runs} if runs > 1 else {}),
+        **({"split": prediction.split} if prediction.split else {}),
+        "images": prediction.images,
+        "missing": [name for name in known if name not in prediction.images],
+        **({"runs": prediction.runs} if runs > 1 else {}),
         "probabilities": probabilities,
         "decisions": {name: max(row, key=row.__getitem__) for name, row in probabilities.items()},
         **({} if prefix is None else {"seven_point": seven_points(probabilities, prefix)}),
     }
 
 
-def _described(predictor: Predictor) -> Record:
+def _describe(predictor: Predictor) -> Record:
     file = predictor.file
     return {
         "run": str(predictor.trained.folder),
@@ -220,20 +185,54 @@ def _described(predictor: Predictor) -> Record:
 
 
 def _notes(
-    predictors: Sequence[Predictor], asked: Sequence[Asked], question: Question, images: ImageCache
+    predictors: Sequence[Predictor],
+    lists: Sequence[StudyList],
+    question: Question,
+    images: ImageCache,
 ) -> list[str]:
-    def told() -> Iterator[str]:
-        for predictor, one in zip(predictors, asked, strict=True):
-            if one.ignored:
-                yield (
-                    f"The classifier of {predictor.trained.folder} does not know "
-                    f"{', '.join(one.ignored)}, and leaves it out."
-                )
-            if predictor.file.leaky:
-                yield (
-                    f"The classifier {predictor.file.path} was selected on the split that it was "
-                    "measured on: its published result is too good."
-                )
-            yield from caveats_of_studies(known_studies(predictor, one, question, images))
+    notes: list[str] = []
+    for predictor, studies in zip(predictors, lists, strict=True):
+        if studies.ignored:
+            notes.append(
+                f"The classifier of {predictor.trained.folder} does not know "
+                f"{', '.join(studies.ignored)}, and leaves it out."
+            )
+        if predictor.file.leaky:
+            notes.append(
+                f"The classifier {predictor.file.path} was selected on the split that it was "
+                "measured on: its published result is too good."
+            )
+        seen = studies_seen_before(predictor, studies, question, images)
+        notes += caveats_of_studies(seen)
+    return list(dict.fromkeys(notes))
 
-    return list(dict.fromkeys(told()))
+
+def write_csv(record: dict[str, Any], path: Path) -> None:
+    """Writes a row per study: decision and all probabilities of each label, as `DIAG` and `DIAG:MEL`.
+
+    A label that is called as another column has a `_` behind its name. Unreadable studies come
+    last, with blanks and the reason under `error`.
+
+    Args:
+        record: of `predict`.
+
+    Raises:
+        SM3Error: the file cannot be written.
+    """
+    points = SEVEN_POINT if "checklist" in record else {}
+    heads, ends = list(FIRST), [*points.values(), LAST]
+    for name, label in record["labels"].items():
+        for column in (name, *(f"{name}:{value}" for value in label["classes"])):
+            heads.append(free_name(column, [*heads, *ends]))
+    width = len(heads) + len(points) - len(FIRST)
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        rows = [[*heads, *ends], *(_csv_row(study, points) for study in record["studies"])]
+        rows += [[row["id"], "", "", *[""] * width, row["error"]] for row in record["unreadable"]]
+        write_rows(file, rows)
+
+
+def _csv_row(study: dict[str, Any], points: Iterable[str]) -> list[Any]:
+    row = [study["id"], study.get("split", ""), " ".join(study["missing"])]
+    for name, table in study["probabilities"].items():
+        row += [study["decisions"][name], *table.values()]
+    return [*row, *(study["seven_point"].get(name, "") for name in points), ""]

@@ -6,19 +6,25 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
+
+import torch
+from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.data.batches import Batch, Collate, Item
 from sm3kit.data.cases import Case
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.deployment.asking import Asked
+from sm3kit.data.progress import Reporter
+from sm3kit.deployment.predictor import Predictor
+from sm3kit.deployment.question import StudyList
 from sm3kit.modalities.base import Image, Modality
 
 
 @dataclass
-class Read:
+class ReadStudies:
     """Studies that were read so far, by their position in the list.
 
     Attributes:
@@ -30,13 +36,39 @@ class Read:
     faults: dict[int, str] = field(default_factory=dict)
 
 
+def read_and_predict(
+    predictor: Predictor, studies: StudyList, images: ImageCache, reporter: Reporter
+) -> tuple[ReadStudies, list[Tensor]]:
+    """Which studies can be read, and their class probabilities [(N, C)] * K; none without any."""
+    read = ReadStudies()
+    predictor.to("cuda" if torch.cuda.is_available() else "cpu")
+    with reporter:
+        task = reporter.task("predicting", len(studies.cases))
+        batches = batches_of(
+            studies,
+            predictor.modalities,
+            predictor.streams,
+            images,
+            predictor.trained.variant.batch_size,
+            read,
+            lambda: reporter.advance(task, status=""),
+        )
+        # Closed here, also where the networks fail: else a thread may have to wait for itself.
+        with closing(batches):
+            first = next(batches, None)
+            rows = [] if first is None else predictor.probabilities(chain([first], batches))
+        reporter.done(task)
+    predictor.to("cpu")
+    return read, rows
+
+
 def batches_of(
-    asked: Asked,
+    studies: StudyList,
     modalities: Mapping[str, Modality],
     names: Sequence[str],
     images: ImageCache,
     size: int,
-    read: Read,
+    read: ReadStudies,
     advance: Callable[[], None] = lambda: None,
 ) -> Generator[Batch, None, None]:
     """Batches of the evaluation views of all studies that can be read, in order.
@@ -54,16 +86,16 @@ def batches_of(
     collate = Collate(names)
 
     def item(index: int) -> Item | DataError:
-        case = asked.cases[index]
+        case = studies.cases[index]
         try:
             return Item(
-                views_of(case, asked.readers[case.source], modalities, images), (), index, 0
+                views_of(case, studies.readers[case.source], modalities, images), (), index, 0
             )
         except DataError as error:
             return error
 
     items: list[Item] = []
-    for index, found in enumerate(_ahead(item, range(len(asked.cases)), 3 * size)):
+    for index, found in enumerate(_ahead(item, range(len(studies.cases)), 3 * size)):
         advance()
         if isinstance(found, DataError):
             read.faults[index] = str(found)

@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.core.files import whole_file
 from sm3kit.core.names import file_stem, unknown
 from sm3kit.data.batches import Batch, Collate, Item
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.deployment.asking import Question, asked_of
+from sm3kit.deployment import STATEMENT
 from sm3kit.deployment.predictor import Predictor
+from sm3kit.deployment.question import Question, find_studies
 from sm3kit.deployment.reading import views_of
-from sm3kit.deployment.saliency_picture import write_picture
+from sm3kit.modalities.base import Image
 
 Heat = npt.NDArray[np.float32]
 
@@ -66,7 +69,7 @@ def explain(
     names = [one.name for one in predictor.file.labels]
     label = label or names[0]
     spec = predictor.file.labels[names.index(label)]
-    asked = asked_of(predictor, question)
+    asked = find_studies(predictor, question)
     cases = {case.study.id: case for case in asked.cases}
     written: list[str] = []
     for study in record["studies"]:
@@ -163,3 +166,46 @@ def _library(name: str = "pytorch_grad_cam") -> Any:
             "--saliency wants pytorch-grad-cam, which is not installed: "
             "pip install 'sm3kit[saliency]'"
         ) from error
+
+
+# Even in lightness, and told apart with any kind of colour vision.
+MAP = "viridis"
+
+
+def write_picture(view: Image, heat: npt.NDArray[Any], title: str, path: Path) -> None:
+    """Writes a PNG: the view, the view under its heat, and a bar that says what the colours mean.
+
+    Args:
+        view: (C, H, W), uint8 or float.
+        heat: (H, W), from 0 to 1.
+
+    Raises:
+        SM3Error: the file cannot be written.
+    """
+    figure = Figure(figsize=(8, 4.2), dpi=120, layout="constrained")
+    plain, over = figure.subplots(1, 2)
+    shown = _visible(view)
+    for axes, words in ((plain, "the image as the network sees it"), (over, "what speaks for it")):
+        axes.imshow(shown, interpolation="nearest")
+        axes.set_title(words, fontsize=9)
+        axes.set_axis_off()
+    layer = over.imshow(heat, cmap=MAP, vmin=0, vmax=1, alpha=0.55, interpolation="bilinear")
+    bar = figure.colorbar(layer, ax=over, fraction=0.046, ticks=[0, 0.5, 1])
+    bar.ax.set_yticklabels(["least", "", "most"], fontsize=8)
+    bar.set_label("Grad-CAM, relative to this image", fontsize=8)
+    figure.suptitle(title, fontsize=11)
+    figure.supxlabel(STATEMENT, fontsize=6)
+    with whole_file(path) as part:
+        figure.savefig(part, format="png")
+
+
+def _visible(view: Image) -> npt.NDArray[np.uint8]:
+    """Pixels (H, W, 3): colour as it is, any other number of channels as the grey of their mean."""
+    pixels = np.moveaxis(view, 0, -1)
+    if pixels.shape[2] != 3:
+        pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2)
+    if view.dtype == np.uint8:
+        return pixels.astype(np.uint8)
+    low, high = float(pixels.min()), float(pixels.max())
+    scaled = 255 * (pixels - low) / max(high - low, 1e-12)
+    return np.asarray(scaled.round(), np.uint8)

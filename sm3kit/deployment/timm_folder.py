@@ -9,9 +9,58 @@ from typing import Any
 import torch
 
 from sm3kit.backbones.base import Backbone
-from sm3kit.core.errors import VariantError
+from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.data.pool import build_modality, open_dataset
+from sm3kit.data.renaming import renamed
+from sm3kit.datasets.base import ModalitySpec
+from sm3kit.deployment.model_card import Card
+from sm3kit.deployment.predictor import open_predictor
+from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.subject import extractor_of
 from sm3kit.modalities.base import Modality
+from sm3kit.networks.backbone import provider_and_model
 from sm3kit.runs.tensor_file import write_tensors
+from sm3kit.runs.trained import Trained
+
+LOAD_TIMM = """
+import timm
+model = timm.create_model("local-dir:{folder}", pretrained=True, num_classes=0).eval()
+data = timm.data.resolve_model_data_config(model)
+transform = timm.data.create_transform(**data, is_training=False)
+features = model(transform(image).unsqueeze(0))  # image: from PIL
+"""
+
+
+def export_timm(
+    trained: Trained,
+    file: ClassifierFile | None,
+    tuned: ClassifierFile | None,
+    name: str,
+    out: Path,
+    folder: Path,
+) -> Card:
+    """Writes the backbone of a modality, and gives what the model card says of it.
+
+    Args:
+        file: the classifier that says how images are read; without it, the run's data do.
+        tuned: the classifier whose fine-tuned weights are written, instead of the pre-trained.
+        name: of the modality.
+        out: where the folder will lie.
+        folder: where it is written now.
+    """
+    provider, model = provider_and_model(trained.variant, name)
+    seen = _modality_of(trained, file, name)
+    networks = open_predictor(trained, tuned).extractor if tuned else extractor_of(trained, {})
+    backbone: Any = networks.backbones[name]
+    write_timm(backbone, architecture_of(backbone, model), name, seen, folder)
+    made = "fine-tuned with labels" if tuned else "pre-trained, as `sm3kit embed` sees it"
+    use = [
+        f"The backbone for {name} images of {seen.channels} channels, {made}. `pretrained=True` "
+        "is what makes timm read the weights. The transform scales the whole picture to the size "
+        "of the views, without keeping its aspect ratio; a border that the run cut off on reading "
+        f"({getattr(seen, 'border', 0)} pixels) is yours to cut."
+    ]
+    return f"{provider}/{model} for {name}", LOAD_TIMM.format(folder=out), use
 
 
 def architecture_of(backbone: Backbone, model: str) -> str:
@@ -90,3 +139,31 @@ def mean_and_deviation(name: str, modality: Modality) -> tuple[list[float], list
             "timm knows nothing else. Take --format onnx, which normalises in the graph."
         )
     return [round(one, 9) for one in mean.tolist()], [round(one, 9) for one in deviation.tolist()]
+
+
+def _modality_of(trained: Trained, file: ClassifierFile | None, name: str) -> Modality:
+    """How the images of a modality are seen: as a classifier says, else as the run's data say."""
+    v = trained.variant
+    if file is not None and name in file.readings:
+        reading = file.readings[name]
+        return build_modality(name, reading.spec, reading.image_size, {})
+    try:
+        spec = _spec(trained, name)
+    except SM3Error as error:
+        raise SM3Error(
+            f"{trained.folder} has no classifier that says how {name} images are normalised, and "
+            f"its data cannot be opened: {error} Mend that, or run sm3kit evaluate first."
+        ) from error
+    return build_modality(name, spec, int(v.of(name, "image_size")), v.options)
+
+
+def _spec(trained: Trained, name: str) -> ModalitySpec:
+    v = trained.variant
+    datasets = [open_dataset(spec, v.options) for spec in v.data]
+    tables = renamed([list(one.modalities) for one in datasets], v.map)
+    return next(
+        dataset.modalities[own]
+        for dataset, table in zip(datasets, tables, strict=True)
+        for own, common in table.items()
+        if common == name
+    )

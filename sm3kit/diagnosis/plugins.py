@@ -1,73 +1,90 @@
-"""Plugins that cannot be used: names claimed twice, imports that fail, another plugin API."""
+"""Plugins that cannot be used, and editable installs that do not know what they declare."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import configparser
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from shlex import quote
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from sm3kit.core.inspection import why_broken
 from sm3kit.core.installed import API_GROUP, API_VERSION, Declaration, installed
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.libraries import pip_line
 from sm3kit.core.plugin_files import named_files
-from sm3kit.diagnosis.finding import Finding, pip
-from sm3kit.diagnosis.importing import Tried
+from sm3kit.diagnosis.finding import Finding, ImportTrial, pip
 
 SECTION = "plugins"
 NEEDS = "No module named "
+Lines = dict[tuple[str, str], str]  # {(group, name): target}
 
 
 def targets() -> list[str]:
     """What is imported to try all plugins; those that cannot work are left out."""
-    whole = [one.target for _, one in _all() if not why_broken(one)]
+    whole = [
+        declaration.target for _, declaration in _all_declarations() if not why_broken(declaration)
+    ]
     return [*whole, *map(str, named_files())]
 
 
-def plugins(results: Mapping[str, Tried]) -> Iterator[Finding]:
+def plugins(results: Mapping[str, ImportTrial]) -> Iterator[Finding]:
     """How many plugins there are, and a line for each that cannot be used."""
-    found = _all()
-    count = len({(family, one.name) for family, one in found})
-    owners = {one.distribution: one for _, one in found}
+    declarations = _all_declarations()
+    count = len({(family, declaration.name) for family, declaration in declarations})
+    owners = {declaration.distribution: declaration for _, declaration in declarations}
     yield Finding(SECTION, "declared", "ok", f"{count}, by {', '.join(sorted(owners))}")
-    for family, one in found:
-        yield from _broken(family, one, results)
+    for family, declaration in declarations:
+        yield from _faults(family, declaration, results)
     for file in named_files():
-        tried = results[str(file)]
-        if tried.error:
-            yield Finding(SECTION, str(file), "broken", tried.error, "unset SM3KIT_PLUGINS")
+        trial = results[str(file)]
+        if trial.error:
+            yield Finding(SECTION, str(file), "broken", trial.error, "unset SM3KIT_PLUGINS")
         else:
             yield Finding(SECTION, str(file), "ok", "can be imported")
-    yield from _clashes(found)
-    for name, one in sorted(owners.items()):
+    yield from _clashes(declarations)
+    for name, declaration in sorted(owners.items()):
         if name != "sm3kit":
-            yield _version(one)
+            yield _version(declaration)
 
 
-def _all() -> list[tuple[str, Declaration]]:
-    return [(family, one) for family, kind in KINDS.items() for one in installed()[kind.group]]
+def _all_declarations() -> list[tuple[str, Declaration]]:
+    return [
+        (family, declaration)
+        for family, kind in KINDS.items()
+        for declaration in installed()[kind.group]
+    ]
 
 
-def _broken(family: str, one: Declaration, results: Mapping[str, Tried]) -> Iterator[Finding]:
-    error = why_broken(one)
-    if not error and one.target in results:
-        error = results[one.target].error
+def _faults(
+    family: str, declaration: Declaration, results: Mapping[str, ImportTrial]
+) -> Iterator[Finding]:
+    error = why_broken(declaration)
+    if not error and declaration.target in results:
+        error = results[declaration.target].error
     if not error:
         return
     # What can be done about others' plugins: give them what they need, or get better ones.
-    remedy = f"{pip()} install --upgrade {one.distribution}"
+    remedy = f"{pip()} install --upgrade {declaration.distribution}"
     text, colon, line = error.rpartition(": pip install ")
     if colon:
         error, remedy = text, f"{pip()} install {line}"
     elif NEEDS in error:
         missing = error.partition(NEEDS)[2].strip("'")
         remedy = pip_line(missing).replace("pip", pip(), 1)
-    text = f"of {one.origin}: {error}"
-    yield Finding(SECTION, f"{family}/{one.name}", "broken", text, remedy)
+    text = f"of {declaration.origin}: {error}"
+    yield Finding(SECTION, f"{family}/{declaration.name}", "broken", text, remedy)
 
 
-def _clashes(found: list[tuple[str, Declaration]]) -> Iterator[Finding]:
+def _clashes(declarations: list[tuple[str, Declaration]]) -> Iterator[Finding]:
     claims: dict[str, list[str]] = {}
-    for family, one in found:
-        claims.setdefault(f"{family}/{one.name}", []).append(one.distribution)
+    for family, declaration in declarations:
+        claims.setdefault(f"{family}/{declaration.name}", []).append(declaration.distribution)
     for name, claiming in claims.items():
         if len(claiming) > 1:
             owners = sorted(claiming, key=lambda owner: (owner != "sm3kit", owner))
@@ -75,16 +92,86 @@ def _clashes(found: list[tuple[str, Declaration]]) -> Iterator[Finding]:
             yield Finding(SECTION, name, "broken", text, f"{pip()} uninstall {owners[-1]}")
 
 
-def _version(one: Declaration) -> Finding:
+def _version(declaration: Declaration) -> Finding:
     """What plugin API a distribution of others was written for."""
-    name = one.distribution
-    if not one.api:
-        line = f"{API_GROUP} = {API_VERSION} = {one.target.partition('.')[0].partition(':')[0]}"
+    name = declaration.distribution
+    if not declaration.api:
+        line = f"{API_GROUP} = {API_VERSION} = {declaration.target.partition('.')[0].partition(':')[0]}"
         text = "does not say which plugin API it was written for"
         remedy = f"# for its author, in setup.cfg under [options.entry_points]: {line}"
         return Finding(SECTION, name, "hint", text, remedy)
-    if one.mismatch:
-        which = "sm3kit" if one.mismatch.endswith("Upgrade sm3kit.") else name
+    if declaration.mismatch:
+        which = "sm3kit" if declaration.mismatch.endswith("Upgrade sm3kit.") else name
         remedy = f"{pip()} install --upgrade {which}"
-        return Finding(SECTION, name, "hint", one.mismatch.partition(": ")[0], remedy)
+        return Finding(SECTION, name, "hint", declaration.mismatch.partition(": ")[0], remedy)
     return Finding(SECTION, name, "ok", f"plugin API {API_VERSION}")
+
+
+def check_checkouts() -> Iterator[Finding]:
+    """A line for each editable distribution with plugins: its checkout against its metadata."""
+    for name, distribution in distributions().items():
+        checkout = _checkout(distribution)
+        wanted = None if checkout is None else _declarations(checkout)
+        if checkout is None or wanted is None:
+            continue
+        installed = _ours((e.group, e.name, e.value) for e in distribution.entry_points)
+        fresh = [entry for entry, target in wanted.items() if installed.get(entry) != target]
+        stale = [entry for entry in installed if entry not in wanted]
+        if not fresh and not stale:
+            yield Finding(SECTION, name, "ok", f"as declared in {checkout}")
+            continue
+        changes = [f"not known yet: {_entry_names(fresh)}"] if fresh else []
+        changes += [f"gone: {_entry_names(stale)}"] if stale else []
+        text = f"its checkout {checkout} has changed since it was installed; {'; '.join(changes)}"
+        remedy = f"{pip()} install --no-deps -e {quote(str(checkout))}"
+        yield Finding(SECTION, name, "broken", text, remedy)
+
+
+def distributions() -> dict[str, metadata.Distribution]:
+    """The installed distributions with plugins, each as the registry sees it."""
+    known: dict[str, metadata.Distribution] = {}
+    for distribution in metadata.distributions():
+        if "sm3kit." in (distribution.read_text("entry_points.txt") or ""):
+            name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+            known.setdefault(name, distribution)
+    return dict(sorted(known.items()))
+
+
+def _checkout(distribution: metadata.Distribution) -> Path | None:
+    """The folder that an editable install points to."""
+    link = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if link.get("dir_info", {}).get("editable"):
+        return Path(url2pathname(urlsplit(link["url"]).path))
+    # Python that was started inside the checkout finds what the build left there.
+    beside = Path(str(distribution.locate_file("")))
+    return beside if (beside / "setup.cfg").is_file() else None
+
+
+def _declarations(checkout: Path) -> Lines | None:
+    """The entry points in setup.cfg or pyproject.toml; None where neither has any."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(checkout / "setup.cfg", encoding="utf-8")
+    if parser.has_section("options.entry_points"):
+        return _ours(
+            (group, *re.split(r"\s*=\s*", line.strip(), maxsplit=1))
+            for group, text in parser["options.entry_points"].items()
+            for line in text.splitlines()
+            if "=" in line
+        )
+    if sys.version_info >= (3, 11) and (checkout / "pyproject.toml").is_file():
+        import tomllib
+
+        with (checkout / "pyproject.toml").open("rb") as file:
+            project = tomllib.load(file).get("project", {})
+        if "entry-points" in project:
+            groups = project["entry-points"].items()
+            return _ours((g, name, to) for g, table in groups for name, to in table.items())
+    return None
+
+
+def _ours(entries: Iterable[tuple[str, ...]]) -> Lines:
+    return {(group, name): to for group, name, to in entries if group.startswith("sm3kit.")}
+
+
+def _entry_names(entries: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{group.removeprefix('sm3kit.')}/{name}" for group, name in entries)

@@ -20,11 +20,11 @@ from rich.console import Console
 from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
-from sm3kit.deployment.asking import Question, asked_of
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.predict import predict
 from sm3kit.deployment.predictor import Predictor, open_predictor
-from sm3kit.deployment.reading import Read, batches_of
+from sm3kit.deployment.question import Question, find_studies
+from sm3kit.deployment.reading import ReadStudies, batches_of
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
@@ -72,7 +72,7 @@ def opened(folder: Path, backbone: str, pixels: int) -> Predictor:
 
 def bare_seconds(predictor: Predictor, question: Question) -> float:
     """The forward of both backbones on batches that lie ready."""
-    asked = asked_of(predictor, question)
+    asked = find_studies(predictor, question)
     size = predictor.trained.variant.batch_size
     names = predictor.streams
     ready = [
@@ -80,7 +80,9 @@ def bare_seconds(predictor: Predictor, question: Question) -> float:
             name: predictor.modalities[name].normalise(batch.views[name][0].to(device()))
             for name in names
         }
-        for batch in batches_of(asked, predictor.modalities, names, ImageCache(None), size, Read())
+        for batch in batches_of(
+            asked, predictor.modalities, names, ImageCache(None), size, ReadStudies()
+        )
     ]
     predictor.to(device())
     kind = torch.bfloat16 if predictor.file.precision == "bf16-mixed" else None

@@ -15,12 +15,10 @@ from click.testing import CliRunner
 from sm3kit.cli.main import cli
 from sm3kit.core.text import in_units
 from sm3kit.diagnosis import doctor as doctor_module
-from sm3kit.diagnosis import folders, gpus, libraries, machine
-from sm3kit.diagnosis.declared import declared
-from sm3kit.diagnosis.finding import Finding, pip
-from sm3kit.diagnosis.importing import Tried, tried
-from sm3kit.diagnosis.plugins import plugins, targets
-from sm3kit.diagnosis.requirements import unmet
+from sm3kit.diagnosis import libraries
+from sm3kit.diagnosis.finding import Finding, ImportTrial, pip, try_imports
+from sm3kit.diagnosis.libraries import unmet_requirements
+from sm3kit.diagnosis.plugins import check_checkouts, plugins, targets
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sm3kit"
 FINE = {
@@ -63,7 +61,7 @@ def test_a_fault_is_told_with_its_remedy(monkeypatch):
         Finding("libraries", "faiss", "broken", "is [gone]", "pip install faiss-cpu"),
         Finding("machine", "load", "hint", "9.0", "top"),
     ]
-    monkeypatch.setattr(doctor_module, "examine", lambda: found)
+    monkeypatch.setattr(doctor_module, "diagnose", lambda: found)
     result = CliRunner().invoke(cli, ["doctor"])
     assert result.exit_code == 1
     assert result.stdout == (
@@ -78,7 +76,7 @@ def test_a_fault_is_told_with_its_remedy(monkeypatch):
     )
     quiet = CliRunner().invoke(cli, ["doctor", "--quiet"]).stdout
     assert "torch" not in quiet and "faiss" in quiet and "load" in quiet
-    monkeypatch.setattr(doctor_module, "examine", lambda: found[:1])
+    monkeypatch.setattr(doctor_module, "diagnose", lambda: found[:1])
     fine = CliRunner().invoke(cli, ["doctor", "-q"])
     assert (fine.exit_code, fine.stdout) == (0, "All is well.\n")
 
@@ -92,7 +90,7 @@ def test_what_crashes_hangs_or_fails_is_told_and_the_rest_is_tried(tmp_path, mon
     (tmp_path / "leaving.py").write_text("raise SystemExit(3)\n")
     (tmp_path / "noisy.py").write_text("print('{')\nname = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    found = tried(["crashing", "noisy:name", "noisy:other", "hanging", "leaving", "json"], 4)
+    found = try_imports(["crashing", "noisy:name", "noisy:other", "hanging", "leaving", "json"], 4)
     assert found["crashing"].error == "the import ends Python with SIGABRT"
     assert found["hanging"].error == "the import takes longer than 4 s"
     assert found["leaving"].error == "SystemExit: 3"
@@ -103,20 +101,20 @@ def test_what_crashes_hangs_or_fails_is_told_and_the_rest_is_tried(tmp_path, mon
 def test_a_file_of_plugins_is_tried_as_well(tmp_path, monkeypatch):
     missing = tmp_path / "mine.py"
     monkeypatch.setenv("SM3KIT_PLUGINS", str(missing))
-    finding = one(plugins(tried([str(missing)])), str(missing))
+    finding = one(plugins(try_imports([str(missing)])), str(missing))
     assert finding.level == "broken"
     assert finding.text.startswith(f"There is no plugin file {missing}.")
     assert finding.remedy == "unset SM3KIT_PLUGINS"
     missing.write_text("x = 1\n")
-    assert one(plugins(tried([str(missing)])), str(missing)).level == "ok"
+    assert one(plugins(try_imports([str(missing)])), str(missing)).level == "ok"
 
 
 # Libraries
 
 
 def all_well():
-    results = {module: Tried() for module in libraries.MODULES}
-    return results | {"torch": Tried(facts=CPU), "faiss": Tried(facts={"gpus": 0})}
+    results = {module: ImportTrial() for module in libraries.MODULES}
+    return results | {"torch": ImportTrial(facts=CPU), "faiss": ImportTrial(facts={"gpus": 0})}
 
 
 def test_a_torchvision_of_another_torch(tmp_path, monkeypatch):
@@ -127,7 +125,8 @@ def test_a_torchvision_of_another_torch(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(libraries, "version", {"torch": "2.9.0+cpu", "torchvision": "0.24"}.get)
-    results = all_well() | tried(["torchvision"])
+    monkeypatch.setattr(libraries, "unmet_requirements", lambda name: [])
+    results = all_well() | try_imports(["torchvision"])
     found = list(libraries.libraries(results))
     finding = one(found, "torchvision")
     assert finding.level == "broken"
@@ -151,7 +150,7 @@ def test_a_torchvision_of_another_torch(tmp_path, monkeypatch):
     ],
 )
 def test_a_library_that_cannot_be_imported(module, error, name, remedy):
-    finding = one(libraries.libraries(all_well() | {module: Tried(error)}), name)
+    finding = one(libraries.libraries(all_well() | {module: ImportTrial(error)}), name)
     assert finding.level == "broken"
     assert finding.text.endswith(error)
     assert finding.remedy == f"{pip()} {remedy}"
@@ -171,20 +170,20 @@ def test_requirements_that_are_not_met(fake_distribution):
         "Metadata-Version: 2.1\nName: sonokit\nVersion: 1.0\nProvides-Extra: more\n"
         + "".join(f"Requires-Dist: {one}\n" for one in wanted)
     )
-    found = {(it.by, it.requirement, bool(it.installed)) for it in unmet("sonokit")}
+    found = {(it.by, it.requirement, bool(it.installed)) for it in unmet_requirements("sonokit")}
     mine = {it for it in found if it[0] == "sonokit"}
     assert mine == {("sonokit", "numpy<1", True), ("sonokit", "nosuchlib", False)}
 
 
 def test_the_remedy_of_a_requirement(monkeypatch):
-    from sm3kit.diagnosis.requirements import Unmet
+    from sm3kit.diagnosis.libraries import UnmetRequirement
 
     wrong = [
-        Unmet("sm3kit", "lightly<2,>=1.6", "lightly", "2.1"),
-        Unmet("torchvision", "torch==2.9.0", "torch", "2.8.0"),
-        Unmet("timm", "huggingface_hub", "huggingface_hub", ""),
+        UnmetRequirement("sm3kit", "lightly<2,>=1.6", "lightly", "2.1"),
+        UnmetRequirement("torchvision", "torch==2.9.0", "torch", "2.8.0"),
+        UnmetRequirement("timm", "huggingface_hub", "huggingface_hub", ""),
     ]
-    monkeypatch.setattr(libraries, "unmet", lambda name: wrong)
+    monkeypatch.setattr(libraries, "unmet_requirements", lambda name: wrong)
     *_, first, second, third = libraries.libraries(all_well())
     assert first.text == "sm3kit wants lightly<2,>=1.6, and 2.1 is installed"
     assert first.level == "broken"
@@ -214,18 +213,18 @@ def test_gpus_of_pytorch(facts, driver, visible, level, words, remedy, monkeypat
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    found = list(gpus.gpus(all_well() | {"torch": Tried(facts=CPU | facts)}))
+    found = list(libraries.gpus(all_well() | {"torch": ImportTrial(facts=CPU | facts)}))
     finding = one(found, "torch")
     assert (finding.level, words in finding.text, remedy in finding.remedy) == (level, True, True)
 
 
 def test_a_gpu_that_faiss_does_not_see():
-    results = all_well() | {"torch": Tried(facts=CPU | {"gpus": [["H100", 1]]})}
-    finding = one(gpus.gpus(results), "faiss")
+    results = all_well() | {"torch": ImportTrial(facts=CPU | {"gpus": [["H100", 1]]})}
+    finding = one(libraries.gpus(results), "faiss")
     assert finding.level == "hint"
     assert finding.remedy == "sm3kit pretrain --clusterer torch"
-    results["faiss"] = Tried(facts={"gpus": 1})
-    assert one(gpus.gpus(results), "faiss").text == "1 GPU"
+    results["faiss"] = ImportTrial(facts={"gpus": 1})
+    assert one(libraries.gpus(results), "faiss").text == "1 GPU"
 
 
 # Plugins
@@ -248,7 +247,7 @@ LINES = "fine = sonokit.fine:Mean\n    new = sonokit.fine:Mean\nsm3kit.api =\n  
 
 def test_a_checkout_that_has_changed_since(editable):
     (editable / "setup.cfg").write_text(f"[options.entry_points]\nsm3kit.fusions =\n    {LINES}")
-    finding = one(declared(), "sonokit")
+    finding = one(check_checkouts(), "sonokit")
     assert finding.level == "broken"
     assert finding.text == (
         f"its checkout {editable} has changed since it was installed; "
@@ -264,11 +263,11 @@ def test_a_checkout_with_a_pyproject(editable):
         'fine = "sonokit.fine:Mean"\nold = "sonokit.fine:Mean"\n'
         '[project.entry-points."sm3kit.api"]\n1 = "sonokit"\n'
     )
-    assert one(declared(), "sonokit").level == "ok"
+    assert one(check_checkouts(), "sonokit").level == "ok"
 
 
 def test_a_checkout_without_declarations_is_no_fault(editable):
-    assert not [found for found in declared() if found.name == "sonokit"]
+    assert not [found for found in check_checkouts() if found.name == "sonokit"]
 
 
 def test_plugins_that_cannot_be_used(fake_distribution):
@@ -276,7 +275,7 @@ def test_plugins_that_cannot_be_used(fake_distribution):
     fake_distribution("sonokit", {"fusions": names, "api": {"1": "sonokit"}}, FINE)
     wanted = targets()
     assert "sonokit.sly:Mean" in wanted and "sonokit.poor:Mean" not in wanted
-    found = list(plugins(tried([one for one in wanted if "sonokit" in one])))
+    found = list(plugins(try_imports([one for one in wanted if "sonokit" in one])))
     broken = {finding.name: finding for finding in found if finding.level == "broken"}
     assert "of sonokit 1.0: FileNotFoundError" in broken["fusions/sly"].text
     assert broken["fusions/sly"].remedy == f"{pip()} install --upgrade sonokit"
@@ -313,7 +312,7 @@ def test_the_plugin_api_of_others(api, level, text, remedy, fake_distribution):
 def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SM3KIT_CACHE", str(tmp_path / "file" / "cache"))
-    finding = one(folders.folders(), "cache")
+    finding = one(doctor_module.folders(), "cache")
     assert finding.level == "broken"
     assert "cannot be written: Not a directory" in finding.text
     assert finding.remedy.startswith("export SM3KIT_CACHE=")
@@ -322,13 +321,13 @@ def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SM3KIT_CACHE", str(tmp_path / "cache"))
-    assert one(folders.folders(), "cache").text.endswith("not there yet")
+    assert one(doctor_module.folders(), "cache").text.endswith("not there yet")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_limit_that_is_no_number(monkeypatch):
     monkeypatch.setenv("SM3KIT_CACHE_LIMIT", "much")
-    finding = one(folders.folders(), "limit")
+    finding = one(doctor_module.folders(), "limit")
     assert finding.level == "broken"
     assert "'much'" in finding.text
 
@@ -338,17 +337,17 @@ def test_a_full_cache_and_a_full_disk(tmp_path, monkeypatch):
     (tmp_path / "images" / "ab").mkdir(parents=True)
     (tmp_path / "images" / "ab" / "c.npy").write_bytes(bytes(2**20))
     monkeypatch.setenv("SM3KIT_CACHE_LIMIT", "0.001")
-    finding = one(folders.folders(), "images")
+    finding = one(doctor_module.folders(), "images")
     assert finding.level == "hint"
     assert finding.text.startswith("1.0 MiB in 1 files, of 1.0 MiB at most; full")
     assert finding.remedy == "export SM3KIT_CACHE_LIMIT=0.002"
     monkeypatch.delenv("SM3KIT_CACHE_LIMIT")
     usage = namedtuple("usage", "total used free")(0, 0, 2**30)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    finding = one(folders.folders(), "features")
+    finding = one(doctor_module.folders(), "features")
     assert finding.text.endswith("but the disk has only 1.0 GiB left")
     assert finding.remedy == "export SM3KIT_CACHE_LIMIT=0.3"
-    disks = [it for it in folders.folders() if it.name == "disk"]
+    disks = [it for it in doctor_module.folders() if it.name == "disk"]
     assert {(it.level, it.remedy) for it in disks} == {("hint", "sm3kit cache clear")}
 
 
@@ -356,10 +355,10 @@ def test_a_full_cache_and_a_full_disk(tmp_path, monkeypatch):
 
 
 def test_more_threads_than_cores(monkeypatch):
-    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(doctor_module, "usable_cores", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    results = {"torch": Tried(facts=CPU | {"threads": 8})}
-    finding = one(machine.machine(results), "threads")
+    results = {"torch": ImportTrial(facts=CPU | {"threads": 8})}
+    finding = one(doctor_module.machine(results), "threads")
     assert finding.level == "hint"
     assert finding.text.startswith("8 of PyTorch on 2 usable cores, for OMP_NUM_THREADS is 8;")
     assert finding.remedy == "export OMP_NUM_THREADS=2"
@@ -369,11 +368,11 @@ def test_the_cores_of_a_container(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     monkeypatch.setattr(os, "sched_getaffinity", lambda one: set(range(12)), raising=False)
     quota = tmp_path / "cpu.max"
-    assert machine.usable_cores(quota) == 12
+    assert doctor_module.usable_cores(quota) == 12
     quota.write_text("150000 100000\n")
-    assert machine.usable_cores(quota) == 2
+    assert doctor_module.usable_cores(quota) == 2
     quota.write_text("max 100000\n")
-    assert machine.usable_cores(quota) == 12
+    assert doctor_module.usable_cores(quota) == 12
 
 
 @pytest.mark.parametrize(
@@ -390,16 +389,16 @@ def test_the_cores_of_a_container(tmp_path, monkeypatch):
 )
 def test_hints_on_the_machine(name, change, remedy, monkeypatch):
     change(monkeypatch)
-    finding = one(machine.machine(all_well()), name)
+    finding = one(doctor_module.machine(all_well()), name)
     assert finding.level == "hint"
     assert finding.remedy.startswith(remedy)
 
 
-@pytest.mark.skipif(not machine.SHARED.is_dir(), reason="no shared memory here")
+@pytest.mark.skipif(not doctor_module.SHARED.is_dir(), reason="no shared memory here")
 def test_little_shared_memory(monkeypatch):
     usage = namedtuple("usage", "total used free")(64 * 2**20, 0, 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    finding = one(machine.machine(all_well()), "shared")
+    finding = one(doctor_module.machine(all_well()), "shared")
     assert finding.level == "hint"
     assert finding.text.startswith("64 MiB in /dev/shm")
 

@@ -16,10 +16,9 @@ from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import SM3Error, VariantError
 from sm3kit.core.files import whole_folder
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.deployment.asking import Question, asked_of
-from sm3kit.deployment.export import export
-from sm3kit.deployment.export_listing import LISTING, keep_unlisted, write_listing
-from sm3kit.deployment.reading import Read, batches_of
+from sm3kit.deployment.export import LISTING, export, keep_unlisted, write_listing
+from sm3kit.deployment.question import Question, find_studies
+from sm3kit.deployment.reading import ReadStudies, batches_of
 from sm3kit.deployment.timm_folder import mean_and_deviation, write_timm
 from sm3kit.evaluation.subject import extractor_of
 from sm3kit.metrics.predictions import Predictions
@@ -163,8 +162,10 @@ def graph(request, trained_runs, tmp_path_factory):
 class TestOnnx:
     def feed(self, predictor, names):
         """Raw views of the test split, {input: array}, as they come from the run's reading."""
-        asked = asked_of(predictor, Question(split="test"))
-        (batch,) = batches_of(asked, predictor.modalities, names, ImageCache(None), 99, Read())
+        asked = find_studies(predictor, Question(split="test"))
+        (batch,) = batches_of(
+            asked, predictor.modalities, names, ImageCache(None), 99, ReadStudies()
+        )
         present = np.stack([batch.present[name].numpy() for name in names], axis=1)
         return {**{n: batch.views[n][0].numpy() for n in names}, "present": present}
 

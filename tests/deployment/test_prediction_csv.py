@@ -1,6 +1,6 @@
 """The table of predictions: no cell is a formula, and all of it comes back as it was."""
 
-from sm3kit.deployment.prediction_csv import write_csv
+from sm3kit.deployment.predict import write_csv
 from sm3kit.tables.csv_table import read_table
 
 LABELS = {"=DIAG": {"classes": ["-a", "@b"], "reported": "-a"}}

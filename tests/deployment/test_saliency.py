@@ -17,8 +17,7 @@ from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import Collate, Item
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.deployment.predictor import Predictor
-from sm3kit.deployment.saliency import heat_of
-from sm3kit.deployment.saliency_picture import write_picture
+from sm3kit.deployment.saliency import heat_of, write_picture
 from sm3kit.evaluation.classifier import Classifier
 from sm3kit.fusions.none import NoFusion
 from sm3kit.modalities.photo import Photo

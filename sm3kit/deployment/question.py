@@ -45,7 +45,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyList:
     """The studies that one predictor is asked about.
 
     Attributes:
@@ -63,7 +63,7 @@ class Asked:
     sources: Sequence[Source] = ()
 
 
-def asked_of(predictor: Predictor, question: Question) -> Asked:
+def find_studies(predictor: Predictor, question: Question) -> StudyList:
     """The studies of a question as a predictor sees them.
 
     Raises:
@@ -75,22 +75,22 @@ def asked_of(predictor: Predictor, question: Question) -> Asked:
     variant = predictor.trained.variant
     specs = specs or list(variant.data)
     options = {} if question.manifest else {n: dict(v) for n, v in variant.options.items()}
-    for owner, given in question.options.items():
-        options[owner] = {**options.get(owner, {}), **given}
+    for owner, settings in question.options.items():
+        options[owner] = {**options.get(owner, {}), **settings}
     datasets = [open_dataset(spec, options) for spec in specs]
     _check_options(specs, question.options)
     rename = dict(question.rename)
     if not (rename or question.manifest or question.data):
         rename = dict(variant.map)
-    names = renamed([list(one.modalities) for one in datasets], rename)
+    names = renamed([list(dataset.modalities) for dataset in datasets], rename)
     sources = [
         Source(
             spec,
-            one,
+            dataset,
             {old: new for old, new in table.items() if new in predictor.modalities},
             list(table.values()),
         )
-        for spec, one, table in zip(specs, datasets, names, strict=True)
+        for spec, dataset, table in zip(specs, datasets, names, strict=True)
     ]
     known = {name for source in sources for name in source.names.values()}
     every = list(dict.fromkeys(name for source in sources for name in source.every_name))
@@ -99,11 +99,11 @@ def asked_of(predictor: Predictor, question: Question) -> Asked:
             f"{', '.join(specs)} has the modalities {', '.join(every)}, and the classifier knows "
             f"{', '.join(predictor.modalities)}. Rename one with --map."
         )
-    cases, blind = _listed(sources, question.split)
+    cases, blind = _cases(sources, question.split)
     if not cases and not blind:
         where = f"The split {question.split} of {', '.join(specs)}" if question.split else specs[0]
         raise DataError(f"{where} has no study. Give another.")
-    return Asked(
+    return StudyList(
         cases,
         blind,
         [_readers(predictor, source, bool(question.manifest), variant) for source in sources],
@@ -112,19 +112,41 @@ def asked_of(predictor: Predictor, question: Question) -> Asked:
     )
 
 
-def check_names(given: Sequence[str], known: Sequence[str]) -> None:
+def check_names(names: Sequence[str], known: Sequence[str]) -> None:
     """Says so if an image is of a modality that nobody knows.
 
     Raises:
         VariantError: the name is unknown.
     """
-    for name in given:
+    for name in names:
         if name not in known:
             raise VariantError(f"--image {name}=…: {unknown('modality', name, known)}")
 
 
-def known_studies(
-    predictor: Predictor, asked: Asked, question: Question, images: ImageCache
+def check_same_labels(first: Predictor, other: Predictor) -> None:
+    """Says so if two classifiers have other labels, or other classes of them.
+
+    Raises:
+        VariantError: they do.
+    """
+    mine, theirs = ({label.name: label for label in p.file.labels} for p in (first, other))
+    for name in dict.fromkeys([*mine, *theirs]):
+        if name not in mine or name not in theirs:
+            lacking, having = (first, other) if name not in mine else (other, first)
+            raise VariantError(
+                f"Runs are averaged by label, and {having.trained.folder} knows {name}, which "
+                f"{lacking.trained.folder} does not. Give runs with the same labels."
+            )
+        if set(mine[name].classes) != set(theirs[name].classes):
+            raise VariantError(
+                f"Label {name} has the classes {', '.join(mine[name].classes)} in "
+                f"{first.trained.folder} and {', '.join(theirs[name].classes)} in "
+                f"{other.trained.folder}. Give runs with the same labels."
+            )
+
+
+def studies_seen_before(
+    predictor: Predictor, studies: StudyList, question: Question, images: ImageCache
 ) -> dict[str, list[str]]:
     """Ids of the studies asked about that pre-training saw, and of those with other images.
 
@@ -132,26 +154,26 @@ def known_studies(
         "seen", where a split is asked for that was not to be trained on, and "replaced".
     """
     record = read_studies(Run(predictor.trained.folder))
-    cases = {name: [one for one in asked.cases if one.study.split == name] for name in SPLITS}
-    pool = Pool(asked.sources, predictor.modalities, asked.readers, (), cases, ())
+    cases = {name: [case for case in studies.cases if case.study.split == name] for name in SPLITS}
+    pool = Pool(studies.sources, predictor.modalities, studies.readers, (), cases, ())
     own = () if question.data else predictor.trained.variant.splits
     held_out = [] if question.split in (None, "train", *own) else cases[str(question.split)]
-    found = {
+    marked = {
         "seen": trained_on(record, pool, held_out, images),
         "replaced": changed(record, pool, pool.of(SPLITS), images),
     }
-    return {name: [one.study.id for one in studies] for name, studies in found.items()}
+    return {name: [case.study.id for case in listed] for name, listed in marked.items()}
 
 
-def _one_study(predictor: Predictor, images: Mapping[str, str]) -> Asked:
+def _one_study(predictor: Predictor, images: Mapping[str, str]) -> StudyList:
     mine = {name: (path,) for name, path in images.items() if name in predictor.modalities}
     name = Path(next(iter(images.values()))).stem
     case = Case(Study(name, dict(images), {}, name, ""), 0, mine, (), 0)
     readers = [predictor.modalities]
-    return Asked([case], [], readers, []) if mine else Asked([], [name], readers, [])
+    return StudyList([case], [], readers, []) if mine else StudyList([], [name], readers, [])
 
 
-def _listed(sources: Sequence[Source], split: str | None) -> tuple[list[Case], list[str]]:
+def _cases(sources: Sequence[Source], split: str | None) -> tuple[list[Case], list[str]]:
     """All studies with an image that the predictor knows, and the ids of those without."""
     cases: list[Case] = []
     blind: list[str] = []
@@ -180,7 +202,7 @@ def _readers(
     if as_learned:
         return {name: predictor.modalities[name] for name in source.names.values()}
     dataset: Dataset = source.dataset
-    found = {}
+    readers = {}
     for own, name in source.names.items():
         size = predictor.file.readings[name].image_size
         reader = build_modality(name, dataset.modalities[own], size, variant.options)
@@ -189,8 +211,8 @@ def _readers(
                 f"Modality {name!r} has {reader.channels} channels in {source.spec}, and the "
                 f"classifier takes {predictor.modalities[name].channels}."
             )
-        found[name] = reader
-    return found
+        readers[name] = reader
+    return readers
 
 
 def _check_options(specs: Sequence[str], options: Mapping[str, Any]) -> None:

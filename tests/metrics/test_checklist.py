@@ -3,7 +3,7 @@
 import pytest
 
 from sm3kit.datasets.derm7pt import GROUPINGS
-from sm3kit.deployment.checklist import CRITERIA, checklist_of, seven_points
+from sm3kit.metrics.checklist import CRITERIA, checklist_of, seven_points
 from sm3kit.synthesis.lesion import LABELS
 
 ABSENT = {
