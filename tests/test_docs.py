@@ -18,7 +18,7 @@ import click
 import pytest
 
 from sm3kit.cli.evaluate import evaluate
-from sm3kit.cli.grid_progress import said_plan
+from sm3kit.cli.grid_progress import plan_lines
 from sm3kit.cli.main import COMMANDS, cli
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.kinds import KINDS
@@ -198,8 +198,8 @@ def test_the_grids_of_the_documentation_are_grids(tmp_path: Path) -> None:
     for block in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
         file = str(tmp_path / "mine.yaml")
-        job = begin(file, ["synthetic:40"], tmp_path / "grid", write=False)
-        plans.append(said_plan(job, job.standing(), 1, verbose=False)[1:-1])
+        run = begin(file, ["synthetic:40"], tmp_path / "grid", write=False)
+        plans.append(plan_lines(run, 1, verbose=False)[1:-1])
     assert "\n".join(["grid     runs/ablation-mine", *plans[0], "```"]) in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,11 +21,13 @@ from sm3kit.cli.settings import (
 )
 from sm3kit.cli.streams import only_ascii
 from sm3kit.core import ranges
+from sm3kit.grids.executors import EXECUTORS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sm3kit.grids.runner import Finished, Job
+    from sm3kit.grids.runner import Outcome
+    from sm3kit.grids.standing import GridRun
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -73,7 +76,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
 )
 @click.option(
     "--executor",
-    type=click.Choice(["local", "ray", "slurm"]),
+    type=click.Choice(list(EXECUTORS)),
     default="local",
     show_default=True,
     help="Processes on this machine, tasks of a Ray cluster, or a script for SLURM.",
@@ -93,7 +96,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
 @click.option("--worker", is_flag=True, hidden=True)
 @click.option("--parent", type=int, hidden=True)
 @click.pass_context
-def ablate(ctx: click.Context, /, **given: Any) -> None:
+def ablate(ctx: click.Context, /, **options: Any) -> None:
     """Run a grid of variants and make its tables.
 
     Work that rows share is done once, and finished work is never repeated: the same command goes
@@ -107,105 +110,108 @@ def ablate(ctx: click.Context, /, **given: Any) -> None:
     """
     if ctx.invoked_subcommand:
         return
-    if given["worker"]:
-        _work(given)
-        return
+    if options["worker"]:
+        _work(options)
+    else:
+        _run(options)
+
+
+def _work(options: dict[str, Any]) -> None:
+    """A worker: no plan is made, and nothing is shown."""
+    from sm3kit.grids.executors.local import stop_without
+    from sm3kit.grids.folder import Folder
+    from sm3kit.grids.runner import carry_on
+    from sm3kit.grids.standing import GridRun
+
+    if options["out"] is None:
+        raise click.UsageError("--worker wants --out with the folder of a grid.")
+    if options["parent"]:
+        stop_without(options["parent"])
+    folder = Folder(options["out"])
+    carry_on(GridRun(folder, folder.plan(), options["rows"], not options["no_cache"]))
+
+
+def _run(options: dict[str, Any]) -> None:
+    """The plan is made and shown, then carried out, or handed over."""
+    from sm3kit.cli.grid_progress import plan_lines
     from sm3kit.grids.runner import begin
 
-    if (given["executor"] == "slurm") != bool(given["submit_script"]):
+    if (options["executor"] == "slurm") != bool(options["submit_script"]):
         raise click.UsageError("--executor slurm and --submit-script FILE go together.")
-    out = console(stderr=given["as_json"])
-    settings = {name: given[name] for name in ("seeds", "protocols", "rows")}
-    job = begin(
-        given["grid"],
-        given["data"],
-        given["out"],
-        cache=not given["no_cache"],
-        write=not given["dry_run"],
-        **settings,
-    )
-    _begun(job, given, out)
-
-
-def _begun(job: Job, given: dict[str, Any], out: Console) -> None:
-    """What is left once the plan stands."""
-    from sm3kit.cli.grid_progress import said_plan, shown
-    from sm3kit.grids.runner import carry_on, finish
-    from sm3kit.grids.worker import forget_failures
-
-    if given["retry_failed"] and not given["dry_run"]:
-        forget_failures(job.folder, job.standing().stages)
-    standing = job.standing()
-    if given["dry_run"] or not given["quiet"]:
-        for line in said_plan(job, standing, given["jobs"], verbose=given["dry_run"]):
+    out, dry, as_json = console(stderr=options["as_json"]), options["dry_run"], options["as_json"]
+    settings = {name: options[name] for name in ("data", "out", "seeds", "protocols", "rows")}
+    run = begin(options["grid"], **settings, cache=not options["no_cache"], write=not dry)
+    if options["retry_failed"] and not dry:
+        run.forget_failures()
+    if dry or not options["quiet"]:
+        for line in plan_lines(run, options["jobs"], verbose=dry):
             say(out, line)
-    if given["dry_run"]:
-        if given["as_json"]:
-            left = [{"key": one.key, "stage": one.title} for one in standing.left]
-            click.echo(json.dumps({"folder": str(job.folder.path), "left": left}, indent=2))
-        return
-    if given["executor"] == "slurm":
-        _submit(job, given, out)
-        return
-    with shown(job, given["jobs"], out, given["quiet"]) as look:
-        carry_on(job, given["jobs"], given["executor"], look)
-    _finished(job, finish(job), given["as_json"], out, given["quiet"])
+    if dry:
+        left = [{"key": task.key, "stage": task.title} for task in run.standing().left]
+        _print_json(run, {"left": left}, as_json)
+    elif options["executor"] == "slurm":
+        _submit(run, options["jobs"], options["submit_script"], out, as_json)
+    else:
+        _carry_on(run, options, out)
 
 
-def _finished(job: Job, end: Finished, as_json: bool, out: Console, quiet: bool) -> None:
-    """The table and the failures of a grid that came to its end."""
+def _submit(run: GridRun, jobs: int, script: Path, out: Console, as_json: bool) -> None:
+    """Writes the script, and says what to do with it."""
+    from sm3kit.grids.executors import execute
+
+    execute("slurm", dataclasses.replace(run, script=script), jobs, lambda: None)
+    look = f"an array of {jobs} tasks. Look through its resources, then: sbatch {script}"
+    say(out, f"written  {script}, {look}")
+    say(out, f"table    as it grows: sm3kit ablate show {run.folder.path}")
+    _print_json(run, {"script": str(script)}, as_json)
+
+
+def _carry_on(run: GridRun, options: dict[str, Any], out: Console) -> None:
+    """Does what is left, and shows how it grows and what came out.
+
+    Raises:
+        Exit: something failed.
+    """
+    from sm3kit.cli.grid_progress import display
     from sm3kit.cli.grid_table import show_table
+    from sm3kit.grids.runner import carry_on, finish
 
-    standing = job.standing()
-    if not quiet:
-        show_table(end.table, out)
-    files = [str(file) for file in end.files]
-    say(out, f"written  {', '.join(files)}")
-    failures = [(cell.row, cell.seed, reason) for cell, reason in standing.failures]
-    for row, seed, reason in failures:
-        text = f"failed   {row}, seed {seed}: {reason}"
-        say(out, text, style="red")
-    if as_json:
-        rows = [
-            {"row": one.name, "seeds_done": one.seeds[0], "seeds": one.seeds[1], "auc": one.auc}
-            for one in standing.rows()
-        ]
-        failed = [{"row": row, "seed": seed, "reason": said} for row, seed, said in failures]
-        document = {"folder": str(job.folder.path), "rows": rows, "failed": failed, "files": files}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
+    with display(run, options["jobs"], out, options["quiet"]) as look:
+        carry_on(run, options["jobs"], options["executor"], look)
+    outcome = finish(run)
+    if not options["quiet"]:
+        show_table(outcome.table, out)
+    say(out, f"written  {', '.join(map(str, outcome.files))}")
+    failures = run.standing().failures
+    for replicate, reason in failures:
+        say(out, f"failed   {replicate.row}, seed {replicate.seed}: {reason}", style="red")
+    _print_json(run, _results(run, outcome), options["as_json"])
     if failures:
         say(out, "The rest is done. Try again with --retry-failed.")
         raise click.exceptions.Exit(1)
 
 
-def _work(given: dict[str, Any]) -> None:
-    """A worker: no plan is made, and nothing is shown."""
-    from sm3kit.grids.folder import Folder
-    from sm3kit.grids.stopping import stop_without, stoppable
-    from sm3kit.grids.worker import work
+def _results(run: GridRun, outcome: Outcome) -> dict[str, Any]:
+    """What came out, for --json."""
+    standing = run.standing()
+    return {
+        "rows": [
+            {"row": row.name, "seeds_done": row.seeds[0], "seeds": row.seeds[1], "auc": row.auc}
+            for row in standing.rows()
+        ],
+        "failed": [
+            {"row": replicate.row, "seed": replicate.seed, "reason": reason}
+            for replicate, reason in standing.failures
+        ],
+        "files": [str(file) for file in outcome.files],
+    }
 
-    if given["out"] is None:
-        raise click.UsageError("--worker wants --out with the folder of a grid.")
-    if given["parent"]:
-        stop_without(given["parent"])
-    with stoppable():
-        work(Folder(given["out"]), given["rows"], not given["no_cache"])
 
-
-def _submit(job: Job, given: dict[str, Any], out: Console) -> None:
-    from sm3kit.grids.executors.slurm import write_script
-
-    file = given["submit_script"]
-    write_script(file, job.folder, given["jobs"], job.words)
-    text = (
-        f"written  {file}, an array of {given['jobs']} tasks. Look through its resources, then: "
-        f"sbatch {file}"
-    )
-    say(out, text)
-    again = f"table    as it grows: sm3kit ablate show {job.folder.path}"
-    say(out, again)
-    if given["as_json"]:
-        click.echo(json.dumps({"folder": str(job.folder.path), "script": str(file)}, indent=2))
+def _print_json(run: GridRun, content: dict[str, Any], wanted: bool) -> None:
+    """The document on stdout, if --json asks for one."""
+    if wanted:
+        document = {"folder": str(run.folder.path), **content}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
 
 
 @ablate.command()
@@ -213,7 +219,7 @@ def _submit(job: Job, given: dict[str, Any], out: Console) -> None:
 def show(folder: Path) -> None:
     """Print the table of a grid, as far as it is done."""
     from sm3kit.cli.grid_table import show_table
-    from sm3kit.grids.collecting import collect
+    from sm3kit.grids.standing import collect
     from sm3kit.results.table import tabulate
 
     show_table(tabulate(collect(folder)), console())
@@ -225,7 +231,7 @@ def show(folder: Path) -> None:
 def diff(first: Path, second: Path) -> None:
     """Compare two grids row by row."""
     from sm3kit.cli.grid_table import show_differences
-    from sm3kit.grids.collecting import collect
+    from sm3kit.grids.standing import collect
     from sm3kit.results.differences import diff as differences
 
     show_differences(differences(collect(first), collect(second)), console())

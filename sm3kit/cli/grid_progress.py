@@ -1,4 +1,4 @@
-"""How a grid grows: a live table on a terminal, a line for each stage elsewhere."""
+"""How a grid grows: a live table on a terminal, a line for each task elsewhere."""
 
 from __future__ import annotations
 
@@ -15,82 +15,78 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from sm3kit.grids.runner import Job
-    from sm3kit.grids.standing import Standing
+    from sm3kit.grids.standing import GridRun, Standing
 
 ORDER = (*TRAINING, *PROTOCOLS)
 
 
 @contextmanager
-def shown(job: Job, jobs: int, out: Console, quiet: bool = False) -> Iterator[Callable[[], None]]:
+def display(
+    run: GridRun, jobs: int, out: Console, quiet: bool = False
+) -> Iterator[Callable[[], None]]:
     """Shows how a grid grows; gives what is to be called now and then meanwhile."""
     if quiet:
         yield lambda: None
         return
     if not out.is_terminal:
-        lines = Lines(job, jobs, out)
+        lines = Lines(run, jobs, out)
         yield lines.look
         lines.look()
         return
     from rich.live import Live
 
-    with Live(GrowingTable(job, jobs), console=out, refresh_per_second=1, transient=True):
+    with Live(GrowingTable(run, jobs), console=out, refresh_per_second=1, transient=True):
         yield lambda: None
 
 
 class Lines:
-    """Says a line for each stage that has come to its end since it looked last."""
+    """Says a line for each task that has come to its end since it looked last."""
 
-    def __init__(self, job: Job, jobs: int, out: Console) -> None:
-        self.job, self.jobs, self.out = job, jobs, out
-        standing = job.standing()
-        self.known = {*standing.done, *_failed(standing)}
+    def __init__(self, run: GridRun, jobs: int, out: Console) -> None:
+        self.run, self.jobs, self.out = run, jobs, out
+        self.known = set(_ended(run.standing()))
 
     def look(self) -> None:
         """Says what is new."""
-        standing = self.job.standing()
-        failed = _failed(standing)
-        ended = standing.done | failed.keys()
+        standing = self.run.standing()
+        ended = _ended(standing)
         left = standing.seconds_left(self.jobs)
         more = "" if left is None or not standing.left else f", about {duration(left)} left"
-        for stage in standing.stages:
-            record = standing.records[stage.key]
-            if stage.key not in ended - self.known:
+        for task in standing.tasks:
+            record = standing.records[task.key]
+            if task.key not in ended - self.known:
                 continue
-            self.known.add(stage.key)
-            if stage.key in standing.done:
+            self.known.add(task.key)
+            if task.key in standing.done:
                 auc = "" if record.auc is None else f", mean AUC {100 * record.auc:.1f}"
-                said = f"done     {stage.title}{auc} ({duration(record.seconds)})"
+                text = f"done     {task.title}{auc} ({duration(record.seconds)})"
             elif record.failed:
-                said = f"failed   {stage.title}: {record.failed}"
+                text = f"failed   {task.title}: {record.failed}"
             else:
                 continue  # What it needs has failed, and that was said.
-            text = f"{said}; {len(ended)} of {len(standing.stages)}{more}"
+            text = f"{text}; {len(ended)} of {len(standing.tasks)}{more}"
             self.out.print(text, highlight=False, markup=False)
 
 
 class GrowingTable:
     """Rows, seeds done, mean AUC so far and time left, read from the folder when it is drawn."""
 
-    def __init__(self, job: Job, jobs: int) -> None:
-        self.job, self.jobs, self.start = job, jobs, time.monotonic()
+    def __init__(self, run: GridRun, jobs: int) -> None:
+        self.run, self.jobs, self.start = run, jobs, time.monotonic()
 
     def __rich__(self) -> Table:
         """The table as it stands."""
         from rich.markup import escape
         from rich.table import Table
 
-        standing = self.job.standing()
-        protocols = list(
-            dict.fromkeys(
-                name for cell in standing.cells for name in cell.results if name != "match"
-            )
-        )
+        standing = self.run.standing()
+        results = [name for replicate in standing.replicates for name in replicate.results]
+        protocols = [name for name in dict.fromkeys(results) if name != "match"]
         left = standing.seconds_left(self.jobs)
-        told = "time left not known yet" if left is None else f"about {duration(left)} left"
+        rest = "time left not known yet" if left is None else f"about {duration(left)} left"
         title = (
-            f"{len(standing.stages) - len(standing.left)} of {len(standing.stages)} stages, "
-            f"{duration(time.monotonic() - self.start)}, {told}"
+            f"{len(standing.tasks) - len(standing.left)} of {len(standing.tasks)} stages, "
+            f"{duration(time.monotonic() - self.start)}, {rest}"
         )
         table = Table(box=None, pad_edge=False, title=title, title_justify="left")
         table.add_column("row", overflow="fold")
@@ -105,36 +101,29 @@ class GrowingTable:
         return table
 
 
-def said_plan(job: Job, standing: Standing, jobs: int, *, verbose: bool) -> list[str]:
-    """The plan in lines: cells, distinct stages, what is done, and an estimate of the time."""
-    cells = standing.cells
-    rows = len(dict.fromkeys(cell.row for cell in cells))
-    wanted = Counter(
-        job.plan.stages[one].kind
-        for cell in cells
-        for one in {key for last in cell.results.values() for key in job.plan.chain(last)}
-    )
-    there = Counter(stage.kind for stage in standing.stages)
-    done = Counter(stage.kind for stage in standing.stages if stage.key in standing.done)
-    lines = [f"grid     {job.folder.path}", f"cells    {len(cells)}: {rows} rows"]
+def plan_lines(run: GridRun, jobs: int, *, verbose: bool) -> list[str]:
+    """The plan in lines: replicates, distinct tasks, what is done, and an estimate of the time."""
+    standing = run.standing()
+    rows = len({replicate.row for replicate in standing.replicates})
+    keys = [key for replicate in standing.replicates for key in run.plan.keys_of(replicate)]
+    wanted = Counter(run.plan.tasks[key].kind for key in keys)
+    distinct = Counter(task.kind for task in standing.tasks)
+    done = Counter(task.kind for task in standing.tasks if task.key in standing.done)
+    lines = [f"grid     {run.folder.path}", f"cells    {len(standing.replicates)}: {rows} rows"]
     lines += [
-        f"{TRAINING.get(kind, kind):8} {there[kind]} distinct for {wanted[kind]} cells, "
+        f"{TRAINING.get(kind, kind):8} {distinct[kind]} distinct for {wanted[kind]} cells, "
         f"{done[kind]} done"
-        for kind in sorted(there, key=ORDER.index)
+        for kind in sorted(distinct, key=ORDER.index)
     ]
     if verbose:
-        lines += [f"  to do  {stage.title}" for stage in standing.left]
+        lines += [f"  to do  {task.title}" for task in standing.left]
     left = standing.seconds_left(jobs)
     if not standing.left:
-        lines.append("left     nothing")
-    elif left is None:
-        lines.append(
-            f"left     {len(standing.left)} stages; how long they take is known when one of each "
-            "kind is done"
-        )
-    else:
-        lines.append(f"left     {len(standing.left)} stages, about {duration(left)}")
-    return lines
+        return [*lines, "left     nothing"]
+    count = f"left     {len(standing.left)} stages"
+    if left is None:
+        return [*lines, f"{count}; how long they take is known when one of each kind is done"]
+    return [*lines, f"{count}, about {duration(left)}"]
 
 
 def duration(seconds: float) -> str:
@@ -145,6 +134,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _failed(standing: Standing) -> dict[str, str]:
-    """Stages that failed, and those that cannot be begun for that."""
-    return {x.key: said for x in standing.stages if (said := standing.reason(x.key))}
+def _ended(standing: Standing) -> set[str]:
+    """Tasks that are done or have failed, and those that cannot be begun for that."""
+    return standing.done | {task.key for task in standing.tasks if standing.reason(task.key)}

@@ -1,20 +1,24 @@
-"""The folder of a grid: what lies where, and the record of each stage."""
+"""The folder of a grid: what lies where, and the record of each task."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
+from filelock import FileLock, Timeout
 
 from sm3kit.core import plain_json
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import remove_unfinished, whole_file
 from sm3kit.core.plain_json import NUMBER, Shape
-from sm3kit.grids.plan import Plan, Stage
+from sm3kit.grids.plan import Plan, Task
 from sm3kit.runs import plain_yaml
 
 # What grid.yaml holds, as far as anybody looks into it again.
@@ -38,7 +42,7 @@ SHAPE: dict[str, Shape] = {
     },
     "source": {"seeds": [int], "protocols": [str]},
 }
-# What has become of a stage, see `Record`.
+# What has become of a task, see `TaskRecord`.
 RECORD: dict[str, Shape] = {
     "title?": str,
     "starts?": int,
@@ -54,8 +58,8 @@ REMEDY = "Free some space, then give the same command again."
 
 
 @dataclass(frozen=True)
-class Record:
-    """What has become of a stage.
+class TaskRecord:
+    """What has become of a task.
 
     Attributes:
         title: for people.
@@ -85,7 +89,7 @@ class Folder:
         path: of the folder.
         record_file: the grid as it was resolved, for people and for the comparison with a changed
             one.
-        plan_file: cells and stages, for workers.
+        plan_file: replicates and tasks, for workers.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,26 +108,34 @@ class Folder:
         return f"sm3kit ablate --out {self.path}"
 
     def run(self, key: str) -> Path:
-        """The run folder of a stage that trains."""
+        """The run folder of a task that trains."""
         return self.path / "runs" / key
 
     def result(self, key: str) -> Path:
         """The result of an evaluation."""
         return self.path / "results" / f"{key}.json"
 
-    def lock(self, name: str) -> Path:
-        """The file that who works on a stage has locked."""
-        return self.path / "locks" / f"{name}.lock"
+    def lock(self, name: str) -> FileLock:
+        """What whoever works on a task holds."""
+        file = self.path / "locks" / f"{name}.lock"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(str(file))
 
     def log(self, name: str) -> Path:
-        """What a stage, or a worker, said."""
+        """The file of what a task, or a worker, said."""
         return self.path / "logs" / f"{name}.log"
 
-    def product(self, stage: Stage) -> Path:
-        """The file that a stage writes last."""
-        if stage.trains:
-            return self.run(stage.key) / "model.safetensors"
-        return self.result(stage.key)
+    def open_log(self, name: str) -> TextIO:
+        """The log of a task, or a worker, to be written on."""
+        log = self.log(name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("a", encoding="utf-8")
+
+    def product(self, task: Task) -> Path:
+        """The file that a task writes last."""
+        if task.trains:
+            return self.run(task.key) / "model.safetensors"
+        return self.result(task.key)
 
     def grid(self) -> dict[str, Any]:
         """The content of grid.yaml.
@@ -163,23 +175,35 @@ class Folder:
             text = yaml.safe_dump(grid, sort_keys=False, allow_unicode=True, width=100)
             part.write_text(text, "utf-8")
 
-    def record(self, key: str) -> Record:
-        """What has become of a stage; an empty record if nothing has."""
+    def record(self, key: str) -> TaskRecord:
+        """What has become of a task; an empty record if nothing has."""
         try:
             table = plain_json.parse(self._record(key).read_text("utf-8"))
             plain_json.check_shape(table, RECORD)
-            return Record(**table)
+            return TaskRecord(**table)
         except (OSError, ValueError, TypeError, DataError):
-            return Record()
+            return TaskRecord()
 
-    def write_record(self, key: str, record: Record) -> None:
-        """Notes what has become of a stage; only who holds its lock may."""
+    def write_record(self, key: str, record: TaskRecord) -> None:
+        """Notes what has become of a task; only who holds its lock may."""
         text = json.dumps(dataclasses.asdict(record), ensure_ascii=False) + "\n"
         with whole_file(self._record(key), REMEDY) as part:
             part.write_text(text, "utf-8")
 
+    def note_failure(self, task: Task, reason: str) -> None:
+        """Notes why a task failed; only who holds its lock may."""
+        record = dataclasses.replace(self.record(task.key), title=task.title, failed=reason)
+        self.write_record(task.key, record)
+
+    def forget_failure(self, task: Task) -> None:
+        """Lets a task be tried again if it failed; one that somebody works on has not."""
+        if self.record(task.key).failed:
+            with suppress(Timeout), self.lock(task.key).acquire(timeout=0):
+                record = self.record(task.key)
+                self.write_record(task.key, dataclasses.replace(record, failed=""))
+
     def remove_unfinished(self, key: str) -> None:
-        """Removes what killed workers left half-written of a stage; for who holds its lock.
+        """Removes what killed workers left half-written of a task; for who holds its lock.
 
         A run folder has its own lock, and cleans itself.
         """
@@ -196,3 +220,8 @@ class Folder:
             f"{self.path} holds no grid{why}. Give the folder that `sm3kit ablate --grid … --out` "
             "wrote."
         )
+
+
+def process_name(number: int = 0) -> str:
+    """How a process of this machine, by default this one, is called in records."""
+    return f"{platform.node()}:{number or os.getpid()}"

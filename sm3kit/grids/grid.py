@@ -8,18 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import shown, unknown
 from sm3kit.core.options import Option, convert
+from sm3kit.datasets.base import SPLITS
+from sm3kit.evaluation.settings import Protocol, Selection
 from sm3kit.runs import named_yaml
 
 BUILT_IN = resources.files("sm3kit") / "grids" / "builtin"
-PROTOCOLS = ("probe", "finetune", "knn", "match")
-SPLITS = ("train", "val", "test")
-SELECTIONS = ("val_best", "last", "test_best")
+PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+SELECTIONS: tuple[str, ...] = get_args(Selection)
 MODES = ("product", "one-at-a-time")
 MOST_RUNS = 10_000
 
@@ -68,7 +69,9 @@ class Grid:
         plain = dataclasses.asdict(self)
         plain["axes"] = {"mode": plain.pop("mode"), "values": plain["axes"]}
         plain.pop("name")
-        return {key: list(one) if isinstance(one, tuple) else one for key, one in plain.items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()
+        }
 
     def with_changes(
         self, data: Sequence[str] = (), seeds: Sequence[int] = (), protocols: Sequence[str] = ()
@@ -78,9 +81,9 @@ class Grid:
         Raises:
             VariantError: an unknown protocol, or a seed twice.
         """
-        said = {"data": list(data), "seeds": list(seeds), "protocols": list(protocols)}
-        source = self.source() | {name: value for name, value in said.items() if value}
-        return parsed(self.name, source, "command line")
+        changes = {"data": list(data), "seeds": list(seeds), "protocols": list(protocols)}
+        source = self.source() | {name: value for name, value in changes.items() if value}
+        return parse(self.name, source, "command line")
 
 
 def names() -> list[str]:
@@ -97,10 +100,10 @@ def load(name: str) -> Grid:
     """
     table = named_yaml.read("grid", name, BUILT_IN)
     path = Path(name)
-    return parsed(path.stem if path.is_file() else name, table, f"grid {name!r}")
+    return parse(path.stem if path.is_file() else name, table, f"grid {name!r}")
 
 
-def parsed(name: str, content: Any, source: str) -> Grid:
+def parse(name: str, content: Any, source: str) -> Grid:
     """A grid from the content of its file.
 
     Args:
@@ -112,7 +115,7 @@ def parsed(name: str, content: Any, source: str) -> Grid:
     """
     if not isinstance(content, Mapping) or not isinstance(content.get("rows"), Mapping):
         raise VariantError(f"{source} wants a table with rows, such as 'rows: {{simclr: {{…}}}}'.")
-    known = [one.name for one in dataclasses.fields(Grid) if one.name not in ("name", "mode")]
+    known = [item.name for item in dataclasses.fields(Grid) if item.name not in ("name", "mode")]
     for key in content:
         if key not in known:
             raise VariantError(f"{source}: {unknown('key', str(key), known)}")
@@ -121,7 +124,7 @@ def parsed(name: str, content: Any, source: str) -> Grid:
     for row, settings in {**rows, "base": base}.items():
         if not isinstance(settings, Mapping):
             raise VariantError(f"{source}: {row} wants a table of settings, not {shown(settings)}.")
-        if not _named(settings.get("recipe")):
+        if not _is_name(settings.get("recipe")):
             raise VariantError(
                 f"{source}: the recipe of {row} wants a name, or a list of names, not "
                 f"{shown(settings['recipe'])}."
@@ -131,12 +134,12 @@ def parsed(name: str, content: Any, source: str) -> Grid:
         name=name,
         title=str(content.get("title") or name),
         rows=rows,
-        data=_listed(content.get("data")),
+        data=as_names(content.get("data")),
         base=base,
         mode=mode,
         axes=axes,
         seeds=_seeds(content.get("seeds", (0,)), source),
-        protocols=_listed(content.get("protocols")),
+        protocols=as_names(content.get("protocols")),
         split=str(content.get("split", "test")),
         select=str(content.get("select", "val_best")),
         baseline=str(content.get("baseline") or ""),
@@ -157,19 +160,15 @@ def _check(grid: Grid, source: str) -> None:
         )
     if grid.baseline and grid.baseline not in grid.rows:
         raise VariantError(f"{source}: {unknown('row', grid.baseline, grid.rows)}")
-    wanted: list[tuple[str, str, tuple[str, ...]]] = []
-    wanted += [("protocol", one, PROTOCOLS) for one in grid.protocols]
-    wanted += [("split", grid.split, SPLITS), ("selection", grid.select, SELECTIONS)]
-    wanted += [
-        ("protocol", one, PROTOCOLS)
-        for settings in grid.rows.values()
-        for one in _listed(settings.get("protocols"))
-    ]
-    for noun, value, choices in wanted:
+    own = [name for row in grid.rows.values() for name in as_names(row.get("protocols"))]
+    words = [("protocol", name, PROTOCOLS) for name in grid.protocols]
+    words += [("split", grid.split, SPLITS), ("selection", grid.select, SELECTIONS)]
+    words += [("protocol", name, PROTOCOLS) for name in own]
+    for noun, value, choices in words:
         if value not in choices:
             raise VariantError(f"{source}: {unknown(noun, value, choices)}")
     for what, values in (("protocol", grid.protocols), ("seed", grid.seeds)):
-        twice = [one for one in values if list(values).count(one) > 1]
+        twice = [value for value in values if list(values).count(value) > 1]
         if twice:
             raise VariantError(f"{source} names the {what} {twice[0]} twice. Name it once.")
 
@@ -208,14 +207,14 @@ def _seeds(value: Any, source: str) -> tuple[int, ...]:
     return seeds
 
 
-def _named(value: Any) -> bool:
+def _is_name(value: Any) -> bool:
     """Whether a value is a name, several, or none."""
     names = value if isinstance(value, list | tuple) else [value or ""]
     return all(isinstance(name, str) for name in names)
 
 
-def _listed(value: Any) -> tuple[str, ...]:
-    """One name, or several."""
+def as_names(value: Any) -> tuple[str, ...]:
+    """One name, several, or none."""
     if value is None:
         return ()
-    return tuple(str(one) for one in value) if isinstance(value, list | tuple) else (str(value),)
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else (str(value),)

@@ -1,4 +1,4 @@
-"""The plan of a grid: cells, and the distinct stages that they share, in the order of work."""
+"""The plan of a grid: replicates, and the distinct tasks that they share, in the order of work."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 from sm3kit.core.errors import DataError
 from sm3kit.core.plain_json import check_shape, parse
 
-STAGE = {"key": str, "kind": str, "parent": str, "settings": dict, "name": str}
-CELL = {"row": str, "seed": int, "results": {"*": str}}
-SHAPE = {"cells": [CELL], "stages": [STAGE]}
+TASK = {"key": str, "kind": str, "parent": str, "settings": dict, "name": str}
+REPLICATE = {"row": str, "seed": int, "results": {"*": str}}
+SHAPE = {"cells": [REPLICATE], "stages": [TASK]}
 TRAINING = {"mmssl": "stage 1", "mlssl": "stage 2"}
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A piece of work that is done once, however many cells need it.
+class Task:
+    """A piece of work that is done once, however many replicates need it.
 
     Attributes:
         key: the hash of all that influences it.
         kind: "mmssl", "mlssl", or a protocol.
-        parent: the key of the stage that it starts from; empty for none.
+        parent: the key of the task that it starts from; empty for none.
         settings: of a variant, or of an evaluation.
-        name: for people, of the first cell that needs it.
+        name: for people, of the first replicate that needs it.
     """
 
     key: str
@@ -42,7 +42,7 @@ class Stage:
 
     @property
     def work(self) -> int:
-        """Epochs, by which the time of stages of one kind is compared; 1 if it has none."""
+        """Epochs, by which the time of tasks of one kind is compared; 1 if it has none."""
         columns = {"mmssl": "epochs", "mlssl": "mlssl_epochs", "probe": "epochs"}
         columns["finetune"] = "epochs"
         return int(self.settings[columns[self.kind]]) if self.kind in columns else 1
@@ -54,7 +54,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Replicate:
     """One seed of one row.
 
     Attributes:
@@ -73,30 +73,34 @@ class Plan:
     """All work of a grid.
 
     Attributes:
-        cells: rows in order, the seeds of each together.
-        stages: {key: stage}, parents before children, the stages of a cell together.
+        replicates: rows in order, the seeds of each together.
+        tasks: {key: task}, parents before children, the tasks of a replicate together.
     """
 
-    cells: Sequence[Cell]
-    stages: Mapping[str, Stage]
+    replicates: Sequence[Replicate]
+    tasks: Mapping[str, Task]
 
     def chain(self, key: str) -> list[str]:
-        """A stage and all that it needs, the first one first."""
-        found = [key]
-        while self.stages[found[0]].parent:
-            found.insert(0, self.stages[found[0]].parent)
-        return found
+        """A task and all that it needs, the first one first."""
+        keys = [key]
+        while self.tasks[keys[0]].parent:
+            keys.insert(0, self.tasks[keys[0]].parent)
+        return keys
 
-    def needed_by(self, cells: Iterable[Cell]) -> list[Stage]:
-        """The stages that some cells need, in the order of work."""
-        keys = {key for cell in cells for last in cell.results.values() for key in self.chain(last)}
-        return [stage for key, stage in self.stages.items() if key in keys]
+    def keys_of(self, replicate: Replicate) -> set[str]:
+        """The keys of all tasks that a replicate needs."""
+        return {key for result in replicate.results.values() for key in self.chain(result)}
+
+    def needed_by(self, replicates: Iterable[Replicate]) -> list[Task]:
+        """The tasks that some replicates need, in the order of work."""
+        keys = {key for replicate in replicates for key in self.keys_of(replicate)}
+        return [task for key, task in self.tasks.items() if key in keys]
 
     def text(self) -> str:
         """The plan as JSON."""
         plain = {
-            "cells": [dataclasses.asdict(cell) for cell in self.cells],
-            "stages": [dataclasses.asdict(stage) for stage in self.stages.values()],
+            "cells": [dataclasses.asdict(replicate) for replicate in self.replicates],
+            "stages": [dataclasses.asdict(task) for task in self.tasks.values()],
         }
         return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
 
@@ -109,13 +113,14 @@ class Plan:
         """
         plain = parse(text)
         check_shape(plain, SHAPE)
-        cells = [Cell(**{name: one[name] for name in CELL}) for one in plain["cells"]]
-        stages = [Stage(**{name: one[name] for name in STAGE}) for one in plain["stages"]]
+        replicates = [Replicate(**{n: entry[n] for n in REPLICATE}) for entry in plain["cells"]]
+        tasks = [Task(**{name: entry[name] for name in TASK}) for entry in plain["stages"]]
         known = {""}
-        for stage in stages:
-            if stage.parent not in known:
-                raise DataError(f"the parent of stage {stage.key} is not in it.")
-            known.add(stage.key)
-        if not {key for cell in cells for key in cell.results.values()} <= known - {""}:
+        for task in tasks:
+            if task.parent not in known:
+                raise DataError(f"the parent of stage {task.key} is not in it.")
+            known.add(task.key)
+        results = {key for replicate in replicates for key in replicate.results.values()}
+        if not results <= known - {""}:
             raise DataError("the stages of its cells are not in it.")
-        return Plan(cells, {stage.key: stage for stage in stages})
+        return Plan(replicates, {task.key: task for task in tasks})

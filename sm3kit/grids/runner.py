@@ -2,62 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import FrameType
 
 from sm3kit.core.errors import Interrupted, VariantError
 from sm3kit.core.names import unknown
-from sm3kit.grids import collecting, preparing
+from sm3kit.grids import preparation
+from sm3kit.grids.executors import execute
 from sm3kit.grids.folder import Folder
 from sm3kit.grids.grid import load, names
-from sm3kit.grids.plan import Cell, Plan
-from sm3kit.grids.standing import Standing
-from sm3kit.grids.stopping import stoppable
-from sm3kit.grids.worker import cells_of, forget_failures, work
+from sm3kit.grids.standing import GridRun, collect
 from sm3kit.results.results import GridResults
 from sm3kit.results.sections import Table
 from sm3kit.results.table import tabulate
 from sm3kit.results.writers import write_all
 
-Executor = Literal["local", "ray"]
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
-class Job:
-    """A grid in its folder.
-
-    Attributes:
-        folder: where everything lies.
-        plan: all cells and stages.
-        rows: those to work on; empty for all.
-        cache: whether decoded images and features are kept.
-    """
-
-    folder: Folder
-    plan: Plan
-    rows: tuple[str, ...] = ()
-    cache: bool = True
-
-    @property
-    def cells(self) -> list[Cell]:
-        """The cells to work on."""
-        return cells_of(self.plan, self.rows)
-
-    @property
-    def words(self) -> list[str]:
-        """What a worker's command line says of this."""
-        rows = [word for row in self.rows for word in ("--row", row)]
-        return rows if self.cache else [*rows, "--no-cache"]
-
-    def standing(self) -> Standing:
-        """How it stands now."""
-        return Standing(self.folder, self.plan, self.cells)
-
-
-@dataclass(frozen=True)
-class Finished:
+class Outcome:
     """What a grid came to: its results, their table, and the files that hold it."""
 
     results: GridResults
@@ -74,7 +43,7 @@ def ablate(
     seeds: Sequence[int] = (),
     protocols: Sequence[str] = (),
     rows: Sequence[str] = (),
-    executor: Executor = "local",
+    executor: str = "local",
     cache: bool = True,
     retry_failed: bool = False,
 ) -> GridResults:
@@ -84,10 +53,10 @@ def ablate(
         grid: a built-in grid or a YAML file.
         data: data sets, each `name` or `name:argument`; empty takes the grid's.
         out: the folder; None takes runs/ablation-GRID. A grid in it is gone on with.
-        jobs: how many cells are worked on at a time; one works in this process.
+        jobs: how many workers there are; one works in this process.
         seeds, protocols: instead of the grid's.
         rows: only these; empty takes all.
-        executor: "local" for processes on this machine, "ray" for a cluster.
+        executor: "local" for processes on this machine, "ray" for a cluster, "slurm" for a script.
         cache: whether decoded images and features are kept.
         retry_failed: try again what failed before.
 
@@ -98,11 +67,11 @@ def ablate(
         SM3Error: something in the grid is wrong; nothing was trained.
         Interrupted: the user stopped it; the same call goes on.
     """
-    job = begin(grid, data, out, seeds=seeds, protocols=protocols, rows=rows, cache=cache)
+    run = begin(grid, data, out, seeds=seeds, protocols=protocols, rows=rows, cache=cache)
     if retry_failed:
-        forget_failures(job.folder, job.standing().stages)
-    carry_on(job, jobs, executor)
-    return finish(job).results
+        run.forget_failures()
+    carry_on(run, jobs, executor)
+    return finish(run).results
 
 
 def begin(
@@ -115,7 +84,7 @@ def begin(
     rows: Sequence[str] = (),
     cache: bool = True,
     write: bool = True,
-) -> Job:
+) -> GridRun:
     """Looks everything up and lays the plan down; the arguments are those of `ablate`.
 
     Args:
@@ -130,55 +99,71 @@ def begin(
             "Which grid? Give --grid NAME or --grid FILE.yaml, or --out with the folder of one. "
             f"Built in: {', '.join(names())}; --grid alone is quick."
         )
-    wanted = load(name) if name else preparing.grid_of(Folder(Path(out or "")))
+    wanted = load(name) if name else preparation.grid_of(Folder(Path(out or "")))
     wanted = wanted.with_changes(data, seeds, protocols)
     folder = Folder(Path(out) if out else Path("runs") / f"ablation-{wanted.name}")
-    plan = preparing.prepared(wanted, folder, write=write)
-    known = list(dict.fromkeys(cell.row for cell in plan.cells))
+    plan = preparation.prepare(wanted, folder, write=write)
+    known = list(dict.fromkeys(replicate.row for replicate in plan.replicates))
     for row in rows:
         if row not in known:
             raise VariantError(unknown("row", row, known))
-    return Job(folder, plan, tuple(rows), cache)
+    return GridRun(folder, plan, rows, cache)
 
 
 def carry_on(
-    job: Job, jobs: int = 1, executor: Executor = "local", look: Callable[[], None] = lambda: None
+    run: GridRun, jobs: int = 1, executor: str = "local", look: Callable[[], None] = lambda: None
 ) -> None:
     """Does what is left.
 
     Args:
-        job: the grid.
-        jobs: how many cells are worked on at a time.
-        executor: "local" or "ray".
+        run: the grid.
+        jobs: how many workers there are at a time.
+        executor: one of `executors.EXECUTORS`.
         look: called now and then, for whoever shows progress.
 
     Raises:
         Interrupted: the user stopped it; finished work is kept.
     """
-    if not job.standing().left:
+    if not run.standing().left:
         return
     try:
-        with stoppable():
-            if executor == "ray":
-                from sm3kit.grids.executors.on_ray import work_on_ray
-
-                work_on_ray(job.folder, jobs, job.rows, job.cache, look)
-            elif jobs > 1:
-                from sm3kit.grids.executors.local import work_on_processes
-
-                work_on_processes(job.folder, jobs, job.words, look)
-            else:
-                work(job.folder, job.rows, job.cache, look)
+        with _stoppable():
+            execute(executor, run, jobs, look)
     except Interrupted:
-        left = len(job.standing().left)
+        left = len(run.standing().left)
         raise Interrupted(
             f"Stopped with {left} stages left; all that was done is kept. Go on with the same "
-            f"command, or: {job.folder.resume_command}"
+            f"command, or: {run.folder.resume_command}"
         ) from None
 
 
-def finish(job: Job) -> Finished:
+def finish(run: GridRun) -> Outcome:
     """Writes table.csv, table.md, table.tex, table.html and curves, and gives what is in them."""
-    results = collecting.collect(job.folder.path)
+    results = collect(run.folder.path)
     table = tabulate(results)
-    return Finished(results, table, write_all(table, job.folder.path))
+    return Outcome(results, table, write_all(table, run.folder.path))
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turns signals into Interrupted; a training inside takes them first, and ends its step.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python gives signals to the main thread alone.
+        return
+    before = {number: signal.signal(number, _stop) for number in SIGNALS}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("Stopped.") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # No Exception: nothing on the way up may take it for a mistake.
+    raise KeyboardInterrupt

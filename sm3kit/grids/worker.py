@@ -1,152 +1,172 @@
-"""The loop of every worker: take the next stage that nobody works on, do it, note it."""
+"""A worker of a grid: takes the next task that nobody works on, does it, notes it.
+
+Imported only where something is left to do, as it brings torch and Lightning.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
+import traceback
+from collections.abc import Callable
+from typing import Any, TextIO, cast
 
 from filelock import FileLock, Timeout
 
 from sm3kit.core.errors import Interrupted, SM3Error
-from sm3kit.grids.folder import Folder, Record
-from sm3kit.grids.plan import Cell, Plan, Stage
-from sm3kit.grids.standing import Standing
+from sm3kit.core.files import cache_root
+from sm3kit.core.variant import Variant
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.progress import Reporter
+from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.record_file import read_record
+from sm3kit.evaluation.settings import Settings
+from sm3kit.evaluation.subject import open_subject
+from sm3kit.grids.folder import MAKE_ANEW, TaskRecord, process_name
+from sm3kit.grids.plan import Task
+from sm3kit.grids.standing import GridRun, Standing
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.run import Run
+from sm3kit.training.pretrain import pretrain
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0
 
 
-def work(
-    folder: Folder,
-    rows: Sequence[str] = (),
-    cache: bool = True,
-    look: Callable[[], None] = lambda: None,
-) -> None:
-    """Works on a grid until all is done or has failed, beside any number of others.
+class LogFile:
+    """Takes the lines of a reporter, as a console that is no terminal."""
 
-    A worker needs no scheduler: it holds the lock of the stage that it works on, and the system
+    is_terminal = False
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def print(self, text: str, **style: Any) -> None:
+        """Writes a line; style is for terminals."""
+        self.file.write(f"{text}\n")
+        self.file.flush()
+
+
+class Worker:
+    """Works on a grid, beside any number of others.
+
+    A worker needs no scheduler: it holds the lock of the task that it works on, and the system
     lets go of the lock when the process ends, however it ends.
 
     Args:
-        folder: of the grid; its plan may grow meanwhile.
-        rows: only these; empty takes all.
-        cache: whether decoded images and features are kept.
-        look: called after each stage.
-
-    Raises:
-        Interrupted: the user stopped it.
-        SM3Error: there is no plan.
+        run: the grid; its plan may grow meanwhile.
     """
-    caches: Any = None
-    wait = SHORTEST_WAIT
-    while True:
-        plan = folder.plan()
-        standing = Standing(folder, plan, cells_of(plan, rows))
-        if not standing.left:
-            return
-        claimed = _claim(folder, standing)
-        if claimed is None:
-            time.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
-            continue
+
+    def __init__(self, run: GridRun) -> None:
+        self.run, self.folder = run, run.folder
+        self.images = ImageCache(cache_root() / "images" if run.cache else None)
+        self.features = FeatureCache(cache_root() / "features" if run.cache else None)
+
+    def work(self, look: Callable[[], None]) -> None:
+        """Works until all is done or has failed.
+
+        Args:
+            look: called after each task.
+
+        Raises:
+            Interrupted: the user stopped it.
+            SM3Error: there is no plan.
+        """
         wait = SHORTEST_WAIT
-        stage, lock = claimed
+        while (standing := self.run.reread().standing()).left:
+            claimed = self._claim(standing)
+            if claimed is None:
+                time.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+                continue
+            wait = SHORTEST_WAIT
+            task, lock = claimed
+            try:
+                self._do(task)
+            finally:
+                lock.release()
+            look()
+
+    def _claim(self, standing: Standing) -> tuple[Task, FileLock] | None:
+        """The next task that is ready and that nobody works on, with its lock."""
+        for task in standing.left:
+            if not standing.ready(task):
+                continue
+            lock = self.folder.lock(task.key)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            record = self.folder.record(task.key)
+            if record.failed or (record.completions and self.folder.product(task).is_file()):
+                lock.release()  # Somebody was faster.
+                continue
+            return task, lock
+        return None
+
+    def _do(self, task: Task) -> None:
+        """Does a task and notes how it went."""
+        self.folder.remove_unfinished(task.key)
+        before = self.folder.record(task.key)
+        record = TaskRecord(
+            task.title, before.starts + 1, before.completions, whole=not before.starts,
+            process=process_name(),
+        )  # fmt: skip
+        self.folder.write_record(task.key, record)
+        start = time.perf_counter()
         try:
-            if caches is None:
-                # Here, so that nothing heavy is imported where nothing is left to do.
-                from sm3kit.grids.stages import Caches
+            auc = self._carry_out(task)
+        except Interrupted:
+            raise
+        except Exception as error:
+            self.folder.note_failure(task, _one_line(error))
+            return
+        seconds = round(time.perf_counter() - start, 2)
+        completions = record.completions + 1
+        done = dataclasses.replace(record, completions=completions, seconds=seconds, auc=auc)
+        self.folder.write_record(task.key, done)
 
-                caches = Caches.of_user(cache)
-            _do(stage, folder, caches)
-        finally:
-            lock.release()
-        look()
+    def _carry_out(self, task: Task) -> float | None:
+        """Does the work of a task, or what is left of it.
 
+        Returns:
+            The mean AUC of an evaluation with labels, else None.
+        """
+        with self.folder.open_log(task.key) as log:
+            log.write(f"{task.title}\n")
+            reporter = Reporter(cast(Any, LogFile(log)))
+            try:
+                if not task.trains:
+                    return self._measure(task, reporter)
+                self._train(task, reporter)
+                return None
+            except Interrupted:
+                raise
+            except Exception:
+                traceback.print_exc(file=log)
+                raise
 
-def cells_of(plan: Plan, rows: Sequence[str]) -> list[Cell]:
-    """The cells of some rows; of all, if none is named."""
-    return [cell for cell in plan.cells if not rows or cell.row in rows]
+    def _train(self, task: Task, reporter: Reporter) -> None:
+        run = Run(self.folder.run(task.key))
+        variant = Variant().changed(task.settings, str(self.folder.plan_file))
+        if run.last.is_file():
+            # As it was called then: another machine may reach the folder by another path.
+            variant = dataclasses.replace(variant, init=run.read_variant()[0].init)
+        elif task.parent:
+            variant = dataclasses.replace(variant, init=str(self.folder.run(task.parent)))
+        pretrain(variant, run.folder, reporter, self.images, True, self.features)
 
-
-def process_name() -> str:
-    """How this process is called in records."""
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def note_failure(folder: Folder, stage: Stage, reason: str) -> None:
-    """Notes why a stage failed; who calls holds its lock."""
-    record = folder.record(stage.key)
-    folder.write_record(stage.key, dataclasses.replace(record, title=stage.title, failed=reason))
-
-
-def forget_failures(folder: Folder, stages: Sequence[Stage]) -> int:
-    """Lets failed stages be tried again.
-
-    Returns:
-        How many there were.
-    """
-    count = 0
-    for stage in stages:
-        if folder.record(stage.key).failed:
-            # A stage that somebody works on has not failed.
-            with suppress(Timeout), FileLock(_made(folder, stage.key), timeout=0):
-                record = folder.record(stage.key)
-                folder.write_record(stage.key, dataclasses.replace(record, failed=""))
-                count += 1
-    return count
-
-
-def _claim(folder: Folder, standing: Standing) -> tuple[Stage, FileLock] | None:
-    """The next stage that is ready and that nobody works on, with its lock."""
-    for stage in standing.left:
-        if not standing.ready(stage):
-            continue
-        lock = FileLock(_made(folder, stage.key))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        record = folder.record(stage.key)
-        if record.failed or (record.completions and folder.product(stage).is_file()):
-            lock.release()  # Somebody was faster.
-            continue
-        return stage, lock
-    return None
-
-
-def _do(stage: Stage, folder: Folder, caches: Any) -> None:
-    """Does a stage and notes how it went."""
-    from sm3kit.grids.stages import carry_out
-
-    folder.remove_unfinished(stage.key)
-    before = folder.record(stage.key)
-    record = Record(
-        stage.title, before.starts + 1, before.completions, whole=not before.starts,
-        process=process_name(),
-    )  # fmt: skip
-    folder.write_record(stage.key, record)
-    start = time.perf_counter()
-    try:
-        auc = carry_out(stage, folder, caches)
-    except Interrupted:
-        raise
-    except Exception as error:
-        note_failure(folder, stage, _one_line(error))
-        return
-    seconds = round(time.perf_counter() - start, 2)
-    done = dataclasses.replace(record, completions=record.completions + 1, seconds=seconds, auc=auc)
-    folder.write_record(stage.key, done)
-
-
-def _made(folder: Folder, key: str) -> str:
-    """The lock file of a stage, in a folder that is there."""
-    file = folder.lock(key)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return str(file)
+    def _measure(self, task: Task, reporter: Reporter) -> float | None:
+        file = self.folder.result(task.key)
+        if file.is_file():
+            # Written last, by a process that was killed before it could say so.
+            record = read_record(file, MAKE_ANEW)
+        else:
+            run = self.folder.run(task.parent)
+            subject = open_subject(run, (), self.images, self.features, reporter)
+            changes = {name: value for name, value in task.settings.items() if name != "protocol"}
+            start = Settings(protocol=task.kind)  # type: ignore[arg-type]
+            record = evaluate(subject, start.changed(changes, str(self.folder.plan_file)), file)
+        return float(record["mean"]["auc"]) if "mean" in record else None
 
 
 def _one_line(error: Exception) -> str:

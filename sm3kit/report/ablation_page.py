@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sm3kit.core.errors import SM3Error
-from sm3kit.grids.collecting import collect
 from sm3kit.grids.folder import Folder
-from sm3kit.grids.plan import Cell as GridCell
+from sm3kit.grids.plan import Replicate
+from sm3kit.grids.standing import collect
 from sm3kit.report.repeating import Command, pretraining
 from sm3kit.report.run_page import SKIP, command, facts, page_body
 from sm3kit.results.html_page import document, results
@@ -41,13 +41,13 @@ def ablation_page(folder: Path, out: Path) -> str:
     return document(f"sm3kit: {found.title}", page_body(parts, []), SKIP)
 
 
-def run_of(home: Folder, cell: GridCell) -> Path | None:
-    """The run folder that the evaluations of a cell are about; None if it has not begun."""
+def run_of(home: Folder, replicate: Replicate) -> Path | None:
+    """The run folder that the evaluations of a replicate are about; None if it has not begun."""
     plan = home.plan()
-    for key in cell.results.values():
-        for stage in reversed(plan.chain(key)):
-            if plan.stages[stage].trains:
-                folder = home.run(stage)
+    for key in replicate.results.values():
+        for task in reversed(plan.chain(key)):
+            if plan.tasks[task].trains:
+                folder = home.run(task)
                 return folder if Run(folder).exists else None
     return None
 
@@ -71,23 +71,24 @@ def _facts(found: GridResults, home: Folder) -> str:
 
 
 def _rows(found: GridResults, home: Folder, out: Path) -> str:
-    cells = home.plan().cells
+    plan = home.plan()
     return "\n".join(
-        _row(row, [cell for cell in cells if cell.row == row.name], home, out) for row in found.rows
+        _row(row, [x for x in plan.replicates if x.row == row.name], home, out)
+        for row in found.rows
     )
 
 
-def _row(row: RowResults, cells: Sequence[GridCell], home: Folder, out: Path) -> str:
+def _row(row: RowResults, replicates: Sequence[Replicate], home: Folder, out: Path) -> str:
     """The runs of a row, with links to their pages, and the command that trains its first one."""
     lines = [f"<section><h3>{escape(row.name)}</h3>"]
     if row.recipes:
         lines.append(f"<p>recipe {escape(', '.join(row.recipes))}</p>")
     lines.append("<ul>")
     first = None
-    for cell in cells:
-        folder = run_of(home, cell)
+    for replicate in replicates:
+        folder = run_of(home, replicate)
         if folder is None:
-            lines.append(f"<li>seed {cell.seed}: not begun</li>")
+            lines.append(f"<li>seed {replicate.seed}: not begun</li>")
             continue
         first = first or folder
         page = folder / "report.html"
@@ -97,7 +98,7 @@ def _row(row: RowResults, cells: Sequence[GridCell], home: Folder, out: Path) ->
             shown = f'<a href="{link}">{shown}</a>'
         else:
             shown += f"; its page: <code>sm3kit report {escape(str(folder))}</code>"
-        lines.append(f"<li>seed {cell.seed}: {shown}</li>")
+        lines.append(f"<li>seed {replicate.seed}: {shown}</li>")
     lines.append("</ul>")
     if first:
         try:

@@ -86,7 +86,7 @@ def report(
 
 
 def _of_grid(folder: Path, out: Path, *, figures: bool) -> Made:
-    from sm3kit.grids.collecting import collect
+    from sm3kit.grids.standing import collect
     from sm3kit.report.ablation_page import ablation_page
     from sm3kit.results.table import tabulate
 

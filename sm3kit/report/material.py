@@ -154,7 +154,7 @@ def _of_grid(folder: Path) -> list[Path]:
     # A grid of one's own may be called grid.yaml, too.
     if folder.resolve().parent.name != "runs" or not (home.exists and home.plan_file.is_file()):
         return []
-    stages = [one for one in home.plan().stages.values() if one.parent == folder.resolve().name]
+    stages = [one for one in home.plan().tasks.values() if one.parent == folder.resolve().name]
     files = [home.result(one.key) for one in stages if not one.trains]
     return [file for file in files if file.is_file()]
 

@@ -30,7 +30,7 @@ def main() -> None:
         met, _ = killed([*command, str(disturbed)], kills, longest)
         same = all((quiet / one).read_bytes() == (disturbed / one).read_bytes() for one in TABLES)
         folder = Folder(disturbed)
-        records = [folder.record(key) for key in folder.plan().stages]
+        records = [folder.record(key) for key in folder.plan().tasks]
     again = sum(one.starts - 1 for one in records)
     twice = sum(one.completions > 1 for one in records)
     print(f"  {met} of {kills} kills met it at work; tables {'the same' if same else 'DIFFER'}")

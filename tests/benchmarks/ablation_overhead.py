@@ -12,10 +12,10 @@ import time
 MEASURED = """
 import sys
 from sm3kit.grids.runner import begin, carry_on
-job = begin("", out=sys.argv[1])
-carry_on(job)
-assert not job.standing().left, "the grid is not finished"
-print(len(job.cells), "torch" in sys.modules)
+run = begin("", out=sys.argv[1])
+carry_on(run)
+assert not run.standing().left, "the grid is not finished"
+print(len(run.replicates), "torch" in sys.modules)
 """
 
 

@@ -64,10 +64,10 @@ def runs_of(out: Path) -> dict[str, list[Path]]:
     """{row of Table 6: a run for each seed}, as the plan of the grid names them."""
     plan = Plan.of((out / "grid" / "plan.json").read_text())
     found: dict[str, list[Path]] = {name: [] for name in MATCHED}
-    for cell in plan.cells:
-        if cell.row in found:
-            trained = plan.stages[cell.results["probe"]].parent
-            found[cell.row].append(out / "grid" / "runs" / trained)
+    for replicate in plan.replicates:
+        if replicate.row in found:
+            trained = plan.tasks[replicate.results["probe"]].parent
+            found[replicate.row].append(out / "grid" / "runs" / trained)
     return found
 
 

@@ -13,7 +13,7 @@ from sm3kit.published.tables import load as published
 def test_built_in_grids_are_grids(name):
     found = grid.load(name)
     assert found.title and found.rows
-    assert grid.parsed(name, found.source(), "again") == found
+    assert grid.parse(name, found.source(), "again") == found
 
 
 def test_the_built_in_grids():
@@ -98,7 +98,7 @@ def test_the_command_line_says_something_else():
 
 
 def test_a_product_has_every_combination():
-    found = grid.parsed("own", tiny(axes={"values": {"lr": [1, 2], "eps": [3, 4]}}), "own")
+    found = grid.parse("own", tiny(axes={"values": {"lr": [1, 2], "eps": [3, 4]}}), "own")
     assert list(points(found)) == [
         {"lr": 1, "eps": 3},
         {"lr": 1, "eps": 4},
@@ -109,7 +109,7 @@ def test_a_product_has_every_combination():
 
 def test_one_at_a_time_varies_each_axis_alone():
     axes = {"mode": "one-at-a-time", "values": {"lr": [1, 2], "eps": [3]}}
-    found = grid.parsed("own", tiny(axes=axes), "own")
+    found = grid.parse("own", tiny(axes=axes), "own")
     assert list(points(found)) == [{}, {"lr": 1}, {"lr": 2}, {"eps": 3}]
 
 
@@ -134,13 +134,12 @@ def test_a_grid_without_end_is_refused_before_it_is_built(changes, runs, tmp_pat
         grid.load(file)
 
 
-def test_a_grid_of_countless_runs(tmp_path):
+def test_a_grid_of_countless_runs():
+    """More digits than Python turns into text."""
     axes = {"values": {f"a{n}": [1] * 10 for n in range(5000)}}
-    file = write(tmp_path / "own.yaml", tiny(axes=axes))
-    with pytest.raises(
-        VariantError, match=" makes countless runs of 3 rows, their axes and 1 seed"
-    ):
-        grid.load(file)
+    answer = "own makes countless runs of 3 rows, their axes and 1 seed"
+    with pytest.raises(VariantError, match=answer):
+        grid.parse("own", tiny(axes=axes), "own")
 
 
 def test_as_many_runs_as_are_allowed(tmp_path):

@@ -25,7 +25,7 @@ def test_kills_change_nothing(tmp_path):
     for name in TABLES:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes()
     folder = runner.Folder(tmp_path / "killed")
-    records = [folder.record(key) for key in folder.plan().stages]
+    records = [folder.record(key) for key in folder.plan().tasks]
     assert {one.completions for one in records} == {1}
     # Each kill costs what was in flight: one stage of each worker.
     assert sum(one.starts - 1 for one in records) <= met * 2

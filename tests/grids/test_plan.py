@@ -19,16 +19,16 @@ STAGE_2 = ("no_proj", "proj", "msa", "tel", "te")
 
 
 def rows(**changes):
-    return rows_of(grid.parsed("own", tiny(**changes), "own"))
+    return rows_of(grid.parse("own", tiny(**changes), "own"))
 
 
 def plan(**changes):
-    found = grid.parsed("own", tiny(**changes), "own")
+    found = grid.parse("own", tiny(**changes), "own")
     return plan_of(found, rows_of(found))
 
 
 def kinds(found):
-    return Counter(stage.kind for stage in found.stages.values())
+    return Counter(task.kind for task in found.tasks.values())
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,13 @@ def table5():
 
 def test_table_5_trains_each_distinct_stage_1_once(table5):
     """14 rows in 3 seeds: 9 kinds of stage 1, as five rows go on from that of sep_sep."""
-    assert len(table5.cells) == 42
+    assert len(table5.replicates) == 42
     assert kinds(table5) == {"mmssl": 9 * 3, "mlssl": 5 * 3, "probe": 42}
     for seed in (0, 1, 2):
         first = {
-            cell.row: table5.chain(cell.results["probe"])[0]
-            for cell in table5.cells
-            if cell.seed == seed
+            replicate.row: table5.chain(replicate.results["probe"])[0]
+            for replicate in table5.replicates
+            if replicate.seed == seed
         }
         assert {first[row] for row in STAGE_2} == {first["sep_sep"]}
         assert len(set(first.values())) == 9
@@ -53,13 +53,13 @@ def test_table_5_trains_each_distinct_stage_1_once(table5):
 
 def test_a_stage_comes_after_what_it_needs(table5):
     seen = set()
-    for stage in table5.stages.values():
-        assert not stage.parent or stage.parent in seen
-        seen.add(stage.key)
+    for task in table5.tasks.values():
+        assert not task.parent or task.parent in seen
+        seen.add(task.key)
 
 
 def test_rows_are_finished_one_after_the_other(table5):
-    rows_in_order = [stage.name.partition(",")[0] for stage in table5.stages.values()]
+    rows_in_order = [task.name.partition(",")[0] for task in table5.tasks.values()]
     assert list(dict.fromkeys(rows_in_order)) == list(grid.load("table5").rows)
     changes = sum(
         one != other for one, other in zip(rows_in_order, rows_in_order[1:], strict=False)
@@ -82,7 +82,7 @@ def test_table_1_evaluates_each_row_as_the_paper_does():
 
 def test_table_6_matches_the_pairs_that_it_trained_on():
     found = grid.load("table6").with_changes(DATA, [0])
-    stages = plan_of(found, rows_of(found)).stages.values()
+    stages = plan_of(found, rows_of(found)).tasks.values()
     assert {(s.settings["split"], s.settings["select"]) for s in stages if s.kind == "match"} == {
         ("train", "last")
     }
@@ -150,7 +150,7 @@ def test_the_file_of_weights_counts_by_its_content(tmp_path):
         file = tmp_path / name
         file.write_bytes(content)
         found.append(plan(rows={"one": {"weights": str(file)}}, baseline=""))
-    first, copy, other = (next(iter(one.stages)) for one in found)
+    first, copy, other = (next(iter(one.tasks)) for one in found)
     assert first == copy != other
 
 

@@ -47,15 +47,15 @@ def start_cluster(attempts):
         start_cluster(attempts - 1)
 
 
-def killed_at_work(job, key):
+def killed_at_work(run, key):
     """Whether the process that works on a stage was killed before it had come to its end."""
-    process = job.folder.record(key).process.rpartition(":")[2]
+    process = run.folder.record(key).process.rpartition(":")[2]
     if not process:
         return False
     # It is held first: otherwise the stage may be done between the look and the kill.
     with contextlib.suppress(ProcessLookupError):
         os.kill(int(process), signal.SIGSTOP)
-        at_work = not job.folder.record(key).completions
+        at_work = not run.folder.record(key).completions
         os.kill(int(process), signal.SIGKILL if at_work else signal.SIGCONT)
         return at_work
     return False
@@ -76,21 +76,21 @@ def test_a_task_whose_process_is_killed_is_replaced(cluster, tmp_path):
         tmp_path / "own.yaml",
         tiny(rows={"sep_sep": {"epochs": 40}, "tel": {"recipe": "tel"}}, baseline=""),
     )
-    job = runner.begin(file, out=tmp_path / "grid")
+    run = runner.begin(file, out=tmp_path / "grid")
     killed = []
 
     def look():
-        for key in () if killed else job.plan.stages:
-            if killed_at_work(job, key):
+        for key in () if killed else run.plan.tasks:
+            if killed_at_work(run, key):
                 killed.append(key)
                 break
-        assert silence(job.folder.path) < LONGEST_SILENCE, "the tasks hang"
+        assert silence(run.folder.path) < LONGEST_SILENCE, "the tasks hang"
 
-    runner.carry_on(job, 2, "ray", look)
-    records = {key: job.folder.record(key) for key in job.plan.stages}
+    runner.carry_on(run, 2, "ray", look)
+    records = {key: run.folder.record(key) for key in run.plan.tasks}
     assert {one.completions for one in records.values()} == {1}
     assert records[killed[0]].starts == 2
-    assert not job.standing().left
+    assert not run.standing().left
 
 
 def test_no_cluster_is_told(tmp_path, monkeypatch):
@@ -100,6 +100,6 @@ def test_no_cluster_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(
         ray, "init", lambda **settings: (_ for _ in ()).throw(ConnectionError("no"))
     )
-    job = runner.begin(write(tmp_path / "own.yaml", tiny()), out=tmp_path / "grid")
+    run = runner.begin(write(tmp_path / "own.yaml", tiny()), out=tmp_path / "grid")
     with pytest.raises(SM3Error, match="There is no Ray cluster here. Start one with `ray start"):
-        runner.carry_on(job, 2, "ray")
+        runner.carry_on(run, 2, "ray")

@@ -8,14 +8,12 @@ import sys
 import time
 
 import pytest
-from filelock import FileLock
 from tiny_grid import TINY, tiny, write
 
 from sm3kit.core.errors import Interrupted, SM3Error, VariantError
 from sm3kit.grids import runner
-from sm3kit.grids.collecting import collect
 from sm3kit.grids.executors.local import share
-from sm3kit.grids.standing import Standing
+from sm3kit.grids.standing import collect
 
 COMMAND = [sys.executable, "-m", "sm3kit", "ablate"]
 RANDOM = {"random": {"recipe": "random"}}
@@ -24,7 +22,7 @@ TABLES = ("table.csv", "table.md", "table.tex", "table.html")
 
 def records(folder):
     plan = folder.plan()
-    return {stage.title: folder.record(key) for key, stage in plan.stages.items()}
+    return {task.title: folder.record(key) for key, task in plan.tasks.items()}
 
 
 def tables(folder):
@@ -42,11 +40,11 @@ def done(tmp_path_factory):
 
 def test_every_stage_is_done_once(done):
     home, file, results = done
-    job = runner.begin(file, out=home / "grid")
-    assert {one.completions for one in records(job.folder).values()} == {1}
+    run = runner.begin(file, out=home / "grid")
+    assert {one.completions for one in records(run.folder).values()} == {1}
     # Stage 1 of tel is that of sep_sep.
-    assert sum(title.endswith("stage 1") for title in records(job.folder)) == 2
-    assert not job.standing().left
+    assert sum(title.endswith("stage 1") for title in records(run.folder)) == 2
+    assert not run.standing().left
 
 
 def test_results_hold_what_the_rows_measured(done):
@@ -84,11 +82,11 @@ def test_runs_may_be_deleted_when_all_is_measured(done, tmp_path):
 
 def test_time_left_is_known_when_one_of_each_kind_is_done(done):
     home, file, _ = done
-    job = runner.begin(file, out=home / "grid", seeds=[0, 1], write=False)
-    assert job.standing().seconds_left() > 0
-    record = job.folder.record
-    standing = Standing(job.folder, job.plan)
-    probes = [stage.key for stage in job.plan.stages.values() if stage.kind == "probe"]
+    run = runner.begin(file, out=home / "grid", seeds=[0, 1], write=False)
+    assert run.standing().seconds_left() > 0
+    record = run.folder.record
+    standing = run.standing()
+    probes = [task.key for task in run.plan.tasks.values() if task.kind == "probe"]
     for key in probes:
         standing.done.discard(key)
     standing.__dict__.pop("left", None)
@@ -111,35 +109,34 @@ def test_a_failed_cell_is_told_and_the_others_go_on(tmp_path):
     broken_row, random_row = results.rows
     assert "stage 1: " in broken_row.failed[0] and "no_such_net" in broken_row.failed[0]
     assert random_row.records["probe"] and not random_row.failed
-    job = runner.begin(file, out=tmp_path / "grid")
-    (failed,) = [one for one in records(job.folder).values() if one.failed]
+    run = runner.begin(file, out=tmp_path / "grid")
+    (failed,) = [one for one in records(run.folder).values() if one.failed]
     # Not tried again by itself, but when it is asked for.
     runner.ablate(file, out=tmp_path / "grid")
-    assert records(job.folder)[failed.title].starts == 1
+    assert records(run.folder)[failed.title].starts == 1
     runner.ablate(file, out=tmp_path / "grid", retry_failed=True)
-    assert records(job.folder)[failed.title].starts == 2
+    assert records(run.folder)[failed.title].starts == 2
 
 
 def test_a_stage_under_way_elsewhere_is_waited_for(tmp_path, monkeypatch):
     from sm3kit.grids import worker
 
     file = write(tmp_path / "own.yaml", tiny(rows=RANDOM))
-    job = runner.begin(file, out=tmp_path / "grid")
-    first = next(iter(job.plan.stages))
-    job.folder.lock(first).parent.mkdir(exist_ok=True)
-    elsewhere = FileLock(str(job.folder.lock(first)))
+    run = runner.begin(file, out=tmp_path / "grid")
+    first = next(iter(run.plan.tasks))
+    elsewhere = run.folder.lock(first)
     elsewhere.acquire()
     waits = []
 
     def wait(seconds):
-        waits.append(job.folder.record(first).starts)
+        waits.append(run.folder.record(first).starts)
         if len(waits) == 2:
             elsewhere.release()
 
     monkeypatch.setattr(worker.time, "sleep", wait)
-    runner.carry_on(job)
+    runner.carry_on(run)
     assert waits == [0, 0]
-    assert job.folder.record(first).completions == 1
+    assert run.folder.record(first).completions == 1
 
 
 @pytest.mark.slow
@@ -159,10 +156,10 @@ def test_jobs_share_the_work(tmp_path, done):
     home, _, _ = done
     file = write(tmp_path / "own.yaml", tiny(protocols=["probe", "match"]))
     looks = []
-    job = runner.begin(file, out=tmp_path / "grid")
-    runner.carry_on(job, 2, look=lambda: looks.append(len(job.standing().done)))
-    runner.finish(job)
-    assert looks[-1] == len(job.plan.stages)
+    run = runner.begin(file, out=tmp_path / "grid")
+    runner.carry_on(run, 2, look=lambda: looks.append(len(run.standing().done)))
+    runner.finish(run)
+    assert looks[-1] == len(run.plan.tasks)
     assert tables(tmp_path / "grid") == tables(home / "grid")
 
 
@@ -186,17 +183,17 @@ def test_a_signal_stops_in_good_order(tmp_path, number):
 
 
 def test_a_stop_is_no_failure(tmp_path, monkeypatch):
-    from sm3kit.grids import stages
+    from sm3kit.grids import worker
 
     def stop(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
-    monkeypatch.setattr(stages, "pretrain", stop)
-    job = runner.begin(write(tmp_path / "own.yaml", tiny(rows=RANDOM)), out=tmp_path / "grid")
+    monkeypatch.setattr(worker, "pretrain", stop)
+    run = runner.begin(write(tmp_path / "own.yaml", tiny(rows=RANDOM)), out=tmp_path / "grid")
     with pytest.raises(Interrupted, match="Stopped with 2 stages left"):
-        runner.carry_on(job)
-    first = next(iter(records(job.folder).values()))
+        runner.carry_on(run)
+    first = next(iter(records(run.folder).values()))
     assert (first.starts, first.completions, first.failed) == (1, 0, "")
 
 
@@ -204,40 +201,39 @@ def test_a_result_that_was_written_before_the_end_is_taken(done, tmp_path, monke
     """Killed between the result and its note."""
     import shutil
 
-    from sm3kit.grids import stages
+    from sm3kit.grids import worker
 
     home, file, _ = done
     copy = shutil.copytree(home / "grid", tmp_path / "grid")
-    job = runner.begin(file, out=copy)
-    (key,) = [s.key for s in job.plan.stages.values() if s.title == "random, seed 0: probe"]
-    record = job.folder.record(key)
-    job.folder.write_record(key, dataclasses.replace(record, completions=0, auc=None))
-    monkeypatch.delattr(stages, "evaluate")
-    runner.carry_on(job)
-    assert job.folder.record(key).auc == record.auc
+    run = runner.begin(file, out=copy)
+    (key,) = [s.key for s in run.plan.tasks.values() if s.title == "random, seed 0: probe"]
+    record = run.folder.record(key)
+    run.folder.write_record(key, dataclasses.replace(record, completions=0, auc=None))
+    monkeypatch.delattr(worker, "evaluate")
+    runner.carry_on(run)
+    assert run.folder.record(key).auc == record.auc
 
 
 def test_a_stage_that_takes_its_process_with_it_fails(tmp_path, monkeypatch):
     from collections import Counter
 
     from sm3kit.grids.executors import local
-    from sm3kit.grids.worker import process_name
+    from sm3kit.grids.folder import process_name
 
-    job = runner.begin(write(tmp_path / "own.yaml", tiny(rows=RANDOM)), out=tmp_path / "grid")
-    key = next(iter(job.plan.stages))
-    record = dataclasses.replace(job.folder.record(key), starts=1, process=process_name())
-    job.folder.write_record(key, record)
-    job.folder.lock(key).parent.mkdir(exist_ok=True)
+    run = runner.begin(write(tmp_path / "own.yaml", tiny(rows=RANDOM)), out=tmp_path / "grid")
+    key = next(iter(run.plan.tasks))
+    record = dataclasses.replace(run.folder.record(key), starts=1, process=process_name())
+    run.folder.write_record(key, record)
     failures = Counter()
     for _ in range(local.TRIES):
-        assert not job.folder.record(key).failed
-        local._count_failure(job.folder, os.getpid(), -9, 0, failures)
-    assert job.folder.record(key).failed == (
+        assert not run.folder.record(key).failed
+        local._count_failure(run.folder, os.getpid(), -9, 0, failures)
+    assert run.folder.record(key).failed == (
         "Its process ended 3 times: killed by signal 9, for want of memory?"
     )
     with pytest.raises(SM3Error, match="Workers end before they begin .exit code 1"):
         for _ in range(local.TRIES):
-            local._count_failure(job.folder, 1, 1, 0, failures)
+            local._count_failure(run.folder, 1, 1, 0, failures)
 
 
 def test_cores_and_gpus_are_shared_out():

@@ -1,49 +1,51 @@
-"""Several worker processes on this machine, with its cores and GPUs shared out."""
+"""Workers on this machine: this process, or several with cores and GPUs shared out."""
 
 from __future__ import annotations
 
 import os
-import platform
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TextIO
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from sm3kit.core.errors import TrainingError
-from sm3kit.grids.folder import Folder
-from sm3kit.grids.plan import Stage
-from sm3kit.grids.worker import note_failure
+from sm3kit.grids.folder import Folder, process_name
+from sm3kit.grids.plan import Task
+from sm3kit.grids.standing import GridRun
 
 POLL = 0.5
 PATIENCE = 60
-# A stage whose process ends this often before the stage does is not tried again.
+# A task whose process ends this often before the task does is not tried again.
 TRIES = 3
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def work_on_processes(
-    folder: Folder, jobs: int, words: Sequence[str], look: Callable[[], None]
-) -> None:
-    """Works on a grid with N processes until all is done or has failed.
+def execute(run: GridRun, jobs: int, look: Callable[[], None]) -> None:
+    """Works on a grid until all is done or has failed; one job works in this process.
 
-    A process that fails is replaced; a stage that three processes failed in has failed.
+    A process that fails is replaced; a task that three processes failed in has failed.
 
     Args:
-        folder: of the grid.
-        jobs: N.
-        words: what else each worker's command line says.
-        look: called twice a second.
+        run: the grid.
+        jobs: how many workers there are at a time.
+        look: called after each task, or twice a second.
 
     Raises:
         Interrupted: the user stopped it; the workers end between two steps.
-        TrainingError: processes end without having begun a stage.
+        TrainingError: processes end without having begun a task.
     """
-    workers = {number: _start(folder, number, jobs, words) for number in range(jobs)}
+    if jobs == 1:
+        from sm3kit.grids.worker import Worker
+
+        Worker(run).work(look)
+        return
+    workers = {number: _start(run, number, jobs) for number in range(jobs)}
     failures: Counter[str] = Counter()
     try:
         while workers:
@@ -55,8 +57,8 @@ def work_on_processes(
                     continue
                 del workers[number]
                 if code:
-                    _count_failure(folder, process.pid, code, number, failures)
-                    workers[number] = _start(folder, number, jobs, words)
+                    _count_failure(run.folder, process.pid, code, number, failures)
+                    workers[number] = _start(run, number, jobs)
     finally:
         _end(list(workers.values()))
         look()
@@ -71,31 +73,45 @@ def share(number: int, jobs: int, environment: Mapping[str, str]) -> dict[str, s
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for name in THREADS:
         mine.setdefault(name, str(max(1, (cores or 1) // jobs)))
-    gpus = [one for one in mine.get("CUDA_VISIBLE_DEVICES", _gpus()).split(",") if one]
+    gpus = [gpu for gpu in mine.get("CUDA_VISIBLE_DEVICES", _gpus()).split(",") if gpu]
     if gpus:
         mine["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[number % len(gpus) :: jobs])
     return mine
 
 
+def stop_without(parent: int) -> None:
+    """Starts a thread that stops this process when its parent has died.
+
+    Args:
+        parent: number of the parent process.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _gpus() -> str:
     """The numbers of the GPUs as `nvidia-smi -L` lists them, without torch."""
     try:
-        listed = subprocess.run(
+        listing = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=30
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    lines = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
+    lines = [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
     return ",".join(str(number) for number in range(len(lines)))
 
 
-def _start(folder: Folder, number: int, jobs: int, words: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(run: GridRun, number: int, jobs: int) -> subprocess.Popen[bytes]:
     """Starts a worker, in a session of its own: Ctrl-C reaches it only through its parent."""
-    command = [sys.executable, "-m", "sm3kit", "ablate", "--worker", "--out", str(folder.path)]
-    command += ["--parent", str(os.getpid()), *words]
-    with _opened(folder, number) as log:
+    words = [*run.worker_words(run.folder.path), "--parent", str(os.getpid())]
+    with run.folder.open_log(f"worker-{number}") as log:
         return subprocess.Popen(
-            command,
+            [sys.executable, *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -104,34 +120,28 @@ def _start(folder: Folder, number: int, jobs: int, words: Sequence[str]) -> subp
         )
 
 
-def _opened(folder: Folder, number: int) -> TextIO:
-    log = folder.log(f"worker-{number}")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    return log.open("a", encoding="utf-8")
-
-
 def _count_failure(
     folder: Folder, pid: int, code: int, number: int, failures: Counter[str]
 ) -> None:
-    """Counts the workers that ended within a stage, and gives the stage up after TRIES of them."""
+    """Counts the workers that ended within a task, and gives the task up after TRIES of them."""
     plan = folder.plan()
-    name = f"{platform.node()}:{pid}"
-    own = [one for one in plan.stages.values() if _held(folder, one, name)]
-    where = own[0].key if own else ""
-    failures[where] += 1
-    if failures[where] < TRIES:
+    own = [task for task in plan.tasks.values() if _is_in_work(folder, task, process_name(pid))]
+    key = own[0].key if own else ""
+    failures[key] += 1
+    if failures[key] < TRIES:
         return
     how = f"killed by signal {-code}, for want of memory?" if code < 0 else f"exit code {code}"
     if not own:
         raise TrainingError(
             f"Workers end before they begin ({how}). The reason is in {folder.log(f'worker-{number}')}."
         )
-    with suppress(Timeout), FileLock(str(folder.lock(where)), timeout=0):
-        note_failure(folder, own[0], f"Its process ended {TRIES} times: {how}")
+    with suppress(Timeout), folder.lock(key).acquire(timeout=0):
+        folder.note_failure(own[0], f"Its process ended {TRIES} times: {how}")
 
 
-def _held(folder: Folder, stage: Stage, process: str) -> bool:
-    record = folder.record(stage.key)
+def _is_in_work(folder: Folder, task: Task, process: str) -> bool:
+    """Whether a process has begun a task and not come to its end."""
+    record = folder.record(task.key)
     return record.process == process and not record.completions and not record.failed
 
 

@@ -11,30 +11,26 @@ from typing import Any
 from sm3kit.core.errors import Interrupted, SM3Error, TrainingError
 from sm3kit.core.plugin_files import VARIABLE
 from sm3kit.grids.folder import Folder
-from sm3kit.grids.worker import work
+from sm3kit.grids.standing import GridRun
 
 RETRIES = 20
 POLL = 1.0
 
 
-def work_on_ray(
-    folder: Folder, jobs: int, rows: Sequence[str], cache: bool, look: Callable[[], None]
-) -> None:
+def execute(run: GridRun, jobs: int, look: Callable[[], None]) -> None:
     """Works on a grid with N tasks of the cluster at RAY_ADDRESS, or of the one that Ray finds.
 
     All its machines reach the folder by the same path.
 
     Args:
-        folder: of the grid.
+        run: the grid.
         jobs: N.
-        rows: only these; empty takes all.
-        cache: whether decoded images and features are kept.
         look: called once a second.
 
     Raises:
         SM3Error: Ray is not installed, or there is no cluster.
         Interrupted: the user stopped it.
-        TrainingError: a task ended with an error of its own.
+        TrainingError: a task of Ray ended with an error of its own.
     """
     ray = _ray()
     started = not ray.is_initialized()
@@ -45,9 +41,9 @@ def work_on_ray(
         "num_cpus": max(1, int(cluster.get("CPU", 1)) // jobs),
         "num_gpus": min(1.0, cluster.get("GPU", 0) / jobs),
     }
-    task = ray.remote(max_retries=RETRIES, **needs)(work_there)
-    there = str(folder.path.resolve())
-    waiting = [task.remote(there, str(Path.cwd()), list(rows), cache) for _ in range(jobs)]
+    remote = ray.remote(max_retries=RETRIES, **needs)(work_in)
+    own = (str(Path.cwd()), str(run.folder.path.resolve()), list(run.rows), run.cache)
+    waiting = [remote.remote(*own) for _ in range(jobs)]
     try:
         while waiting:
             ended, waiting = ray.wait(waiting, timeout=POLL)
@@ -57,8 +53,8 @@ def work_on_ray(
         reason = " ".join(str(error).split())[-300:]
         raise TrainingError(f"A task on Ray ended with: {reason}") from error
     except (KeyboardInterrupt, Interrupted):
-        for one in waiting:
-            ray.cancel(one)
+        for reference in waiting:
+            ray.cancel(reference)
         raise
     finally:
         look()
@@ -66,10 +62,13 @@ def work_on_ray(
             ray.shutdown()
 
 
-def work_there(folder: str, where: str, rows: Sequence[str], cache: bool) -> None:
-    """What a task does: the loop of every worker, in the folder that the command was given in."""
-    os.chdir(where)
-    work(Folder(Path(folder)), rows, cache)
+def work_in(current: str, path: str, rows: Sequence[str], cache: bool) -> None:
+    """What a task of Ray does: a worker in the folder that the command was given in."""
+    from sm3kit.grids.worker import Worker
+
+    os.chdir(current)
+    folder = Folder(Path(path))
+    Worker(GridRun(folder, folder.plan(), rows, cache)).work(lambda: None)
 
 
 def _connect(ray: Any) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from sm3kit.core.files import whole_file
 from sm3kit.core.plugin_files import VARIABLE
-from sm3kit.grids.folder import Folder
+from sm3kit.grids.standing import GridRun
 
 SCRIPT = """#!/bin/bash
 #SBATCH --job-name=sm3kit-{name}
@@ -27,32 +27,29 @@ SCRIPT = """#!/bin/bash
 # submitted at any time, and the same script again goes on with what is left.
 cd {where} || exit 1
 export OMP_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-1}}"
-{plugins}exec {python} -m sm3kit ablate --worker --out {folder}{words}
+{plugins}exec {command}
 """
 
 
-def write_script(file: Path, folder: Folder, jobs: int, words: Sequence[str]) -> None:
+def execute(run: GridRun, jobs: int, look: Callable[[], None]) -> None:
     """Writes an sbatch script of an array of N tasks; resources are lines to be changed there.
 
     Args:
-        file: the script.
-        folder: of the grid, reached by all machines.
+        run: the grid; its folder is reached by all machines.
         jobs: N.
-        words: what else each worker's command line says.
+        look: never called, as nothing is done yet.
     """
-    where = folder.path.resolve()
+    folder = run.folder.path.resolve()
     plugins = os.environ.get(VARIABLE, "")
     text = SCRIPT.format(
-        name=where.name,
+        name=folder.name,
         jobs=jobs,
-        logs=where / "logs",
+        logs=folder / "logs",
         where=shlex.quote(str(Path.cwd())),
-        python=shlex.quote(sys.executable),
-        folder=shlex.quote(str(where)),
         plugins=f"export {VARIABLE}={shlex.quote(plugins)}\n" if plugins else "",
-        words="".join(f" {shlex.quote(one)}" for one in words),
+        command=shlex.join([sys.executable, *run.worker_words(folder)]),
     )
     # sbatch does not make the folder of the logs.
-    (where / "logs").mkdir(parents=True, exist_ok=True)
-    with whole_file(file) as part:
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    with whole_file(run.script or folder / "submit.sh") as part:
         part.write_text(text, "utf-8")

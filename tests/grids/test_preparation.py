@@ -11,7 +11,7 @@ from tiny_grid import TINY, tiny
 from sm3kit.core.errors import VariantError
 from sm3kit.grids import grid
 from sm3kit.grids.folder import Folder
-from sm3kit.grids.preparing import grid_of, prepared
+from sm3kit.grids.preparation import grid_of, prepare
 from sm3kit.synthesis.layouts import write as write_data
 
 ONE = {"random": {"recipe": "random"}}
@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 
 def lay(folder, write=True, **changes):
-    return prepared(grid.parsed("own", tiny(**changes), "own"), folder, write=write)
+    return prepare(grid.parse("own", tiny(**changes), "own"), folder, write=write)
 
 
 def refused(folder, **changes):
@@ -47,16 +47,19 @@ def test_the_record_says_what_the_grid_is(folder):
 
 
 def test_a_dry_run_leaves_nothing(folder):
-    assert lay(folder, write=False).cells
+    assert lay(folder, write=False).replicates
     assert not folder.path.exists()
 
 
 def test_rows_seeds_and_protocols_may_be_added(folder):
     first = lay(folder, rows=ONE)
     second = lay(folder, seeds=[1], protocols=["knn"])
-    assert first.stages.keys() < second.stages.keys()
-    assert [(cell.row, cell.seed) for cell in second.cells][:2] == [("random", 0), ("random", 1)]
-    assert list(second.cells[0].results) == ["probe", "knn"]
+    assert first.tasks.keys() < second.tasks.keys()
+    assert [(replicate.row, replicate.seed) for replicate in second.replicates][:2] == [
+        ("random", 0),
+        ("random", 1),
+    ]
+    assert list(second.replicates[0].results) == ["probe", "knn"]
     assert folder.plan() == second
 
 
@@ -72,7 +75,7 @@ def test_a_changed_row_is_refused(folder):
 def test_how_it_is_computed_may_change(folder):
     first = lay(folder)
     second = lay(folder, base={**TINY["base"], "workers": 1, "monitor_every": 2})
-    assert first.stages.keys() == second.stages.keys()
+    assert first.tasks.keys() == second.tasks.keys()
 
 
 def test_a_row_that_has_gone_is_refused(folder):
@@ -144,10 +147,10 @@ def test_nothing_new_is_seen_without_torch(folder):
     code = f"""
 import sys
 from pathlib import Path
-from sm3kit.grids import grid, preparing
+from sm3kit.grids import grid, preparation
 from sm3kit.grids.folder import Folder
 folder = Folder(Path({str(folder.path)!r}))
-assert len(preparing.prepared(preparing.grid_of(folder), folder, write=True).cells) == 1
+assert len(preparation.prepare(preparation.grid_of(folder), folder, write=True).replicates) == 1
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)

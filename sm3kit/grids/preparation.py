@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock
 
 from sm3kit import __version__
 from sm3kit.core.errors import VariantError
 from sm3kit.core.files import remove_unfinished
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.registry import registry
-from sm3kit.grids.changes import contradictions
 from sm3kit.grids.folder import Folder
-from sm3kit.grids.grid import Grid, parsed
+from sm3kit.grids.grid import Grid, as_names, parse
 from sm3kit.grids.hashing import hashed
 from sm3kit.grids.listing import listing
 from sm3kit.grids.plan import Plan
@@ -25,10 +21,13 @@ from sm3kit.runs import recipes
 if TYPE_CHECKING:
     from sm3kit.grids.rows import Row
 
+Record = Mapping[str, Any]
+# How to compute or to watch, not what.
+HARMLESS = ("workers", "monitor_every")
 SHOWN = 6
 
 
-def prepared(grid: Grid, folder: Folder, *, write: bool) -> Plan:
+def prepare(grid: Grid, folder: Folder, *, write: bool) -> Plan:
     """The plan of a grid in its folder, once everything in it has been looked up.
 
     A folder may hold the grid already; rows, seeds and protocols may have been added since.
@@ -44,8 +43,8 @@ def prepared(grid: Grid, folder: Folder, *, write: bool) -> Plan:
     while True:
         before = folder.grid() if folder.exists else None
         if before:
-            grid = _grown(grid, before)
-            if _unchanged(grid, before):
+            grid = _with_what_it_had(grid, before)
+            if _is_the_same(grid, before):
                 return folder.plan()
         # torch is imported only where there is something to look up.
         from sm3kit.grids.planning import plan_of
@@ -54,19 +53,17 @@ def prepared(grid: Grid, folder: Folder, *, write: bool) -> Plan:
         rows = rows_of(grid)
         after = _record(grid, rows)
         if before:
-            _refuse(contradictions(before, after), folder)
+            _refuse(_contradictions(before, after), folder)
         plan = plan_of(grid, rows)
-        if not write or _laid_down(folder, before, after, plan):
+        if not write or _write(folder, before, after, plan):
             return plan
 
 
-def _laid_down(
+def _write(
     folder: Folder, before: dict[str, Any] | None, after: dict[str, Any], plan: Plan
 ) -> bool:
     """Writes record and plan, unless somebody else has written others since `before`."""
-    lock = folder.lock("grid")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(lock)):
+    with folder.lock("grid"):
         if (folder.grid() if folder.exists else None) != before:
             return False
         for file in (folder.plan_file, folder.record_file):
@@ -82,10 +79,10 @@ def grid_of(folder: Folder) -> Grid:
         SM3Error: there is none.
     """
     content = folder.grid()
-    return parsed(content["grid"], content["source"], str(folder.record_file))
+    return parse(content["grid"], content["source"], str(folder.record_file))
 
 
-def _grown(grid: Grid, before: Mapping[str, Any]) -> Grid:
+def _with_what_it_had(grid: Grid, before: Record) -> Grid:
     """The grid with the seeds and protocols that its folder has already."""
     source = before["source"]
     seeds = sorted({*source["seeds"], *grid.seeds})
@@ -95,23 +92,23 @@ def _grown(grid: Grid, before: Mapping[str, Any]) -> Grid:
     return dataclasses.replace(grid, seeds=tuple(seeds), protocols=protocols or grid.protocols)
 
 
-def _unchanged(grid: Grid, before: Mapping[str, Any]) -> bool:
+def _is_the_same(grid: Grid, before: Record) -> bool:
     """Whether nothing has changed, in the grid, in what is installed, or in the data."""
     return before["request"] == _request(grid) and all(
-        listing(one["data"], one["options"]).hash == one["hash"] for one in before["listings"]
+        listing(old["data"], old["options"]).hash == old["hash"] for old in before["listings"]
     )
 
 
 def _request(grid: Grid) -> str:
     """The hash of all that rows are resolved from."""
-    named = [one.get("recipe", ()) for one in (grid.base, *grid.rows.values())]
-    used = [[one] if isinstance(one, str) else list(one or ()) for one in named]
-    plugins = [str(one) for family in KINDS for one in registry(family).declarations()]
+    tables = (grid.base, *grid.rows.values())
+    used = {name for table in tables for name in as_names(table.get("recipe"))}
+    plugins = [str(line) for family in KINDS for line in registry(family).declarations()]
     return hashed(
         {
             "grid": grid.source(),
             "order": [*grid.rows, *grid.axes],
-            "recipes": {name: recipes.load(name) for name in {*itertools.chain(*used)}},
+            "recipes": {name: recipes.load(name) for name in used},
             "bases": [recipes.load(name) for name in ("quick", "sm3")],
             "plugins": plugins,
         }
@@ -121,20 +118,20 @@ def _request(grid: Grid) -> str:
 def _record(grid: Grid, rows: list[Row]) -> dict[str, Any]:
     """The content of grid.yaml."""
     listings = {row.listing.hash: row.listing for row in rows}
-    protocols = dict.fromkeys(one for row in rows for one in row.protocols)
+    protocols = dict.fromkeys(name for row in rows for name in row.protocols)
     return {
         "title": grid.title,
         "grid": grid.name,
         "sm3kit": __version__,
         "request": _request(grid),
-        "data": list(dict.fromkeys(spec for one in listings.values() for spec in one.data)),
+        "data": list(dict.fromkeys(spec for data in listings.values() for spec in data.data)),
         "split": grid.split,
         "select": grid.select,
         "baseline": _baseline(grid, rows),
         "seeds": list(grid.seeds),
         "protocols": list(protocols),
         "axes": _varied(rows) if grid.mode == "one-at-a-time" else {},
-        "listings": [one.as_dict() for one in listings.values()],
+        "listings": [data.as_dict() for data in listings.values()],
         "rows": {row.name: _entry(row) for row in rows},
         "source": grid.source(),
     }
@@ -174,3 +171,60 @@ def _refuse(changes: list[str], folder: Folder) -> None:
         f"{folder.path} was begun with another grid: {'; '.join(changes[:SHOWN])}{more}. "
         "Rows, seeds and protocols may be added; else bring it back, or give another --out."
     )
+
+
+def _contradictions(before: Record, after: Record) -> list[str]:
+    """A clause for each change between two records that may not be; what is added may."""
+    clauses = [
+        f"its {what} was {before[name]}, not {after[name]}"
+        for name, what in (("sm3kit", "sm3kit"), ("split", "split"), ("select", "selection"))
+        if before[name] != after[name]
+    ]
+    clauses += _changes_of_data(before, after)
+    for name, old in before["rows"].items():
+        new = after["rows"].get(name)
+        if new is None:
+            clauses.append(f"row {name!r} is not in it any more")
+            continue
+        gone = [protocol for protocol in old["protocols"] if protocol not in new["protocols"]]
+        clauses += [f"row {name!r} had the protocol {protocol}" for protocol in gone]
+        was, now = _flat(old["settings"]), _flat(new["settings"])
+        clauses += [
+            f"row {name!r}: {key} was {_text(was, key)}, not {_text(now, key)}"
+            for key in dict.fromkeys([*was, *now])
+            if was.get(key) != now.get(key) and key not in HARMLESS
+        ]
+    return clauses
+
+
+def _changes_of_data(before: Record, after: Record) -> list[str]:
+    """A clause for each data set that lists other studies than it did."""
+    old, new = ({data["hash"]: data for data in it["listings"]} for it in (before, after))
+    clauses = []
+    for name, row in before["rows"].items():
+        key = after["rows"].get(name, row)["listing"]
+        if key == row["listing"]:
+            continue
+        was, now = old[row["listing"]], new[key]
+        clause = f"the data were {_studies(was)}, and are {_studies(now)}"
+        if (was["data"], was["studies"]) == (now["data"], now["studies"]):
+            clause += ": ids, files, labels or splits differ"
+        clauses.append(clause)
+    return list(dict.fromkeys(clauses))
+
+
+def _studies(data: Record) -> str:
+    counts = ", ".join(f"{split} {count}" for split, count in data["studies"].items())
+    return f"{' + '.join(data['data'])} with {counts} studies (listing {data['hash']})"
+
+
+def _flat(settings: Record, above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        path = f"{above}{name}"
+        flat |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return flat
+
+
+def _text(settings: Record, key: str) -> str:
+    return repr(settings[key]) if key in settings else "not set"
