@@ -91,7 +91,7 @@ OWNERS = {
     "timm": {"backbones"},
     "lightly": {"objectives"},
     "faiss": {"clusterers"},
-    "pytorch_lightning": {"training", "evaluation.supervised"},
+    "pytorch_lightning": {"training"},
     "click": {"cli", "pytest_plugin"},
     "rich": {"cli", "data.progress"},
     "matplotlib": {"report", "deployment.saliency"},
@@ -112,7 +112,8 @@ LONGER = {
     "sm3kit.datasets.manifest": "every mistake in a table that people write by hand has its answer",
     "sm3kit.datasets.milk10k": "three layouts of one archive",
     "sm3kit.data.image_cache": "one format on disk: what is written, read and healed",
-    "sm3kit.training.mmssl": "one step, from views to loss, that every row of the paper takes",
+    "sm3kit.training.stage1": "one step that every row of the paper takes, and its run",
+    "sm3kit.training.stage2": "one step that every row of the paper takes, and its run",
 }
 
 

@@ -14,7 +14,7 @@ from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import viewed
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.classifier import FromImages, classifier_of
-from sm3kit.evaluation.learning import Lesson, learned
+from sm3kit.evaluation.learning import Lesson, learn_labels
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 
@@ -57,7 +57,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
         scope,
         subject.encoder.precision,
     )
-    return learned(subject, settings, folder, lesson)
+    return learn_labels(subject, settings, folder, lesson)
 
 
 def _unfrozen(subject: Subject, settings: Settings, scope: str) -> FromImages:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from sm3kit.core.errors import CheckpointError, DataError
+from sm3kit.core.errors import DataError
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.evaluation.answer import Answer
@@ -18,12 +18,10 @@ from sm3kit.evaluation.predicting import predictions_of, scores
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
-from sm3kit.evaluation.supervised import Supervised
 from sm3kit.metrics.summary import mean_auc
 from sm3kit.runs.run import Run
-from sm3kit.training import checkpoints
-from sm3kit.training.fitting import Machine, fit
-from sm3kit.training.job import Job
+from sm3kit.training.fitting import Training
+from sm3kit.training.supervised import Supervised, learn
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Lesson:
     precision: str
 
 
-def learned(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) -> Answer:
+def learn_labels(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) -> Answer:
     """Trains, chooses an epoch, and predicts the measured split.
 
     Args:
@@ -74,16 +72,13 @@ def learned(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) 
     lesson.network.train()
     for part in lesson.frozen:
         part.eval()
-    job = _job(subject, settings, folder, len(batches))
-    _resume(module, batches, job)
-    machine = Machine(precision=lesson.precision)
-    fit(module, job, lambda rank, world: lesson.loader(), lambda m: m.look(), machine)
-    epoch = module.select()
+    training = _training(subject, settings, folder, lesson)
+    epoch = learn(module, batches, training, lesson.loader)
     lesson.network.to(subject.device)
-    found: list[Tensor] = scores(lesson.network, lesson.in_order(measured)())
-    shutil.rmtree(job.run.last.parent, ignore_errors=True)
+    probabilities = scores(lesson.network, lesson.in_order(measured)())
+    shutil.rmtree(training.run.last.parent, ignore_errors=True)
     return Answer(
-        predictions_of(subject, measured, found, settings.min_positives),
+        predictions_of(subject, measured, probabilities, settings.min_positives),
         {"epoch": epoch},
         None if module.score is None else float(module.extra["best"]),
         least,
@@ -119,35 +114,15 @@ def _module(
     )
 
 
-def _job(subject: Subject, settings: Settings, folder: Path, steps: int) -> Job:
-    return Job(
+def _training(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) -> Training:
+    """The training of an evaluation; all that it depends on stands for its data."""
+    variant = subject.variant
+    return Training(
         Run(folder),
-        subject.variant,
-        subject.pool,
-        [],
-        subject.images,
-        subject.encoder.cache,
         subject.reporter,
-        f"{subject.trained.file_hash} {subject.pool.listing_hash()} {settings} {steps} "
-        f"{subject.variant.map} {subject.variant.options}",
-        subject.encoder.workers,
+        f"{subject.trained.file_hash} {subject.pool.listing_hash()} {settings} "
+        f"{len(lesson.batches)} {variant.map} {variant.options}",
         f"sm3kit evaluate {subject.trained.folder} --protocol {settings.protocol}, with the same "
         "options",
+        precision=lesson.precision,
     )
-
-
-def _resume(module: Supervised, batches: EpochBatches, job: Job) -> None:
-    """Goes on with an evaluation that was stopped, if it is the same one."""
-    if not job.run.last.is_file():
-        return
-    try:
-        kept = checkpoints.read_checkpoint(job.run.last)
-    except CheckpointError:
-        return  # It only saves time.
-    if kept["data_hash"] != job.data_hash:
-        return
-    checkpoints.load_weights(module, kept["model"], job.run.last)
-    module.first_epoch = batches.first_epoch = batches.epoch = kept["epochs_done"]
-    module.optimiser_state = kept["optimiser"]
-    module.extra = {name: kept[name] for name in module.extra}
-    job.reporter.say(f"resume   after epoch {module.first_epoch} of {module.epochs}")

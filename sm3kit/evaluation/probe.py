@@ -13,7 +13,7 @@ from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import viewed
 from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.classifier import FromFeatures, classifier_of
-from sm3kit.evaluation.learning import Lesson, learned
+from sm3kit.evaluation.learning import Lesson, learn_labels
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointSource
@@ -63,7 +63,7 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
         scope,
         "32-true",
     )
-    return learned(subject, settings, folder, lesson)
+    return learn_labels(subject, settings, folder, lesson)
 
 
 def probe_scope(subject: Subject, settings: Settings) -> str:

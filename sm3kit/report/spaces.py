@@ -25,6 +25,7 @@ from sm3kit.networks.extractor import Extractor
 from sm3kit.nn.finite import check_features
 from sm3kit.nn.unit_length import unit_length
 from sm3kit.runs.trained import read_trained, start_from
+from sm3kit.training.seeds import seed_for
 
 Space = Literal["embedding", "logits", "backbone"]
 Tables = dict[str, npt.NDArray[Any]]
@@ -85,14 +86,14 @@ def before_training(subject: Subject) -> Subject:
             f"{', '.join(missing)}."
         )
     # As stage 1 begins: weights depend on the seed and on the order of the modalities.
-    torch.manual_seed(variant.seed)
+    torch.manual_seed(seed_for("networks", variant.seed))
     parts = build_stage1(variant, {name: modalities[name] for name in trained.channels})
     extractor = Extractor(parts.backbones, parts.fusion, modalities, variant.channels_last)
     if variant.init:
         start_from(read_trained(Path(variant.init)), extractor, variant)
     embedding = None
     if subject.embedding is not None:
-        torch.manual_seed(variant.seed + 1)
+        torch.manual_seed(seed_for("relation", variant.seed))
         relation = build_relation(variant, extractor.fusion.joint_width, len(trained.labels))
         embedding = LabelEmbedding(relation, subject.embedding.order).to(subject.device).eval()
     extractor.to(subject.device).requires_grad_(False).eval()

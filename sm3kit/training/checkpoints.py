@@ -23,8 +23,7 @@ from sm3kit.nn.finite import listed, not_finite
 from sm3kit.runs.resumption import with_stage2_of
 from sm3kit.runs.run import REMEDY, Run
 from sm3kit.runs.tensor_file import write_tensors
-from sm3kit.training.divergence import TITLES
-from sm3kit.training.stage import Stage
+from sm3kit.training.base import TITLES, Learner
 
 FORMAT = 1
 SHAPE = {
@@ -52,7 +51,7 @@ class KeepLast(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the checkpoint if it is due."""
-        module = cast(Stage, pl_module)
+        module = cast(Learner, pl_module)
         start = time.monotonic()
         final = module.epoch + 1 >= module.epochs
         due = (start - self.last_written) * self.share >= self.cost
@@ -63,7 +62,7 @@ class KeepLast(pl.Callback):
         self.cost = self.last_written - start
 
 
-def checkpoint(trainer: pl.Trainer, module: Any, data_hash: str) -> dict[str, Any]:
+def checkpoint(trainer: pl.Trainer, module: Learner, data_hash: str) -> dict[str, Any]:
     """Everything to go on with: tensors and plain values only."""
     return {
         "format": FORMAT,
@@ -195,6 +194,18 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"The checkpoint {path} is of another network: {reason}") from error
+
+
+def resume(module: Learner, content: Mapping[str, Any], path: Path) -> None:
+    """Puts a training where its checkpoint left it; see `checkpoint`.
+
+    Raises:
+        CheckpointError: the weights are of another network.
+    """
+    load_weights(module, content["model"], path)
+    module.first_epoch = content["epochs_done"]
+    module.optimiser_state, module.scaler_state = content["optimiser"], content["precision"]
+    module.extra = {name: content[name] for name in module.extra}
 
 
 def write_stage(

@@ -12,15 +12,35 @@ import pytorch_lightning as pl
 import torch
 
 from sm3kit.core.errors import Interrupted, TrainingError
+from sm3kit.data.progress import Reporter
+from sm3kit.runs.run import Run
 from sm3kit.training import checkpoints
-from sm3kit.training.divergence import StopDiverged
+from sm3kit.training.base import TITLES, Learner
+from sm3kit.training.callbacks import Monitor, ShowProgress, StopBetweenSteps, StopDiverged
 from sm3kit.training.hardware import keep_freed_memory
-from sm3kit.training.interruption import StopBetweenSteps
-from sm3kit.training.job import Job
-from sm3kit.training.monitoring import Monitor
-from sm3kit.training.stage import Row
-from sm3kit.training.training_progress import ShowProgress
 from sm3kit.training.world import World, join_world, tell_folder
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where a training writes and speaks, and what it is computed on.
+
+    Attributes:
+        run: the folder of metrics.csv and last.ckpt.
+        reporter: where progress is shown.
+        data_hash: of all that a checkpoint must agree in to be gone on from, beside the variant.
+        command: what goes on with it after an interruption.
+        devices, num_nodes: how many processes there are.
+        precision: as Lightning names it.
+    """
+
+    run: Run
+    reporter: Reporter
+    data_hash: str
+    command: str
+    devices: int = 1
+    num_nodes: int = 1
+    precision: str = "32-true"
 
 
 class Loading(pl.LightningDataModule):
@@ -41,83 +61,64 @@ class Loading(pl.LightningDataModule):
         return self.loader(trainer.global_rank, trainer.world_size)
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What a stage is computed on: processes, machines, and precision as Lightning names it."""
-
-    devices: int = 1
-    num_nodes: int = 1
-    precision: str = "32-true"
-
-
-def fit(
-    module: Any,
-    job: Job,
-    loader: Callable[[int, int], Any],
-    look: Callable[[Any], Row],
-    machine: Machine,
-    precision_state: dict[str, Any] | None = None,
-) -> None:
+def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) -> None:
     """Trains the epochs that are left, with checkpoints, metrics and progress.
 
     Args:
-        module: what to train, a `Stage`, with the weights to begin with.
-        job: the run and its reporter.
+        module: what to train, with the weights to begin with.
+        training: the run, its reporter, devices and precision.
         loader: (rank, world size) -> batches.
-        look: gives the monitors of an epoch.
-        machine: devices and precision.
-        precision_state: of a gradient scaler, when a run goes on.
 
     Raises:
         Interrupted: the user stopped it; the run can be resumed.
         TrainingError: a loss term, a weight or a buffer is not finite, or the GPU's memory is too
             small.
-        VariantError: the environment tells of other processes than the machine.
+        VariantError: the environment tells of other processes than the training.
     """
     if module.first_epoch >= module.epochs:
         return
-    world = join_world(machine.devices, machine.num_nodes)
+    world = join_world(training.devices, training.num_nodes)
     keep_freed_memory()
-    progress = ShowProgress(job.reporter)
+    progress = ShowProgress(training.reporter)
     stop = StopBetweenSteps()
     monitor = Monitor(
-        job.run,
-        job.run.read_metrics(module.stage, module.first_epoch),
-        look,
+        training.run,
+        training.run.read_metrics(module.stage, module.first_epoch),
         lambda row: progress.tell(row, module.epochs),
-        job.reporter.warn,
+        training.reporter.warn,
     )
-    keep = checkpoints.KeepLast(job.run, job.data_hash)
+    keep = checkpoints.KeepLast(training.run, training.data_hash)
     # The first refuses what the others would look at or keep.
     callbacks = [StopDiverged(), monitor, keep, progress, stop]
     try:
-        with quiet_lightning(), stop, job.reporter, tell_folder(job.run.folder):
-            trainer = _trainer(module, callbacks, machine, world)
-            if precision_state is not None:
-                trainer.precision_plugin.load_state_dict(precision_state)
+        with quiet_lightning(), stop, training.reporter, tell_folder(training.run.folder):
+            trainer = _trainer(module, callbacks, training, world)
+            if module.scaler_state is not None:
+                trainer.precision_plugin.load_state_dict(module.scaler_state)
             trainer.fit(module, datamodule=Loading(loader))
     except Interrupted:
-        raise Interrupted(_how_to_go_on(job, module)) from None
+        raise Interrupted(_how_to_go_on(training, module)) from None
     except TrainingError as error:
-        raise TrainingError(f"{error} {_kept(job, module)}") from error
+        raise TrainingError(f"{error} {_kept(training, module)}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
-            f"The GPU has not enough memory for --batch-size {job.variant.batch_size} at "
-            f"--image-size {job.variant.image_size}. Lower one of them, or set "
-            "-o timm.grad_checkpointing=true."
+            f"The GPU has not enough memory for {TITLES[module.stage]}. {module.memory_remedy} "
+            f"{_kept(training, module)}"
         ) from error
 
 
-def _trainer(module: Any, callbacks: list[Any], machine: Machine, world: World) -> pl.Trainer:
+def _trainer(
+    module: Learner, callbacks: list[pl.Callback], training: Training, world: World
+) -> pl.Trainer:
     accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    several = machine.devices * machine.num_nodes > 1
+    several = training.devices * training.num_nodes > 1
     # A batch may lack a modality, and an objective may hold weights still for a while.
     ddp = "ddp_find_unused_parameters_true"
-    precision: Any = machine.precision
+    precision: Any = training.precision
     return pl.Trainer(
         accelerator=accelerator,
-        devices=machine.devices,
-        num_nodes=machine.num_nodes,
+        devices=training.devices,
+        num_nodes=training.num_nodes,
         strategy=ddp if several else "auto",
         # Lightning would believe what launchers left in the environment.
         plugins=[world.environment],
@@ -133,18 +134,18 @@ def _trainer(module: Any, callbacks: list[Any], machine: Machine, world: World) 
     )
 
 
-def _how_to_go_on(job: Job, module: Any) -> str:
-    if not job.run.last.is_file():
-        return f"Stopped in the first epoch. Start again with: {job.command}"
+def _how_to_go_on(training: Training, module: Learner) -> str:
+    if not training.run.last.is_file():
+        return f"Stopped in the first epoch. Start again with: {training.command}"
     where = f"epoch {module.epoch + 1} of {module.epochs}"
-    return f"Stopped in {where}. Go on with: {job.command}"
+    return f"Stopped in {where}. Go on with: {training.command}"
 
 
-def _kept(job: Job, module: Any) -> str:
+def _kept(training: Training, module: Learner) -> str:
     if module.stage == "mlssl":
-        return f"Stage 1 is kept; go on from it with --stage mlssl --init {job.run.folder}."
-    if job.run.last.is_file():
-        return f"The last whole epoch is kept in {job.run.last}."
+        return f"Stage 1 is kept; go on from it with --stage mlssl --init {training.run.folder}."
+    if training.run.last.is_file():
+        return f"The last whole epoch is kept in {training.run.last}."
     return "Nothing of it is kept."
 
 

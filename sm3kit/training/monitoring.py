@@ -1,105 +1,33 @@
-"""Looks at every epoch: loss terms, collapse monitors, and how pairs are matched."""
+"""What an epoch is looked at for: collapse, ranks of validation pairs, and pseudo-labels."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from itertools import combinations
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from sm3kit.clusterers.base import Clustering
 from sm3kit.core.names import pair_names
-from sm3kit.core.variant import Variant
+from sm3kit.data.batches import StudyViews, eval_loader
 from sm3kit.networks.encoding import encoded, mean_ranks
 from sm3kit.networks.extractor import Extractor
+from sm3kit.nn.finite import check_features
 from sm3kit.nn.monitors import alignment, normalised_std, rankme, uniformity
-from sm3kit.runs.run import Run
-from sm3kit.training.stage import Row, Stage
+from sm3kit.training.base import EpochRow
+from sm3kit.training.preparation import Setup
 
-COLLAPSED = 0.1
-
-
-class Monitor(pl.Callback):
-    """Writes one row of metrics.csv per epoch and tells it to whoever shows progress.
-
-    Args:
-        run: where metrics.csv lies.
-        rows: the rows of the epochs before.
-        look: gives more columns of an epoch, for the module of the stage.
-        tell: called with each row, on the first process.
-        warn: called with a sentence, at most once per modality.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        rows: list[Row],
-        look: Callable[[Any], Row],
-        tell: Callable[[Row], None],
-        warn: Callable[[str], None],
-    ) -> None:
-        self.run, self.rows, self.look = run, rows, look
-        self.tell, self.warn = tell, warn
-        self.warned: set[str] = set()
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
-        self.unit, self.done, self.started = "images", 0, 0.0
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock and the sums."""
-        self.sums, self.counts, self.done = {}, {}, 0
-        self.started = time.perf_counter()
-
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Adds up the terms, on the device."""
-        module = cast(Stage, pl_module)
-        for name, value in module.last_terms.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
-            self.counts[name] = self.counts.get(name, 0) + 1
-        self.unit = batch.unit
-        self.done += batch.count * trainer.world_size
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Completes the row of this epoch."""
-        if not trainer.is_global_zero:
-            return
-        module = cast(Stage, pl_module)
-        terms = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-        seconds = time.perf_counter() - self.started
-        row: Row = {"stage": module.stage, "epoch": module.epoch + 1}
-        row |= {"loss": module.total(terms), **terms}
-        row |= {"lr": module.rate, f"{self.unit}_per_second": round(self.done / seconds, 1)}
-        row |= self.look(module)
-        self.rows.append(row)
-        self.run.write_metrics(self.rows)
-        self.tell(row)
-        self._warn_of_collapse(row)
-
-    def _warn_of_collapse(self, row: Row) -> None:
-        for name, value in row.items():
-            # NaN is not below, and no better.
-            low = name.startswith("std/") and not value >= COLLAPSED
-            if low and name not in self.warned:
-                self.warned.add(name)
-                self.warn(
-                    f"The features of {name[4:]} are collapsing (std {value:.2f}, healthy is near 1)."
-                    " Lower --lr, or raise --batch-size."
-                )
+Ranks = dict[
+    str, dict[str, dict[str, tuple[float, int]]]
+]  # Of splits, spaces, directions: mean rank and pairs.
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Runs a block on one thread."""
+def _one_thread() -> Iterator[None]:
+    """Runs a block on one thread: with small matrices, others would only wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -109,7 +37,8 @@ def one_thread() -> Iterator[None]:
 
 
 @torch.no_grad()
-def collapse(seen: dict[str, list[list[Tensor]]]) -> Row:
+@_one_thread()
+def collapse(seen: dict[str, list[list[Tensor]]]) -> EpochRow:
     """The collapse monitors of the newest rows that a module has seen in training.
 
     Args:
@@ -119,7 +48,7 @@ def collapse(seen: dict[str, list[list[Tensor]]]) -> Row:
         std, RankMe and uniformity per modality and stream, alignment of the views of each, and
         alignment between streams of two modalities; NaN where features are not finite.
     """
-    row: Row = {}
+    row: EpochRow = {}
     joined = {}
     for name, batches in seen.items():
         views = [torch.cat(view).float().cpu() for view in zip(*batches, strict=True)]
@@ -132,26 +61,111 @@ def collapse(seen: dict[str, list[list[Tensor]]]) -> Row:
         if len(views) > 1:
             row[f"alignment/{name}"] = alignment(views[0], views[1])
     streams = [name[:-1] for name in joined if name.endswith("*")]
-    for (one, other), name in pair_names(streams).items():
-        row[f"alignment/{name}"] = alignment(joined[f"{one}*"][0], joined[f"{other}*"][0])
+    for (first, second), name in pair_names(streams).items():
+        row[f"alignment/{name}"] = alignment(joined[f"{first}*"][0], joined[f"{second}*"][0])
     return row
 
 
-def validation_ranks(extractor: Extractor, batches: Any) -> Row:
+def validation_ranks(extractor: Extractor, batches: Any) -> EpochRow:
     """Mean rank of the true partner among the validation pairs, per direction and space.
 
     NaN where features are not finite: a monitor shows it, and the end of the stage refuses it.
     """
-    found = encoded(extractor, batches)
-    row: Row = {}
+    studies = encoded(extractor, batches)
+    row: EpochRow = {}
     for space, mark in (("projection", "*"), ("backbone", "")):
-        for direction, (rank, count) in mean_ranks(found, space).items():
+        for direction, (rank, count) in mean_ranks(studies, space).items():
             row[f"rank/{direction}{mark}"] = rank
             row["rank/of"] = count
     return row
 
 
-def due(variant: Variant, epoch: int) -> bool:
-    """Whether the validation pairs are looked at after an epoch, from 1."""
-    every = variant.monitor_every
-    return bool(every) and (epoch % every == 0 or epoch == variant.epochs)
+def validation(setup: Setup, extractor: Extractor) -> Callable[[], EpochRow] | None:
+    """What ranks the validation pairs, unless there are none or they are trained on."""
+    held_out = setup.pool.cases["val"]
+    if not held_out or "val" in setup.variant.splits:
+        return None
+    shown = StudyViews(setup.pool, held_out, setup.images, setup.variant.seed)
+    loader = eval_loader(shown, setup.variant.batch_size, list(setup.pool.modalities))
+    return lambda: validation_ranks(extractor, loader)
+
+
+def final_ranks(setup: Setup, extractor: Extractor) -> Ranks:
+    """{split: {space: {direction: (mean rank, pairs)}}} of the networks as they are.
+
+    Raises:
+        TrainingError: their features are not finite.
+    """
+    names = list(setup.pool.modalities)
+    if len(names) < 2:
+        return {}
+    # Lightning brings the networks back to the CPU when it is done.
+    extractor.to("cuda" if torch.cuda.is_available() else "cpu")
+    ranks: Ranks = {}
+    for split in dict.fromkeys([*setup.variant.splits, "val"]):
+        cases = setup.pool.cases[split]
+        if not cases:
+            continue
+        shown = StudyViews(setup.pool, cases, setup.images, setup.variant.seed)
+        batches: Any = eval_loader(shown, setup.variant.batch_size, names, setup.workers)
+        studies = encoded(extractor, batches)
+        check_features(studies.vectors(), f"of the split {split}, after stage 1,")
+        ranks[split] = {space: mean_ranks(studies, space) for space in ("backbone", "projection")}
+    return ranks
+
+
+def cluster_row(
+    labels: Sequence[str],
+    clusterings: Sequence[Clustering],
+    partitions: Tensor,
+    before: Tensor | None,
+    truth: Mapping[str, Tensor],
+) -> EpochRow:
+    """The clusters of this epoch, as columns of metrics.csv.
+
+    For each label: sizes, entropy of the sizes (1 is balanced), objective, number of re-seeded
+    clusters, NMI with the epoch before, and NMI with the true label. The last is for diagnosis:
+    nothing is chosen by it. `nmi_labels` is the mean NMI of two labels; 1 says that all labels
+    are the same partition.
+
+    Args:
+        labels: names of the K labels.
+        clusterings: of each label.
+        partitions: (K, N) the cluster of each study.
+        before: those of the epoch before, or None.
+        truth: {label: (N,) class of each study, -1 where unknown}.
+    """
+    row: EpochRow = {}
+    for number, (name, clustering) in enumerate(zip(labels, clusterings, strict=True)):
+        row[f"sizes/{name}"] = "+".join(str(size) for size in clustering.sizes.tolist())
+        row[f"entropy/{name}"] = clustering.entropy
+        row[f"objective/{name}"] = clustering.objective
+        row[f"reseeded/{name}"] = clustering.reseeded
+        if before is not None:
+            row[f"nmi_before/{name}"] = nmi(before[number], partitions[number])
+        if name in truth:
+            row[f"nmi_truth/{name}"] = nmi(truth[name], partitions[number])
+    pairs = list(combinations(partitions, 2))
+    if pairs:
+        row["nmi_labels"] = sum(nmi(first, second) for first, second in pairs) / len(pairs)
+    return row
+
+
+def nmi(first: Tensor, second: Tensor) -> float:
+    """How much two partitions of the same rows agree: one if equal, zero if independent.
+
+    The mutual information over the arithmetic mean of the two entropies, of scikit-learn. Two
+    partitions into one cluster each are equal; without a row that both know it is not a number.
+
+    Source: Vinh et al. 2010, JMLR 11, table 2, NMI_sum.
+
+    Args:
+        first, second: (N,) int64 from 0; rows where either is -1 are left out.
+    """
+    from sklearn.metrics import normalized_mutual_info_score  # It takes a second to load.
+
+    known = (first >= 0) & (second >= 0)
+    if not known.any():
+        return float("nan")
+    score = normalized_mutual_info_score(first[known].numpy(), second[known].numpy())
+    return min(1.0, float(score))  # Equal partitions may be above by a rounding.

@@ -1,142 +1,320 @@
-"""Stage 1 of a run: from studies to trained backbones and fusion."""
+"""Stage 1, multi-modality self-supervised learning: from studies to backbones and fusion."""
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from sm3kit.data.batches import StudyViews, eval_loader, train_loader
+from sm3kit.core.options import options_of
+from sm3kit.core.variant import Variant
+from sm3kit.data.batches import Batch, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
+from sm3kit.modalities.base import Modality
 from sm3kit.networks.assemble import Stage1, build_stage1, modules
-from sm3kit.networks.encoding import encoded, mean_ranks
+from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.extractor import Extractor
-from sm3kit.nn.finite import check_features
+from sm3kit.nn.named_modules import NamedModules
+from sm3kit.nn.precision import full_precision
 from sm3kit.training import checkpoints
-from sm3kit.training.fitting import Machine, fit
+from sm3kit.training.base import EpochRow, Learner, adamw
+from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision, smallest_view
-from sm3kit.training.job import Job
-from sm3kit.training.mmssl import MultiModalSSL
-from sm3kit.training.monitoring import collapse, due, one_thread, validation_ranks
-from sm3kit.training.stage import Row
-
-Ranks = dict[str, dict[str, dict[str, tuple[float, int]]]]
+from sm3kit.training.monitoring import collapse, validation
+from sm3kit.training.preparation import Setup
+from sm3kit.training.seeds import seed_for
 
 
-def build(job: Job, *, trained_before: bool) -> tuple[Stage1, Extractor]:
+class MultiModalSSL(Learner):
+    """Encodes each modality, asks each objective, and adds the terms.
+
+    Source: Wang et al. 2025, section 3.2, equation 5.
+
+    Args:
+        parts: networks and losses.
+        variant: optimiser settings and seed.
+        modalities: {modality: how raw views are normalised}.
+        steps_per_epoch: optimiser steps in an epoch.
+        validate: gives the ranks of the validation pairs, now and then; None has no such pairs.
+    """
+
+    def __init__(
+        self,
+        parts: Stage1,
+        variant: Variant,
+        modalities: Mapping[str, Modality],
+        steps_per_epoch: int,
+        validate: Callable[[], EpochRow] | None = None,
+    ) -> None:
+        super().__init__(
+            "mmssl", variant, variant.epochs, steps_per_epoch, variant.lr, variant.seed
+        )
+        self.parts, self.modalities, self.validate = parts, modalities, validate
+        self.networks = modules(parts)
+        self.targets = NamedModules(
+            {
+                name: NamedModules({m: copy.deepcopy(parts.backbones[m]) for m in each})
+                for name, each in parts.objectives.items()
+                if next(iter(each.values())).wants_target
+            }
+        ).requires_grad_(False)
+        # What the monitors look at, (modality or stream) -> views of the last steps.
+        self.seen: dict[str, list[list[Tensor]]] = {}
+
+    @property
+    def remedy(self) -> str:
+        """What to lower where it diverges, as a sentence."""
+        instead = "" if self.variant.precision == "32" else ", or take --precision 32"
+        return f"Lower --lr, now {self.variant.lr:g}{instead}."
+
+    @property
+    def memory_remedy(self) -> str:
+        """What to lower where the memory of a GPU is too small, as a sentence."""
+        v = self.variant
+        saving = [
+            f"-o {provider_and_model(v, name)[0]}.grad_checkpointing=true"
+            for name, backbone in self.parts.backbones.items()
+            if "grad_checkpointing" in options_of(type(backbone))
+        ]
+        lower = f"Lower --batch-size, now {v.batch_size}, or --image-size, now {v.image_size}"
+        return f"{lower}{''.join(f', or set {option}' for option in dict.fromkeys(saving))}."
+
+    def look(self) -> EpochRow:
+        """The collapse monitors, and when they are due the ranks of the validation pairs."""
+        row = collapse(self.seen)
+        every, epoch = self.variant.monitor_every, self.epoch + 1
+        if self.validate and every and (epoch % every == 0 or epoch == self.epochs):
+            row |= self.validate()
+        return row
+
+    def encode(
+        self, views: Mapping[str, list[Tensor]], networks: Mapping[str, nn.Module]
+    ) -> dict[str, list[Tensor]]:
+        """Features {modality: [(B, D)] * V} in float32.
+
+        As in the released code, each view is a batch of B rows for the batch norm of the backbone,
+        unless `join_views` makes one of V * B rows.
+        """
+        if self.variant.join_views:
+            joined = {
+                name: self._features(name, torch.cat(each), networks[name])
+                for name, each in views.items()
+            }
+            return {name: list(rows.chunk(len(views[name]))) for name, rows in joined.items()}
+        return {
+            name: [self._features(name, view, networks[name]) for view in each]
+            for name, each in views.items()
+        }
+
+    def _features(self, modality: str, raw: Tensor, network: nn.Module) -> Tensor:
+        images = self.modalities[modality].normalise(raw)
+        if self.variant.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return full_precision(network(images))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The weighted sum of all terms.
+
+        Raises:
+            TrainingError: a term is not finite; it is named.
+        """
+        progress = self._progress(batch_idx)
+        self._before_step(progress)
+        self._set_rate(progress)
+        # A modality that fewer than two studies have cannot be contrasted in this batch.
+        present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
+        views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
+        features = self.encode(views, self.parts.backbones)
+        with torch.no_grad():
+            slow = {name: self.encode(views, self._slow(name)) for name in self.targets}
+        with torch.autocast(self.device.type, enabled=False):
+            groups = {name: batch.group[present[name]] for name in features}
+            terms = self._terms_within(features, slow, groups)
+            terms |= self._terms_across(features, present, batch)
+        self.keep_terms(terms, f" (studies at {batch.index[:8].tolist()}…)")
+        if not terms:
+            # No two studies share a modality: a zero with gradient keeps the optimiser content.
+            return 0 * next(p for p in self.networks.parameters() if p.requires_grad).sum()
+        return torch.stack(list(terms.values())).sum()
+
+    def _terms_within(
+        self,
+        features: Mapping[str, list[Tensor]],
+        slow: Mapping[str, Mapping[str, list[Tensor]]],
+        groups: Mapping[str, Tensor],
+    ) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = {}
+        for name, each in self.parts.objectives.items():
+            for modality, objective in each.items():
+                if modality not in features:
+                    continue
+                targets = slow[name][modality] if name in slow else None
+                own = objective(features[modality], targets, group=groups[modality])
+                terms |= {_term(name, modality, term): value for term, value in own.items()}
+        for modality, each_view in features.items():
+            self._remember(modality, each_view)
+        return terms
+
+    def _terms_across(
+        self,
+        features: Mapping[str, list[Tensor]],
+        present: Mapping[str, Tensor],
+        batch: Batch,
+    ) -> dict[str, Tensor]:
+        if not self.parts.crossings or not features:
+            return {}
+        count = len(next(iter(features.values())))
+        whole = {
+            name: _scattered(features[name], present[name])
+            if name in features
+            else self._absent(name, present[name], count)
+            for name in present
+        }
+        streams = self.parts.fusion(whole, present)
+        real = self.parts.fusion.stream_present(present)
+        everywhere = torch.stack(list(real.values())).all(dim=0)
+        for name, views in streams.items():
+            self._remember(f"{name}*", [view[everywhere] for view in views])
+        terms: dict[str, Tensor] = {}
+        for name, objective in self.parts.crossings.items():
+            across = objective(streams, present=real, group=batch.group)
+            terms |= {_term(name, term, "loss"): value for term, value in across.items()}
+        return terms
+
+    def _absent(self, modality: str, present: Tensor, views: int) -> list[Tensor]:
+        width = self.parts.fusion.widths[modality]
+        return [torch.zeros(len(present), width, device=self.device) for _ in range(views)]
+
+    def _slow(self, objective: str) -> dict[str, nn.Module]:
+        """The EMA encoders of an objective by modality."""
+        encoders = self.targets[objective]
+        assert isinstance(encoders, NamedModules)
+        return dict(encoders.items())
+
+    def _before_step(self, progress: float) -> None:
+        for name, each in self.parts.objectives.items():
+            for modality, objective in each.items():
+                objective.before_step(progress)
+                if name in self.targets and progress > 0:
+                    online = self.parts.backbones[modality]
+                    objective.update_target(online, self._slow(name)[modality], progress)
+        for objective in self.parts.crossings.values():
+            objective.before_step(progress)
+
+    def _set_rate(self, progress: float) -> None:
+        """The learning rate follows from the progress alone, so a resumed run needs no scheduler."""
+        if self.variant.schedule == "constant":
+            return
+        share = (1 + math.cos(math.pi * progress)) / 2
+        self.rate = self.variant.lr * share
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * share
+
+    def _progress(self, batch_idx: int) -> float:
+        total = max(self.variant.epochs * self.steps_per_epoch - 1, 1)
+        return min((self.epoch * self.steps_per_epoch + batch_idx) / total, 1.0)
+
+    def _remember(self, name: str, views: list[Tensor], limit: int = 256) -> None:
+        """Keeps the newest rows for the monitors, at most about `limit`."""
+        kept = self.seen.setdefault(name, [])
+        kept.append([view.detach() for view in views[:2]])
+        while len(kept) > 1 and sum(len(views[0]) for views in kept[1:]) >= limit:
+            kept.pop(0)
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds this epoch, and forgets what was seen in the one before."""
+        super().on_train_epoch_start()
+        self.seen = {}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW over everything that learns, the backbones and the rest each at its own rate."""
+        v = self.variant
+        of_backbones = {id(p) for p in self.networks["backbones"].parameters()}
+        learning: dict[float, list[nn.Parameter]] = {}
+        for weight in self.parameters():
+            if weight.requires_grad:
+                rate = v.lr if id(weight) in of_backbones else v.head_lr or v.lr
+                learning.setdefault(rate, []).append(weight)
+        return adamw(learning, v.betas, v.eps, v.weight_decay, self.optimiser_state)
+
+
+def _scattered(views: list[Tensor], present: Tensor) -> list[Tensor]:
+    """Rows of the present studies put back among zeros, (B, D) each."""
+    if bool(present.all()):
+        return views
+    rows = present.nonzero(as_tuple=True)
+    return [view.new_zeros(len(present), view.shape[1]).index_put(rows, view) for view in views]
+
+
+def _term(objective: str, owner: str, term: str) -> str:
+    return f"{objective}/{owner}" if term == "loss" else f"{objective}/{owner}/{term}"
+
+
+def build(setup: Setup, *, trained_before: bool) -> tuple[Stage1, Extractor]:
     """Networks and losses of stage 1 at their start.
 
     Args:
         trained_before: the weights will come from a checkpoint, so none are fetched.
     """
     # Weights depend on the seed alone, whatever ran before in this process.
-    torch.manual_seed(job.variant.seed)
-    start = job.variant.without_weights() if trained_before else job.variant
-    parts = build_stage1(start, job.pool.modalities)
+    torch.manual_seed(seed_for("networks", setup.variant.seed))
+    start = setup.variant.without_weights() if trained_before else setup.variant
+    parts = build_stage1(start, setup.pool.modalities)
     extractor = Extractor(
-        parts.backbones, parts.fusion, job.pool.modalities, job.variant.channels_last
+        parts.backbones, parts.fusion, setup.pool.modalities, setup.variant.channels_last
     )
-    if job.variant.channels_last:
+    if setup.variant.channels_last:
         # Now, not when they are trained: a stage 2 that goes on must round as it did before.
         extractor.to(memory_format=torch.channels_last)
     return parts, extractor
 
 
-def train(job: Job, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None) -> None:
-    """Trains stage 1 and writes its model.
+def train(
+    setup: Setup, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None
+) -> None:
+    """Trains what is left of stage 1.
 
     Raises:
-        Interrupted: the user stopped it; the run can be resumed.
-        TrainingError: a loss term, a weight or a buffer is not finite, or the GPU's memory is too small.
+        Interrupted, TrainingError: as `fit` does.
     """
-    variant, views = job.variant, job.views
+    variant, views, names = setup.variant, setup.views, list(setup.pool.modalities)
     first = resumed["epochs_done"] if resumed else 0
-    world = variant.devices * variant.num_nodes
-    steps = len(_batches(job, 0, world, first))
-    module = MultiModalSSL(parts, variant, job.pool.modalities, steps, first)
+    steps = len(_batches(setup, 0, variant.devices * variant.num_nodes, first))
+    validate = validation(setup, extractor)
+    module = MultiModalSSL(parts, variant, setup.pool.modalities, steps, validate)
     if resumed:
-        checkpoints.load_weights(module, resumed["model"], job.run.last)
-        module.optimiser_state = resumed["optimiser"]
-        job.reporter.say(f"resume   after epoch {first} of {variant.epochs}")
-    validation = _validation(job)
-    names = list(job.pool.modalities)
+        checkpoints.resume(module, resumed, setup.run.last)
+        setup.reporter.say(f"resume   after epoch {first} of {variant.epochs}")
 
-    def look(module: Any) -> Row:
-        # Small matrices: threads would only wait for each other, and for the workers.
-        with one_thread():
-            row = collapse(module.seen)
-        if validation is not None and due(variant, module.epoch + 1):
-            row |= validation_ranks(extractor, validation)
-        return row
+    def loader(rank: int, world: int) -> Any:
+        return train_loader(views, _batches(setup, rank, world, first), names, setup.workers)
 
-    fit(
-        module,
-        job,
-        lambda rank, world: train_loader(
-            views, _batches(job, rank, world, first), names, job.workers
-        ),
-        look,
-        Machine(variant.devices, variant.num_nodes, precision(job, parts)),
-        resumed["precision"] if resumed else None,
-    )
+    computed = (variant.devices, variant.num_nodes, precision(setup, parts))
+    fit(module, setup.training(*computed), loader)
 
 
-def write(job: Job, parts: Stage1) -> None:
+def write(setup: Setup, parts: Stage1) -> None:
     """Writes `mmssl.ckpt` and the model of stage 1."""
-    record = {
-        "stage": "mmssl",
-        "epochs_done": job.variant.epochs,
-        "variant": job.variant.as_dict(),
-        "data_hash": job.data_hash,
-        "channels": {name: one.channels for name, one in job.pool.modalities.items()},
-    }
-    checkpoints.write_stage(job.run, job.run.mmssl, modules(parts).state_dict(), record)
+    networks = modules(parts).state_dict()
+    record = setup.record("mmssl", setup.variant.epochs)
+    checkpoints.write_stage(setup.run, setup.run.mmssl, networks, record)
 
 
-def precision(job: Job, parts: Stage1) -> str:
+def precision(setup: Setup, parts: Stage1) -> str:
     """The precision of stage 1, as Lightning names it."""
-    size = smallest_view(job.pool.modalities)
-    return resolved_precision(job.variant.precision, modules(parts), size)
+    size = smallest_view(setup.pool.modalities)
+    return resolved_precision(setup.variant.precision, modules(parts), size)
 
 
-def final_ranks(job: Job, extractor: Extractor) -> Ranks:
-    """{split: {space: {direction: (mean rank, pairs)}}} of the networks as they are.
-
-    Raises:
-        TrainingError: their features are not finite.
-    """
-    names = list(job.pool.modalities)
-    if len(names) < 2:
-        return {}
-    # Lightning brings the networks back to the CPU when it is done.
-    extractor.to("cuda" if torch.cuda.is_available() else "cpu")
-    ranks: Ranks = {}
-    for split in dict.fromkeys([*job.variant.splits, "val"]):
-        cases = job.pool.cases[split]
-        if not cases:
-            continue
-        shown = StudyViews(job.pool, cases, job.images, job.variant.seed)
-        batches: Any = eval_loader(shown, job.variant.batch_size, names, job.workers)
-        found = encoded(extractor, batches)
-        check_features(found.vectors(), f"of the split {split}, after stage 1,")
-        ranks[split] = {space: mean_ranks(found, space) for space in ("backbone", "projection")}
-    return ranks
-
-
-def _validation(job: Job) -> Any | None:
-    """The validation studies as batches of evaluation views, unless they are trained on."""
-    held_out = job.pool.cases["val"]
-    if not held_out or "val" in job.variant.splits:
-        return None
-    shown = StudyViews(job.pool, held_out, job.images, job.variant.seed)
-    return eval_loader(shown, job.variant.batch_size, list(job.pool.modalities))
-
-
-def _batches(job: Job, rank: int, world: int, first: int) -> EpochBatches:
+def _batches(setup: Setup, rank: int, world: int, first: int) -> EpochBatches:
     """The order of the batches of one process."""
-    variant = job.variant
+    variant = setup.variant
     return EpochBatches(
-        len(job.cases),
+        len(setup.cases),
         variant.batch_size,
         variant.seed,
         last=variant.last_batch,

@@ -1,13 +1,18 @@
-"""Stage 2 of a run: from a frozen extractor to label embeddings and prototypes."""
+"""Stage 2, multi-label self-supervised learning: label embeddings on the features of stage 1."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core.errors import CheckpointError, DataError, VariantError
+from sm3kit.core.variant import Variant
 from sm3kit.data.batches import StudyViews
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import viewed
@@ -15,160 +20,304 @@ from sm3kit.networks.assemble import build_clusterer, build_relation
 from sm3kit.networks.extraction import Encoder
 from sm3kit.networks.extractor import Extractor
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch, JointSource
+from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
+from sm3kit.relations.base import Relation
 from sm3kit.training import checkpoints
-from sm3kit.training.cluster_monitor import look_at_clusters
-from sm3kit.training.fitting import Machine, fit
+from sm3kit.training.base import EpochRow, Learner, adamw
+from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision
-from sm3kit.training.job import Job
-from sm3kit.training.mlssl import MultiLabelSSL, PseudoLabel
+from sm3kit.training.monitoring import cluster_row
+from sm3kit.training.preparation import Setup
+from sm3kit.training.seeds import seed_for, seed_of_clustering
 
 
-def pseudo_labels(job: Job) -> list[PseudoLabel]:
+@dataclass(frozen=True)
+class PseudoLabel:
+    """One label of stage 2: its name, and its number of clusters."""
+
+    name: str
+    clusters: int
+
+
+class MultiLabelSSL(Learner):
+    """Clusters the embeddings of each label, and learns to tell the clusters.
+
+    Source: Wang et al. 2025, section 3.3 and equation 6; the released code for the memory bank,
+    which holds what each study's embedding was when it was last seen.
+
+    Args:
+        relation: joint features to label embeddings; it learns.
+        clusterer: what makes the pseudo-labels.
+        labels: the K labels.
+        variant: optimiser settings, choices of stage 2, seed.
+        source: the joint features of N studies.
+        steps_per_epoch: optimiser steps in an epoch.
+        truth: {label: (N,) class of each study, -1 where unknown}; looked at, never learned from.
+    """
+
+    bank: Tensor
+    assigned: Tensor
+    relation: Relation
+    prototypes: LabelHeads
+
+    def __init__(
+        self,
+        relation: Relation,
+        clusterer: Clusterer,
+        labels: Sequence[PseudoLabel],
+        variant: Variant,
+        source: JointSource,
+        steps_per_epoch: int,
+        truth: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__(
+            "mlssl", variant, variant.mlssl_epochs, steps_per_epoch, variant.mlssl_lr, variant.seed
+        )
+        self.clusterer, self.labels, self.source = clusterer, labels, source
+        self.truth = truth or {}
+        self.relation = relation
+        self.prototypes = LabelHeads(
+            relation.embedding, [label.clusters for label in labels], bias=False
+        )
+        self.prototypes.requires_grad_(not variant.freeze_prototypes)
+        count = len(source)
+        self.register_buffer("bank", torch.zeros(len(labels), count, relation.embedding))
+        self.register_buffer("assigned", torch.full((len(labels), count), -1, dtype=torch.long))
+        self.before: Tensor | None = None
+        self.clusterings: list[Clustering] = []
+
+    @property
+    def remedy(self) -> str:
+        """What to lower where it diverges, as a sentence."""
+        return f"Lower -o training.mlssl_lr, now {self.variant.mlssl_lr:g}."
+
+    @property
+    def memory_remedy(self) -> str:
+        """What to lower where the memory of a GPU is too small, as a sentence."""
+        return f"Lower -o training.mlssl_batch_size, now {self.variant.mlssl_batch_size}."
+
+    def total(self, terms: dict[str, float]) -> float:
+        """The loss that the mean terms of an epoch add up to."""
+        whole = sum(terms.values())
+        return whole if self.variant.label_loss == "sum" else whole / len(self.labels)
+
+    def embed(self, joint: Tensor) -> Tensor:
+        """Label embeddings (B, K, P) of joint features (B, J), all about sqrt(P) long."""
+        embeddings: Tensor = self.relation(joint)
+        return of_equal_length(embeddings, self.relation.normed)
+
+    @torch.no_grad()
+    def fill_bank(self, batches: Iterator[JointBatch], *, dropout: bool = False) -> None:
+        """Puts the embeddings of all studies into the memory bank."""
+        self.relation.train(dropout)
+        for batch in batches:
+            self.bank[:, batch.index] = self.embed(batch.joint).transpose(0, 1)
+        self.relation.train()
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds this epoch by its number, then clusters what is in the bank."""
+        super().on_train_epoch_start()
+        if self.variant.bank == "fresh":
+            self.fill_bank(self.source.in_order(self.epoch))
+        self._cluster()
+
+    @torch.no_grad()
+    def _cluster(self) -> None:
+        """Pseudo-labels and prototypes of this epoch, each label with a seed of its own.
+
+        Raises:
+            DataError: the embeddings of a label, which is named, cannot be clustered.
+        """
+        self.before = self.assigned.clone() if self.epoch else None
+        self.clusterings = []
+        for number, (label, head) in enumerate(
+            zip(self.labels, self.prototypes.heads, strict=True)
+        ):
+            seed = seed_of_clustering(self.seed, self.epoch, number)
+            try:
+                clustering = self.clusterer.fit(self.bank[number], label.clusters, seed)
+            except DataError as error:
+                raise DataError(
+                    f"Label {label.name} in epoch {self.epoch + 1} of stage 2: {error}"
+                ) from error
+            self.clusterings.append(clustering)
+            self.assigned[number] = clustering.assignments.to(self.device)
+            assert isinstance(head, nn.Linear)
+            head.weight.copy_(F.normalize(clustering.centroids.to(self.device), dim=1))
+
+    def training_step(self, batch: JointBatch, batch_idx: int) -> Tensor:
+        """The cross-entropy of the pseudo-labels.
+
+        Raises:
+            TrainingError: a label's loss is not finite; it is named.
+        """
+        embeddings = self.embed(batch.joint)
+        if self.variant.bank == "memory":
+            self.bank[:, batch.index] = embeddings.detach().transpose(0, 1)
+        logits = [rows / self.variant.temperature for rows in self.prototypes(embeddings)]
+        targets = self.assigned[:, batch.index].T
+        loss, terms = label_loss(logits, targets, self.variant.label_loss)
+        named = zip(self.labels, terms, strict=True)
+        self.keep_terms({f"ce/{label.name}": term for label, term in named})
+        # Without a relation and with frozen prototypes there is nothing to learn.
+        return loss if loss.requires_grad else loss + 0 * self._anything()
+
+    def _anything(self) -> Tensor:
+        """A number with gradient that changes nothing."""
+        return torch.zeros((), device=self.device, requires_grad=True)
+
+    def look(self) -> EpochRow:
+        """The clusters of this epoch."""
+        before = None if self.before is None else self.before.cpu()
+        names = [label.name for label in self.labels]
+        return cluster_row(names, self.clusterings, self.assigned.cpu(), before, self.truth)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW over the relation and the prototypes."""
+        v = self.variant
+        return adamw(
+            {v.mlssl_lr: [*self.relation.parameters(), *self.prototypes.parameters()]},
+            v.betas,
+            v.mlssl_eps,
+            v.mlssl_weight_decay,
+            self.optimiser_state,
+            fused=True,
+        )
+
+
+def pseudo_labels(setup: Setup) -> list[PseudoLabel]:
     """The labels of stage 2, if they can be trained.
 
     Raises:
         VariantError, DataError: there are no labels, too few studies, or values out of range.
     """
-    v = job.variant
+    v = setup.variant
     if v.pseudo_labels:
         if not v.clusters:
             raise VariantError(
                 f"training.pseudo_labels={v.pseudo_labels} needs to know how many clusters each "
                 "has: add -o training.clusters=3."
             )
-        found = [PseudoLabel(f"pseudo{n + 1}", v.clusters) for n in range(v.pseudo_labels)]
+        labels = [PseudoLabel(f"pseudo{n + 1}", v.clusters) for n in range(v.pseudo_labels)]
     else:
-        found = [PseudoLabel(x.name, v.clusters or len(x.classes)) for x in job.pool.labels]
-    if not found:
+        labels = [
+            PseudoLabel(label.name, v.clusters or len(label.classes)) for label in setup.pool.labels
+        ]
+    if not labels:
         raise VariantError(
             f"{', '.join(v.data)} has no labels, and stage 2 makes a pseudo-label for each. Take "
             "--stage mmssl, or say how many: -o training.pseudo_labels=8 -o training.clusters=3."
         )
-    most = max(found, key=lambda label: label.clusters)
-    if most.clusters > len(job.cases):
+    most = max(labels, key=lambda label: label.clusters)
+    if most.clusters > len(setup.cases):
         raise DataError(
             f"Stage 2 is to find {most.clusters} clusters for {most.name!r} among "
-            f"{len(job.cases)} studies. Give more studies, or lower -o training.clusters."
+            f"{len(setup.cases)} studies. Give more studies, or lower -o training.clusters."
         )
-    return found
+    return labels
 
 
-def train(job: Job, extractor: Extractor, resumed: dict[str, Any] | None) -> None:
+def train(setup: Setup, extractor: Extractor, resumed: dict[str, Any] | None) -> None:
     """Trains stage 2 on one device and writes its model.
 
     Raises:
-        Interrupted: the user stopped it; the run can be resumed.
         CheckpointError: the extractor is another than when the stage began.
-        TrainingError: a loss term is not finite.
+        Interrupted, TrainingError: as `fit` does.
     """
-    variant = job.variant
-    labels = pseudo_labels(job)
+    variant = setup.variant
+    labels = pseudo_labels(setup)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     extractor.to(device).requires_grad_(False).eval()
     # As stage 1 left it: batch statistics of a GPU may differ in their last bits when they are
     # moved again.
     frozen = " ".join(extractor.fingerprint(name) for name in extractor.backbones)
-    first = _epochs_done(job, resumed, frozen)
-    leaked = _leaked(job, extractor) if variant.bn_leak else None
-    torch.manual_seed(variant.seed + 1)
+    first = _epochs_done(setup, resumed, frozen)
+    leaked = _leaked(setup, extractor) if variant.bn_leak else None
+    torch.manual_seed(seed_for("relation", variant.seed))
     relation = build_relation(variant, extractor.fusion.joint_width, len(labels))
-    source = _source(job, extractor)
+    source = _source(setup, extractor)
     batches = EpochBatches(
-        len(job.cases), variant.mlssl_batch_size, variant.seed, first_epoch=first
+        len(setup.cases), variant.mlssl_batch_size, variant.seed, first_epoch=first
     )
-    module = MultiLabelSSL(
-        relation, build_clusterer(variant), labels, variant, source, len(batches), first
-    )
+    truth = {
+        label.name: torch.tensor([case.labels[number] for case in setup.cases])
+        for number, label in enumerate(setup.pool.labels)
+    }
+    clusterer = build_clusterer(variant)
+    module = MultiLabelSSL(relation, clusterer, labels, variant, source, len(batches), truth)
     module.extra = {"extractor": frozen}
     if resumed:
-        checkpoints.load_weights(module, resumed["model"], job.run.last)
-        module.optimiser_state = resumed["optimiser"]
-        job.reporter.say(f"resume   stage 2 after epoch {first} of {variant.mlssl_epochs}")
+        checkpoints.resume(module, resumed, setup.run.last)
+        setup.reporter.say(f"resume   stage 2 after epoch {first} of {variant.mlssl_epochs}")
     else:
         module.to(device)
-        torch.manual_seed(variant.seed + 2)
+        torch.manual_seed(seed_for("bank", variant.seed))
         module.fill_bank(
             source.in_order(0) if leaked is None else iter(leaked), dropout=leaked is not None
         )
-    truth = {
-        label.name: torch.tensor([case.labels[number] for case in job.cases])
-        for number, label in enumerate(job.pool.labels)
-    }
-    job.reporter.say(
+    setup.reporter.say(
         f"stage 2  relation {variant.relation}, clusterer {variant.clusterer}: "
         + ", ".join(f"{label.name} {label.clusters}" for label in labels)
     )
-    fit(
-        module,
-        job,
-        lambda rank, world: source.shuffled(batches),
-        lambda module: look_at_clusters(module, truth),
-        Machine(),
-    )
-    _write(job, extractor, module)
+    fit(module, setup.training(), lambda rank, world: source.shuffled(batches))
+    _write(setup, extractor, module)
 
 
-def _source(job: Job, extractor: Extractor) -> JointSource:
+def _source(setup: Setup, extractor: Extractor) -> JointSource:
     """Joint features of the studies to train on, from the cache or encoded in every epoch."""
-    variant = job.variant
+    variant = setup.variant
     precision = resolved_precision(variant.mlssl_precision, extractor)
     if variant.feature_views == 0:
-        other = viewed(job.pool, variant, variant.mlssl_views)
-        shown = StudyViews(other, job.cases, job.images, variant.seed)
-        return EncodedJoint(shown, extractor, precision, variant.batch_size, job.workers)
-    encoder = Encoder(extractor, variant, job.features, job.reporter, precision, job.workers)
-    with job.reporter:
-        features = encoder.augmented(job.views, variant.feature_views, variant.mlssl_views)
+        other = viewed(setup.pool, variant, variant.mlssl_views)
+        shown = StudyViews(other, setup.cases, setup.images, variant.seed)
+        return EncodedJoint(shown, extractor, precision, variant.batch_size, setup.workers)
+    encoder = Encoder(extractor, variant, setup.features, setup.reporter, precision, setup.workers)
+    with setup.reporter:
+        features = encoder.augmented(setup.views, variant.feature_views, variant.mlssl_views)
     return CachedJoint(features, extractor, variant.seed)
 
 
-def _epochs_done(job: Job, resumed: dict[str, Any] | None, frozen: str) -> int:
+def _epochs_done(setup: Setup, resumed: dict[str, Any] | None, frozen: str) -> int:
     if resumed is None:
         return 0
     if resumed["extractor"] != frozen:
         raise CheckpointError(
-            f"The networks of stage 1 are others than when stage 2 of {job.run.folder} began. "
-            f"Delete {job.run.last} to train stage 2 anew."
+            f"The networks of stage 1 are others than when stage 2 of {setup.run.folder} began. "
+            f"Delete {setup.run.last} to train stage 2 anew."
         )
     done: int = resumed["epochs_done"]
     return done
 
 
-def _leaked(job: Job, extractor: Extractor) -> list[JointBatch]:
+def _leaked(setup: Setup, extractor: Extractor) -> list[JointBatch]:
     """Joint features of a first pass in train mode, which moves the batch statistics.
 
     Source: the released code fills its memory bank before it calls `eval`.
     """
-    variant = job.variant
-    other = viewed(job.pool, variant, variant.mlssl_views)
-    shown = StudyViews(other, job.cases, job.images, variant.seed)
-    torch.manual_seed(variant.seed)
-    order = EpochBatches(len(job.cases), variant.mlssl_batch_size, variant.seed, least=1)
-    source = EncodedJoint(shown, extractor, "32-true", workers=job.workers)
+    variant = setup.variant
+    other = viewed(setup.pool, variant, variant.mlssl_views)
+    shown = StudyViews(other, setup.cases, setup.images, variant.seed)
+    torch.manual_seed(seed_for("statistics", variant.seed))
+    order = EpochBatches(len(setup.cases), variant.mlssl_batch_size, variant.seed, least=1)
+    source = EncodedJoint(shown, extractor, "32-true", workers=setup.workers)
     batches = source.shuffled(order).loader
-    found = []
+    joint_batches = []
     for batch in batches:
         # One image alone may have no batch statistics.
         extractor.train(all(int(mask.sum()) != 1 for mask in batch.present.values()))
         with torch.no_grad():
             joint = extractor.joint(batch)
-        found.append(JointBatch(joint, batch.labels, batch.index).to(extractor.device))
+        joint_batches.append(JointBatch(joint, batch.labels, batch.index).to(extractor.device))
     extractor.eval()
-    return found
+    return joint_batches
 
 
-def _write(job: Job, extractor: Extractor, module: MultiLabelSSL) -> None:
-    record = {
-        "stage": "mlssl",
-        "epochs_done": job.variant.mlssl_epochs,
-        "variant": job.variant.as_dict(),
-        "data_hash": job.data_hash,
-        "channels": {name: one.channels for name, one in job.pool.modalities.items()},
-        "labels": {label.name: label.clusters for label in module.labels},
-    }
+def _write(setup: Setup, extractor: Extractor, module: MultiLabelSSL) -> None:
+    clusters = {label.name: label.clusters for label in module.labels}
+    record = {**setup.record("mlssl", setup.variant.mlssl_epochs), "labels": clusters}
     networks: dict[str, Tensor] = dict(extractor.state_dict())
     for part in ("relation", "prototypes"):
         state = getattr(module, part).state_dict()
         networks |= {f"{part}.{name}": value for name, value in state.items()}
-    assigned = {"assigned": module.assigned.cpu(), "ids": [case.study.id for case in job.cases]}
-    checkpoints.write_stage(job.run, job.run.mlssl, networks, record, assigned)
+    assigned = {"assigned": module.assigned.cpu(), "ids": [case.study.id for case in setup.cases]}
+    checkpoints.write_stage(setup.run, setup.run.mlssl, networks, record, assigned)

@@ -22,7 +22,7 @@ def step_time(side: str, backbone: str, size: int, studies: int) -> float:
     from sm3kit.modalities.photo import Photo
     from sm3kit.networks.assemble import build_stage1
     from sm3kit.training.hardware import keep_freed_memory
-    from sm3kit.training.mmssl import MultiModalSSL
+    from sm3kit.training.stage1 import MultiModalSSL
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     variant = Variant(backbone=backbone, weights="none", channels_last=side != "plain")

@@ -23,8 +23,8 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.networks.assemble import build_pool, build_stage1
 from sm3kit.training.hardware import keep_freed_memory
-from sm3kit.training.mmssl import MultiModalSSL
 from sm3kit.training.pretrain import pretrain
+from sm3kit.training.stage1 import MultiModalSSL
 
 EPOCHS, ROUNDS = 3, 3
 

@@ -15,8 +15,8 @@ from sm3kit.cli.result_table import show, show_comparison
 from sm3kit.core.errors import Interrupted
 from sm3kit.data.progress import Reporter
 from sm3kit.synthesis.layouts import write
-from sm3kit.training import interruption
-from sm3kit.training.training_progress import ShowProgress
+from sm3kit.training import callbacks
+from sm3kit.training.callbacks import ShowProgress
 
 SMALL = ["--epochs", "1", "--batch-size", "8", "--image-size", "32"]
 SMALL += ["-o", "sep_sep.projection=16", "-o", "training.monitor_every=0"]
@@ -221,7 +221,7 @@ class TestMistakes:
                 raise Interrupted("Stopped.")
 
         with monkeypatch.context() as patch:
-            patch.setattr(interruption.StopBetweenSteps, "on_train_batch_end", stop)
+            patch.setattr(callbacks.StopBetweenSteps, "on_train_batch_end", stop)
             result = sm3kit("evaluate", run, *QUICK, "--json")
         assert result.exit_code == 1
         assert result.stdout == ""

@@ -12,14 +12,14 @@ import torch
 
 from sm3kit.core.registry import registry
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.evaluation import finetune, learning, probe
+from sm3kit.evaluation import finetune, probe
 from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.synthesis import layouts
 from sm3kit.training import pretrain as pretraining
-from sm3kit.training import stage2
-from sm3kit.training.mlssl import MultiLabelSSL
-from sm3kit.training.mmssl import MultiModalSSL
+from sm3kit.training import stage2, supervised
+from sm3kit.training.stage1 import MultiModalSSL
+from sm3kit.training.stage2 import MultiLabelSSL
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 from row_settings import recipe
@@ -91,8 +91,8 @@ def begun(trained, monkeypatch, tmp_path):
     def begin(**changes):
         kept = {}
 
-        def fit(module, job, loader, look, machine, *more):
-            kept.update(module=module, loader=loader(0, 1), machine=machine)
+        def fit(module, training, loader):
+            kept.update(module=module, loader=loader(0, 1), training=training)
             raise Begun
 
         modes = kept["modes"] = []
@@ -138,12 +138,12 @@ def taught(monkeypatch, tmp_path):
     def teach(subject, settings):
         kept = {}
 
-        def fit(module, job, loader, look, machine, *more):
-            kept.update(module=module, loader=loader(0, 1), precision=machine.precision)
+        def fit(module, training, loader):
+            kept.update(module=module, loader=loader(0, 1), precision=training.precision)
             kept["modes"] = {name: one.training for name, one in module.network.named_modules()}
             raise Begun
 
-        monkeypatch.setattr(learning, "fit", fit)
+        monkeypatch.setattr(supervised, "fit", fit)
         subject = subject.computed_in(settings.precision)
         protocol = {"probe": probe.probe, "finetune": finetune.finetune}[settings.protocol]
         with contextlib.suppress(Begun):

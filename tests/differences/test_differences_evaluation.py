@@ -6,6 +6,7 @@ import pytest
 import torch
 from differences_page import EVALUATION, ROWS, row, sentence
 from row_settings import COLUMNS, EVERY, recipe
+from sm3kit.evaluation.supervised import Supervised
 from tiny_networks import same_weights, width_of_the_joint_feature
 from tiny_pictures import photo
 from tiny_run import settings
@@ -16,7 +17,6 @@ from sm3kit.evaluation.evaluate import _head
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.selection import chooser
 from sm3kit.evaluation.settings import DEFAULTS, settings_of
-from sm3kit.evaluation.supervised import Supervised
 from sm3kit.networks.joint_batches import EncodedJoint
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.monitors import partner_ranks

@@ -30,7 +30,7 @@ from sm3kit.datasets import derm7pt, milk10k
 from sm3kit.networks.backbone import build_backbone
 from sm3kit.nn.contrastive import in_shards
 from sm3kit.training import hardware
-from sm3kit.training.optimiser import adamw
+from sm3kit.training.base import adamw
 
 
 @row(STAGE_1, "Anchors in eq. 1", "as the code")

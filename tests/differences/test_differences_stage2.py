@@ -23,7 +23,7 @@ from sm3kit.datasets.base import LabelSpec
 from sm3kit.relations.msa import MSA
 from sm3kit.relations.none import NoRelation
 from sm3kit.training import stage2
-from sm3kit.training.mlssl import MultiLabelSSL
+from sm3kit.training.stage2 import MultiLabelSSL
 
 SMALL_EMBEDDING = 4
 

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 from sm3kit.backbones.timm import Timm
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint
-from sm3kit.training import fitting
 
 
 @row(
@@ -67,7 +66,8 @@ def test_the_first_pass_over_the_data(begun, trained, leak):
 def test_precision_and_devices_of_stage_2(begun):
     found = begun(feature_views=0, devices=2)
     assert found.loader.source.precision == "32-true"  # Stage 1 of this run was in bf16.
-    assert found.machine == fitting.Machine(devices=1, num_nodes=1, precision="32-true")
+    training = found.training
+    assert (training.devices, training.num_nodes, training.precision) == (1, 1, "32-true")
     found = begun(mlssl_precision="bf16-mixed")
     assert found.module.bank.dtype == torch.float32
     for views in found.loader.source.features.views.values():

@@ -13,7 +13,7 @@ from sm3kit.fusions.sep_sep import SepSep
 from sm3kit.networks.assemble import build_stage1
 from sm3kit.published.tables import load
 from sm3kit.training import stage1
-from sm3kit.training.mmssl import MultiModalSSL
+from sm3kit.training.stage1 import MultiModalSSL
 
 MODALITIES = derm7pt.MODALITIES
 COUNT, STEPS = 8, 5

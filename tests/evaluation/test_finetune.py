@@ -11,7 +11,7 @@ from sm3kit.core.errors import Interrupted, VariantError
 from sm3kit.evaluation import learning
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.runs.run import Run
-from sm3kit.training import interruption
+from sm3kit.training import callbacks
 from sm3kit.training.pretrain import pretrain
 
 SLOW = {"protocol": "finetune", "lr": 1e-3}
@@ -120,7 +120,7 @@ def test_an_interrupted_evaluation_goes_on_bit_for_bit(
             raise Interrupted("Stopped.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(interruption.StopBetweenSteps, "on_train_batch_end", stop)
+        patch.setattr(callbacks.StopBetweenSteps, "on_train_batch_end", stop)
         with pytest.raises(Interrupted) as caught:
             evaluate(opened(runs.stage2), settings)
     assert str(caught.value) == (
@@ -146,7 +146,7 @@ def test_another_evaluation_does_not_go_on_with_it(opened, fast, runs, monkeypat
 
     def interrupted(subject, settings):
         with monkeypatch.context() as patch:
-            patch.setattr(interruption.StopBetweenSteps, "on_train_batch_end", stop)
+            patch.setattr(callbacks.StopBetweenSteps, "on_train_batch_end", stop)
             with pytest.raises(Interrupted):
                 evaluate(subject, settings)
 

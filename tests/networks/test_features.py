@@ -23,7 +23,7 @@ from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint
 from sm3kit.runs.run import Run
 from sm3kit.training import stage1
-from sm3kit.training.job import Job
+from sm3kit.training.preparation import Setup
 
 change = dataclasses.replace
 
@@ -57,10 +57,10 @@ def study_of(tmp_path):
         cache = cache or FeatureCache(None)
         images = ImageCache(None)
         cases = pool.of(variant.splits)
-        job = Job(run, variant, pool, cases, images, cache, quiet, "hash", 0, "sm3kit")
-        _, extractor = stage1.build(job, trained_before=False)
+        setup = Setup(run, variant, pool, cases, images, cache, quiet, "hash", 0)
+        _, extractor = stage1.build(setup, trained_before=False)
         extractor.requires_grad_(False).eval()
-        return job, extractor, Encoder(extractor, variant, cache, quiet, precision)
+        return setup, extractor, Encoder(extractor, variant, cache, quiet, precision)
 
     return make
 
@@ -71,10 +71,10 @@ def some(tiny2):
     return change(tiny2, data=("synthetic:20",), options=options)
 
 
-def views_of(job, variant, view):
+def views_of(setup, variant, view):
     """The studies under one view, as a batch."""
-    pool = job.pool if view == EVALUATION else viewed(job.pool, variant, variant.mlssl_views)
-    shown = StudyViews(pool, job.cases, job.images, variant.seed)
+    pool = setup.pool if view == EVALUATION else viewed(setup.pool, variant, variant.mlssl_views)
+    shown = StudyViews(pool, setup.cases, setup.images, variant.seed)
     return Collate(list(pool.modalities))([shown[view, i] for i in range(len(shown))])
 
 
@@ -123,13 +123,13 @@ def test_the_cache_changes_no_number(second, train, tmp_path):
 
 @pytest.mark.parametrize("view", [EVALUATION, 0, 2])
 def test_features_are_those_of_a_direct_forward(some, study_of, tmp_path, view):
-    job, extractor, encoder = study_of(some, FeatureCache(tmp_path / "features"))
+    setup, extractor, encoder = study_of(some, FeatureCache(tmp_path / "features"))
     for _ in range(2):  # Encoded, then from the cache.
         if view == EVALUATION:
-            features, place = encoder.evaluation(job.views), 0
+            features, place = encoder.evaluation(setup.views), 0
         else:
-            features, place = encoder.augmented(job.views, 3, some.mlssl_views), view
-        batch = views_of(job, some, view)
+            features, place = encoder.augmented(setup.views, 3, some.mlssl_views), view
+        batch = views_of(setup, some, view)
         for name in ("derm", "clinic"):
             mask = features.present[name]
             assert torch.equal(mask, batch.present[name])
@@ -140,16 +140,16 @@ def test_features_are_those_of_a_direct_forward(some, study_of, tmp_path, view):
             assert table[~mask].abs().max() == 0 if bool((~mask).any()) else name == "derm"
         assert torch.equal(features.labels, batch.labels)
         assert torch.equal(features.groups, batch.group)
-        assert list(features.ids) == [case.study.id for case in job.cases]
+        assert list(features.ids) == [case.study.id for case in setup.cases]
 
 
 def test_views_of_an_epoch_are_the_cached_ones(some, study_of):
     """Without a cache, epoch e sees what is cached as view e."""
-    job, extractor, encoder = study_of(some)
-    features = encoder.augmented(job.views, 3, some.mlssl_views)
+    setup, extractor, encoder = study_of(some)
+    features = encoder.augmented(setup.views, 3, some.mlssl_views)
     present = features.present
-    other = viewed(job.pool, some, some.mlssl_views)
-    shown = StudyViews(other, job.cases, job.images, some.seed)
+    other = viewed(setup.pool, some, some.mlssl_views)
+    shown = StudyViews(other, setup.cases, setup.images, some.seed)
     anew = EncodedJoint(shown, extractor, "32-true", batch_size=5)
     for epoch in range(3):
         chosen = {name: np.full(len(features), epoch) for name in present}
@@ -166,10 +166,10 @@ def test_views_of_an_epoch_are_the_cached_ones(some, study_of):
 
 
 def test_the_extractor_is_in_eval_mode_when_it_encodes(some, study_of):
-    job, extractor, encoder = study_of(some)
+    setup, extractor, encoder = study_of(some)
     extractor.train()
     before = {name: value.clone() for name, value in extractor.state_dict().items()}
-    encoder.evaluation(job.views)
+    encoder.evaluation(setup.views)
     assert all(torch.equal(before[name], value) for name, value in extractor.state_dict().items())
 
 
@@ -208,17 +208,17 @@ def repainted(folder):
 def test_what_features_depend_on_names_them(tiny2, study_of, tmp_path, changes, new):
     one = change(tiny2, data=(repainted(tmp_path / "d"),), batch_size=4)
     cache = FeatureCache(tmp_path / "features")
-    job, _, encoder = study_of(one, cache)
-    encoder.augmented(job.views, 1, one.mlssl_views)
+    setup, _, encoder = study_of(one, cache)
+    encoder.augmented(setup.views, 1, one.mlssl_views)
     assert len(files(cache.root)) == 2
     options = {**one.options, **changes.get("options", {})}
     settings = {n: v for n, v in changes.items() if " " not in n and n != "precision"}
     other = change(one, **{**settings, "options": options})
     # Weights depend on the seed as well; here they are told apart.
-    job, extractor, encoder = study_of(
+    setup, extractor, encoder = study_of(
         change(other, seed=0), cache, changes.get("precision", "32-true")
     )
-    job = change(job, variant=other)
+    setup = change(setup, variant=other)
     if "weights of" in changes:
         first = next(extractor.backbones[changes["weights of"]].parameters())
         first.data[(0,) * first.ndim] += 1e-6
@@ -227,17 +227,17 @@ def test_what_features_depend_on_names_them(tiny2, study_of, tmp_path, changes, 
         next(value for name, value in state.items() if "running_var" in name).mul_(1.001)
     if "image of" in changes:
         Image.new("RGB", (32, 32), (1, 2, 3)).save(tmp_path / "d" / f"{changes['image of']}2.png")
-    encoder.augmented(job.views, 1, other.mlssl_views)
+    encoder.augmented(setup.views, 1, other.mlssl_views)
     assert len(files(cache.root)) == 2 + new
 
 
 def test_evaluation_views_do_not_depend_on_the_seed(tiny2, study_of, tmp_path):
     cache = FeatureCache(tmp_path / "features")
     for seed in (0, 1):
-        job, _, encoder = study_of(tiny2, cache)
-        encoder.evaluation(change(job, variant=change(tiny2, seed=seed)).views)
+        setup, _, encoder = study_of(tiny2, cache)
+        encoder.evaluation(change(setup, variant=change(tiny2, seed=seed)).views)
         assert len(files(cache.root)) == 2
-    encoder.augmented(job.views, 1, tiny2.mlssl_views)
+    encoder.augmented(setup.views, 1, tiny2.mlssl_views)
     assert len(files(cache.root)) == 4
 
 
@@ -245,8 +245,8 @@ def test_equal_pictures_under_other_names_share_their_features(tiny2, study_of, 
     cache = FeatureCache(tmp_path / "features")
     for name in ("d", "e"):
         one = change(tiny2, data=(repainted(tmp_path / name),), batch_size=4)
-        job, _, encoder = study_of(one, cache)
-        encoder.evaluation(job.views)
+        setup, _, encoder = study_of(one, cache)
+        encoder.evaluation(setup.views)
     assert encoded[0] == 8
 
 
@@ -277,13 +277,13 @@ def test_no_folder_keeps_nothing(tmp_path):
 @pytest.mark.parametrize("keep", [0, 5, 60, 140])
 def test_a_truncated_table_is_encoded_anew(some, study_of, tmp_path, encoded, keep):
     cache = FeatureCache(tmp_path / "features")
-    job, _, encoder = study_of(some, cache)
-    wanted = {n: np.array(v[0]) for n, v in encoder.evaluation(job.views).views.items()}
+    setup, _, encoder = study_of(some, cache)
+    wanted = {n: np.array(v[0]) for n, v in encoder.evaluation(setup.views).views.items()}
     before = encoded[0]
     whole = {file: file.read_bytes() for file in files(cache.root)}
     for file, content in whole.items():
         file.write_bytes(content[:keep])
-    again = encoder.evaluation(job.views).views
+    again = encoder.evaluation(setup.views).views
     assert encoded[0] == 2 * before
     assert all((np.asarray(again[name][0]) == wanted[name]).all() for name in wanted)
     assert {file: file.read_bytes() for file in files(cache.root)} == whole
@@ -307,12 +307,12 @@ def test_a_full_disk_costs_only_the_copy(some, study_of, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    job, _, encoder = study_of(some)
-    wanted = encoder.evaluation(job.views).whole()
+    setup, _, encoder = study_of(some)
+    wanted = encoder.evaluation(setup.views).whole()
     cache = FeatureCache(tmp_path / "features")
     monkeypatch.setattr("sm3kit.core.files.os.fsync", full)
-    job, _, encoder = study_of(some, cache)
-    found = encoder.evaluation(job.views).whole()
+    setup, _, encoder = study_of(some, cache)
+    found = encoder.evaluation(setup.views).whole()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     assert [one for one in cache.root.rglob("*") if one.is_file()] == []
 

@@ -8,7 +8,8 @@ import torch
 from sm3kit.core.errors import DataError, TrainingError
 from sm3kit.nn.finite import check_features, listed, not_finite
 from sm3kit.nn.monitors import alignment, normalised_std, partner_ranks, rankme, uniformity
-from sm3kit.training.monitoring import COLLAPSED, Monitor, collapse
+from sm3kit.training.callbacks import COLLAPSED, Monitor
+from sm3kit.training.monitoring import collapse
 
 BAD = [math.nan, math.inf, -math.inf]
 
@@ -95,7 +96,7 @@ def test_the_monitors_of_an_epoch_show_nan(value):
 
 def test_a_monitor_that_is_nan_is_no_good_sign():
     said = []
-    monitor = Monitor(None, [], None, None, said.append)
+    monitor = Monitor(None, [], None, said.append)
     monitor._warn_of_collapse({"std/derm": math.nan, "std/clinic": 0.9, "uniformity/derm": -4.0})
     assert len(said) == 1
     assert said[0].startswith("The features of derm are collapsing (std nan, ")

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from sm3kit.training.cluster_monitor import nmi
+from sm3kit.training.monitoring import nmi
 
 
 def names(count, k, seed=0):

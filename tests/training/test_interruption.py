@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from sm3kit.core.errors import Interrupted
-from sm3kit.training.interruption import SIGNALS, StopBetweenSteps
+from sm3kit.training.callbacks import SIGNALS, StopBetweenSteps
 
 HOOKS = (
     "on_fit_start",

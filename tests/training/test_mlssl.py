@@ -15,8 +15,7 @@ from sm3kit.core.errors import DataError, TrainingError
 from sm3kit.core.registry import registry
 from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.relations.base import Relation
-from sm3kit.training.cluster_monitor import look_at_clusters
-from sm3kit.training.mlssl import MultiLabelSSL, PseudoLabel
+from sm3kit.training.stage2 import MultiLabelSSL, PseudoLabel
 
 COUNT, WIDTH = 12, 6
 LABELS = (PseudoLabel("one", 3), PseudoLabel("two", 2))
@@ -431,7 +430,8 @@ def test_what_is_shown_of_an_epoch(module_of):
     module = module_of(clusterer=Noting())
     module.on_train_epoch_start()
     truth = {"one": torch.arange(COUNT) % 3, "elsewhere": torch.zeros(COUNT, dtype=torch.long)}
-    row = look_at_clusters(module, truth)
+    module.truth = truth
+    row = module.look()
     assert (row["sizes/one"], row["sizes/two"]) == ("4+4+4", "6+6")
     assert row["entropy/one"] == pytest.approx(1)
     assert row["nmi_truth/one"] == pytest.approx(1)
@@ -441,8 +441,9 @@ def test_what_is_shown_of_an_epoch(module_of):
     assert not {"nmi_before/one", "nmi_truth/two", "nmi_truth/elsewhere"} & set(row)
     module.first_epoch = 1
     module.on_train_epoch_start()
-    assert look_at_clusters(module, {})["nmi_before/two"] == pytest.approx(1)
+    assert module.look()["nmi_before/two"] == pytest.approx(1)
     unknown = torch.where(torch.arange(COUNT) < 6, truth["one"], -1)
-    assert look_at_clusters(module, {"one": unknown})["nmi_truth/one"] == pytest.approx(1)
-    nobody = look_at_clusters(module, {"one": torch.full((COUNT,), -1)})
-    assert np.isnan(nobody["nmi_truth/one"])
+    module.truth = {"one": unknown}
+    assert module.look()["nmi_truth/one"] == pytest.approx(1)
+    module.truth = {"one": torch.full((COUNT,), -1)}
+    assert np.isnan(module.look()["nmi_truth/one"])

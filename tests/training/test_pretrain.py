@@ -114,20 +114,20 @@ def test_a_resumed_run_is_the_straight_run_bit_for_bit(tiny, train, tmp_path, ch
 
     import pytorch_lightning as pl
 
-    from sm3kit.training import interruption
+    from sm3kit.training import callbacks
 
-    stop = interruption.StopBetweenSteps.on_train_batch_end
+    stop = callbacks.StopBetweenSteps.on_train_batch_end
     try:
         # The power fails in the middle of the third epoch.
         def fail(self, trainer: pl.Trainer, *rest):
             if trainer.current_epoch == 2:
                 raise Crash
 
-        interruption.StopBetweenSteps.on_train_batch_end = fail
+        callbacks.StopBetweenSteps.on_train_batch_end = fail
         with pytest.raises(Crash):
             train(one, "broken")
     finally:
-        interruption.StopBetweenSteps.on_train_batch_end = stop
+        callbacks.StopBetweenSteps.on_train_batch_end = stop
     assert not Run(tmp_path / "broken").finished
     _, said = train(one, "broken", resume=True)
     assert "resume   after epoch 2 of 4" in said or "resume   after epoch 1 of 4" in said

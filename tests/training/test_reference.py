@@ -20,8 +20,8 @@ from sm3kit.networks.assemble import build_stage1
 from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.objectives.byol import BYOL
 from sm3kit.objectives.swav import SwAV
-from sm3kit.training.mlssl import MultiLabelSSL, PseudoLabel
-from sm3kit.training.mmssl import MultiModalSSL
+from sm3kit.training.stage1 import MultiModalSSL
+from sm3kit.training.stage2 import MultiLabelSSL, PseudoLabel
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 MODALITIES = ("derm", "clinic")

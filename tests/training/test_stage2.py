@@ -17,7 +17,7 @@ from sm3kit.core.errors import CheckpointError, DataError, Interrupted, VariantE
 from sm3kit.runs.resumption import resumable
 from sm3kit.runs.run import Run
 from sm3kit.runs.trained import read_trained
-from sm3kit.training.mlssl import MultiLabelSSL
+from sm3kit.training.stage2 import MultiLabelSSL
 
 NAMES = ["DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS"]
 CLUSTERS = [5, 3, 2, 3, 3, 3, 3, 2]

@@ -13,7 +13,7 @@ from sm3kit.modalities.photo import MEAN
 from sm3kit.networks.assemble import build_pool
 from sm3kit.runs.resumption import resumable
 from sm3kit.runs.run import Run
-from sm3kit.training.suggestions import with_suggestions
+from sm3kit.training.preparation import with_suggestions
 
 
 class Half(Backbone):

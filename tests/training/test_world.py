@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -72,7 +73,8 @@ def test_one_device_trains_whatever_the_environment_says(environment, left, tmp_
 def test_nothing_of_it_comes_to_lightning(environment, left):
     environment(left)
     stage = SimpleNamespace(epochs=1, first_epoch=0)
-    trainer = fitting._trainer(stage, [], fitting.Machine(), join_world(1, 1))
+    training = fitting.Training(Run(Path("run")), None, "", "")
+    trainer = fitting._trainer(stage, [], training, join_world(1, 1))
     ranks = (trainer.global_rank, trainer.local_rank, trainer.node_rank, rank_zero_only.rank)
     assert ranks == (0, 0, 0, 0)
     assert (trainer.world_size, trainer.is_global_zero) == (1, True)

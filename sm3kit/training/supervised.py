@@ -1,26 +1,57 @@
-"""Training with labels: one LightningModule for the probe and for fine-tuning."""
+"""Learning from labels: one LightningModule for the probe and for fine-tuning."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from sm3kit.core.errors import CheckpointError
 from sm3kit.core.variant import Variant
-from sm3kit.evaluation.settings import Settings
-from sm3kit.nn.finite import listed, not_finite
+from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.nn.label_heads import label_loss
-from sm3kit.training.divergence import diverged
-from sm3kit.training.optimiser import adamw
-from sm3kit.training.stage import Row
+from sm3kit.training import checkpoints
+from sm3kit.training.base import EpochRow, Learner, adamw
+from sm3kit.training.fitting import Training, fit
 
 
-class Supervised(pl.LightningModule):
+class LabelSettings(Protocol):
+    """What learning from labels asks of the settings of an evaluation."""
+
+    @property
+    def protocol(self) -> str:
+        """Either "probe" or "finetune"."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the labelled studies."""
+
+    @property
+    def batch_size(self) -> int:
+        """Studies per step."""
+
+    @property
+    def lr(self) -> float:
+        """Of AdamW, as the next two."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Of AdamW."""
+
+    @property
+    def eps(self) -> float:
+        """Of AdamW."""
+
+    @property
+    def seed(self) -> int:
+        """Of the epochs."""
+
+
+class Supervised(Learner):
     """Learns the labels, and remembers its best epoch.
 
     Source: Wang et al. 2025, section 4.2; released code: AdamW, the mean over the labels of the
@@ -40,22 +71,24 @@ class Supervised(pl.LightningModule):
         self,
         network: nn.Module,
         learning: Sequence[nn.Parameter],
-        settings: Settings,
+        settings: LabelSettings,
         variant: Variant,
         labels: Sequence[str],
         steps_per_epoch: int,
         score: Callable[[nn.Module], float] | None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            settings.protocol,
+            variant,
+            settings.epochs,
+            steps_per_epoch,
+            settings.lr,
+            settings.seed,
+        )
         self.network, self.learning, self.settings = network, list(learning), settings
-        self.variant, self.labels, self.score = variant, list(labels), score
-        self.stage: str = settings.protocol
-        self.steps_per_epoch, self.first_epoch = steps_per_epoch, 0
-        self.rate = settings.lr
-        self.optimiser_state: dict[str, Any] | None = None
-        self.last_terms: dict[str, Tensor] = {}
+        self.labels, self.score = list(labels), score
         # What learns, as it was after the best epoch; kept in the checkpoint.
-        self.extra: dict[str, Any] = {
+        self.extra = {
             "best": -math.inf,
             "best_epoch": 0,
             "best_state": {},
@@ -63,27 +96,18 @@ class Supervised(pl.LightningModule):
         }
 
     @property
-    def epochs(self) -> int:
-        """How many epochs there are in all."""
-        return self.settings.epochs
-
-    @property
-    def epoch(self) -> int:
-        """The epoch since the very beginning, from 0."""
-        return self.first_epoch + self.current_epoch
-
-    @property
     def remedy(self) -> str:
         """What to lower where it diverges, as a sentence."""
         return f"Lower --lr, now {self.settings.lr:g}."
 
+    @property
+    def memory_remedy(self) -> str:
+        """What to lower where the memory of a GPU is too small, as a sentence."""
+        return f"Lower --batch-size of the evaluation, now {self.settings.batch_size}."
+
     def total(self, terms: dict[str, float]) -> float:
         """The loss that the mean terms of an epoch add up to."""
         return sum(terms.values()) / max(len(terms), 1)
-
-    def on_train_epoch_start(self) -> None:
-        """Seeds this epoch by its number."""
-        torch.manual_seed(self.settings.seed * 1_000_003 + self.epoch + 750_000_001)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The mean cross-entropy of the known labels.
@@ -93,9 +117,7 @@ class Supervised(pl.LightningModule):
         """
         loss, terms = label_loss(self.network(batch), batch.labels)
         named = zip(self.labels, terms, strict=True)
-        self.last_terms = {f"ce/{name}": term.detach() for name, term in named}
-        if not bool(loss.isfinite()):
-            raise diverged(self, f"The loss term {listed(not_finite(self.last_terms))} is")
+        self.keep_terms({f"ce/{name}": term for name, term in named})
         return loss
 
     def on_after_backward(self) -> None:
@@ -103,7 +125,7 @@ class Supervised(pl.LightningModule):
         if not self.extra["trainable"]:
             self.extra["trainable"] = sum(p.numel() for p in self.learning if p.grad is not None)
 
-    def look(self) -> Row:
+    def look(self) -> EpochRow:
         """The score of this epoch; the best one is remembered."""
         if self.score is None:
             return {}
@@ -140,3 +162,39 @@ class Supervised(pl.LightningModule):
             self.optimiser_state,
             fused=True,
         )
+
+
+def learn(
+    module: Supervised, batches: EpochBatches, training: Training, loader: Callable[[], Any]
+) -> int:
+    """Trains what is left of the epochs, and goes back to the chosen one.
+
+    Args:
+        module: what learns.
+        batches: the order of its studies.
+        training: of the evaluation, with a hash of all that it depends on.
+        loader: gives the batches.
+
+    Returns:
+        The number of the chosen epoch, from 1.
+
+    Raises:
+        Interrupted, TrainingError: as `fit` does.
+    """
+    last = training.run.last
+    content = _same(training)
+    if content is not None:
+        checkpoints.resume(module, content, last)
+        batches.first_epoch = batches.epoch = module.first_epoch
+        training.reporter.say(f"resume   after epoch {module.first_epoch} of {module.epochs}")
+    fit(module, training, lambda rank, world: loader())
+    return module.select()
+
+
+def _same(training: Training) -> dict[str, Any] | None:
+    """The last checkpoint, if there is one of the same evaluation; it only saves time."""
+    try:
+        content = checkpoints.read_checkpoint(training.run.last)
+    except CheckpointError:
+        return None
+    return content if content["data_hash"] == training.data_hash else None

@@ -1,0 +1,152 @@
+"""What everything that trains shares: epochs, seeds, AdamW, and the terms of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from sm3kit.core.errors import CheckpointError, TrainingError
+from sm3kit.core.variant import Variant
+from sm3kit.nn.finite import listed, not_finite
+from sm3kit.training.seeds import seed_of_epoch
+
+EpochRow = dict[str, Any]  # An epoch in metrics.csv, by column.
+TITLES = {
+    "mmssl": "stage 1",
+    "mlssl": "stage 2",
+    "probe": "the probe",
+    "finetune": "the fine-tuning",
+}
+
+
+class Learner(pl.LightningModule):
+    """A LightningModule whose epochs count from the very beginning, however often it was stopped.
+
+    Args:
+        stage: its name, a key of `TITLES`.
+        variant: of the run.
+        epochs: how many there are in all.
+        steps_per_epoch: optimiser steps in an epoch.
+        rate: the learning rate to begin with.
+        seed: of its epochs.
+
+    Attributes:
+        rate: the learning rate of the last step.
+        first_epoch: the epoch that a resumed training begins with.
+        optimiser_state, scaler_state: of the epochs before, when it goes on.
+        last_terms: the loss terms of the last step, detached.
+        extra: plain values and tensors that its checkpoint keeps beside the weights.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        variant: Variant,
+        epochs: int,
+        steps_per_epoch: int,
+        rate: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.stage, self.variant, self.seed = stage, variant, seed
+        self.epochs, self.steps_per_epoch, self.rate = epochs, steps_per_epoch, rate
+        self.first_epoch = 0
+        self.optimiser_state: dict[str, Any] | None = None
+        self.scaler_state: dict[str, Any] | None = None
+        self.last_terms: dict[str, Tensor] = {}
+        self.extra: dict[str, Any] = {}
+
+    @property
+    def epoch(self) -> int:
+        """The epoch since the very beginning, from 0."""
+        return self.first_epoch + self.current_epoch
+
+    @property
+    def remedy(self) -> str:
+        """What to lower where it diverges, as a sentence."""
+        raise NotImplementedError
+
+    @property
+    def memory_remedy(self) -> str:
+        """What to lower where the memory of a GPU is too small, as a sentence."""
+        raise NotImplementedError
+
+    def total(self, terms: dict[str, float]) -> float:
+        """The loss that the mean terms of an epoch add up to."""
+        return sum(terms.values())
+
+    def look(self) -> EpochRow:
+        """More columns of metrics.csv, after an epoch."""
+        return {}
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds this epoch by its number."""
+        torch.manual_seed(seed_of_epoch(self.stage, self.seed, self.epoch, self.global_rank))
+
+    def keep_terms(self, terms: Mapping[str, Tensor], where: str = "") -> None:
+        """Keeps the terms of a step for whoever looks at it.
+
+        Args:
+            terms: {name: scalar}.
+            where: what else tells where they are from.
+
+        Raises:
+            TrainingError: a term is not finite; it is named.
+        """
+        self.last_terms = {name: term.detach() for name, term in terms.items()}
+        if terms and not bool(torch.stack(list(self.last_terms.values())).isfinite().all()):
+            raise self.diverged(f"The loss term {listed(not_finite(terms))}{where} is")
+
+    def diverged(self, what: str, moment: str = "in") -> TrainingError:
+        """The error where something is not finite.
+
+        Args:
+            what: subject and verb, such as "The loss term simclr/derm is".
+            moment: the words before the epoch under way.
+        """
+        return TrainingError(
+            f"{what} not finite {moment} epoch {self.epoch + 1} of {TITLES[self.stage]}. "
+            f"{self.remedy}"
+        )
+
+
+def adamw(
+    learning: Mapping[float, Sequence[nn.Parameter]],
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    state: Mapping[str, Any] | None = None,
+    *,
+    fused: bool = False,
+) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over weights by their learning rate.
+
+    Args:
+        learning: {learning rate: weights}. Each group keeps its rate as `initial_lr`, too, which
+            schedules multiply.
+        betas, eps, weight_decay: of all groups.
+        state: what the optimiser remembers of the epochs before, when a training goes on.
+        fused: one kernel for all steps of an update.
+    """
+    groups = [
+        {"params": list(weights), "lr": rate, "initial_lr": rate}
+        for rate, weights in learning.items()
+        if weights
+    ]
+    optimiser = torch.optim.AdamW(
+        groups, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused
+    )
+    if state is not None:
+        try:
+            optimiser.load_state_dict(dict(state))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                "The checkpoint to go on from does not fit this optimiser. Delete it to train anew."
+            ) from error
+        for group, own in zip(optimiser.param_groups, groups, strict=True):
+            group["lr"] = group["initial_lr"] = own["lr"]
+    return optimiser

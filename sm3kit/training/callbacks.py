@@ -1,0 +1,249 @@
+"""What accompanies a training: stops, a row per epoch, the last checkpoint, and a bar."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from sm3kit.core.errors import Interrupted
+from sm3kit.data.progress import Reporter
+from sm3kit.nn.finite import listed, not_finite
+from sm3kit.runs.run import Run
+from sm3kit.training.base import EpochRow, Learner
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+COLLAPSED = 0.1
+
+
+class StopDiverged(pl.Callback):
+    """Ends a training after an epoch that left weights, buffers or the optimiser not finite.
+
+    The loss of a step tells of the update before it, and nothing tells of the last one. This
+    callback comes before those that look at an epoch and keep it, so that `last.ckpt` is always
+    one to go on from.
+    """
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks at every tensor once, alike in each process.
+
+        Raises:
+            TrainingError: some are not finite; they are named.
+        """
+        state = pl_module.state_dict() | _remembered(trainer.optimizers[0], pl_module)
+        bad = not_finite(state)
+        if bad:
+            what = f"{len(bad)} of {len(state)} tensors ({listed(bad)}) are"
+            raise cast(Learner, pl_module).diverged(what, "after the last step of")
+
+
+def _remembered(optimiser: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """What an optimiser remembers of the gradients of each weight, by its name."""
+    names: dict[Tensor, str] = {weight: name for name, weight in module.named_parameters()}
+    return {
+        f"{kind} of {names[weight]}": values
+        for weight, kept in optimiser.state.items()
+        for kind, values in kept.items()
+        if isinstance(values, Tensor)
+    }
+
+
+class StopBetweenSteps(pl.Callback):
+    """Waits for the step under way, then raises Interrupted; a second signal acts at once.
+
+    As a context it takes the signals. Lightning turns a SIGTERM that comes between our two looks,
+    and a second Ctrl-C, into an exit of its own, with code 0 or 1: that is a stop as well.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopBetweenSteps:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # Python gives signals to the main thread alone.
+        for number in SIGNALS:
+            self.before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        if self.asked and isinstance(error, SystemExit):
+            raise Interrupted("Stopped.") from None
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        signal.signal(number, self.before[number])
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *rest: Any) -> None:
+        """Stops here if it was asked for."""
+        if self.asked:
+            raise Interrupted("Stopped.")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stops here if it was asked for while monitors ran."""
+        if self.asked:
+            raise Interrupted("Stopped.")
+
+
+class Monitor(pl.Callback):
+    """Writes one row of metrics.csv per epoch and tells it to whoever shows progress.
+
+    Args:
+        run: where metrics.csv lies.
+        rows: the rows of the epochs before.
+        tell: called with each row, on the first process.
+        warn: called with a sentence, at most once per modality.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        rows: list[EpochRow],
+        tell: Callable[[EpochRow], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.run, self.rows, self.tell, self.warn = run, rows, tell, warn
+        self.warned: set[str] = set()
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.unit, self.done, self.started = "images", 0, 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock and the sums."""
+        self.sums, self.counts, self.done = {}, {}, 0
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Adds up the terms, on the device."""
+        module = cast(Learner, pl_module)
+        for name, value in module.last_terms.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self.unit = batch.unit
+        self.done += batch.count * trainer.world_size
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Completes the row of this epoch."""
+        if not trainer.is_global_zero:
+            return
+        module = cast(Learner, pl_module)
+        terms = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        seconds = time.perf_counter() - self.started
+        row: EpochRow = {"stage": module.stage, "epoch": module.epoch + 1}
+        row |= {"loss": module.total(terms), **terms}
+        row |= {"lr": module.rate, f"{self.unit}_per_second": round(self.done / seconds, 1)}
+        row |= module.look()
+        self.rows.append(row)
+        self.run.write_metrics(self.rows)
+        self.tell(row)
+        self._warn_of_collapse(row)
+
+    def _warn_of_collapse(self, row: EpochRow) -> None:
+        for name, value in row.items():
+            # NaN is not below, and no better.
+            low = name.startswith("std/") and not value >= COLLAPSED
+            if low and name not in self.warned:
+                self.warned.add(name)
+                self.warn(
+                    f"The features of {name[4:]} are collapsing (std {value:.2f}, healthy is near 1)."
+                    " Lower --lr, or raise --batch-size."
+                )
+
+
+class ShowProgress(pl.Callback):
+    """Moves the bar with every batch and says a line with every epoch."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.task: int | None = None
+        self.status = ""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the bar over all epochs that are left."""
+        module = cast(Learner, pl_module)
+        left = module.epochs - module.first_epoch
+        self.task = self.reporter.task("training", left * module.steps_per_epoch)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Moves the bar."""
+        module = cast(Learner, pl_module)
+        description = f"epoch {module.epoch + 1}/{module.epochs}"
+        self.reporter.advance(self.task, description=description, status=self.status)
+
+    def tell(self, row: EpochRow, epochs: int) -> None:
+        """The line of an epoch: loss, what shows a collapse, and speed."""
+        self.status = "  ".join([f"loss {row['loss']:.4f}", *_signs(row)])
+        # Epochs after stage 1 are many and short: ten lines tell enough.
+        told = row["epoch"] in (1, epochs) or row["epoch"] % -(-epochs // 10) == 0
+        if row["stage"] != "mmssl" and not told:
+            return
+        width = len(str(epochs))
+        head = f"epoch {row['epoch']:>{width}}/{epochs}"
+        unit = "images" if "images_per_second" in row else "studies"
+        self.reporter.say(f"{head}  {self.status}  {row[f'{unit}_per_second']:.0f} {unit}/s")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes the bar away."""
+        self.reporter.done(self.task)
+
+
+def _signs(row: EpochRow) -> list[str]:
+    """The smallest std, NaN before all, the rank of validation pairs; of clusters, sizes and NMI."""
+    parts = []
+    stds = [value for name, value in row.items() if name.startswith("std/")]
+    if stds:
+        parts.append(f"std {min(stds, key=lambda std: (not math.isnan(std), std)):.2f}")
+    rank = _shown_rank(row)
+    if rank is not None:
+        parts.append(f"rank {rank:.1f} of {row['rank/of']}")
+    if "auc" in row:
+        parts.append(f"selection AUC {100 * row['auc']:.1f}")
+    for column, words in (("entropy", "entropy"), ("nmi_before", "nmi before")):
+        values = [value for name, value in row.items() if name.startswith(f"{column}/")]
+        if values:
+            parts.append(f"{words} {sum(values) / len(values):.2f}")
+    if "nmi_labels" in row:
+        parts.append(f"between labels {row['nmi_labels']:.2f}")
+    return parts
+
+
+def _shown_rank(row: EpochRow) -> float | None:
+    """The one rank to show: in projection space if there is one, the mean of all directions."""
+    for mark in ("*", ""):
+        ranks = [
+            float(value)
+            for name, value in row.items()
+            if name.startswith("rank/") and "->" in name and name.endswith("*") == bool(mark)
+        ]
+        if ranks:
+            return sum(ranks) / len(ranks)
+    return None

@@ -1,0 +1,247 @@
+"""What a pre-training begins with: its studies, what they suggest, and losses that go together."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sm3kit.core.errors import DataError, VariantError
+from sm3kit.core.options import options_of
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import FUSION_OF_ONE, Variant
+from sm3kit.data.batches import StudyViews, shares
+from sm3kit.data.cases import Case
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.pool import Pool
+from sm3kit.data.progress import Reporter
+from sm3kit.data.viewing import spec_of, viewed
+from sm3kit.modalities.base import Modality
+from sm3kit.networks.assemble import Stage1, build_clusterer, build_relation, resolved
+from sm3kit.networks.backbone import provider_and_model
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.run import Run
+from sm3kit.training.fitting import Training
+
+ROWS = 8  # Studies of the made-up batch that losses are tried on.
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all stages of one pre-training share.
+
+    Attributes:
+        run: the run folder.
+        variant: what to train, resolved.
+        pool: all studies.
+        cases: the studies to train on.
+        images: where decoded images are kept.
+        features: where features are kept.
+        reporter: where progress is shown.
+        data_hash: of the data listing.
+        workers: processes that prepare views.
+    """
+
+    run: Run
+    variant: Variant
+    pool: Pool
+    cases: list[Case]
+    images: ImageCache
+    features: FeatureCache
+    reporter: Reporter
+    data_hash: str
+    workers: int
+
+    @property
+    def views(self) -> StudyViews:
+        """The studies to train on, as views."""
+        return StudyViews(self.pool, self.cases, self.images, self.variant.seed)
+
+    def training(
+        self, devices: int = 1, num_nodes: int = 1, precision: str = "32-true"
+    ) -> Training:
+        """The training of a stage; see `Training`."""
+        command = self.run.resume_command
+        return Training(
+            self.run, self.reporter, self.data_hash, command, devices, num_nodes, precision
+        )
+
+    def record(self, stage: str, epochs: int) -> dict[str, Any]:
+        """What the model of a stage says of itself after its last epoch; plain values."""
+        return {
+            "stage": stage,
+            "epochs_done": epochs,
+            "variant": self.variant.as_dict(),
+            "data_hash": self.data_hash,
+            "channels": {name: plugin.channels for name, plugin in self.pool.modalities.items()},
+        }
+
+    def read_images(self) -> None:
+        """Decodes all images that the training will read, so that bad ones are found now."""
+        items = [
+            (path, self.pool.readers[case.source][name])
+            for case in self.pool.of(list(dict.fromkeys([*self.variant.splits, "val"])))
+            for name, paths in case.images.items()
+            for path in paths
+        ]
+        with self.reporter:
+            task = self.reporter.task("reading images", len(items))
+            filled = self.images.fill(items, progress=lambda *done: self.reporter.advance(task))
+        limit = self.images.limit
+        if self.images.root is not None and filled.bytes > limit:
+            self.reporter.warn(
+                f"The decoded images take {filled.bytes / 2**30:.1f} GiB, more than the cache "
+                f"keeps ({limit / 2**30:.1f} GiB): they will be decoded again and again. Set "
+                "SM3KIT_CACHE_LIMIT to more GiB."
+            )
+
+
+def with_suggestions(variant: Variant, pool: Pool) -> tuple[Variant, Pool, list[str]]:
+    """The variant with all that is suggested in its settings and options, and its pool.
+
+    Modalities suggest a backbone and the options that were fitted to their data; weights suggest
+    how pixels are normalised.
+
+    Returns:
+        Variant, pool, and a sentence on each change that a user should know of.
+    """
+    variant = _of_modalities(variant, pool.modalities)
+    options = _of_weights(variant, pool)
+    if not options:
+        return variant, pool, []
+    variant = variant.changed({"options": options}, "weights")
+    note = f"Pixels of {', '.join(options)} are normalised as their weights were trained."
+    return variant, viewed(pool, variant, {}), [note]
+
+
+def _of_modalities(variant: Variant, modalities: Mapping[str, Modality]) -> Variant:
+    """The variant with what its data said: backbones of modalities, options fitted to them."""
+    own = {
+        name: {"backbone": modality.backbone, **variant.per_modality.get(name, {})}
+        for name, modality in modalities.items()
+        if modality.backbone
+    }
+    fitted = {
+        name: dict(modality.fitted) for name, modality in modalities.items() if modality.fitted
+    }
+    changes = {"per_modality": own, "options": fitted}
+    return resolved(variant.changed(changes, "modalities")) if own or fitted else variant
+
+
+def _of_weights(variant: Variant, pool: Pool) -> dict[str, dict[str, Any]]:
+    """`mean` and `std` of each modality that nobody normalises, as its weights want them."""
+    own: dict[str, dict[str, Any]] = {}
+    for name, modality in pool.modalities.items():
+        spec = spec_of(pool, name)
+        known = options_of(registry("modalities").get(spec.plugin))
+        said = {**spec.options, **variant.options.get(spec.plugin, {})}
+        said |= variant.options.get(name, {})
+        if not {"mean", "std"} <= known.keys() or {"mean", "std"} & said.keys():
+            continue
+        provider, model = provider_and_model(variant, name)
+        component = registry("backbones").get(provider)
+        chosen = {"weights": variant.of(name, "weights"), **variant.options.get(provider, {})}
+        wanted = component.normalisation(model, str(chosen["weights"]))
+        if wanted is not None:
+            mean, std = (_for_channels(values, modality.channels) for values in wanted)
+            own[name] = {"mean": list(mean), "std": list(std)}  # As the record keeps them.
+    return own
+
+
+def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """One value per channel; their mean, where there are more or fewer channels than values."""
+    return values if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def trainable(pool: Pool, variant: Variant) -> list[Case]:
+    """The cases to train on, if they and the variant can be trained at all.
+
+    Raises:
+        DataError, VariantError: there are too few studies, or too few modalities for the fusion.
+    """
+    cases = pool.of(variant.splits)
+    names = list(pool.modalities)
+    if len(cases) < 2 * variant.devices * variant.num_nodes:
+        raise DataError(
+            f"The split {'+'.join(variant.splits)} of {', '.join(variant.data)} has {len(cases)} "
+            "studies to train on; at least two per process are needed."
+        )
+    fused = registry("fusions").get(variant.fusion).default_objective
+    if fused and len(names) > 1 and not any(len(case.images) > 1 for case in cases):
+        have = ", ".join(f"{count} with {name}" for name, count in shares(cases, names).items())
+        raise DataError(
+            f"No study has images of two modalities ({have}), and --fusion {variant.fusion} works "
+            f"on pairs. Check the ids of your data, or take --fusion {FUSION_OF_ONE}."
+        )
+    if fused and len(names) == 1:
+        raise VariantError(
+            f"--fusion {variant.fusion} needs two modalities, and there is only {names[0]}. "
+            f"Take --fusion {FUSION_OF_ONE}."
+        )
+    return cases
+
+
+def rehearse(setup: Setup, parts: Stage1, labels: int) -> None:
+    """Tries the losses of stage 1 on random features, and builds what stage 2 will need.
+
+    Args:
+        setup: what is to be trained.
+        parts: its networks and losses, which stay as they are.
+        labels: number K of pseudo-labels.
+
+    Raises:
+        VariantError: choices that do not go together, for example one view and nothing to
+            compare it with.
+        OptionError: options that cannot be.
+    """
+    if setup.variant.stage != "mlssl" and setup.variant.epochs:
+        _rehearse_stage1(setup, parts)
+    if setup.variant.stage != "mmssl":
+        _rehearse_stage2(setup, parts.fusion.joint_width, labels)
+
+
+@torch.no_grad()
+def _rehearse_stage1(setup: Setup, parts: Stage1) -> None:
+    with torch.random.fork_rng(devices=[]):
+        features = {
+            name: [torch.randn(ROWS, parts.fusion.widths[name]) for _ in range(count)]
+            for name, count in _views(setup).items()
+        }
+        for each in parts.objectives.values():
+            for modality, objective in each.items():
+                if modality in features:
+                    views = features[modality]
+                    copy.deepcopy(objective)(views, views if objective.wants_target else None)
+        if parts.crossings and features.keys() == parts.fusion.widths.keys():
+            streams = _streams(parts, features)
+            for objective in parts.crossings.values():
+                copy.deepcopy(objective)(streams)
+
+
+def _rehearse_stage2(setup: Setup, joint_width: int, labels: int) -> None:
+    viewed(setup.pool, setup.variant, setup.variant.mlssl_views)
+    with torch.random.fork_rng(devices=[]):
+        build_relation(setup.variant, joint_width, labels)
+    build_clusterer(setup.variant)
+
+
+def _streams(parts: Stage1, features: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+    present = {name: torch.ones(ROWS, dtype=torch.bool) for name in features}
+    streams: dict[str, list[Tensor]] = copy.deepcopy(parts.fusion)(features, present)
+    return streams
+
+
+def _views(setup: Setup) -> dict[str, int]:
+    """{modality: number V of its views}, as the first study with each has them."""
+    counts: dict[str, int] = {}
+    for index, case in enumerate(setup.cases):
+        if not case.images.keys() <= counts.keys():
+            shown = setup.views[0, index].views
+            counts |= {name: len(views) for name, views in shown.items()}
+        if counts.keys() == setup.pool.modalities.keys():
+            break
+    return counts
