@@ -6,7 +6,6 @@ import pytest
 import torch
 from differences_page import EVALUATION, ROWS, row, sentence
 from row_settings import COLUMNS, EVERY, recipe
-from sm3kit.evaluation.supervised import Supervised
 from tiny_networks import same_weights, width_of_the_joint_feature
 from tiny_pictures import photo
 from tiny_run import settings
@@ -21,6 +20,7 @@ from sm3kit.networks.joint_batches import EncodedJoint
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.monitors import partner_ranks
 from sm3kit.relations.tel import TEL
+from sm3kit.training.supervised import Supervised
 
 
 @row(EVALUATION, "Choice of the epoch", "best mean AUC on the *validation* split")
