@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,6 @@ from sm3kit.grids.executors import EXECUTORS
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sm3kit.grids.runner import Outcome
     from sm3kit.grids.standing import GridRun
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -174,24 +174,25 @@ def _carry_on(run: GridRun, options: dict[str, Any], out: Console) -> None:
     """
     from sm3kit.cli.grid_progress import display
     from sm3kit.cli.grid_table import show_table
-    from sm3kit.grids.runner import carry_on, finish
+    from sm3kit.grids.runner import carry_on, write_tables
+    from sm3kit.grids.standing import collect
 
     with display(run, options["jobs"], out, options["quiet"]) as look:
         carry_on(run, options["jobs"], options["executor"], look)
-    outcome = finish(run)
+    table, files = write_tables(collect(run.folder.path))
     if not options["quiet"]:
-        show_table(outcome.table, out)
-    say(out, f"written  {', '.join(map(str, outcome.files))}")
+        show_table(table, out)
+    say(out, f"written  {', '.join(map(str, files))}")
     failures = run.standing().failures
     for replicate, reason in failures:
         say(out, f"failed   {replicate.row}, seed {replicate.seed}: {reason}", style="red")
-    _print_json(run, _results(run, outcome), options["as_json"])
+    _print_json(run, _results(run, files), options["as_json"])
     if failures:
         say(out, "The rest is done. Try again with --retry-failed.")
         raise click.exceptions.Exit(1)
 
 
-def _results(run: GridRun, outcome: Outcome) -> dict[str, Any]:
+def _results(run: GridRun, files: Sequence[Path]) -> dict[str, Any]:
     """What came out, for --json."""
     standing = run.standing()
     return {
@@ -203,7 +204,7 @@ def _results(run: GridRun, outcome: Outcome) -> dict[str, Any]:
             {"row": replicate.row, "seed": replicate.seed, "reason": reason}
             for replicate, reason in standing.failures
         ],
-        "files": [str(file) for file in outcome.files],
+        "files": [str(file) for file in files],
     }
 
 

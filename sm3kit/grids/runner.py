@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -23,15 +22,6 @@ from sm3kit.results.table import tabulate
 from sm3kit.results.writers import write_all
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a grid came to: its results, their table, and the files that hold it."""
-
-    results: GridResults
-    table: Table
-    files: Sequence[Path]
 
 
 def ablate(
@@ -71,7 +61,9 @@ def ablate(
     if retry_failed:
         run.forget_failures()
     carry_on(run, jobs, executor)
-    return finish(run).results
+    results = collect(run.folder.path)
+    write_tables(results)
+    return results
 
 
 def begin(
@@ -137,11 +129,14 @@ def carry_on(
         ) from None
 
 
-def finish(run: GridRun) -> Outcome:
-    """Writes table.csv, table.md, table.tex, table.html and curves, and gives what is in them."""
-    results = collect(run.folder.path)
+def write_tables(results: GridResults) -> tuple[Table, Sequence[Path]]:
+    """Writes table.csv, table.md, table.tex, table.html and curves into the folder of a grid.
+
+    Returns:
+        What is in them, and the files.
+    """
     table = tabulate(results)
-    return Outcome(results, table, write_all(table, run.folder.path))
+    return table, write_all(table, results.folder)
 
 
 @contextmanager
