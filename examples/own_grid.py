@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sm3kit.grids.runner import ablate
-from sm3kit.results.table import tabulate
+from sm3kit.results.grid_table import tabulate
 
 # A row takes every setting of a recipe. The base makes it small; leave it out for real data.
 GRID = """

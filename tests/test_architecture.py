@@ -94,7 +94,8 @@ OWNERS = {
     "pytorch_lightning": {"training"},
     "click": {"cli", "pytest_plugin"},
     "rich": {"cli", "data.progress"},
-    "matplotlib": {"report", "deployment.saliency"},
+    "matplotlib": {"report", "results.picture", "results.curves", "deployment.saliency"},
+    "jinja2": {"results.html"},
     "cv2": {"imaging", "modalities", "synthesis"},
 }
 PROJECT_OF = {
@@ -368,7 +369,7 @@ def test_functions_are_short():
 
 HEAVY = {
     "torch", "torchvision", "numpy", "cv2", "PIL", "timm", "lightly", "faiss", "sklearn", "rich",
-    "pytorch_lightning", "matplotlib", "scipy", "pandas",
+    "pytorch_lightning", "matplotlib", "scipy", "pandas", "jinja2",
 }  # fmt: skip
 
 

@@ -173,7 +173,7 @@ def _carry_on(run: GridRun, options: dict[str, Any], out: Console) -> None:
         Exit: something failed.
     """
     from sm3kit.cli.grid_progress import display
-    from sm3kit.cli.grid_table import show_table
+    from sm3kit.cli.tables import show_table
     from sm3kit.grids.runner import carry_on, write_tables
     from sm3kit.grids.standing import collect
 
@@ -219,9 +219,9 @@ def _print_json(run: GridRun, content: dict[str, Any], wanted: bool) -> None:
 @click.argument("folder", type=FOLDER, metavar="DIR")
 def show(folder: Path) -> None:
     """Print the table of a grid, as far as it is done."""
-    from sm3kit.cli.grid_table import show_table
+    from sm3kit.cli.tables import show_table
     from sm3kit.grids.standing import collect
-    from sm3kit.results.table import tabulate
+    from sm3kit.results.grid_table import tabulate
 
     show_table(tabulate(collect(folder)), console())
 
@@ -231,7 +231,7 @@ def show(folder: Path) -> None:
 @click.argument("second", type=FOLDER, metavar="B")
 def diff(first: Path, second: Path) -> None:
     """Compare two grids row by row."""
-    from sm3kit.cli.grid_table import show_differences
+    from sm3kit.cli.tables import show_differences
     from sm3kit.grids.standing import collect
     from sm3kit.results.differences import diff as differences
 

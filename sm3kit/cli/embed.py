@@ -78,7 +78,7 @@ def embed(
     from sm3kit.data.progress import Reporter
     from sm3kit.deployment.embed import embed as embedded
     from sm3kit.deployment.embedding_file import check_embedding_file, write_embeddings
-    from sm3kit.evaluation.caveats import caveats_of_studies
+    from sm3kit.evaluation.record_text import caveats_of_studies
     from sm3kit.evaluation.subject import open_subject
 
     check_embedding_file(out)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sm3kit.cli.columns import DIFFERENCE, show_columns
 from sm3kit.cli.settings import say
+from sm3kit.cli.tables import show_section
 from sm3kit.evaluation.record_text import (
+    caveats,
     left_out_text,
     mean_text,
     pairs_were_seen,
-    reported_name,
     studies_text,
-    support_text,
 )
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SHOWN = ("auc", "sens", "spec", "prec", "auprc", "sens_at_90_spec")
-HEADS = ("AUC", "95 % interval", "sens", "spec", "prec", "AUPRC", "s@90", "n+")
-LEAST = ("s@90", "AUPRC", "prec", "n+")  # What a narrow terminal does without, in this order.
+# What a narrow terminal does without, in this order.
+LEAST, LEAST_OF_RANKS = ("s@90", "AUPRC", "prec", "n+"), ("median", "acc@5")
+MISSING = "-"
 
 
 def show(record: dict[str, Any], out: Console, quiet: bool = False) -> None:
@@ -42,62 +41,46 @@ def show_comparison(record: dict[str, Any], out: Console, quiet: bool = False) -
     _warn(record, out)
     if quiet:
         mean = record["mean"]
-        ends = _interval(mean["ci95"], signed=True)
+        ends = MISSING if None in mean["ci95"] else " to ".join(map(_signed, mean["ci95"]))
         say(out, f"mean     {_signed(mean['auc'])} points of AUC, 95 % interval {ends}")
 
 
 def _warn(record: dict[str, Any], out: Console) -> None:
-    from sm3kit.evaluation.caveats import caveats
-
-    for told in caveats(record):
-        say(out, f"warning  {told}", style="yellow")
+    for sentence in caveats(record):
+        say(out, f"warning  {sentence}", style="yellow")
 
 
 def _show_differences(record: dict[str, Any], out: Console) -> None:
+    from sm3kit.results.evaluation_table import comparison_section
+
     for note in record["notes"]:
         say(out, f"note     {note}")
     one, other = record["means"]
     say(out, f"first    {record['runs'][0]}, mean AUC {_percent(one)}")
     say(out, f"second   {record['runs'][1]}, mean AUC {_percent(other)}")
-    rows = []
-    for name, row in {**record["labels"], "mean": record["mean"]}.items():
-        above = row["above_zero"]["auc"]
-        share = "-" if above is None else f"{100 * above:.0f} %"
-        rows.append([name, _signed(row["auc"]), _interval(row["ci95"], signed=True), share])
-    show_columns(out, ("label", "AUC", "95 % interval", "above 0"), rows)
-    say(out, DIFFERENCE)
+    section = comparison_section(record)
+    show_section(section, out, missing=MISSING)
+    for note in section.notes:
+        say(out, note)
     say(out, f"mean     of {mean_text(record)}")
     _say_basis(out, record)
 
 
 def _show_labels(record: dict[str, Any], out: Console) -> None:
-    say(out, f"{record['protocol']:8} {_learned(record)}")
+    from sm3kit.results.evaluation_table import evaluation_section
+
+    say(out, f"{record['protocol']:8} {_learning(record)}")
     say(out, f"select   {_selection(record)}")
-    rows = []
-    for name, row in record["labels"].items():
-        rows.append([f"{name} {reported_name(row)}", *_cells(row), support_text(row)])
-    mean = record["mean"]
-    rows.append(["mean", *_cells(mean), mean_text(record)])
-    spread = [_percent(mean["stds"][metric]) for metric in SHOWN]
-    rows.append(["STD of labels", spread[0], "", *spread[1:], ""])
-    show_columns(out, ("label", *HEADS), rows, least=LEAST, bold=[len(rows) - 2])
+    show_section(evaluation_section(record), out, least=LEAST, missing=MISSING)
     say(out, "in %; s@90: sensitivity at 90 % specificity; n+: positive of known studies")
     _say_basis(out, record)
     _show_published(record, out)
 
 
 def _show_ranks(record: dict[str, Any], out: Console) -> None:
-    rows = []
-    parts = {"": record, "no duplicates": record.get("without_duplicates", {"space": {}})}
-    for mark, part in parts.items():
-        for space, directions in part["space"].items():
-            for direction, row in directions.items():
-                numbers = [f"{row[name]:.1f}" for name in ("mean_rank", "chance", "median_rank")]
-                shares = [_percent(row[name]) for name in ("acc@1", "acc@5")]
-                name = f"{space} {mark}".strip()
-                rows.append([name, direction, *numbers, *shares, str(row["n"])])
-    heads = ("space", "direction", "mean rank", "chance", "median", "acc@1", "acc@5", "pairs")
-    show_columns(out, heads, rows, left=2, least=("median", "acc@5"))
+    from sm3kit.results.evaluation_table import evaluation_section
+
+    show_section(evaluation_section(record), out, least=LEAST_OF_RANKS, missing=MISSING)
     if "without_duplicates" in record:
         say(out, f"no duplicates: {left_out_text(record)}")
     _show_published(record, out)
@@ -115,7 +98,7 @@ def _show_published(record: dict[str, Any], out: Console) -> None:
         )
 
 
-def _learned(record: dict[str, Any]) -> str:
+def _learning(record: dict[str, Any]) -> str:
     count = record["trainable_parameters"]
     if not count:
         return f"votes of {record['trained_on']} labelled studies; nothing was trained"
@@ -161,21 +144,9 @@ def _say_basis(out: Console, record: dict[str, Any]) -> None:
     say(out, f"         {lines[1]}")
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    values = [_percent(row[metric]) for metric in SHOWN]
-    return [values[0], _interval(row["ci95"]), *values[1:]]
-
-
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _signed(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:+.1f}"
-
-
-def _interval(ends: list[float | None], *, signed: bool = False) -> str:
-    if None in ends:
-        return "-"
-    shown = [_signed(end) if signed else _percent(end) for end in ends]
-    return f"{shown[0]} to {shown[1]}"

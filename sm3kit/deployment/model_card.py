@@ -7,9 +7,8 @@ from typing import Any
 
 from sm3kit import __version__
 from sm3kit.deployment import STATEMENT
-from sm3kit.evaluation.caveats import caveats_of_studies
 from sm3kit.evaluation.classifier_file import ClassifierFile
-from sm3kit.evaluation.record_text import mean_text, reported_name, support_text
+from sm3kit.evaluation.record_text import caveats_of_studies, mean_text, reported_name, support_text
 from sm3kit.runs.trained import Trained
 
 Card = tuple[str, str, list[str]]  # Title, example, and what a user must know.

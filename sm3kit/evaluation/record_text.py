@@ -5,46 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Row = Mapping[str, Any]
+from sm3kit.tables.joining import first_few
+
+Record = Mapping[str, Any]
+
+LEAKY = "LEAKY: selected on the split that it was measured on"
 
 
-def reported_name(row: Row) -> str:
+def reported_name(row: Record) -> str:
     """The class of a label in a record, "mean of 4" of several, or "-" of none."""
     if row["reported"]:
         return str(row["reported"])
     return f"mean of {len(row['classes'])}" if row["classes"] else "-"
 
 
-def support_text(row: Row) -> str:
+def support_text(row: Record) -> str:
     """Positive of known cases, "12/102"; of a mean the known ones, "102"."""
-    found = row["support"]
-    positives = found["positives"]
-    return f"{found['known']}" if positives is None else f"{positives}/{found['known']}"
+    positives, known = row["support"]["positives"], row["support"]["known"]
+    return f"{known}" if positives is None else f"{positives}/{known}"
 
 
-def mean_text(record: Row) -> str:
+def mean_text(record: Record) -> str:
     """Over how many labels the mean goes: "8 labels", or "7 of 8" where one has no number."""
     counted, labels = record["mean"]["labels"], len(record["labels"])
     return f"{counted} labels" if counted == labels else f"{counted} of {labels}"
 
 
-def studies_text(record: Row) -> str:
+def studies_text(record: Record) -> str:
     """What the intervals rest on: "395 studies of 395 groups"."""
     return f"{record['cases']} studies of {record['groups']} groups"
 
 
-def pairs_were_seen(record: Row) -> bool:
+def pairs_were_seen(record: Record) -> bool:
     """Whether pre-training has seen the pairs that are matched."""
     return record["split"] in record["of"]["splits"] and not record["transfer"]
 
 
-def left_out_text(record: Row) -> str:
+def left_out_text(record: Record) -> str:
     """Which studies a matching without duplicates does not have."""
     count = record["without_duplicates"]["left_out"]
     return f"{count} studies that share an image file are left out"
 
 
-def reporting_notes(labels: Mapping[str, Row], least: int) -> list[str]:
+def reporting_notes(labels: Mapping[str, Record], least: int) -> list[str]:
     """What is to be said of labels whose numbers leave out a class, or rest on few cases.
 
     Args:
@@ -68,15 +71,46 @@ def reporting_notes(labels: Mapping[str, Row], least: int) -> list[str]:
         if not row["reported"] and not row["classes"]:
             notes.append(
                 f"Label {name} has no number: no class has {least} studies, and {least} against "
-                f"it ({_listed(row['left_out'])}). Ask for fewer with -o evaluate.min_positives=N."
+                f"it ({_with_counts(row['left_out'])}). Ask for fewer with -o evaluate.min_positives=N."
             )
         elif row.get("left_out"):
             notes.append(
                 f"Label {name}: its mean leaves out what has fewer than {least} studies, "
-                f"{_listed(row['left_out'])}."
+                f"{_with_counts(row['left_out'])}."
             )
     return notes
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def _with_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} ({count})" for name, count in counts.items())
+
+
+def caveats(record: Record) -> list[str]:
+    """A sentence on each thing that is wrong with a result; most results have none.
+
+    Args:
+        record: of an evaluation, or of a comparison.
+    """
+    told = [f"{LEAKY}."] if record.get("leaky") else []  # A matching chooses nothing.
+    return told + caveats_of_studies(record)
+
+
+def caveats_of_studies(record: Record) -> list[str]:
+    """A sentence on studies that were trained on, and one on those that have other images.
+
+    Args:
+        record: the ids of both, as `seen` and `replaced`, where they are known.
+    """
+    told = []
+    seen, replaced = ([*map(str, record.get(name) or ())] for name in ("seen", "replaced"))
+    if seen:
+        told.append(
+            f"SEEN: {len(seen):,} of these studies were trained on before, or others of their "
+            f"patients or lesions: {first_few(seen)}."
+        )
+    if replaced:
+        told.append(
+            f"REPLACED: the images of {len(replaced):,} studies are others than when the run was "
+            f"trained: {first_few(replaced)}."
+        )
+    return told

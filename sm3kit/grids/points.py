@@ -12,7 +12,7 @@ from sm3kit.core.names import unknown
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import OF_STAGE_2, Variant
 from sm3kit.grids.grid import Grid
-from sm3kit.results.chart import value_text
+from sm3kit.results.measured import value_text
 
 Point = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,14 +46,18 @@ class Cell:
         """The number to compare with: the corrected one, else the printed one."""
         return self.printed if self.corrected is None else self.corrected
 
+    def bare(self) -> str:
+        """The number as text, without what is wrong."""
+        return self._shown(self.printed)
+
     def mark(self) -> str:
         """The number as text with what is wrong, such as "77.3 (row mean 78.3)"."""
         if not self.finding:
-            return self._shown(self.printed)
+            return self.bare()
         if self.corrected is None:
-            return f"{self._shown(self.printed)} (in doubt)"
+            return f"{self.bare()} (in doubt)"
         word = "row mean" if self.rule == "row mean" else "corrected"
-        return f"{self._shown(self.printed)} ({word} {self._shown(self.corrected)})"
+        return f"{self.bare()} ({word} {self._shown(self.corrected)})"
 
     def _shown(self, number: float | None) -> str:
         """A number with the decimals of its table, or with one more if it has them."""
@@ -107,6 +111,16 @@ class Row:
         noun = f"metric in table {self.table}, row {self.name},"
         columns = self.cells[self._spelt(noun, metric, self.cells)]
         return columns[self._spelt("published label", label, columns)]
+
+    def marks(self, metrics: Sequence[str]) -> str:
+        """The means of some metrics with what is wrong, such as "76.9 (row mean 78.0)"."""
+        return " / ".join(self.cell(metric).mark() for metric in metrics)
+
+    def error(self, metrics: Sequence[str]) -> str:
+        """What is wrong in the means of some metrics, in a sentence; empty if nothing is."""
+        cells = [self.cell(metric) for metric in metrics]
+        wrong = [f"{cell.mark()}. {cell.finding}" for cell in cells if cell.finding]
+        return f"table {self.table}, {self.name}: {' '.join(wrong)}" if wrong else ""
 
     def flagged(self) -> Iterator[tuple[str, str, Cell]]:
         """Metric, label and cell of every number that an error was found in."""

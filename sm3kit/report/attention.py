@@ -17,8 +17,7 @@ from sm3kit.core.errors import SM3Error
 from sm3kit.core.files import whole_file
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.report.matrix import LETTER, cut, fill, matrix_sheet
-from sm3kit.report.picture import Picture
-from sm3kit.report.style import COLOURS, FAINT, HATCHES, look, sheet
+from sm3kit.results.picture import COLOURS, FAINT, HATCHES, Picture, look, sheet
 
 Array = npt.NDArray[Any]
 INSTALL = "pip install sm3kit[bertviz]"

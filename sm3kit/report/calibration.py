@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sm3kit.metrics.predictions import LabelScores
-from sm3kit.report.picture import Picture
-from sm3kit.report.style import COLOURS, FAINT, look, sheet
+from sm3kit.results.picture import COLOURS, FAINT, Picture, look, sheet
 
 Array = npt.NDArray[Any]
 BINS = 10

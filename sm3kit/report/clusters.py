@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sm3kit.report.history import Rows, grid_of, of_stage, series, transposed
-from sm3kit.report.picture import Picture
-from sm3kit.report.style import COLOURS, HATCHES, line_style, look
+from sm3kit.results.picture import COLOURS, HATCHES, Picture, line_style, look
 
 GREYS = ("#d9d9d9", "white")
 

@@ -7,8 +7,7 @@ import numpy.typing as npt
 
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.report.matrix import fill, matrix_sheet
-from sm3kit.report.picture import Picture
-from sm3kit.report.style import look
+from sm3kit.results.picture import Picture, look
 
 
 def confusion(label: LabelScores) -> npt.NDArray[np.int64]:

@@ -24,9 +24,9 @@ from sm3kit.report.embedding import FEWEST, embedding_picture, mapped, tsne
 from sm3kit.report.gallery import Search, searches
 from sm3kit.report.history import loss_picture, monitor_picture, rank_picture
 from sm3kit.report.material import Material
-from sm3kit.report.picture import Picture
 from sm3kit.report.roc import roc_picture
 from sm3kit.report.spaces import Space
+from sm3kit.results.picture import Picture
 
 Array = npt.NDArray[Any]
 MOST = 1500

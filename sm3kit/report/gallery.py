@@ -17,8 +17,7 @@ from sm3kit.evaluation.fused_features import pair_spaces
 from sm3kit.evaluation.subject import Subject
 from sm3kit.networks.encoding import Direction, directions
 from sm3kit.nn.unit_length import unit_length
-from sm3kit.report.picture import Picture
-from sm3kit.report.style import COLOURS, look, sheet
+from sm3kit.results.picture import COLOURS, Picture, look, sheet
 
 Pixels = npt.NDArray[np.uint8]
 BEST = 5
@@ -65,6 +64,28 @@ class Search:
     def direction(self) -> str:
         """Such as "derm → clinic"."""
         return f"{self.one} → {self.other}"
+
+    @property
+    def chance(self) -> float:
+        """The mean rank that blind search would give."""
+        return (self.pairs + 1) / 2
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """An image of a gallery.
+
+    Attributes:
+        source: its address inside the page.
+        text: the same in words, for who cannot see it.
+        study: the id of its case.
+        partner: whether it is a true partner that was found.
+    """
+
+    source: str
+    text: str
+    study: str
+    partner: bool
 
 
 @torch.no_grad()
@@ -125,6 +146,31 @@ def jpeg(pixels: Pixels) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(kept.getvalue()).decode()}"
 
 
+def thumbnails(subject: Subject, search: Search) -> list[tuple[Query, list[Thumbnail]]]:
+    """The images of each query, of its true partner, and of what was found."""
+    rows = []
+    for query in search.queries:
+        images = [(query.case, search.one, "query"), (query.case, search.other, "true partner")]
+        for place, case in enumerate(query.best, 1):
+            more = ", the true partner" if case is query.case else ""
+            images.append((case, search.other, f"found {place}.{more}"))
+        rows.append(
+            (
+                query,
+                [
+                    Thumbnail(
+                        jpeg(thumbnail(subject, case, modality)),
+                        f"{what}: {modality} of {case.study.id}",
+                        case.study.id,
+                        place > 1 and case is query.case,
+                    )
+                    for place, (case, modality, what) in enumerate(images)
+                ],
+            )
+        )
+    return rows
+
+
 @look()
 def gallery_picture(subject: Subject, search: Search) -> Picture:
     """A search as one picture: a row for each query."""
@@ -155,7 +201,7 @@ def gallery_picture(subject: Subject, search: Search) -> Picture:
         f"Thumbnails of {rows} searches. {told(search)}.",
         f"{search.space[0].upper()}{search.space[1:]} space, cosine similarity among "
         f"{search.pairs} pairs, mean rank {search.mean_rank:.1f} (chance "
-        f"{(search.pairs + 1) / 2:g}). Queries at equal steps from the best rank to the worst.",
+        f"{search.chance:g}). Queries at equal steps from the best rank to the worst.",
         figure,
     )
 

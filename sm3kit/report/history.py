@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sm3kit.report.picture import Picture
-from sm3kit.report.style import COLOURS, FAINT, line_style, look, sheet
+from sm3kit.results.picture import COLOURS, FAINT, Picture, line_style, look, sheet
 
 Rows = Sequence[Mapping[str, Any]]
 Lines = dict[str, list[tuple[int, float]]]

@@ -16,10 +16,9 @@ from sm3kit.report.attention import export_attention
 from sm3kit.report.drawing import Drawn, draw
 from sm3kit.report.gallery import gallery_picture
 from sm3kit.report.material import Material, gather
-from sm3kit.report.picture import Picture
 from sm3kit.report.run_page import run_page
 from sm3kit.report.spaces import Space
-from sm3kit.results.curves import charts, file_name
+from sm3kit.results.picture import Picture
 from sm3kit.runs.run import Run
 
 REMEDY = "Free some space, or choose another place with --out."
@@ -80,21 +79,20 @@ def report(
         )
     material = gather(folder, images, features, reporter, data)
     drawn = draw(material, split, space, images=gallery)
-    _write(out, run_page(material, drawn))
+    _write(out, run_page(material, drawn).encode("utf-8"))
     written = _figures(material, drawn, folder / "figures") if figures else []
     return Made(out, written, [*material.notes, *drawn.notes])
 
 
 def _of_grid(folder: Path, out: Path, *, figures: bool) -> Made:
-    from sm3kit.grids.standing import collect
-    from sm3kit.report.ablation_page import ablation_page
-    from sm3kit.results.table import tabulate
+    from sm3kit.report.grid_page import grid_page
 
-    _write(out, ablation_page(folder, out))
+    text, curves = grid_page(folder, out)
+    _write(out, text.encode("utf-8"))
     written = []
-    for axis, svg in charts(tabulate(collect(folder), 0)).items() if figures else ():
-        written.append(folder / "figures" / file_name(axis))
-        _write(written[-1], svg)
+    for picture in curves if figures else ():
+        written.append(folder / "figures" / picture.file_name("svg"))
+        _write(written[-1], picture.svg())
     return Made(out, written, [])
 
 
@@ -114,6 +112,6 @@ def _figures(material: Material, drawn: Drawn, folder: Path) -> list[Path]:
     return files
 
 
-def _write(file: Path, text: str) -> None:
+def _write(file: Path, content: bytes) -> None:
     with whole_file(file, REMEDY) as part:
-        part.write_bytes(text.encode("utf-8"))
+        part.write_bytes(content)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sm3kit.report.style import sheet
+from sm3kit.results.picture import sheet
 
 CELL = 0.62  # Inches.
 LETTER = 0.085

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import measured_classes, metrics_of
-from sm3kit.report.picture import Picture
-from sm3kit.report.style import FAINT, MARKERS, line_style, look, sheet
+from sm3kit.results.picture import FAINT, MARKERS, Picture, line_style, look, sheet
 
 Array = npt.NDArray[Any]
 

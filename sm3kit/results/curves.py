@@ -1,46 +1,81 @@
-"""Which points make a curve, for each axis of a study of hyper-parameters."""
+"""Curves of a study of hyper-parameters: mean AUC on each axis, with the interval as a band."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isclose, log10
 from typing import Any
 
-from sm3kit.core.names import file_stem
-from sm3kit.results.cells import Number
-from sm3kit.results.chart import Curve, draw
-from sm3kit.results.sections import Line, Section, Table
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from sm3kit.results.measured import value_text
+from sm3kit.results.numbers import Number
+from sm3kit.results.picture import Picture, line_style, look, sheet
+from sm3kit.results.table import Line, Section, Table
+
+WIDTH, HEIGHT = 5.4, 3.2
+NEAR = 0.08  # Texts whose places differ by less of the width do not fit side by side.
+LETTER = 0.016  # Of the width, for a letter below the axis.
+DECADES = 2
+ACROSS = 3  # Names in a row of the legend.
 
 
-def charts(table: Table) -> dict[str, str]:
-    """{axis: SVG} of the first protocol with labels, for every axis with two points or more."""
-    labelled = [one for one in table.sections if one.part == "means"]
-    found = {}
-    for axis, values in table.axes.items() if labelled else ():
-        curves = curves_of(labelled[0], axis, values)
+@dataclass(frozen=True)
+class Curve:
+    """One line of a chart.
+
+    Args:
+        name: in the legend if there are several lines.
+        points: (value, mean AUC), in order.
+    """
+
+    name: str
+    points: tuple[tuple[Any, Number], ...]
+
+
+def charts(table: Table) -> dict[str, Picture]:
+    """{axis: chart} of the first protocol with labels, for every axis with two points or more."""
+    means = next((section for section in table.sections if section.part == "means"), None)
+    if means is None or means.basis is None:
+        return {}
+    pictures = {}
+    for axis, values in table.axes.items():
+        curves = curves_of(means, axis, values)
         if any(len(curve.points) > 1 for curve in curves):
-            basis = labelled[0].basis
-            seeds = f"{len(basis.seeds)} seed{'s' * (len(basis.seeds) != 1)}"
-            studies = curves[0].points[0][1].support
-            setting = f"select {basis.select}, split {basis.split}, {seeds}, {studies}"
-            found[axis] = draw(axis, f"{labelled[0].protocol}, {setting}", curves)
-    return found
-
-
-def file_name(axis: str) -> str:
-    """The name of the file of an axis: `curve-lr.svg`."""
-    return f"{file_stem(f'curve-{axis}')}.svg"
+            basis, count = means.basis, len(means.basis.seeds)
+            setting = (
+                f"{means.protocol}, select {basis.select}, split {basis.split}, {count} "
+                f"seed{'s' * (count != 1)}, {curves[0].points[0][1].support}"
+            )
+            pictures[axis] = _chart(axis, setting, curves)
+    return pictures
 
 
 def curves_of(section: Section, axis: str, values: Sequence[Any]) -> list[Curve]:
-    """The points on an axis that have a number: a curve for each row and place of the others."""
-    found: dict[str, dict[str, tuple[Any, Number]]] = {}
+    """The points on an axis that have an AUC: a curve for each row and place of the others."""
+    place = next(n for n, column in enumerate(section.columns) if column.metric == "auc")
+    curves: dict[str, dict[str, tuple[Any, Number]]] = {}
     for line in section.lines:
-        number = line.numbers[0]
+        number = line.cells[place].number
         if axis in line.axes and number is not None:
             value = line.axes[axis]
-            found.setdefault(_rest(line, axis), {}).setdefault(str(value), (value, number))
-    order = {str(value): place for place, value in enumerate(values)}
-    return [Curve(name, _sorted(list(points.values()), order)) for name, points in found.items()]
+            curves.setdefault(_rest(line, axis), {}).setdefault(str(value), (value, number))
+    order = {str(value): number for number, value in enumerate(values)}
+    return [Curve(name, _sorted(list(points.values()), order)) for name, points in curves.items()]
+
+
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether values span more than two decades, or grow by one factor as 64, 128, 256 do."""
+    ordered = sorted(values)
+    if ordered[0] <= 0:
+        return False
+    factors = [more / less for less, more in pairwise(ordered)]
+    even = len(factors) > 1 and all(isclose(factor, factors[0]) for factor in factors)
+    return even or ordered[-1] / ordered[0] > 10**DECADES
 
 
 def _sorted(
@@ -48,14 +83,99 @@ def _sorted(
 ) -> tuple[tuple[Any, Number], ...]:
     """Numbers by size, words in the order of the grid."""
     if all(isinstance(value, int | float) for value, _ in points):
-        return tuple(sorted(points, key=lambda one: one[0]))
-    return tuple(sorted(points, key=lambda one: order.get(str(one[0]), len(order))))
+        return tuple(sorted(points, key=lambda point: point[0]))
+    return tuple(sorted(points, key=lambda point: order.get(str(point[0]), len(order))))
 
 
 def _rest(line: Line, axis: str) -> str:
     """What tells a curve from the others: its row, and the values on all other axes."""
     row = line.name
-    for one in line.axes:
-        row = row.partition(f"{one}=")[0]
+    for name in line.axes:
+        row = row.partition(f"{name}=")[0]
     others = [f"{name}={value}" for name, value in line.axes.items() if name != axis]
     return ", ".join(filter(None, [row.strip(), *others]))
+
+
+@look()
+def _chart(axis: str, setting: str, curves: Sequence[Curve]) -> Picture:
+    """Mean AUC against the values of an axis, with the interval as a band."""
+    values = {str(value): value for curve in curves for value, _ in curve.points}
+    places, scale = _places(values)
+    several = len(curves) > 1
+    ticks = _tick_texts(places, values)
+    below = 0.55 + 0.16 * any("\n" in text for text in ticks)
+    below += (0.05 + 0.2 * -(-len(curves) // ACROSS)) * several
+    figure, (panel,) = sheet(WIDTH, HEIGHT, margins=(0.55, 0.15, below, 0.6))
+    for number, curve in enumerate(curves):
+        _draw(panel, curve, places, line_style(number))
+    panel.set_xlim(-0.06, 1.06)
+    panel.margins(y=0.16)
+    panel.yaxis.set_major_locator(MaxNLocator(6))
+    panel.grid(axis="y")
+    panel.set_axisbelow(True)
+    panel.set_xticks([*places.values()], ticks)
+    panel.set_xlabel(f"{axis}{scale}")
+    figure.text(0.02, 1 - 0.2 / HEIGHT, "mean AUC in %, with the 95 % interval", weight="bold")
+    figure.text(0.02, 1 - 0.42 / HEIGHT, setting, fontsize=9)
+    if several:
+        figure.legend(loc="lower center", ncols=min(len(curves), ACROSS), handlelength=2.6)
+    return Picture(
+        f"curve-{axis}",
+        f"{axis}: mean AUC in %, {setting}",
+        "; ".join(
+            f"{curve.name} {value_text(value)}: {number.mean:.1f}".strip()
+            for curve in curves
+            for value, number in curve.points
+        ),
+        "The band is the 95 % interval.",
+        figure,
+    )
+
+
+def _places(values: Mapping[str, Any]) -> tuple[dict[str, float], str]:
+    """Where each value stands between 0 and 1, and what is to be said of the scale."""
+    numeric = all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()
+    )
+    scale = ""
+    if not numeric:
+        levels = {key: float(place) for place, key in enumerate(values)}
+    elif is_logarithmic(list(values.values())):
+        levels, scale = {key: log10(value) for key, value in values.items()}, " (log scale)"
+    else:
+        levels = {key: float(value) for key, value in values.items()}
+    least, most = min(levels.values()), max(levels.values())
+    return {key: (level - least) / (most - least or 1) for key, level in levels.items()}, scale
+
+
+def _tick_texts(places: Mapping[str, float], values: Mapping[str, Any]) -> list[str]:
+    """The values below the axis; texts that come too close go one line down."""
+    ends = [float("-inf"), float("-inf")]
+    texts = {}
+    for key in sorted(places, key=lambda key: places[key]):
+        text = value_text(values[key])
+        half = max(NEAR, LETTER * len(text)) / 2
+        row = 0 if places[key] - half >= ends[0] else 1
+        ends[row] = places[key] + half
+        texts[key] = "\n" * row + text
+    return [texts[key] for key in places]
+
+
+def _draw(panel: Axes, curve: Curve, places: Mapping[str, float], style: dict[str, Any]) -> None:
+    """A line with its band, and the mean beside each point."""
+    spots = [(places[str(value)], number) for value, number in curve.points]
+    means = [number.mean for _, number in spots]
+    panel.plot([x for x, _ in spots], means, marker="o", label=curve.name, **style)
+    band = [(x, one.low, one.high) for x, one in spots if one.low is not None]
+    if len(band) > 1:
+        across, lows, highs = np.array(band, float).T
+        panel.fill_between(across, lows, highs, color=style["color"], alpha=0.14, linewidth=0)
+    above, last = True, float("-inf")
+    for x, number in spots:
+        # By turns where points are near.
+        above = not above if x - last < NEAR else True
+        last = x
+        panel.annotate(
+            f"{number.mean:.1f}", (x, number.mean), (0, 6 if above else -6),
+            textcoords="offset points", ha="center", va="bottom" if above else "top", fontsize=9,
+        )  # fmt: skip

@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sm3kit.results.cells import NONE, Column, Number
-from sm3kit.results.results import GridResults, RowResults
-from sm3kit.results.seeds import Measured, difference, measured, metric_number
+from sm3kit.results.measured import (
+    GridResults,
+    Measurement,
+    RowResults,
+    difference,
+    measure,
+    metric_number,
+)
+from sm3kit.results.numbers import Number
+from sm3kit.results.table import NONE, Cell, Column, Line, Section
 
-AUC = Column("auc", "mean", "AUC")
-MORE = Column("difference", "mean", "difference", "points")
-HEADS = ("row", "protocol", "first", "second", "difference", "note")
+DIFFERENCE = "points of AUC, second minus first; 0 inside the interval: no evidence"
+COLUMNS = (
+    Column("row", "text", narrow="row"),
+    Column("protocol", narrow="protocol"),
+    Column("first", "percent", "auc", "mean", narrow="first"),
+    Column("second", "percent", "auc", "mean", narrow="second"),
+    Column("difference", "points", "difference", "mean", narrow="difference", interval="inside"),
+    Column("note", narrow="note"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,56 +67,56 @@ def diff(first: GridResults, second: GridResults, resamples: int = 2000) -> list
     ]
 
 
-def shown(rows: Sequence[Difference]) -> list[list[str]]:
-    """Heads, then one list of cells per row, for a terminal."""
-    table = [list(HEADS)]
+def difference_section(rows: Sequence[Difference]) -> Section:
+    """The rows as a table."""
+    lines = []
     for row in rows:
-        ends = MORE.interval(row.more, ", ")
-        more = f"{MORE.value(row.more)} ({ends})" if ends else MORE.value(row.more)
-        numbers = [AUC.with_spread(one) for one in (row.first, row.second)]
-        table.append([row.name, row.protocol, *numbers, more, row.note or NONE])
-    return table
+        numbers = zip(COLUMNS[2:5], (row.first, row.second, row.more), strict=True)
+        cells = [column.cell(number) for column, number in numbers]
+        names = Cell(row.name, row.name), Cell(row.protocol, row.protocol)
+        lines.append(Line((*names, *cells, Cell(row.note or NONE, row.note))))
+    return Section("difference of two grids", COLUMNS, tuple(lines), notes=(DIFFERENCE,))
 
 
 def _of_row(
     name: str, protocol: str, grids: tuple[GridResults, GridResults], resamples: int
 ) -> Difference:
     rows = [next((row for row in grid.rows if row.name == name), None) for grid in grids]
-    found = [measured(row or RowResults(name), protocol, resamples) for row in rows]
-    numbers = [_auc(one) for one in found]
-    more, doubt = difference(*found)
-    notes = _absences(rows, found) or _other_rules(grids, found)
+    both = [measure(row or RowResults(name), protocol, resamples) for row in rows]
+    numbers = [_auc(measurement) for measurement in both]
+    more, doubt = difference(*both)
+    notes = _absences(rows, both) or _other_rules(grids, both)
     if doubt:
         notes.append(f"not paired: {doubt}")
     return Difference(name, protocol, numbers[0], numbers[1], more, "; ".join(notes))
 
 
-def _auc(found: Measured) -> Number | None:
-    if not found.records:
+def _auc(measurement: Measurement) -> Number | None:
+    if not measurement.records:
         return None
-    summary = found.summary()
+    summary = measurement.summary()
     studies = f"{summary['cases']} studies"
-    return metric_number(summary["mean"], "auc", len(found.seeds), studies)
+    return metric_number(summary["mean"], "auc", len(measurement.seeds), studies)
 
 
-def _absences(rows: Sequence[RowResults | None], found: Sequence[Measured]) -> list[str]:
+def _absences(rows: Sequence[RowResults | None], both: Sequence[Measurement]) -> list[str]:
     notes = []
-    for word, row, one in zip(("first", "second"), rows, found, strict=True):
+    for word, row, measurement in zip(("first", "second"), rows, both, strict=True):
         if row is None:
             notes.append(f"not in the {word}")
-        elif not one.records:
+        elif not measurement.records:
             notes.append(f"{'failed' if row.failed else 'no result yet'} in the {word}")
     return notes
 
 
-def _other_rules(grids: tuple[GridResults, GridResults], found: Sequence[Measured]) -> list[str]:
+def _other_rules(grids: tuple[GridResults, GridResults], both: Sequence[Measurement]) -> list[str]:
     """What the two have not in common and a reader of the difference should know."""
     notes = []
     for word in ("select", "split"):
         ours, theirs = (getattr(grid, word) for grid in grids)
         if ours != theirs:
             notes.append(f"{word} {ours} and {theirs}")
-    if found[0].seeds != found[1].seeds:
-        seeds = " and ".join(", ".join(map(str, one.seeds)) for one in found)
+    if both[0].seeds != both[1].seeds:
+        seeds = " and ".join(", ".join(map(str, measurement.seeds)) for measurement in both)
         notes.append(f"seeds {seeds}")
     return notes

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sm3kit.results.cells import Column, Number
-from sm3kit.results.sections import Line, Section, Table
+from sm3kit.results.table import Cell, Line, Section, Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -33,7 +32,7 @@ SPECIAL = {
 def latex(table: Table) -> str:
     """One `table` for each section; it wants the package booktabs alone."""
     head = f"% {' '.join(table.title.split())}\n% \\usepackage{{booktabs}}"
-    return "\n\n".join([head, *(_section(table, one) for one in table.sections)]) + "\n"
+    return "\n\n".join([head, *(_section(table, section) for section in table.sections)]) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -42,20 +41,19 @@ def escaped(text: str) -> str:
 
 
 def _section(table: Table, section: Section) -> str:
-    heads = ["row", "seeds", *(column.head for column in section.columns)]
-    heads += [section.published_head] * bool(section.published_head)
-    told = [f"{table.title}: {section.title}", section.basis.sentence(), *section.notes]
-    caption = " ".join(escaped(f"{one.rstrip('.')}.") for one in told)
+    basis = [section.basis.sentence()] if section.basis else []
+    told = [f"{table.title}: {section.title}", *basis, *section.notes]
+    caption = " ".join(escaped(f"{sentence.rstrip('.')}.") for sentence in told)
     lines = [
         r"\begin{table}[t]",
         r"\centering",
         r"\small",
         f"\\caption{{{caption}}}",
-        f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+        f"\\begin{{tabular}}{{l{'r' * (len(section.columns) - 1)}}}",
         r"\toprule",
-        " & ".join(escaped(head) for head in heads) + r" \\",
+        " & ".join(escaped(column.head) for column in section.columns) + r" \\",
         r"\midrule",
-        *(text for line in section.lines for text in _line(section, line)),
+        *(text for line in (*section.lines, *section.foot) for text in _rows(line)),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -63,25 +61,26 @@ def _section(table: Table, section: Section) -> str:
     return "\n".join(lines)
 
 
-def _line(section: Section, line: Line) -> list[str]:
+def _rows(line: Line) -> list[str]:
     """The numbers, and below them in small type the intervals."""
-    pairs = list(zip(section.columns, line.numbers, strict=True))
-    numbers = [_cell(column, number) for column, number in pairs]
-    if line.reason:
-        reason = escaped(line.state)
-        numbers = [f"\\multicolumn{{{max(len(pairs), 1)}}}{{l}}{{\\textit{{{reason}}}}}"]
-    published = [escaped(line.published())] * bool(section.published_head)
-    rows = [[escaped(line.name), line.seeds, *numbers, *published]]
-    intervals = [column.interval(number) for column, number in pairs]
+    cells, texts = list(line.cells), []
+    while cells:
+        texts.append(_text(cells[0]))
+        del cells[: cells[0].span]
+    rows = [texts]
+    intervals = [cell.interval() for cell in line.cells]
     if any(intervals):
-        small = [f"{{\\scriptsize {_signs(one)}}}" if one else "" for one in intervals]
-        rows.append(["", "", *small, *[""] * len(published)])
+        rows.append([f"{{\\scriptsize {_signs(ends)}}}" if ends else "" for ends in intervals])
     return [" & ".join(row) + r" \\" for row in rows]
 
 
-def _cell(column: Column, number: Number | None) -> str:
-    text = _signs(escaped(column.with_spread(number)))
-    return f"\\textbf{{{text}}}" if number and number.best else text
+def _text(cell: Cell) -> str:
+    if cell.kind == "reason":
+        return f"\\multicolumn{{{cell.span}}}{{l}}{{\\textit{{{escaped(cell.short)}}}}}"
+    text = escaped(cell.text)
+    if cell.number:
+        text = _signs(text)
+    return f"\\textbf{{{text}}}" if cell.best else text
 
 
 def _signs(text: str) -> str:

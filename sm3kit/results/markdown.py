@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sm3kit.results.cells import Column, Number
-from sm3kit.results.sections import Line, Section, Table
+from sm3kit.results.table import Cell, Section, Table
 
 # Inside a word an underscore is one; at its edge it would begin something.
 SPECIAL = re.compile(r"[\\`*|\[\]~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -13,43 +12,28 @@ SPECIAL = re.compile(r"[\\`*|\[\]~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 def markdown(table: Table) -> str:
     """One table for each section, with its basis and its notes."""
-    parts = [f"# {escaped(table.title)}", *(_section(one) for one in table.sections)]
+    parts = [f"# {escaped(table.title)}", *(_section(section) for section in table.sections)]
     return "\n\n".join(parts) + "\n"
 
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is, in one line."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return SPECIAL.sub(lambda found: f"\\{found[0]}", plain)
+    return SPECIAL.sub(lambda match: f"\\{match[0]}", plain)
 
 
 def _section(section: Section) -> str:
-    heads = ["row", "seeds", *(column.head for column in section.columns)]
-    heads += [section.published_head] * bool(section.published_head)
-    rows = [
-        [escaped(head) for head in heads],
-        ["---", *["---:"] * (len(heads) - 1)],
-        *(_line(section, line) for line in section.lines),
+    lines = [
+        [escaped(column.head) for column in section.columns],
+        ["---", *["---:"] * (len(section.columns) - 1)],
+        *([_text(cell) for cell in line.cells] for line in (*section.lines, *section.foot)),
     ]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     notes = "\n".join(f"- {escaped(note)}" for note in section.notes)
-    return "\n\n".join(
-        [f"## {escaped(section.title)}", escaped(section.basis.sentence()), table, notes]
-    )
+    basis = [escaped(section.basis.sentence())] if section.basis else []
+    return "\n\n".join([f"## {escaped(section.title)}", *basis, table, notes])
 
 
-def _line(section: Section, line: Line) -> list[str]:
-    pairs = zip(section.columns, line.numbers, strict=True)
-    cells = [_cell(column, number) for column, number in pairs]
-    if line.reason:
-        cells[:1] = [escaped(line.reason)]
-    published = [escaped(line.published())] * bool(section.published_head)
-    return [escaped(line.name), line.seeds, *cells, *published]
-
-
-def _cell(column: Column, number: Number | None) -> str:
-    text = column.with_spread(number)
-    if number and number.best:
-        text = f"**{text}**"
-    ends = column.interval(number)
-    return f"{text} ({ends})" if ends else text
+def _text(cell: Cell) -> str:
+    text = f"**{cell.text}**" if cell.best else escaped(cell.text)
+    return f"{text} ({cell.interval()})" if cell.ends else text

@@ -1,150 +1,245 @@
-"""From what a grid has measured to its table."""
+"""The model of every table of results: sections with columns, lines and cells, and their basis."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sm3kit.evaluation.record_text import reported_name, reporting_notes, support_text
-from sm3kit.results.cells import Column, Number
-from sm3kit.results.lines import basis_of, line_of, notes_of, with_best
-from sm3kit.results.printed import Printed, printed
-from sm3kit.results.ranks import rank_sections
-from sm3kit.results.results import GridResults
-from sm3kit.results.sections import Section, Table
-from sm3kit.results.seeds import Measured, difference, measured, metric_number
+from sm3kit.results.numbers import Basis, Number
 
-MEAN = "mean"
-MEANS = {"sens": "sens", "spec": "spec", "prec": "prec"}
-HOW = (
-    "in %: mean ± deviation over the seeds (n - 1); 95 % interval of the mean over the seeds, from "
-    "{resamples:,} resamples of the groups"
-)
-PAIRED = "; difference of mean AUC to {baseline} in points, paired by cases"
-
-Summary = dict[str, Any]
+NONE, BEST, WRONG = "–", "*", "†"
+INTERVAL = "95 % interval"
 
 
-def tabulate(results: GridResults, resamples: int = 2000) -> Table:
-    """The table of a grid; equal results give an equal table, wherever and whenever.
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, and the value that it is sorted by.
 
     Args:
-        results: what is measured so far; rows without a result say why.
-        resamples: draws of the bootstrap behind the intervals; 0 leaves these out and is quick.
-
-    Returns:
-        For each protocol with labels a section of means and one of the AUC of each label; for
-        "match" a section for each space.
+        text: as printed, such as "80.4 ± 0.3".
+        value: what it is sorted by, as text; None for a cell that stays below all others.
+        ends: of the 95 % interval as text; empty if it is not known, None if there is none to know.
+        best: whether no line of the column has a better number, as printed.
+        number: what was measured; None for words.
+        short: the text for a narrow terminal; empty if it is the same.
+        small: smaller lines below the text, where there is room.
+        kind: `reason` for one that tells why there is no number, `other` for a number of other
+            data, else empty.
+        span: columns that it takes; the cells behind it are for formats that cannot join columns.
     """
-    if results.baseline not in [row.name for row in results.rows]:
-        # The points of a product have names of their own.
-        results = replace(results, baseline="")
-    sections: list[Section] = []
-    for protocol in results.protocols:
-        if protocol == "match":
-            sections += rank_sections(results)
-        else:
-            sections += _label_sections(results, protocol, resamples)
-    return Table(results.title, tuple(sections), dict(results.axes), results.baseline)
+
+    text: str
+    value: str | None = None
+    ends: tuple[str, ...] | None = None
+    best: bool = False
+    number: Number | None = None
+    short: str = ""
+    small: tuple[str, ...] = ()
+    kind: str = ""
+    span: int = 1
+
+    def interval(self, between: str = " to ") -> str:
+        """The interval, such as "78.1 to 82.6"; empty if there is none."""
+        return between.join(self.ends or ())
 
 
-def _label_sections(results: GridResults, protocol: str, resamples: int) -> list[Section]:
-    found = [measured(row, protocol, resamples) for row in results.rows]
-    summaries = [one.summary() if one.records else None for one in found]
-    besides = [printed(results, row, protocol) for row in results.rows]
-    means, doubts = _means(results, found, summaries, besides)
-    names = dict.fromkeys(label for one in summaries if one for label in one["labels"])
-    per_label = [
-        [_number(summary, one, "auc", label, beside) for label in names]
-        for summary, one, beside in zip(summaries, found, besides, strict=True)
-    ]
-    mean_columns = [Column("auc", MEAN, "AUC")]
-    if results.baseline:
-        head = f"difference to {results.baseline}"
-        mean_columns.append(Column("difference", MEAN, head, "points", ""))
-    mean_columns += [Column(metric, MEAN, head) for metric, head in MEANS.items()]
-    label_columns = [Column("auc", label, label) for label in names]
-    how = HOW.format(resamples=resamples)
-    paired = PAIRED.format(baseline=results.baseline) if results.baseline else ""
-    notes = (*notes_of(results, found, besides, how + paired), *doubts, *_reporting(summaries))
-    sections = []
-    for part, title, columns, numbers in (
-        ("means", f"{protocol}, mean of the labels", mean_columns, means),
-        ("labels", f"{protocol}, AUC of each label", label_columns, per_label),
-    ):
-        if not columns:
-            continue  # Nothing is measured yet, and the means say why.
-        lines = [
-            line_of(results, row, one, values, beside)
-            for row, one, values, beside in zip(results.rows, found, numbers, besides, strict=True)
+@dataclass(frozen=True)
+class Column:
+    """One column of a section.
+
+    Args:
+        head: as shown.
+        unit: `text` for names, `percent`, `points` of a difference, `rank`; empty for the rest.
+        metric: such as `auc`, as in the record.
+        label: the label, `mean`, or for ranks the direction of the search.
+        better: `higher`, `lower`, or empty if no line is to be marked.
+        narrow: the head on a narrow terminal; empty if it is left out there.
+        interval: where a narrow terminal has the interval: in a `column` of its own, `inside` the
+            cell, or, if empty, nowhere.
+    """
+
+    head: str
+    unit: str = ""
+    metric: str = ""
+    label: str = ""
+    better: str = ""
+    narrow: str = ""
+    interval: str = ""
+
+    @property
+    def order(self) -> str:
+        """The order that puts the best on top: `ascending` or `descending`."""
+        return "ascending" if self.unit == "text" or self.better == "lower" else "descending"
+
+    def cell(self, number: Number | None, small: Sequence[str] = ()) -> Cell:
+        """A number as a cell, such as "80.4 ± 0.3"; a difference has its sign."""
+        if number is None:
+            return Cell(NONE, ends=())
+        spread = "" if number.spread is None else f" ± {number.spread:.1f}"
+        ends: tuple[str, ...] = ()
+        if number.low is not None and number.high is not None:
+            ends = self._rounded(number.low), self._rounded(number.high)
+        text = f"{self._rounded(number.mean)}{spread}"
+        return Cell(text, f"{number.mean:.6f}", ends, number=number, small=tuple(small))
+
+    def rank_of(self, number: Number) -> float:
+        """What decides which line is best: the mean as printed, higher is better."""
+        rounded = round(number.mean, 1)
+        return -rounded if self.better == "lower" else rounded
+
+    def narrow_heads(self) -> list[str]:
+        """The heads of `narrow_texts`."""
+        heads = [self.narrow] if self.narrow else []
+        return [*heads, INTERVAL] if self.interval == "column" else heads
+
+    def narrow_texts(self, cell: Cell) -> list[str]:
+        """The texts of a cell on a narrow terminal, with a star at the best of the column."""
+        if not self.narrow:
+            return []
+        text = (cell.short or cell.text) + BEST * cell.best
+        if self.interval == "inside" and cell.ends:
+            text = f"{text} ({cell.interval(', ')})"
+        if self.interval != "column":
+            return [text]
+        return [text, "" if cell.ends is None else cell.interval() or NONE]
+
+    def _rounded(self, value: float) -> str:
+        short = round(value, 1) + 0.0  # No "-0.0".
+        return f"{short:+.1f}" if self.unit == "points" else f"{short:.1f}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a section.
+
+    Args:
+        cells: one for each column.
+        name: of the row of the grid; the rest is of such rows alone, too.
+        done, wanted: seeds.
+        reason: why there is no number at all; empty if there are.
+        leaky: whether it was selected on the split that it was measured on.
+        seen, replaced: studies that were trained on before, and that have other images now.
+        axes: {axis: value} of the row.
+    """
+
+    cells: tuple[Cell, ...]
+    name: str = ""
+    done: int = 0
+    wanted: int = 0
+    reason: str = ""
+    leaky: bool = False
+    seen: int = 0
+    replaced: int = 0
+    axes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table with its caption.
+
+    Args:
+        title: as shown.
+        columns: of names first.
+        lines: in order.
+        basis: what it rests on; only a comparison of two results goes without.
+        notes: sentences below it.
+        foot: lines that are not sorted, the first of them in bold.
+        protocol: how it was measured.
+        part: `means`, `labels`, or the space of a matching.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    basis: Basis | None = None
+    notes: tuple[str, ...] = ()
+    foot: tuple[Line, ...] = ()
+    protocol: str = ""
+    part: str = ""
+
+    def shown(self) -> list[list[str]]:
+        """Heads, then one list per line, of what matters most: narrow enough for 80 columns.
+
+        A star is at the best of a column, a dagger at a printed number with an error in it.
+        """
+        return [
+            [head for column in self.columns for head in column.narrow_heads()],
+            *(
+                [
+                    text
+                    for column, cell in zip(self.columns, line.cells, strict=True)
+                    for text in column.narrow_texts(cell)
+                ]
+                for line in (*self.lines, *self.foot)
+            ),
         ]
-        head = "published AUC" if any(besides) and part == "means" else ""
-        told = notes if part == "means" else (how,)
-        basis = basis_of(results, found, _support(summaries))
-        marked = with_best(columns, lines)
-        sections.append(Section(protocol, part, title, tuple(columns), marked, head, basis, told))
-    return sections
+
+    def told(self) -> list[str]:
+        """What belongs around `shown`: its title, the basis, then the notes."""
+        label = next((column.label for column in self.columns if column.metric), "")
+        title = self.title if label in ("", "mean") else f"{self.title}, {label}"
+        return [title, *([self.basis.sentence()] if self.basis else []), *self.notes]
 
 
-def _means(
-    results: GridResults,
-    found: Sequence[Measured],
-    summaries: Sequence[Summary | None],
-    besides: Sequence[Printed | None],
-) -> tuple[list[list[Number | None]], list[str]]:
-    """The numbers of the section of means, and what is to be said of the differences."""
-    baseline = next((one for one in found if one.name == results.baseline), None)
-    numbers, doubts = [], []
-    for one, summary, beside in zip(found, summaries, besides, strict=True):
-        values = [_number(summary, one, "auc", MEAN, beside)]
-        if results.baseline:
-            more, doubt = None, ""
-            if baseline and one is not baseline:
-                more, doubt = difference(baseline, one)
-            if doubt and not one.doubt:
-                doubts.append(f"{one.name}: the difference is not paired. {doubt}")
-            values.append(more)
-        values += [_number(summary, one, metric, MEAN, beside) for metric in MEANS]
-        numbers.append(values)
-    return numbers, doubts
+@dataclass(frozen=True)
+class Table:
+    """All sections of a grid.
+
+    Args:
+        title: of the grid.
+        sections: at least one for each protocol.
+        axes: {axis: values} of a study of hyper-parameters; else empty.
+        baseline: the row that the others are compared with, or empty.
+    """
+
+    title: str
+    sections: tuple[Section, ...]
+    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    baseline: str = ""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that have a section, in order."""
+        return tuple(dict.fromkeys(section.protocol for section in self.sections))
+
+    def of(self, protocol: str = "") -> Section:
+        """The main section of a protocol; that of the first if none is named."""
+        wanted = protocol or self.protocols[0]
+        return next(section for section in self.sections if section.protocol == wanted)
+
+    def shown(self, protocol: str = "") -> list[list[str]]:
+        """Heads, then lines, of the main section of a protocol; see `Section.shown`."""
+        return self.of(protocol).shown()
+
+    def told(self, protocol: str = "") -> list[str]:
+        """What belongs around `shown`: its title, the basis, then the notes."""
+        return self.of(protocol).told()
+
+    @property
+    def main(self) -> list[Section]:
+        """The sections for a terminal: means, and every space with all its pairs."""
+        return [
+            section
+            for section in self.sections
+            if section.part != "labels" and not section.part.endswith("without duplicates")
+        ]
 
 
-def _number(
-    summary: Summary | None, one: Measured, metric: str, label: str, beside: Printed | None
-) -> Number | None:
-    if summary is None:
-        return None
-    found = summary[MEAN] if label == MEAN else summary["labels"].get(label)
-    if found is None:
-        return None
-    support = f"{summary['cases']} studies" if label == MEAN else support_text(found)
-    number = metric_number(found, metric, len(one.records), support)
-    return beside.beside(number, metric, label) if beside and number else number
+def mark_best(columns: Sequence[Column], lines: Iterable[Line]) -> tuple[Line, ...]:
+    """The lines with the best number of each column marked, and all that look the same.
 
-
-def _reporting(summaries: Sequence[Summary | None]) -> list[str]:
-    """What is to be said of the classes that the numbers are of, once."""
-    told = [
-        note
-        for one in summaries
-        if one
-        for note in reporting_notes(one["labels"], one["min_positives"])
-    ]
-    return list(dict.fromkeys(told))
-
-
-def _support(summaries: Sequence[Summary | None]) -> str:
-    """Studies, groups and positive cases; all of them where the rows differ."""
-    told = []
-    for summary in summaries:
-        if summary:
-            labels = ", ".join(
-                f"{name} {reported_name(label)} {support_text(label)}"
-                for name, label in summary["labels"].items()
-            )
-            told.append(
-                f"{summary['cases']} studies of {summary['groups']} groups; positive of known: "
-                f"{labels}"
-            )
-    return "; in other rows ".join(dict.fromkeys(told))
+    Numbers are compared as they are printed. A column with less than two numbers has no best.
+    """
+    marked = list(lines)
+    for place, column in enumerate(columns):
+        numbers = [line.cells[place].number for line in marked]
+        ranks = [column.rank_of(number) for number in numbers if number]
+        if not column.better or len(ranks) < 2:
+            continue
+        for row, number in enumerate(numbers):
+            if number and column.rank_of(number) == max(ranks):
+                cells = list(marked[row].cells)
+                cells[place] = replace(cells[place], best=True)
+                marked[row] = replace(marked[row], cells=tuple(cells))
+    return tuple(marked)

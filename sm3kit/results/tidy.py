@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from sm3kit.results.cells import Column, Number
-from sm3kit.results.sections import Line, Section, Table
+from sm3kit.results.numbers import Number
+from sm3kit.results.table import Cell, Column, Line, Section, Table
 from sm3kit.tables.spreadsheets import write_rows
 
 HEADS = (
@@ -53,13 +53,14 @@ def _rows(table: Table) -> Iterator[dict[str, str]]:
             shared = _shared(section, line, table.baseline)
             if line.reason and section.part != "labels":
                 yield shared | {"reason": line.reason}
-            for column, number in zip(section.columns, line.numbers, strict=True):
-                if number is not None:
-                    yield shared | _cell(column, number)
+            for column, cell in zip(section.columns, line.cells, strict=True):
+                if cell.number is not None:
+                    yield shared | _facts(column, cell, cell.number)
 
 
 def _shared(section: Section, line: Line, baseline: str) -> dict[str, str]:
     basis = section.basis
+    assert basis is not None, "a grid has one"
     return {
         "row": line.name,
         "protocol": section.protocol,
@@ -77,7 +78,7 @@ def _shared(section: Section, line: Line, baseline: str) -> dict[str, str]:
     }
 
 
-def _cell(column: Column, number: Number) -> dict[str, str]:
+def _facts(column: Column, cell: Cell, number: Number) -> dict[str, str]:
     published = number.published is not None
     return {
         "metric": column.metric,
@@ -88,7 +89,7 @@ def _cell(column: Column, number: Number) -> dict[str, str]:
         "low": _plain(number.low),
         "high": _plain(number.high),
         "n_seeds": str(number.seeds),
-        "best": _yes(number.best),
+        "best": _yes(cell.best),
         "published": _plain(number.published),
         "published_mark": number.mark,
         "published_comparable": _yes(number.comparable) if published else "",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from sm3kit.core.files import whole_file
-from sm3kit.results.curves import charts, file_name
-from sm3kit.results.html_page import page
+from sm3kit.results.curves import charts
+from sm3kit.results.html import page
 from sm3kit.results.latex import latex
 from sm3kit.results.markdown import markdown
-from sm3kit.results.sections import Table
+from sm3kit.results.table import Table
 from sm3kit.results.tidy import tidy
 
 
@@ -25,19 +24,16 @@ def write_all(table: Table, folder: Path) -> list[Path]:
     Raises:
         SM3Error: the disk is full or the folder cannot be written.
     """
-    written = []
-    for name, text in _files(table):
-        path = Path(folder) / name
-        with whole_file(path) as part:
-            part.write_bytes(text.encode("utf-8"))
-        written.append(path)
-    return written
-
-
-def _files(table: Table) -> Iterator[tuple[str, str]]:
-    yield "table.csv", tidy(table)
-    yield "table.md", markdown(table)
-    yield "table.tex", latex(table)
-    yield "table.html", page(table)
-    for axis, svg in charts(table).items():
-        yield file_name(axis), svg
+    curves = list(charts(table).values())
+    texts = {
+        "table.csv": tidy(table),
+        "table.md": markdown(table),
+        "table.tex": latex(table),
+        "table.html": page(table, curves),
+    }
+    contents = {name: text.encode("utf-8") for name, text in texts.items()}
+    contents |= {picture.file_name("svg"): picture.svg() for picture in curves}
+    for name, content in contents.items():
+        with whole_file(Path(folder) / name) as part:
+            part.write_bytes(content)
+    return [Path(folder) / name for name in contents]

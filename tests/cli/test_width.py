@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from sm3kit.cli.columns import show_columns
-from sm3kit.cli.grid_table import show_table
 from sm3kit.cli.main import cli
+from sm3kit.cli.tables import show_section, show_table
 from sm3kit.core.text import folded
-from sm3kit.results.table import tabulate
+from sm3kit.results.grid_table import tabulate
+from sm3kit.results.table import Cell, Column, Line, Section
 
 sys.path.append(str(Path(__file__).parents[1] / "results"))
 import fabricated
@@ -153,8 +153,10 @@ def test_tables_of_grids_are_whole(tmp_path, capsys, columns):
 
 
 def test_a_file_gets_all_columns(capsys):
-    heads = ["name", *(f"number {place}" for place in range(30))]
-    show_columns(Console(width=80), heads, [["x", *("1234.5" for _ in range(30))]])
+    heads = [f"number {place}" for place in range(30)]
+    columns = [Column("name", "text", narrow="name"), *(Column(one, narrow=one) for one in heads)]
+    line = Line((Cell("x"), *(Cell("1234.5") for _ in heads)))
+    show_section(Section("all", tuple(columns), (line,)), Console(width=80))
     head, row = capsys.readouterr().out.splitlines()
     assert "number 29" in head
     assert row.count("1234.5") == 30

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from sm3kit.cli.main import cli
 from sm3kit.data.progress import Reporter
-from sm3kit.evaluation.caveats import caveats
 from sm3kit.evaluation.comparison import compared
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.record_text import caveats
 from sm3kit.runs.run import Run
 from sm3kit.synthesis.layouts import write
 from sm3kit.training.pretrain import pretrain

@@ -19,10 +19,9 @@ from sm3kit.report.attention import attention_of, export_attention, for_bertviz
 from sm3kit.report.calibration import reliability, wilson
 from sm3kit.report.clusters import sizes
 from sm3kit.report.confusion import confusion
-from sm3kit.report.embedding import tsne
+from sm3kit.report.embedding import purity, tsne
 from sm3kit.report.gallery import searches, thumbnail
 from sm3kit.report.history import loss_picture, series, terms
-from sm3kit.report.purity import purity
 from sm3kit.report.roc import curve, mean_curve, roc_picture
 
 

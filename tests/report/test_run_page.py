@@ -12,8 +12,9 @@ from PIL import Image
 
 from sm3kit.report.drawing import draw
 from sm3kit.report.material import Result, gather
-from sm3kit.report.result_tables import result_table
-from sm3kit.report.run_page import STATEMENT
+from sm3kit.report.run_page import STATEMENT, result_section
+from sm3kit.results.html import page as page_of
+from sm3kit.results.table import Table
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 LABELS = ["shape", "a tone", "edge"]
@@ -57,6 +58,11 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="session")
 def read(page):
     return Reader(page.text)
+
+
+def result_page(result, model):
+    """The table of one result as a page."""
+    return page_of(Table("result", (result_section(result.record, result.title, model),)))
 
 
 def result(run, name):
@@ -220,7 +226,7 @@ def test_a_leaky_result_is_marked_and_figures_prefer_an_honest_one(world, full, 
     material = gathered(world, run)
     assert material.main.title == "probe, split test"
     (leaky,) = [one for one in material.results if one.record["leaky"]]
-    text = result_table(leaky, "")
+    text = result_page(leaky, "")
     assert 'class="leaky"' in text
     assert "LEAKY: selected on the split that it was measured on" in text
 
@@ -229,8 +235,8 @@ def test_a_result_of_other_networks_says_so(world, full):
     material = gathered(world, full)
     model = material.subject.trained.file_hash
     for one in material.results:
-        assert "made with other networks" not in result_table(one, model)
-        assert "made with other networks than the run has now" in result_table(one, "another")
+        assert "made with other networks" not in result_page(one, model)
+        assert "made with other networks than the run has now" in result_page(one, "another")
 
 
 def test_published_numbers_stand_beside(full):
@@ -238,11 +244,11 @@ def test_published_numbers_stand_beside(full):
     record = result(full, "probe-test")
     record["of"]["recipe"] = ["sm3", "tel"]
     record["labels"] = dict(zip(("DIAG", "edge"), record["labels"].values(), strict=False))
-    ours = Reader(result_table(Result(full, record), ""))
+    ours = Reader(result_page(Result(full, record), ""))
     assert [row[3] for row in ours.tables[0][:3]] == ["published AUC", "[85.0]", "–"]
     assert ours.tables[0][3][3] == "[80.4]"
     assert "not comparable with ours" in ours.text
-    paper = Reader(result_table(Result(full, {**record, "published": {"auc": 80.4}}), ""))
+    paper = Reader(result_page(Result(full, {**record, "published": {"auc": 80.4}}), ""))
     assert paper.tables[0][1][3] == "85.0"
     assert "In brackets" not in paper.text
 

@@ -4,10 +4,10 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from fabricated import grid, labelled
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-from sm3kit.results.chart import is_logarithmic
-from sm3kit.results.curves import charts, curves_of, file_name
-from sm3kit.results.table import tabulate
+from sm3kit.results.curves import charts, curves_of, is_logarithmic
+from sm3kit.results.grid_table import tabulate
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -35,22 +35,43 @@ def test_points_are_in_order_and_have_their_numbers(study):
 
 
 def test_each_axis_has_a_chart_that_says_its_basis(study):
-    found = charts(study)
-    assert list(found) == ["lr", "relation"]
-    tree = ElementTree.fromstring(found["lr"])
-    texts = [one.text for one in tree.iter(f"{SVG}text")]
+    pictures = charts(study)
+    assert list(pictures) == ["lr", "relation"]
+    tree = ElementTree.fromstring(pictures["lr"].svg())
+    texts = [text.text for text in tree.iter(f"{SVG}text")]
     assert {"37.5", "62.5", "12.5", "1e-06", "0.0001", "lr (log scale)"} <= set(texts)
-    assert "probe, select val_best, split test, 2 seeds, 10 studies" in texts
-    assert len(list(tree.iter(f"{SVG}circle"))) == 3
-    assert len(list(tree.iter(f"{SVG}polygon"))) == 1
-    assert tree.find(f"{SVG}desc").text == "1e-06: 37.5; 0.0001: 62.5; 0.001: 12.5"
+    setting = "probe, select val_best, split test, 2 seeds, 10 studies"
+    assert setting in texts
+    assert tree.find(f"{SVG}title").text == f"lr: mean AUC in %, {setting}"
+    assert pictures["lr"].told == "1e-06: 37.5; 0.0001: 62.5; 0.001: 12.5"
+
+
+def test_points_and_band_are_those_of_the_table(study):
+    (panel,) = charts(study)["lr"].figure.axes
+    (line,), (band,) = panel.lines, panel.collections
+    assert line.get_xdata() == pytest.approx([0, 2 / 3, 1])
+    assert line.get_ydata() == pytest.approx([37.5, 62.5, 12.5])
+    numbers = [number for _, number in curves_of(study.sections[0], "lr", [])[0].points]
+    ends = {end for number in numbers for end in (number.low, number.high)}
+    assert {round(y, 6) for _, y in band.get_paths()[0].vertices} == {round(y, 6) for y in ends}
 
 
 def test_everything_is_inside_the_picture(study):
-    for svg in charts(study).values():
-        for circle in ElementTree.fromstring(svg).iter(f"{SVG}circle"):
-            assert 50 <= float(circle.get("cx")) <= 520
-            assert 40 <= float(circle.get("cy")) <= 250
+    for picture in charts(study).values():
+        (panel,) = picture.figure.axes
+        low, high = panel.get_ylim()
+        assert all(low < y < high for line in panel.lines for y in line.get_ydata())
+        width, height = picture.figure.get_size_inches() * picture.figure.dpi
+        canvas = FigureCanvasSVG(picture.figure)
+        canvas.draw()
+        for text in (*picture.figure.texts, *panel.texts, *panel.get_xticklabels()):
+            box = text.get_window_extent()
+            assert 0 <= box.x0 <= box.x1 <= width, text
+            assert 0 <= box.y0 <= box.y1 <= height, text
+
+
+def test_equal_tables_give_equal_bytes(study):
+    assert charts(study)["lr"].svg() == charts(study)["lr"].svg()
 
 
 def test_two_rows_on_one_axis_are_two_curves(tmp_path):
@@ -61,10 +82,12 @@ def test_two_rows_on_one_axis_are_two_curves(tmp_path):
     ]
     table = tabulate(grid(tmp_path, rows, axes={"lr": [1, 2]}), 0)
     assert [one.name for one in curves_of(table.sections[0], "lr", [1, 2])] == ["simclr", "by<ol"]
-    tree = ElementTree.fromstring(charts(table)["lr"])
-    dashes = [one.get("stroke-dasharray") for one in tree.iter(f"{SVG}polyline")]
-    assert len(set(dashes)) == 2
-    assert not list(tree.iter(f"{SVG}polygon"))
+    picture = charts(table)["lr"]
+    (panel,), (legend,) = picture.figure.axes, picture.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["simclr", "by<ol"]
+    assert len({line.get_linestyle() for line in panel.lines}) == 2
+    assert not panel.collections
+    assert "by&lt;ol" in picture.svg().decode()
 
 
 def test_a_product_has_a_curve_for_each_place_of_the_other_axis(tmp_path):
@@ -90,6 +113,7 @@ def test_the_scale_follows_the_values():
     assert not is_logarithmic([1, 2])
 
 
-def test_names_of_files_are_plain():
-    assert file_name("simclr.temperature") == "curve-simclr.temperature.svg"
-    assert file_name("../a b") == "curve-..-a-b.svg"
+def test_names_of_files_are_plain(tmp_path):
+    rows = [labelled(tmp_path, f"../a b={v}", [12], axes={"../a b": v}) for v in (1, 2)]
+    table = tabulate(grid(tmp_path, rows, axes={"../a b": [1, 2]}), 0)
+    assert charts(table)["../a b"].file_name("svg") == "curve-..-a-b.svg"

@@ -3,8 +3,8 @@
 import pytest
 from fabricated import grid, labelled, matched
 
-from sm3kit.results.differences import diff, shown
-from sm3kit.results.results import RowResults
+from sm3kit.results.differences import diff, difference_section
+from sm3kit.results.measured import RowResults
 
 
 def test_the_same_rows_are_paired(tmp_path):
@@ -15,8 +15,13 @@ def test_the_same_rows_are_paired(tmp_path):
     assert row.more.mean == pytest.approx(800 / 24)
     assert row.more.low <= row.more.mean <= row.more.high
     assert row.note == ""
-    assert shown([row])[1][:4] == ["simclr", "probe", "58.3 ± 14.4", "91.7 ± 14.4"]
-    assert shown([row])[1][4].startswith("+33.3 (")
+    assert difference_section([row]).shown()[1][:4] == [
+        "simclr",
+        "probe",
+        "58.3 ± 14.4",
+        "91.7 ± 14.4",
+    ]
+    assert difference_section([row]).shown()[1][4].startswith("+33.3 (")
 
 
 def test_other_cases_are_not_paired(tmp_path):
@@ -38,7 +43,14 @@ def test_rows_of_one_grid_alone_are_told(tmp_path):
         ("c", "not in the first"),
     ]
     assert [row.more for row in rows] == [None] * 3
-    assert shown(rows)[3] == ["c", "probe", "–", "75.0", "–", "not in the first"]
+    assert difference_section(rows).shown()[3] == [
+        "c",
+        "probe",
+        "–",
+        "75.0",
+        "–",
+        "not in the first",
+    ]
 
 
 def test_other_seeds_are_told(tmp_path):

@@ -8,8 +8,8 @@ from fabricated import grid, labelled, matched
 
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import compare_seeds, summarise_seeds
-from sm3kit.results.results import RowResults
-from sm3kit.results.table import tabulate
+from sm3kit.results.grid_table import tabulate
+from sm3kit.results.measured import RowResults
 
 
 def found(section, row, metric, label="mean"):
@@ -19,7 +19,7 @@ def found(section, row, metric, label="mean"):
         if (column.metric, column.label) == (metric, label)
     ]
     (line,) = [line for line in section.lines if line.name == row]
-    return line.numbers[place]
+    return line.cells[place].number
 
 
 def test_mean_and_spread_by_hand(tmp_path):
@@ -93,7 +93,7 @@ def test_lost_predictions_leave_the_means_of_the_records(tmp_path):
 def test_the_best_of_a_column_and_all_that_look_the_same_are_marked(tmp_path):
     rows = [labelled(tmp_path, name, aucs) for name, aucs in TIES.items()]
     means = tabulate(grid(tmp_path, rows), 0).sections[0]
-    assert [line.name for line in means.lines if line.numbers[0].best] == ["a", "c"]
+    assert [line.name for line in means.lines if line.cells[2].best] == ["a", "c"]
     assert [row[2][-1] for row in means.shown()[1:]] == ["*", "0", "*"]
 
 
@@ -103,14 +103,14 @@ TIES = {"a": [24, 12], "b": [12, 12], "c": [18, 18]}
 def test_ranks_are_better_when_lower():
     rows = [matched("far", [4.0, 6.0]), matched("near", [2.0, 2.0]), matched("near too", [2.0])]
     (section,) = tabulate(grid(Path(), rows, protocols=("match",), seeds=(0, 1))).sections
-    best = {line.name: line.numbers[0].best for line in section.lines}
+    best = {line.name: line.cells[2].best for line in section.lines}
     assert best == {"far": False, "near": True, "near too": True}
-    far = section.lines[0].numbers
+    far = [cell.number for cell in section.lines[0].cells[2:]]
     assert (far[0].mean, far[0].spread) == (5, pytest.approx(2**0.5))
     assert far[1].mean == pytest.approx(100 * (1 / 4 + 1 / 6) / 2)
     assert section.basis.select == "last"
     assert "10 pairs, mean rank by chance 5.5" in section.basis.sentence()
-    assert section.columns[3].head == "mean rank clinic→derm"
+    assert section.columns[5].head == "mean rank clinic→derm"
     heads = section.shown()[0]
     assert heads == ["row", "seeds", "mean rank", "acc@1", "acc@5"]
 
@@ -122,13 +122,13 @@ def test_each_space_has_a_section():
     ]
     table = tabulate(grid(Path(), rows, protocols=("match",), seeds=(0,)))
     assert [one.title for one in table.sections] == ["match, backbone", "match, projection"]
-    assert table.sections[1].lines[0].numbers[0] is None
+    assert table.sections[1].lines[0].cells[2].number is None
 
 
 def test_one_row_alone_is_not_the_best(tmp_path):
     rows = [labelled(tmp_path, "simclr", [24]), RowResults("byol")]
     means = tabulate(grid(tmp_path, rows), 0).sections[0]
-    assert not means.lines[0].numbers[0].best
+    assert not means.lines[0].cells[2].best
 
 
 def test_rows_without_a_result_say_why(tmp_path):
@@ -139,7 +139,7 @@ def test_rows_without_a_result_say_why(tmp_path):
         RowResults("waiting"),
     ]
     means = tabulate(grid(folder, rows), 0).sections[0]
-    reasons = {line.name: (line.seeds, line.reason) for line in means.lines}
+    reasons = {line.name: (line.cells[1].text, line.reason) for line in means.lines}
     assert reasons == {
         "half": ("1/3", ""),
         "broken": ("0/3", "failed: ./b is gone"),
@@ -213,7 +213,7 @@ WRONG = {
 def test_the_four_wrong_averages_of_table_5_are_marked(tmp_path):
     rows = [RowResults(name, ("paper", name)) for name in (*WRONG, "simclr", "mine")]
     means = tabulate(grid(tmp_path, rows)).sections[0]
-    shown = {line.name: line.published() for line in means.lines}
+    shown = {line.name: line.cells[-1].text for line in means.lines}
     told = {name: f"{text}†" for name, text in WRONG.items()}
     assert shown == {**told, "simclr": "78.2", "mine": "–"}
     assert [row[-1] for row in means.shown()[1:]] == [
@@ -237,7 +237,7 @@ def test_published_numbers_stand_beside_ours(tmp_path):
 def test_published_numbers_of_something_else_are_in_brackets(tmp_path, change):
     rows = [RowResults("swav", ("swav",))]
     means = tabulate(grid(tmp_path, rows, **change)).sections[0]
-    assert means.lines[0].published() == "[76.9 (row mean 78.0)†]"
+    assert means.lines[0].cells[-1].text == "[76.9 (row mean 78.0)†]"
     assert any("published on Derm7pt" in note and "not comparable" in note for note in means.notes)
 
 
@@ -246,13 +246,13 @@ def test_published_ranks_are_of_the_training_pairs():
     for split, shown in (("train", "7.23 / 0.42 / 0.73"), ("test", "[7.23 / 0.42 / 0.73]")):
         table = tabulate(grid(Path(), rows, protocols=("match",), split=split))
         line = table.sections[0].lines[0]
-        assert line.published() == shown
-        assert line.numbers[1].published == pytest.approx(42)
+        assert line.cells[-1].text == shown
+        assert line.cells[3].number.published == pytest.approx(42)
 
 
 def test_points_of_an_axis_have_no_published_number(tmp_path):
     rows = [RowResults("tel.heads=2", ("tel",), {"tel.heads": 2})]
-    assert tabulate(grid(tmp_path, rows)).sections[0].lines[0].published() == "–"
+    assert tabulate(grid(tmp_path, rows)).sections[0].lines[0].cells[-1].text == "–"
 
 
 def test_equal_results_give_an_equal_table(tmp_path):

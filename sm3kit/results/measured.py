@@ -1,9 +1,10 @@
-"""The seeds of one row under one protocol, taken together."""
+"""What a grid has measured, and the seeds of one of its rows taken together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -11,15 +12,65 @@ from sm3kit.core.errors import DataError
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.resampled import Resampled, resample
 from sm3kit.metrics.summary import summary_of, summary_of_difference
-from sm3kit.results.cells import Number
-from sm3kit.results.results import Record, RowResults
+from sm3kit.results.numbers import Number
 
 RANKS = ("mean_rank", "acc@1", "acc@5")
 PERCENT = 100.0
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RowResults:
+    """All that is known of one row.
+
+    Args:
+        name: as in the grid, such as `sep_shared` or `lr=0.001`.
+        recipes: names of its recipes in order; the last one with a published number counts.
+        axes: {axis: value} of this row; empty in a table of named rows.
+        records: {protocol: {seed: record}}, as `evaluate` returns and writes them.
+        predictions: {protocol: {seed: file of predictions}}; none for "match".
+        failed: {seed: reason} of the seeds that broke.
+    """
+
+    name: str
+    recipes: tuple[str, ...] = ()
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    records: Mapping[str, Mapping[int, Record]] = field(default_factory=dict)
+    predictions: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
+    failed: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GridResults:
+    """All rows of a grid, and what they have in common.
+
+    Args:
+        title: of the table.
+        folder: of the grid; it is not printed anywhere.
+        data: the specs of the data, such as `derm7pt:/data/derm7pt`.
+        split: what is measured on.
+        select: the rule by which an epoch is chosen.
+        protocols: in the order of the tables.
+        seeds: that are wanted of each row.
+        baseline: name of the row that the others are compared with; empty if there is none.
+        rows: in the order of the table.
+        axes: {axis: values} of a study of hyper-parameters, one factor at a time; else empty.
+    """
+
+    title: str
+    folder: Path
+    data: tuple[str, ...]
+    split: str
+    select: str
+    protocols: tuple[str, ...]
+    seeds: tuple[int, ...]
+    baseline: str
+    rows: Sequence[RowResults]
+    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measurement:
     """What the seeds of a row have given under one protocol.
 
     Args:
@@ -49,8 +100,8 @@ class Measured:
         metrics = list(self.records[0]["mean"]["intervals"])
         mean = _averaged([record["mean"] for record in self.records], metrics)
         labels = {
-            name: one | _averaged([record["labels"][name] for record in self.records], metrics)
-            for name, one in self.records[0]["labels"].items()
+            name: label | _averaged([record["labels"][name] for record in self.records], metrics)
+            for name, label in self.records[0]["labels"].items()
             if all(name in record["labels"] for record in self.records)
         }
         first = {name: self.records[0][name] for name in ("cases", "groups")}
@@ -58,34 +109,38 @@ class Measured:
         return {"labels": labels, "mean": mean, **first}
 
 
-def measured(row: RowResults, protocol: str, resamples: int) -> Measured:
+def measure(row: RowResults, protocol: str, resamples: int) -> Measurement:
     """The seeds of a row under a protocol, from its records and files of predictions."""
     records = row.records.get(protocol, {})
     seeds = tuple(sorted(records))
-    found = Measured(row.name, protocol, seeds, tuple(records[seed] for seed in seeds))
+    measurement = Measurement(row.name, protocol, seeds, tuple(records[seed] for seed in seeds))
     if protocol == "match" or not seeds:
-        return found
+        return measurement
     runs = []
     for seed in seeds:
         try:
             runs.append(Predictions.load(row.predictions[protocol][seed]))
         except (DataError, KeyError):
             # Not the message itself: it names files of this machine.
-            return replace(found, doubt=f"The predictions of seed {seed} are missing or damaged.")
+            return replace(
+                measurement, doubt=f"The predictions of seed {seed} are missing or damaged."
+            )
     try:
-        return replace(found, system=resample(runs, resamples))
+        return replace(measurement, system=resample(runs, resamples))
     except DataError as error:
-        return replace(found, doubt=str(error))
+        return replace(measurement, doubt=str(error))
 
 
-def metric_number(found: dict[str, Any], metric: str, seeds: int, support: str) -> Number | None:
+def metric_number(
+    summary: Mapping[str, Any], metric: str, seeds: int, support: str
+) -> Number | None:
     """A metric of a label or of the mean, in percent; None if it is undefined."""
-    if found.get(metric) is None:
+    if summary.get(metric) is None:
         return None
-    spread = found["spread"][metric]
-    low, high = found["intervals"][metric]
+    spread = summary.get("spread", {}).get(metric)
+    low, high = summary["intervals"][metric]
     return Number(
-        PERCENT * found[metric],
+        PERCENT * summary[metric],
         None if spread is None else PERCENT * spread,
         None if low is None else PERCENT * low,
         None if high is None else PERCENT * high,
@@ -94,7 +149,7 @@ def metric_number(found: dict[str, Any], metric: str, seeds: int, support: str) 
     )
 
 
-def difference(baseline: Measured, row: Measured) -> tuple[Number | None, str]:
+def difference(baseline: Measurement, row: Measurement) -> tuple[Number | None, str]:
     """The mean AUC of a row minus that of the baseline, in points, and what is to be said of it.
 
     Paired by cases where both have predictions of the same; else the plain difference without an
@@ -106,7 +161,6 @@ def difference(baseline: Measured, row: Measured) -> tuple[Number | None, str]:
     try:
         if baseline.system and row.system:
             more = summary_of_difference(baseline.system, row.system)["mean"]
-            more |= {"spread": {"auc": None}}
             return metric_number(more, "auc", seeds, baseline.studies()), ""
         doubt = row.doubt or baseline.doubt
     except DataError as error:
@@ -117,24 +171,24 @@ def difference(baseline: Measured, row: Measured) -> tuple[Number | None, str]:
     return Number(PERCENT * (ours - theirs), seeds=seeds, support=row.studies()), doubt
 
 
-def rank_number(found: Sequence[dict[str, Any]], metric: str) -> Number:
+def rank_number(ranks: Sequence[Mapping[str, Any]], metric: str) -> Number:
     """A metric of ranks as the mean over seeds; accuracies in percent.
 
     Args:
-        found: the `rank_summary` of each seed.
+        ranks: the `rank_summary` of each seed.
         metric: one of RANKS.
     """
     scale = 1.0 if metric == "mean_rank" else PERCENT
-    values = [scale * one[metric] for one in found]
-    support = f"{found[0]['n']} pairs"
+    values = [scale * summary[metric] for summary in ranks]
+    support = f"{ranks[0]['n']} pairs"
     return Number(fmean(values), _spread(values), seeds=len(values), support=support)
 
 
-def _averaged(found: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
+def _averaged(summaries: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
     """Means over the seeds where all have a value, with the deviation and without intervals."""
     means: dict[str, Any] = {"spread": {}, "intervals": dict.fromkeys(metrics, (None, None))}
     for metric in metrics:
-        values = [one[metric] for one in found]
+        values = [summary[metric] for summary in summaries]
         whole = None not in values
         means[metric] = fmean(values) if whole else None
         means["spread"][metric] = _spread(values) if whole else None
@@ -143,3 +197,8 @@ def _averaged(found: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[s
 
 def _spread(values: Sequence[float]) -> float | None:
     return stdev(values) if len(values) > 1 else None
+
+
+def value_text(value: Any) -> str:
+    """A value of an axis, short: 0.0001, 1e-06, relu."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,14 +1,22 @@
-"""One look for all figures: colour-blind safe, readable in grey, text that stays text."""
+"""Figures: one look for all, and what belongs to each, its title, its caption and its text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import io
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from sm3kit.core.files import whole_file
+from sm3kit.core.names import file_stem
 
 # Okabe and Ito 2008, Color Universal Design, without yellow, which vanishes on white; ordered so
 # that neighbours differ in brightness, too.
@@ -23,6 +31,8 @@ DASHES: tuple[Any, ...] = (
 )
 HATCHES = ("", "///", "xx", "\\\\\\\\\\\\", "--", "||", "++")
 FAINT = "#6b6b6b"
+DOTS, CSS_DOTS = 144, 96  # Of a PNG and of a page, per inch.
+BROAD = 6.0  # Inches.
 
 LOOK: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -56,8 +66,6 @@ LOOK: dict[Any, Any] = {
 def look() -> Iterator[None]:
     """A block in which figures have this look, whatever the user has set."""
     with rc_context():
-        from matplotlib import rcdefaults, rcParams
-
         rcdefaults()
         rcParams.update(LOOK)
         yield
@@ -108,3 +116,69 @@ def line_style(place: int) -> dict[str, Any]:
 def point_style(place: int) -> dict[str, Any]:
     """Colour and marker of the n-th class, for `scatter`."""
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One figure.
+
+    Attributes:
+        name: of its files, without the ending; a dash takes the place of what a file cannot hold.
+        title: what it shows.
+        told: the same in words, with its main numbers, for who cannot see it.
+        caption: how it was made, and how to read it.
+        figure: drawn inside `look`.
+    """
+
+    name: str
+    title: str
+    told: str
+    caption: str
+    figure: Figure
+
+    def svg(self) -> bytes:
+        """The figure as SVG; equal figures give equal bytes, and text stays text."""
+        content = io.BytesIO()
+        with look():
+            # `savefig` would draw everything twice.
+            canvas: Any = FigureCanvasSVG(self.figure)
+            about = {"Title": self.title, "Date": None, "Creator": None}
+            canvas.print_svg(content, metadata=about)
+        return content.getvalue()
+
+    def png(self, dots: int = DOTS) -> bytes:
+        """The figure as PNG with `dots` per inch."""
+        content = io.BytesIO()
+        with look():
+            self.figure.savefig(content, format="png", dpi=dots, metadata={"Software": None})
+        return content.getvalue()
+
+    def file_name(self, ending: str, taken: Container[str] = ()) -> str:
+        """The name of its file, such as `curve-lr.svg`, unlike the `taken` stems."""
+        return f"{file_stem(self.name, taken)}.{ending}"
+
+    def save(self, folder: Path, taken: Container[str] = ()) -> list[Path]:
+        """Writes `<name>.svg` and `<name>.png` into a folder, and gives both.
+
+        Args:
+            taken: stems of other figures, in lower case.
+        """
+        files = []
+        for ending, content in (("svg", self.svg()), ("png", self.png())):
+            files.append(folder / self.file_name(ending, taken))
+            with whole_file(files[-1]) as part:
+                part.write_bytes(content)
+        return files
+
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels of a page."""
+        width, height = self.figure.get_size_inches()
+        return round(CSS_DOTS * width), round(CSS_DOTS * height)
+
+    def broad(self) -> bool:
+        """Whether it takes a whole line in print."""
+        return bool(self.figure.get_size_inches()[0] > BROAD)
+
+    def source(self) -> str:
+        """The figure as the address of an image inside a page."""
+        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg()).decode()}"

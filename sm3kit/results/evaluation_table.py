@@ -1,0 +1,204 @@
+"""From the record of an evaluation, or of two runs side by side, to its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sm3kit.evaluation.record_text import (
+    caveats_of_studies,
+    left_out_text,
+    mean_text,
+    pairs_were_seen,
+    reported_name,
+    studies_text,
+    support_text,
+)
+from sm3kit.published.tables import for_recipe, source
+from sm3kit.results.differences import DIFFERENCE
+from sm3kit.results.grid_rows import PublishedRow, published_cell
+from sm3kit.results.measured import PERCENT, RANKS, metric_number
+from sm3kit.results.numbers import Basis, Number, data_name, most
+from sm3kit.results.table import NONE, Cell, Column, Line, Section
+
+Record = Mapping[str, Any]
+
+METRICS = (
+    Column("AUC", "percent", "auc", narrow="AUC", interval="column"),
+    Column("sensitivity", "percent", "sens", narrow="sens"),
+    Column("specificity", "percent", "spec", narrow="spec"),
+    Column("precision", "percent", "prec", narrow="prec"),
+    Column("AUPRC", "percent", "auprc", narrow="AUPRC"),
+    Column("sens. at 90 % spec.", "percent", "sens_at_90_spec", narrow="s@90"),
+)
+RANK_COLUMNS = (
+    Column("mean rank", "rank", "mean_rank", better="lower", narrow="mean rank"),
+    Column("by chance", "rank", "chance", better="lower", narrow="chance"),
+    Column("median rank", "rank", "median_rank", better="lower", narrow="median"),
+    Column("acc@1", "percent", "acc@1", narrow="acc@1"),
+    Column("acc@5", "percent", "acc@5", narrow="acc@5"),
+)
+MORE = Column("AUC", "points", "auc", narrow="AUC", interval="column")
+
+
+def evaluation_section(record: Record, title: str = "") -> Section:
+    """The table of one evaluation, of labels or of pairs.
+
+    Args:
+        record: as `evaluate` gives and writes it.
+        title: the protocol if it is empty.
+    """
+    section = _label_section if "labels" in record else _rank_section
+    return section(record, title or record["protocol"])
+
+
+def comparison_section(record: Record) -> Section:
+    """What the second of two runs has more in the AUC of each label, and on average.
+
+    Args:
+        record: as `compare_runs` gives it.
+    """
+    columns = Column("label", "text", narrow="label"), MORE, Column("above 0", narrow="above 0")
+    lines = []
+    for name, row in {**record["labels"], "mean": record["mean"]}.items():
+        share = row["above_zero"]["auc"]
+        above = Cell(NONE if share is None else f"{PERCENT * share:.0f} %")
+        more = metric_number(row, "auc", 1, studies_text(record))
+        lines.append(Line((Cell(name, name), MORE.cell(more), above)))
+    return Section(
+        f"{record['protocol']}, second minus first", columns, tuple(lines), notes=(DIFFERENCE,)
+    )
+
+
+def _label_section(record: Record, title: str) -> Section:
+    beside = _published_row(record, "auc")
+    published = [Column("published AUC")] if beside else []
+    columns = (
+        Column("label", "text", narrow="label"),
+        Column("class", "text"),
+        METRICS[0],
+        *published,
+        *METRICS[1:],
+        Column("positive of known", narrow="n+"),
+    )
+    lines = []
+    for name, row in record["labels"].items():
+        reported = reported_name(row)
+        label = Cell(name, name, short=f"{name} {reported}")
+        positives = row["support"]["positives"]
+        support = Cell(support_text(row), "" if positives is None else str(positives))
+        lines.append(Line((label, Cell(reported, reported), *_numbers(row, beside, name), support)))
+    mean = record["mean"]
+    deviations = [mean["stds"][column.metric] for column in METRICS]
+    cells = [Cell(NONE if std is None else f"{PERCENT * std:.1f}") for std in deviations]
+    if beside:
+        cells.insert(1, Cell(""))
+    foot = (
+        Line((Cell("mean"), Cell(""), *_numbers(mean, beside, "mean"), Cell(mean_text(record)))),
+        Line((Cell("STD of labels"), Cell(""), *cells, Cell(""))),
+    )
+    notes = [
+        f"In %; the 95 % intervals are of {record['resamples']:,} resamples of the groups "
+        "(patients or lesions).",
+        _learning(record),
+    ]
+    if beside:
+        notes.append(source([beside.row], comparable=beside.comparable))
+    return Section(
+        title,
+        columns,
+        tuple(lines),
+        _basis(record, studies_text(record)),
+        (*caveats_of_studies(record), *notes, *record["notes"]),
+        foot,
+        record["protocol"],
+    )
+
+
+def _rank_section(record: Record, title: str) -> Section:
+    names = Column("space", "text", narrow="space"), Column("search", "text", narrow="direction")
+    columns = (*names, *RANK_COLUMNS, Column("pairs", narrow="pairs"))
+    parts = {"": record["space"]}
+    if "without_duplicates" in record:
+        parts["no duplicates"] = record["without_duplicates"]["space"]
+    lines = [
+        _rank_line(space, mark, direction, ranks)
+        for mark, spaces in parts.items()
+        for space, directions in spaces.items()
+        for direction, ranks in directions.items()
+    ]
+    counts = sorted({int(ranks["n"]) for ranks in record["space"]["backbone"].values()} or {0})
+    notes = ["Ranks from 1, lower is better; acc in %. Ties count half."]
+    notes += ["The pairs were seen in pre-training."] * pairs_were_seen(record)
+    if "without_duplicates" in record:
+        notes.append(f"No duplicates: {left_out_text(record)}.")
+    beside = _published_row(record, "mean_rank")
+    if beside:
+        numbers = beside.in_brackets(beside.row.marks(RANKS))
+        where = source([beside.row], comparable=beside.comparable)
+        notes.append(f"Published mean rank / acc@1 / acc@5: {numbers}; {where}")
+    return Section(
+        title,
+        columns,
+        tuple(lines),
+        _basis(record, f"{', '.join(map(str, counts))} pairs"),
+        (*caveats_of_studies(record), *notes, *record["notes"]),
+        protocol=record["protocol"],
+    )
+
+
+def _rank_line(space: str, mark: str, direction: str, ranks: Mapping[str, Any]) -> Line:
+    name = ", ".join(filter(None, (space, mark)))
+    search = direction.replace("->", " → ")
+    scales = (PERCENT if column.unit == "percent" else 1 for column in RANK_COLUMNS)
+    numbers = [
+        column.cell(Number(scale * ranks[column.metric]))
+        for column, scale in zip(RANK_COLUMNS, scales, strict=True)
+    ]
+    return Line(
+        (
+            Cell(name, name, short=f"{space} {mark}".strip()),
+            Cell(search, search, short=direction),
+            *numbers,
+            Cell(str(ranks["n"]), str(ranks["n"])),
+        )
+    )
+
+
+def _numbers(row: Mapping[str, Any], beside: PublishedRow | None, label: str) -> Iterable[Cell]:
+    """The cells of all metrics of a label or of the mean, with the published AUC behind ours."""
+    cells = [column.cell(metric_number(row, column.metric, 1, "")) for column in METRICS]
+    if beside:
+        cells.insert(1, published_cell(beside, ("auc",), label))
+    return cells
+
+
+def _published_row(record: Record, metric: str) -> PublishedRow | None:
+    """The row of the paper that the recipe of the run makes, where it has one."""
+    row = for_recipe(record["of"]["recipe"], metric)
+    return PublishedRow(row, "published" in record) if row else None
+
+
+def _basis(record: Record, support: str) -> Basis:
+    return Basis(
+        ", ".join(data_name(spec) for spec in record["data"]),
+        record["split"],
+        record["select"],
+        tuple(record["seeds"]),
+        support,
+        bool(record["leaky"]),
+        most([record], "seen"),
+        most([record], "replaced"),
+    )
+
+
+def _learning(record: Record) -> str:
+    """What learned from labels, and what was chosen."""
+    chosen = ", ".join(f"{name} {value}" for name, value in record["chosen"].items())
+    count = record["trainable_parameters"]
+    if not count:
+        return f"{chosen}: votes of {record['trained_on']} labelled studies; nothing was trained."
+    return (
+        f"{chosen}; scope {record['scope']}: {count:,} weights saw the labels of "
+        f"{record['trained_on']} studies."
+    )

@@ -1,0 +1,39 @@
+"""Pages of HTML from templates: no network, sortable, for light, dark and print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from sm3kit.results.picture import Picture
+from sm3kit.results.table import Table
+
+
+def page(table: Table, curves: Sequence[Picture] = ()) -> str:
+    """The page of a table and its curves; heads of columns are buttons that sort."""
+    return render("table.html", title=table.title, table=table, curves=curves)
+
+
+def render(template: str, **content: Any) -> str:
+    """A template of `sm3kit/results/templates` with its content; text is escaped.
+
+    Args:
+        template: name of the file.
+        content: what it names.
+    """
+    return _environment().get_template(template).render(content)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        autoescape=True,
+        keep_trailing_newline=True,
+        loader=PackageLoader("sm3kit.results"),
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
