@@ -14,12 +14,17 @@ import pytest
 
 if TYPE_CHECKING:
     from click.testing import Result
+    from numpy.random import Generator
+    from PIL.Image import Image as Picture
 
 # A whole pre-training within seconds: what to add to `pretrain --data ...`.
 TINY = (
     *("--recipe", "quick", "--image-size", "32", "--epochs", "1", "--mlssl-epochs", "1"),
     *("--batch-size", "8", "--feature-views", "1", "--workers", "0", "--precision", "32"),
 )
+
+SPLITS = ("train", "train", "train", "val", "test")
+LABELS = {"shade": ("dark", "light"), "stripes": ("few", "many", "some")}
 
 
 class Command(Protocol):
@@ -101,13 +106,54 @@ def tiny_studies(tmp_path: Path) -> Studies:
         missing: float = 0.0,
         size: int = 32,
     ) -> str:
-        from sm3kit.authoring.studies import write_studies
-
         folder = tmp_path / f"studies-{len(written)}"
-        written.append(write_studies(folder, count, modalities, missing, size))
+        written.append(_write_studies(folder, count, modalities, missing, size))
         return f"manifest:{written[-1]}"
 
     return write
+
+
+def _write_studies(
+    folder: Path, count: int, modalities: Sequence[str], missing: float, size: int
+) -> Path:
+    """Writes pictures whose brightness and stripes are their labels, and gives a table of them.
+
+    Three of five studies are for training. A study keeps at least one image.
+    """
+    import csv
+
+    import numpy as np
+
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(count):
+        shade, stripes = number // 5 % 2, number // 5 % 3
+        row = {"id": f"study-{number:03}", "split": SPLITS[number % 5]}
+        kept = number % len(modalities)
+        for place, name in enumerate(modalities):
+            row[name] = ""
+            if place == kept or rng.random() >= missing:
+                row[name] = f"{number:03}-{name}.png"
+                _picture(shade, stripes, size, rng).save(folder / row[name])
+        row |= {"shade": LABELS["shade"][shade], "stripes": LABELS["stripes"][stripes]}
+        rows.append(row)
+    table = folder / "studies.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return table
+
+
+def _picture(shade: int, stripes: int, size: int, rng: Generator) -> Picture:
+    import numpy as np
+    from PIL import Image
+
+    across = np.sin(np.arange(size) * (1 + stripes) * 6.28 / size)
+    grey = 80 + 90 * shade + 40 * across + rng.normal(0, 10, (size, size))
+    pixels = np.repeat(grey.clip(0, 255).astype(np.uint8)[:, :, np.newaxis], 3, axis=2)
+    return Image.fromarray(pixels)
 
 
 @pytest.fixture
@@ -140,7 +186,7 @@ def fake_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         return home
 
     yield install
-    for module in [one for one in sys.modules if one.partition(".")[0] in modules]:
+    for module in [name for name in sys.modules if name.partition(".")[0] in modules]:
         del sys.modules[module]
     installed.cache_clear()
 

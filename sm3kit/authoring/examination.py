@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm3kit.authoring import installation
-from sm3kit.authoring.installation import InstalledTrial
 from sm3kit.core.installed import Declaration
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
@@ -16,18 +14,17 @@ from sm3kit.testing import (
     backbones,
     clusterers,
     datasets,
-    documented,
     fusions,
     modalities,
     objectives,
     relations,
 )
+from sm3kit.testing.every_plugin import DOCUMENTATION, INSTALLATION, InstalledTrial
 from sm3kit.testing.law import Laws, Verdict
 
 
-# Small models of providers that do not say one themselves.
 @dataclass(frozen=True)
-class Given:
+class TrialInput:
     """What the user gives to try a plugin on.
 
     Attributes:
@@ -54,62 +51,68 @@ class Examination:
     @property
     def fine(self) -> bool:
         """Whether no law failed."""
-        return all(one.outcome != "FAILED" for one in self.verdicts)
+        return all(verdict.outcome != "FAILED" for verdict in self.verdicts)
 
 
 class NoExample(Exception):
     """There is nothing to try a plugin on; says what to give."""
 
 
-def examine(family: str, declaration: Declaration, given: Given, folder: Path) -> Examination:
+def examine(
+    family: str, declaration: Declaration, material: TrialInput, folder: Path
+) -> Examination:
     """Tries all laws on a plugin.
 
     Args:
         family: its family.
         declaration: the plugin.
-        given: what to try it on; without it, what its own `example()` writes.
+        material: what to try it on; without it, what its own `example()` writes.
         folder: an empty folder for that.
 
     Raises:
         OptionError: it has no such option.
     """
     trial = InstalledTrial(family, declaration)
-    verdicts = installation.LAWS.judge(trial)
-    if any(one.law in ("name", "import") and one.outcome == "FAILED" for one in verdicts):
+    verdicts = INSTALLATION.judge(trial)
+    if any(
+        verdict.law in ("name", "import") and verdict.outcome == "FAILED" for verdict in verdicts
+    ):
         return Examination(family, declaration, verdicts)
     component = registry(family).load(declaration.name)
-    verdicts += documented.LAWS.judge(component)
-    options = bind(component, f"{registry(family).kind.noun} {declaration.name!r}", given.options)
+    verdicts += DOCUMENTATION.judge(component)
+    options = bind(
+        component, f"{registry(family).kind.noun} {declaration.name!r}", material.options
+    )
     laws, trial_of = FAMILIES[family]
     try:
-        whole = trial_of(declaration.name, component, given, options, folder)
+        whole = trial_of(declaration.name, component, material, options, folder)
     except NoExample as reason:
         verdicts += [Verdict(law.name, "not tried", str(reason)) for law in laws.all]
     except Exception as error:
-        said = f"Its example() raises {type(error).__name__}: {error}"
-        verdicts.append(Verdict("example", "FAILED", said))
+        sentence = f"Its example() raises {type(error).__name__}: {error}"
+        verdicts.append(Verdict("example", "FAILED", sentence))
     else:
         verdicts += laws.judge(whole)
     return Examination(family, declaration, verdicts)
 
 
-TrialOf = Callable[[str, Any, Given, dict[str, Any], Path], Any]
+TrialOf = Callable[[str, Any, TrialInput, dict[str, Any], Path], Any]
 
 
-def _backbone(name: str, component: Any, given: Given, options: Any, folder: Path) -> Any:
-    model = given.model or _example(component, "name a small model of it with --model MODEL")
+def _backbone(name: str, component: Any, material: TrialInput, options: Any, folder: Path) -> Any:
+    model = material.model or _example(component, "name a small model of it with --model MODEL")
     return backbones.BackboneTrial(component, model, options=options)
 
 
-def _modality(name: str, component: Any, given: Given, options: Any, folder: Path) -> Any:
-    image = given.image or _example(component, "give an image with --image FILE", folder)
+def _modality(name: str, component: Any, material: TrialInput, options: Any, folder: Path) -> Any:
+    image = material.image or _example(component, "give an image with --image FILE", folder)
     return modalities.ModalityTrial(component, image, options)
 
 
-def _dataset(name: str, component: Any, given: Given, options: Any, folder: Path) -> Any:
+def _dataset(name: str, component: Any, material: TrialInput, options: Any, folder: Path) -> Any:
     remedy = "give what follows the colon with --argument TEXT"
     return datasets.DatasetTrial(
-        component, given.argument or _example(component, remedy, folder), options
+        component, material.argument or _example(component, remedy, folder), options
     )
 
 
@@ -125,7 +128,7 @@ def _example(component: Any, remedy: str, *folder: Path) -> str:
 
 def _bare(trial: Callable[[Any, Mapping[str, Any]], Any]) -> TrialOf:
     """The trial of a family that needs nothing but the class and its options."""
-    return lambda name, component, given, options, folder: trial(component, options)
+    return lambda name, component, material, options, folder: trial(component, options)
 
 
 FAMILIES: dict[str, tuple[Laws[Any], TrialOf]] = {
@@ -139,15 +142,15 @@ FAMILIES: dict[str, tuple[Laws[Any], TrialOf]] = {
 }
 
 
-def found_plugins(name: str, family: str = "") -> list[tuple[str, Declaration]]:
+def find_plugins(name: str, family: str = "") -> list[tuple[str, Declaration]]:
     """The declarations of a name in a family, or in all that have it.
 
     Raises:
         BrokenPlugin: a single file with plugins cannot be imported.
     """
     return [
-        (one, declaration)
-        for one in FAMILIES
-        if family in ("", one)
-        for declaration in registry(one).declarations(name or None)
+        (member, declaration)
+        for member in FAMILIES
+        if family in ("", member)
+        for declaration in registry(member).declarations(name or None)
     ]

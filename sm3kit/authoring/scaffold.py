@@ -148,7 +148,7 @@ def _check_name(name: str, kind: Kind) -> None:
     registry(kind.family).refuse_taken(name)
     project = distribution_of(name)
     for declarations in installed().values():
-        if any(one.distribution == project for one in declarations):
+        if any(declaration.distribution == project for declaration in declarations):
             raise NameClash(
                 f"There is an installed distribution {project} already, with other plugins. "
                 "Choose another name."

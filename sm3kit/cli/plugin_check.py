@@ -46,14 +46,14 @@ def check(
     """
     import tempfile
 
-    from sm3kit.authoring.examination import Given, examine, found_plugins
+    from sm3kit.authoring.examination import TrialInput, examine, find_plugins
 
     if bool(name) == everything:
         raise click.UsageError("Name a plugin, or take --all.")
     place, _, bare = name.rpartition("/")
     if place and place not in KINDS:
         raise UnknownName(unknown("plugin family", place, KINDS))
-    found = found_plugins(bare, place or family or "")
+    found = find_plugins(bare, place or family or "")
     if not found:
         known = {one for reg in REGISTRIES.values() for one in reg.names()}
         raise UnknownName(unknown("plugin", bare, known))
@@ -61,7 +61,7 @@ def check(
     _refuse_others(chosen, {one.name for _, one in found})
     examinations = []
     for owner, declaration in found:
-        given = Given(**to, options=chosen.get(declaration.name, {}))
+        given = TrialInput(**to, options=chosen.get(declaration.name, {}))
         with tempfile.TemporaryDirectory() as folder:
             examination = examine(owner, declaration, given, Path(folder))
         examinations.append(examination)

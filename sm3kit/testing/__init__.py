@@ -7,7 +7,7 @@ and raises ContractError with one sentence on the first law that does not hold.
 from sm3kit.testing.backbones import check_backbone
 from sm3kit.testing.clusterers import check_clusterer
 from sm3kit.testing.datasets import check_dataset
-from sm3kit.testing.documented import check_documented
+from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.fusions import check_fusion
 from sm3kit.testing.modalities import check_modality
 from sm3kit.testing.objectives import check_objective

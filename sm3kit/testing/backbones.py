@@ -12,7 +12,7 @@ from torch import Tensor
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.options import options_of
 from sm3kit.testing import tensors
-from sm3kit.testing.documented import check_documented
+from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, Plugin, require
 
 Shape = tuple[int, int, int]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core.errors import DataError
-from sm3kit.testing.documented import check_documented
+from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, Plugin, require
 from sm3kit.testing.tensors import WIDTH
 

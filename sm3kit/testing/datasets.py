@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, as_paths
-from sm3kit.testing.documented import check_documented
+from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, Plugin, require
 
 

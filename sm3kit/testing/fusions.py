@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sm3kit.fusions.base import Fusion
 from sm3kit.testing import tensors
-from sm3kit.testing.documented import check_documented
+from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Fault, Laws, Plugin, require
 from sm3kit.testing.tensors import ROWS, WIDTH
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sm3kit.modalities.base import Image, Modality
-from sm3kit.testing.documented import check_documented
+from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, NotTried, Plugin, require
 
 SIZE, DRAWS, ALIKE = 32, 12, 0.6

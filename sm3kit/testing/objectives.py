@@ -12,11 +12,10 @@ from torch import Tensor
 from sm3kit.core.options import options_of
 from sm3kit.objectives.base import Objective
 from sm3kit.testing import tensors
-from sm3kit.testing.documented import check_documented
+from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, NotTried, Plugin, require
 from sm3kit.testing.processes import process_difference
-from sm3kit.testing.tensors import ROWS, TOLERANCE
-from sm3kit.testing.trials import made_objective, objective_features
+from sm3kit.testing.tensors import ROWS, TOLERANCE, made_objective, objective_features
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from sm3kit.testing.law import Plugin
-from sm3kit.testing.tensors import ROWS, each_tensor, leaves
-from sm3kit.testing.trials import made_objective, objective_features
+from sm3kit.testing.tensors import ROWS, each_tensor, leaves, made_objective, objective_features
 
 
 def process_difference(plugin: Plugin, **options: Any) -> float:

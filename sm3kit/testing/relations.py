@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sm3kit.relations.base import Relation
 from sm3kit.testing import tensors
-from sm3kit.testing.documented import check_documented
+from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, NotTried, Plugin, require
 from sm3kit.testing.tensors import ROWS, WIDTH
 

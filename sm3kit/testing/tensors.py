@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sm3kit.objectives.base import Objective
 from sm3kit.testing.law import require
 
 ROWS, WIDTH, TOLERANCE = 6, 16, 1e-5
@@ -106,3 +107,25 @@ def by_seed(make: Callable[[], nn.Module], call: Callable[[nn.Module], Any]) -> 
         found.append((dict(module.state_dict()), without_gradient(call(module))))
     require(same(found[0][0], found[1][0]), "has other weights under the same seed")
     require(same(found[0][1], found[1][1]), "gives something else under the same seed")
+
+
+def made_objective(plugin: Any, options: Mapping[str, Any]) -> Objective:
+    """An objective as it is at the end of a training, under seed 0."""
+    torch.manual_seed(0)
+    objective: Objective = plugin(WIDTH, **options)
+    objective.before_step(1.0)
+    return objective
+
+
+def objective_features(plugin: Any) -> tuple[Any, dict[str, Any]]:
+    """Features as `plugin.on` wants them, and the other arguments of `forward`."""
+    torch.manual_seed(1)
+    group = torch.arange(ROWS)
+    if plugin.on == "modality":
+        targets = [torch.randn(ROWS, WIDTH) for _ in range(2)]
+        features = [leaf(ROWS, WIDTH) for _ in range(2)]
+        wanted = {"targets": targets} if plugin.wants_target else {}
+        return features, {**wanted, "group": group}
+    streams = {name: [leaf(ROWS, WIDTH) for _ in range(2)] for name in ("a", "b", "c")}
+    present = {name: torch.ones(ROWS, dtype=torch.bool) for name in streams}
+    return streams, {"present": present, "group": group}
