@@ -68,15 +68,15 @@ class Scaffold:
             f"pip install -e {where}",
             f"pytest {where}",
             f"sm3kit plugins check {self.name}",
-            *self._filled(f"{self.kind.family}/train").splitlines(),
+            *self._fill(f"{self.kind.family}/train").splitlines(),
         ]
 
     def content(self, template: str) -> str:
         """A template with all names put in."""
         train = "\n".join(self.commands[3:])
-        return self._filled(template, train=train)
+        return self._fill(template, train=train)
 
-    def _filled(self, template: str, **more: str) -> str:
+    def _fill(self, template: str, **more: str) -> str:
         place = Template(template).substitute(family=self.kind.family)
         words = {
             "name": self.name,

@@ -83,7 +83,7 @@ class Timm(Backbone):
                 f"The timm model {model!r} does not take an option: {error}."
             ) from error
         except (RuntimeError, OSError, LookupError, AttributeError, ValueError) as error:
-            raise CheckpointError(_explained(model, weights, error, extra)) from error
+            raise CheckpointError(_explanation(model, weights, error, extra)) from error
         if weights == "none" and start == "torchvision":
             start_as_torchvision(self.model)
         # Some models have a wider head than their last feature map.
@@ -228,7 +228,7 @@ def _not_plain(path: Path) -> str:
     )
 
 
-def _explained(model: str, weights: str, error: Exception, extra: Mapping[str, Any]) -> str:
+def _explanation(model: str, weights: str, error: Exception, extra: Mapping[str, Any]) -> str:
     if "img_size" in extra and "size mismatch" in str(error):
         return (
             f"The weights {weights!r} of timm model {model!r} are for views of another size, and "

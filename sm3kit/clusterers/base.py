@@ -54,7 +54,7 @@ class Clusterer:
         raise NotImplementedError
 
 
-def checked(embeddings: Tensor, k: int, unit: bool = False) -> Tensor:
+def check_embeddings(embeddings: Tensor, k: int, unit: bool = False) -> Tensor:
     """The embeddings (N, D) in float32 at least, on their device, if they can be clustered into k parts.
 
     Args:

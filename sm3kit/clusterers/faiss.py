@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.clusterers.base import Clusterer, Clustering, checked
+from sm3kit.clusterers.base import Clusterer, Clustering, check_embeddings
 from sm3kit.core import ranges
 from sm3kit.nn.partitions import cluster_means, fill_empty, inertia
 
@@ -50,7 +50,7 @@ class Faiss(Clusterer):
         """
         import faiss  # After torch, and only where it is used: both bring an OpenMP runtime.
 
-        rows = checked(embeddings.float().cpu(), k, unit=self.spherical).contiguous()
+        rows = check_embeddings(embeddings.float().cpu(), k, unit=self.spherical).contiguous()
         method = "KMEANS_PLUS_PLUS" if self.init == "kmeans++" else "RANDOM"
         kmeans = faiss.Kmeans(
             rows.shape[1],

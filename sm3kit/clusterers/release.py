@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.clusterers.base import Clusterer, Clustering, checked
+from sm3kit.clusterers.base import Clusterer, Clustering, check_embeddings
 from sm3kit.core import ranges
 from sm3kit.nn.partitions import cluster_means
 
@@ -37,7 +37,7 @@ class Release(Clusterer):
         Raises:
             DataError: see `Clusterer.fit`.
         """
-        rows = checked(embeddings, k, unit=self.normalise)
+        rows = check_embeddings(embeddings, k, unit=self.normalise)
         # Drawn on the CPU, so that every device starts alike.
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
         assignments, centroids = from_start(rows, rows[order[:k].to(rows.device)], self.iterations)

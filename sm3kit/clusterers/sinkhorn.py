@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.clusterers.base import Clusterer, Clustering, checked
+from sm3kit.clusterers.base import Clusterer, Clustering, check_embeddings
 from sm3kit.core import ranges
 from sm3kit.nn.partitions import cluster_means, fill_empty, inertia, nearest, spread_rows
 
@@ -64,7 +64,7 @@ class Sinkhorn(Clusterer):
         Raises:
             DataError: see `Clusterer.fit`.
         """
-        rows = checked(embeddings, k, unit=True)
+        rows = check_embeddings(embeddings, k, unit=True)
         shares = torch.arange(1, k + 1, device=rows.device).float() ** -self.power
         shares /= shares.sum()
         # Drawn on the CPU, so that every device starts alike.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.clusterers.base import Clusterer, Clustering, checked
+from sm3kit.clusterers.base import Clusterer, Clustering, check_embeddings
 from sm3kit.core import ranges
 from sm3kit.nn.partitions import cluster_means, fill_empty, inertia
 
@@ -49,7 +49,7 @@ class Sklearn(Clusterer):
         from sklearn.cluster import KMeans  # Only where it is used: it takes a second to load.
         from sklearn.exceptions import ConvergenceWarning
 
-        rows = checked(embeddings.cpu(), k, unit=self.spherical)
+        rows = check_embeddings(embeddings.cpu(), k, unit=self.spherical)
         kmeans = KMeans(
             k,
             init="k-means++" if self.init == "kmeans++" else "random",

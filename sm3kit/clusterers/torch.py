@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.clusterers.base import Clusterer, Clustering, checked
+from sm3kit.clusterers.base import Clusterer, Clustering, check_embeddings
 from sm3kit.core import ranges
 from sm3kit.nn.partitions import cluster_means, fill_empty, inertia, nearest, spread_rows
 
@@ -49,12 +49,12 @@ class Torch(Clusterer):
         Raises:
             DataError: see `Clusterer.fit`.
         """
-        rows = checked(embeddings, k, unit=self.spherical)
+        rows = check_embeddings(embeddings, k, unit=self.spherical)
         # Around their mean, close rows keep apart in float32. Unit rows are a copy already.
         centre = rows.mean(0)
         rows = rows.sub_(centre) if self.spherical else rows - centre
 
-        def placed(means: Tensor) -> Tensor:
+        def place(means: Tensor) -> Tensor:
             return F.normalize(means + centre, dim=1) - centre if self.spherical else means
 
         # Drawn on the CPU, so that every device starts alike.
@@ -62,7 +62,7 @@ class Torch(Clusterer):
         runs = []
         for _ in range(self.restarts):
             start = self._start(rows, k, generator)
-            runs.append(lloyd(rows, start, self.iterations, self.tolerance, placed))
+            runs.append(lloyd(rows, start, self.iterations, self.tolerance, place))
         best = min(runs, key=lambda run: run.objective)
         centroids = (best.centroids + centre).cpu()
         return Clustering(best.assignments.cpu(), centroids, best.objective, best.reseeded)
@@ -78,14 +78,14 @@ def lloyd(
     centroids: Tensor,
     iterations: int,
     tolerance: float,
-    placed: Callable[[Tensor], Tensor] = lambda means: means,
+    place: Callable[[Tensor], Tensor] = lambda means: means,
 ) -> Clustering:
     """k-means of rows (N, D) from the centroids (k, D), on their device.
 
     Args:
         iterations: upper bound of the updates of the centroids.
         tolerance: stop when the sum of squared distances falls by less than this share.
-        placed: from the means of the clusters (k, D) to their centroids.
+        place: from the means of the clusters (k, D) to their centroids.
     """
     lengths = float(torch.linalg.vector_norm(rows)) ** 2
     last, reseeded = float("inf"), 0
@@ -97,10 +97,10 @@ def lloyd(
         assignments, centroids, filled = fill_empty(rows, assignments, centroids)
         # A filled cluster changes the sum: the next one is no sign of standing still.
         last, reseeded = float("inf") if filled else total, reseeded + filled
-        centroids = placed(cluster_means(rows, assignments, centroids))
+        centroids = place(cluster_means(rows, assignments, centroids))
     assignments, _ = nearest(rows, centroids)
     assignments, centroids, filled = fill_empty(rows, assignments, centroids)
     if filled:
-        centroids = placed(cluster_means(rows, assignments, centroids))
+        centroids = place(cluster_means(rows, assignments, centroids))
     total = inertia(rows, assignments, centroids)
     return Clustering(assignments, centroids, total, reseeded + filled)

@@ -78,16 +78,17 @@ def one_line(text: str) -> str:
     text = re.sub(r"[\r\n]+", " ", text)
     if any(map(_steers, text)):
         text = "".join(
-            one.encode("unicode_escape").decode() if _steers(one) else one for one in text
+            letter.encode("unicode_escape").decode() if _steers(letter) else letter
+            for letter in text
         )
-    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda found: _shortened(found[0]), text)
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: _shorten(word[0]), text)
 
 
 def _steers(letter: str) -> bool:
     return unicodedata.category(letter) in STEERING or letter in TURNING
 
 
-def _shortened(word: str) -> str:
+def _shorten(word: str) -> str:
     return f"{word[: LONGEST_WORD // 2]}…{word[-LONGEST_WORD // 3 :]}"
 
 

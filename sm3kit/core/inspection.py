@@ -54,7 +54,7 @@ def _find(module: str) -> ModuleSpec | None:
 
 def _locate(name: str, path: list[str] | None) -> ModuleSpec | None:
     # Top level: editable installs have finders of their own.
-    finders = sys.meta_path if path is None else [pkgutil.get_importer(each) for each in path]
+    finders = sys.meta_path if path is None else [pkgutil.get_importer(folder) for folder in path]
     portions: list[str] = []
     for finder in finders:
         find = getattr(finder, "find_spec", None)

@@ -26,7 +26,7 @@ def api_mismatch(declared: tuple[str, ...], owner: str) -> str:
     """
     if not declared or str(API_VERSION) in declared:
         return ""
-    numbers = [int(one) for one in declared if one.isdecimal()]
+    numbers = [int(version) for version in declared if version.isdecimal()]
     newer = bool(numbers) and min(numbers) > API_VERSION
     return (
         f"{owner} was written for version {' and '.join(declared)} of the plugin API, and this "
@@ -68,7 +68,7 @@ class Declaration:
 @functools.cache
 def installed() -> dict[str, list[Declaration]]:
     """Every declaration of every family, from one pass over the installed distributions."""
-    found: dict[str, list[Declaration]] = {kind.group: [] for kind in KINDS.values()}
+    by_group: dict[str, list[Declaration]] = {kind.group: [] for kind in KINDS.values()}
     seen: set[str] = set()
     for distribution in metadata.distributions():
         text = distribution.read_text("entry_points.txt")
@@ -85,11 +85,11 @@ def installed() -> dict[str, list[Declaration]]:
         if name == "sm3kit":
             api = (str(API_VERSION),)
         for entry in entries:
-            if entry.group in found:
-                found[entry.group].append(
+            if entry.group in by_group:
+                by_group[entry.group].append(
                     Declaration(entry.name, entry.value, name, facts["Version"], api)
                 )
-    return found
+    return by_group
 
 
 def _entries(distribution: metadata.Distribution) -> list[metadata.EntryPoint]:

@@ -30,7 +30,7 @@ def listed(names: Iterable[str]) -> str:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The sentence "Did you mean 'x'?" with a trailing blank, or nothing."""
-    lowered = {one.lower(): one for one in known}
+    lowered = {word.lower(): word for word in known}
     near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     return f"Did you mean {lowered[near[0]]!r}? " if near else ""
 

@@ -57,7 +57,7 @@ def parse(text: str) -> Any:
         raise DataError(f"it is no JSON: {str(error).removesuffix('.')}.") from error
     level = [value]
     for _ in range(DEEPEST):
-        level = [one for above in level for one in _parts(above)]
+        level = [part for above in level for part in _parts(above)]
         if not level:
             return value
     raise _too_deep()
@@ -80,8 +80,8 @@ def check_shape(value: Any, shape: Shape, place: str = "") -> None:
         wanted = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
         raise DataError(f"{place or 'it'} is not {wanted}, but {_shown(value)}.")
     if isinstance(shape, list):
-        for number, one in enumerate(inside):
-            check_shape(one, shape[0], f"{place}[{number}]")
+        for number, part in enumerate(inside):
+            check_shape(part, shape[0], f"{place}[{number}]")
     if isinstance(shape, Mapping):
         _check_table(inside, shape, place)
 

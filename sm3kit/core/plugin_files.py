@@ -51,13 +51,13 @@ def import_file(file: Path) -> None:
         _added.add(str(file.parent))
         importlib.invalidate_caches()
     if name in sys.modules:
-        found = getattr(sys.modules[name], "__file__", None)
+        origin = getattr(sys.modules[name], "__file__", None)
     else:
         spec = importlib.util.find_spec(name)
-        found = spec.origin if spec else None
-    if found is None or Path(found).resolve() != file:
+        origin = spec.origin if spec else None
+    if origin is None or Path(origin).resolve() != file:
         raise BrokenPlugin(
-            f"The plugin file {file} is called as the module {name!r} of {found or 'Python'}. "
+            f"The plugin file {file} is called as the module {name!r} of {origin or 'Python'}. "
             "Rename it."
         )
     try:
@@ -83,8 +83,8 @@ def forget_module(file: Path) -> None:
 
 def file_of(module: str) -> Path | None:
     """The named file that a module is, or nothing."""
-    found = getattr(sys.modules.get(module), "__file__", None)
-    path = Path(found).resolve() if found else None
+    origin = getattr(sys.modules.get(module), "__file__", None)
+    path = Path(origin).resolve() if origin else None
     return path if path in named_files() else None
 
 

@@ -35,9 +35,9 @@ class Registry:
         Raises:
             BrokenPlugin: a file that `--plugin` named cannot be imported.
         """
-        found = self._found(name)
-        if found and name is not None:
-            return found
+        declared = self._found(name)
+        if declared and name is not None:
+            return declared
         _import_files()
         return self._found(name)
 
@@ -47,17 +47,17 @@ class Registry:
             target = f"{component.__module__}:{component.__qualname__}"
             file = self._file_of.get(registered)
             if file is None:
-                one = Declaration(registered, target, "this session", "")
+                line = Declaration(registered, target, "this session", "")
             else:
                 api = plugin_files.api_of(file)
-                one = Declaration(registered, target, file.name, "", api, str(file))
-            declared.append(one)
-        declared.sort(key=lambda one: (one.name, one.distribution))
-        return declared if name is None else [one for one in declared if one.name == name]
+                line = Declaration(registered, target, file.name, "", api, str(file))
+            declared.append(line)
+        declared.sort(key=lambda line: (line.name, line.distribution))
+        return declared if name is None else [line for line in declared if line.name == name]
 
     def names(self) -> list[str]:
         """The known names, sorted."""
-        return sorted({one.name for one in self.declarations()})
+        return sorted({line.name for line in self.declarations()})
 
     def get(self, name: str) -> Any:
         """The component behind a name, to be used; imported now if it was not before.
@@ -81,24 +81,24 @@ class Registry:
         if not declared:
             raise UnknownName(unknown(self.kind.noun, name, self.names()))
         if len(declared) > 1:
-            claims = " and ".join(f"{one.origin} ({one.target})" for one in declared)
+            claims = " and ".join(f"{line.origin} ({line.target})" for line in declared)
             raise NameClash(
                 f"The {self.kind.noun} name {name!r} is claimed by {claims}. "
                 "Uninstall one of them, or ask its author to rename."
             )
         if name in self._registered:
             return self._registered[name]
-        one = declared[0]
+        line = declared[0]
         try:
-            return metadata.EntryPoint(one.name, one.target, self.kind.group).load()
+            return metadata.EntryPoint(line.name, line.target, self.kind.group).load()
         except Exception as error:
-            library = missing_library(error, one.target.partition(":")[0])
-            remedy = f"Repair or uninstall {one.distribution}."
+            library = missing_library(error, line.target.partition(":")[0])
+            remedy = f"Repair or uninstall {line.distribution}."
             if library:
                 remedy = f"Install what it needs: {pip_line(library)}"
             raise BrokenPlugin(
-                f"The {self.kind.noun} {name!r} of {one.origin} cannot be imported from "
-                f"{one.target}: {type(error).__name__}: {error}. {remedy}"
+                f"The {self.kind.noun} {name!r} of {line.origin} cannot be imported from "
+                f"{line.target}: {type(error).__name__}: {error}. {remedy}"
             ) from error
 
     def refuse_taken(self, name: str) -> None:
@@ -159,7 +159,11 @@ def registry(family: str) -> Registry:
 
 def registered_from(file: Path) -> list[tuple[str, str]]:
     """What a single file has registered: (family, name)."""
-    return [(family, name) for family, one in REGISTRIES.items() for name in one.names_from(file)]
+    return [
+        (family, name)
+        for family, members in REGISTRIES.items()
+        for name in members.names_from(file)
+    ]
 
 
 def forget_file(file: Path) -> None:

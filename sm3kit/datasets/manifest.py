@@ -102,11 +102,11 @@ class Manifest(Dataset):
         registered: tuple[str, ...] = (),
     ) -> None:
         self.argument = argument
-        raw, again = _read(Path(argument).expanduser())
+        raw, again = _read_table(Path(argument).expanduser())
         images = _image_columns(blank_unknown(raw, _free(raw), unknown)[0], modalities)
         others = [name for name in _free(raw) if name not in images]
         declared = {
-            label: _declared(label, text)
+            label: _declared_classes(label, text)
             for label, text in _pairs("classes", classes, labels or others).items()
         }
         seen, _ = blank_unknown(raw, others, unknown, classes=declared)
@@ -125,14 +125,14 @@ class Manifest(Dataset):
             for row, (group, split) in zip(table.rows, splits, strict=True)
         ]
         plugin_of = _pairs("plugins", plugins, images)
-        frame = dict.fromkeys(_named("registered", registered, images), "registered")
+        frame = dict.fromkeys(_check_names("registered", registered, images), "registered")
         self.modalities = {
             name: ModalitySpec(plugin_of.get(name, "photo"), frame=frame.get(name, ""))
             for name in images
         }
         asked = _pairs("reported", reported, chosen)
         self.labels = [
-            LabelSpec(label, names, _reported(label, names, asked.get(label, "")))
+            LabelSpec(label, names, _reported_class(label, names, asked.get(label, "")))
             for label, names in known.items()
         ]
         self.notes += [*left_out, *blanks, *again]
@@ -155,7 +155,7 @@ def _free(table: Table) -> list[str]:
     return [name for name in table.columns if name.lower() not in RESERVED]
 
 
-def _read(path: Path) -> tuple[Table, list[str]]:
+def _read_table(path: Path) -> tuple[Table, list[str]]:
     """The table, a row per id, and a note on rows that are there twice."""
     table = read_table(path, "a row per study with id, images, labels")
     table.require(["id"], "Add one: a unique name per study.")
@@ -167,7 +167,7 @@ def _read(path: Path) -> tuple[Table, list[str]]:
     return replace(table, rows=tuple(rows.values())), again
 
 
-def _named(option: str, names: Iterable[str], known: Sequence[str]) -> list[str]:
+def _check_names(option: str, names: Iterable[str], known: Sequence[str]) -> list[str]:
     for name in names:
         if name not in known:
             raise OptionError(
@@ -185,7 +185,7 @@ def _pairs(option: str, entries: Iterable[str], known: Sequence[str]) -> dict[st
             raise OptionError(
                 f"The dataset 'manifest': option {option!r} wants COLUMN:VALUE, not {entry!r}."
             )
-        _named(option, [column], known)
+        _check_names(option, [column], known)
         pairs[column] = text
     return pairs
 
@@ -198,7 +198,7 @@ def _is_image(cell: str) -> bool:
 
 def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
     if names:
-        return _named("modalities", names, _free(table))
+        return _check_names("modalities", names, _free(table))
     images = []
     for column in _free(table):
         filled = [row for row in table.rows if row[column]]
@@ -231,14 +231,14 @@ def _suffix_left_out(table: Table) -> str:
 
 
 def _paths(table: Table, row: Row, images: list[str]) -> dict[str, str | tuple[str, ...]]:
-    found: dict[str, str | tuple[str, ...]] = {}
+    columns_of: dict[str, str | tuple[str, ...]] = {}
     for name in images:
         # A table made on Windows writes folder\file.
         cells = [cell.strip().replace("\\", "/") for cell in row[name].split(SEVERAL)]
         paths = tuple(str(table.path.parent / cell) for cell in cells if cell)
         if paths:
-            found[name] = paths if len(paths) > 1 else paths[0]
-    return found
+            columns_of[name] = paths if len(paths) > 1 else paths[0]
+    return columns_of
 
 
 def _natural(name: str) -> tuple[object, ...]:
@@ -255,16 +255,16 @@ def _natural(name: str) -> tuple[object, ...]:
 
 
 def _classes(table: Table, label: str) -> tuple[str, ...]:
-    found = {class_name(row[label]) for row in table.rows} - {""}
-    if len(found) < 2:
+    names = {class_name(row[label]) for row in table.rows} - {""}
+    if len(names) < 2:
         raise DataError(
-            f"{table.path}, column {label!r} has {len(found)} known classes; a label needs two. "
+            f"{table.path}, column {label!r} has {len(names)} known classes; a label needs two. "
             f"Declare them with -o manifest.classes='{label}:A|B', or leave the label out."
         )
-    return tuple(sorted(found, key=_natural))
+    return tuple(sorted(names, key=_natural))
 
 
-def _declared(label: str, text: str) -> tuple[str, ...]:
+def _declared_classes(label: str, text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split("|"))
     if len(names) < 2 or len(set(names)) < len(names) or not all(names):
         raise OptionError(
@@ -283,7 +283,7 @@ def _label_columns(
 ) -> tuple[list[str], list[str]]:
     """The label columns, and a note on those that are left out."""
     if names:
-        return _named("labels", names, others), []
+        return _check_names("labels", names, others), []
     chosen, left_out = [], []
     for column in others:
         cells = [class_name(row[column]) for row in table.rows if row[column]]
@@ -307,14 +307,14 @@ def _label_columns(
 
 
 def _labels(table: Table, row: Row, known: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    found = {}
+    labels = {}
     for label, classes in known.items():
         name = class_name(row[label])
         if name and name not in classes:
             raise table.wrong(row, label, classes)
         if name:
-            found[label] = classes.index(name)
-    return found
+            labels[label] = classes.index(name)
+    return labels
 
 
 def _splits(
@@ -337,7 +337,7 @@ def _splits(
     return [(group, of_group[group]) for group in groups], [note]
 
 
-def _reported(label: str, classes: tuple[str, ...], asked: str) -> str:
+def _reported_class(label: str, classes: tuple[str, ...], asked: str) -> str:
     """The class that was asked for, "" if none was."""
     if asked and asked not in classes:
         raise OptionError(

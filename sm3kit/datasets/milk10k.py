@@ -109,7 +109,7 @@ class Milk10k(Dataset):
         lesions = _lesions(tables[-1])
         diagnoses, truth = _diagnoses(layout.truth, lesions)
         known = _label_specs(tables)
-        self.labels = _chosen(known, labels)
+        self.labels = _choose(known, labels)
         values = {"DIAG": diagnoses}
         for spec in known[1:]:
             of_image = _values(tables, spec, monet_threshold)
@@ -177,7 +177,9 @@ def _by_image(layout: Layout) -> tuple[list[Table], list[str]]:
         table, blanks = blank_unknown(once, columns, classes=classes)
         tables.append(table)
         notes += [*again, *blanks]
-    ids = [(f"rows of {one.path.name}", [row["isic_id"] for row in one.rows]) for one in tables]
+    ids = [
+        (f"rows of {table.path.name}", [row["isic_id"] for row in table.rows]) for table in tables
+    ]
     for first, last in zip(ids, ids[1:], strict=False):
         notes += join_notes(read[-1].path.parent, first, last)
         notes += join_notes(read[-1].path.parent, last, first, "some labels are unknown")
@@ -244,7 +246,7 @@ def _column(spec: LabelSpec) -> str:
     return CONCEPTS.get(spec.name, spec.name)
 
 
-def _chosen(known: list[LabelSpec], names: tuple[str, ...]) -> list[LabelSpec]:
+def _choose(known: list[LabelSpec], names: tuple[str, ...]) -> list[LabelSpec]:
     for name in names:
         if name not in {spec.name for spec in known}:
             message = unknown("label", name, [spec.name for spec in known])
@@ -284,12 +286,12 @@ def _by_lesion(
 ) -> dict[str, int]:
     """{lesion: class index}, of the dermoscopic image; the clinical one answers for no concept."""
     modalities = ("derm",) if spec.name in CONCEPTS else ("derm", "clinic")
-    found = {}
+    labels = {}
     for lesion, images in lesions.items():
         known = [of_image[images[name]] for name in modalities if images.get(name) in of_image]
         if known:
-            found[lesion] = known[0]
-    return found
+            labels[lesion] = known[0]
+    return labels
 
 
 def _notes(known: Sequence[LabelSpec], threshold: float) -> list[str]:

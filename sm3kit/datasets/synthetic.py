@@ -63,12 +63,12 @@ class Synthetic(Dataset):
 
     def studies(self, split: str | None = None) -> list[Study]:
         """The studies of one split, or all, in the order of the lesions; renders them if needed."""
-        folder = self._rendered()
+        folder = self._render()
         with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-            found = [self._study(folder, row) for row in csv.DictReader(file)]
-        return [study for study in found if split in (None, study.split)]
+            studies = [self._study(folder, row) for row in csv.DictReader(file)]
+        return [study for study in studies if split in (None, study.split)]
 
-    def _rendered(self) -> Path:
+    def _render(self) -> Path:
         """The folder of the pictures, written now if it is not there."""
         key = f"{GENERATION} {self.pairs} {self.size} {self.seed} {self.missing}"
         name = hashlib.sha256(key.encode()).hexdigest()[:16]

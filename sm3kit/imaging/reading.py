@@ -65,7 +65,7 @@ def read_pixels(
                 picture.draft(None, (2 * enough, 2 * enough))
             picture.load()
             _turn_upright(picture)
-            return with_channels(np.asarray(_converted(picture, channels)))
+            return with_channels(np.asarray(_convert(picture, channels)))
     except DataError:
         raise
     except Exception as error:  # Decoders raise nearly anything on a damaged file.
@@ -114,7 +114,7 @@ def _turn_upright(picture: Image.Image) -> None:
         ImageOps.exif_transpose(picture, in_place=True)
 
 
-def _converted(picture: Image.Image, channels: int) -> Image.Image:
+def _convert(picture: Image.Image, channels: int) -> Image.Image:
     if channels not in (1, 3):
         return picture
     if picture.mode == "P" and "transparency" in picture.info:
@@ -145,26 +145,26 @@ def _refusal(path: str, error: Exception) -> DataError:
                 f"The image {path} is not in a format that Pillow knows. The modalities that read "
                 f"such a file: {', '.join(others)}. Choose one in the data set, or convert the file."
             )
-        return _broken(path, "it is not in a format that Pillow knows", BOTH)
+        return _fault(path, "it is not in a format that Pillow knows", BOTH)
     closed = re.search("unsupported|not supported|not available|unknown", reason, re.IGNORECASE)
-    return _broken(path, reason, ANEW if closed else AGAIN)
+    return _fault(path, reason, ANEW if closed else AGAIN)
 
 
 def _readers_of(path: str) -> list[str]:
     """The modality plugins that say that they read files of such an ending."""
-    modalities, found = registry("modalities"), []
+    modalities, known = registry("modalities"), []
     for name in modalities.names():
         with suppress(SM3Error):  # A broken plugin breaks only its own use.
             if path.lower().endswith(tuple(getattr(modalities.load(name), "suffixes", ()))):
-                found.append(name)
-    return found
+                known.append(name)
+    return known
 
 
 def _read_array(path: str, channels: int, span: tuple[float, float] | None, owner: str) -> Pixels:
     try:
         array = load_array(Path(path))
     except Exception as error:  # As above.
-        raise _broken(path, " ".join(str(error).split()) or type(error).__name__) from error
+        raise _fault(path, " ".join(str(error).split()) or type(error).__name__) from error
     if array.dtype.kind not in "uif":
         raise DataError(
             f"The array {path} holds {array.dtype}, but an image is uint8, or float32 from 0 to 1."
@@ -216,7 +216,7 @@ def _out_of_span(
     )
 
 
-def _broken(path: str, reason: str, remedy: str = AGAIN) -> DataError:
+def _fault(path: str, reason: str, remedy: str = AGAIN) -> DataError:
     return DataError(f"Cannot read the image {path}: {reason.rstrip('.')}. {remedy}")
 
 

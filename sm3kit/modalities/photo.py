@@ -151,12 +151,14 @@ class Photo(Modality):
 
     def eval_view(self, image: Image) -> Image:
         """The whole image as (C, S, S); its aspect ratio is not kept, as in the release."""
-        return to_chw(self._resized(to_hwc(image)))
+        return to_chw(self._resize(to_hwc(image)))
 
     def normalise(self, views: Tensor) -> Tensor:
         """Float32 views (B, C, S, S) less the mean, over the deviation; memory format kept."""
         unit = 1.0 if views.is_floating_point() else 255.0
-        scale = torch.tensor([1 / (unit * one) for one in self.std], device=views.device)
+        scale = torch.tensor(
+            [1 / (unit * deviation) for deviation in self.std], device=views.device
+        )
         shift = torch.tensor(
             [m / s for m, s in zip(self.mean, self.std, strict=True)], device=views.device
         )
@@ -173,7 +175,7 @@ class Photo(Modality):
         """One random view (S, S, C); the crop comes first, so that the rest has less to do."""
         height, width = pixels.shape[:2]
         box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, where)
-        pixels = self._resized(geometry.crop(pixels, box))
+        pixels = self._resize(geometry.crop(pixels, box))
         if self.rotate:
             pixels = geometry.rotate(pixels, where.uniform(-self.rotate, self.rotate))
         if where.random() < self.flip:
@@ -181,17 +183,17 @@ class Photo(Modality):
         if where.random() < self.vertical_flip:
             pixels = geometry.flip_vertical(pixels)
         if rng.random() < self.jitter:
-            pixels = self._jittered(pixels, rng)
+            pixels = self._jitter(pixels, rng)
         if self.channels == 3 and rng.random() < self.grayscale:
             pixels = colour.grayscale(pixels)
         if rng.random() < self.blur:
             pixels = gaussian_blur(pixels, self.blur_kernel, rng.uniform(*self.blur_sigma))
         return pixels
 
-    def _resized(self, pixels: Pixels) -> Pixels:
+    def _resize(self, pixels: Pixels) -> Pixels:
         return RESIZE[self.resize](pixels, self.image_size, self.image_size)
 
-    def _jittered(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    def _jitter(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
         rgb = self.channels == 3
         for change in rng.permutation(4):
             if change == 0 and self.brightness:

@@ -55,14 +55,14 @@ def pairwise_ntx(
     offset = 0
     if gather and _processes() > 1:
         everyone = _Rows(
-            *(_gathered(x) for x in (a, b)), *(_gathered_plain(x) for x in (present, group))
+            *(_gather(x) for x in (a, b)), *(_gathered_plain(x) for x in (present, group))
         )
         offset = dist.get_rank() * len(a)
     local = _Rows(a, b, present, group)
-    total = _anchored(local, everyone, offset, temperature)
+    total = _anchor_loss(local, everyone, offset, temperature)
     anchors = everyone.present.sum()
     if symmetric:
-        total = total + _anchored(local.swapped(), everyone.swapped(), offset, temperature)
+        total = total + _anchor_loss(local.swap(), everyone.swap(), offset, temperature)
         anchors = anchors * 2
     # The mean over processes of the sums, divided by the anchors per process.
     processes = len(everyone.a) // max(len(a), 1)
@@ -75,11 +75,11 @@ class _Rows:
     def __init__(self, a: Tensor, b: Tensor, present: Tensor, group: Tensor) -> None:
         self.a, self.b, self.present, self.group = a, b, present, group
 
-    def swapped(self) -> _Rows:
+    def swap(self) -> _Rows:
         return _Rows(self.b, self.a, self.present, self.group)
 
 
-def _anchored(local: _Rows, everyone: _Rows, offset: int, temperature: float) -> Tensor:
+def _anchor_loss(local: _Rows, everyone: _Rows, offset: int, temperature: float) -> Tensor:
     """The sum of the losses of the anchors local.a."""
     rows = torch.arange(len(local.a), device=local.a.device)
     own = torch.zeros(len(local.a), len(everyone.a), dtype=torch.bool, device=local.a.device)
@@ -115,7 +115,7 @@ class _Gather(torch.autograd.Function):
         return total.chunk(_processes())[dist.get_rank()]
 
 
-def _gathered(rows: Tensor) -> Tensor:
+def _gather(rows: Tensor) -> Tensor:
     gathered: Tensor = _Gather.apply(rows)
     return gathered
 

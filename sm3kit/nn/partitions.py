@@ -83,7 +83,7 @@ def nearest(rows: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
     offset = -centroids.square().sum(1) / 2
     parts = torch.split(rows, max(1, HELD // len(centroids)))
     best = [torch.addmm(offset, part, centroids.T).max(dim=1) for part in parts]
-    return torch.cat([one.indices for one in best]), torch.cat([one.values for one in best])
+    return torch.cat([part.indices for part in best]), torch.cat([part.values for part in best])
 
 
 def cluster_means(rows: Tensor, assignments: Tensor, centroids: Tensor) -> Tensor:

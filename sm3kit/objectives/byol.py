@@ -65,10 +65,10 @@ class BYOL(Objective):
         with torch.no_grad():
             wanted = [self.target_projector(view) for view in slow]
         terms = [
-            2 + 2 * self.similarity(predicted[one], wanted[other])
-            for one in range(len(views))
+            2 + 2 * self.similarity(predicted[number], wanted[other])
+            for number in range(len(views))
             for other in range(len(views))
-            if one != other
+            if number != other
         ]
         # Both orders add up for two views; more views keep that scale.
         return {"loss": 2 * torch.stack(terms).mean()}

@@ -75,7 +75,7 @@ class CrossModal(Objective):
             VariantError: the anchor is not a stream, or there are too few views, or unlike ones.
         """
         assert isinstance(features, Mapping)
-        streams = self._ordered(features)
+        streams = self._stream_order(features)
         group = group if self.mask_groups else None
         if len(streams) == 1:
             (name,) = streams
@@ -84,15 +84,15 @@ class CrossModal(Objective):
             return {name: self._mean(pairs, here, group)}
         terms: dict[str, Tensor] = {}
         met: list[Tensor | float] = []
-        for (one, other), name in pair_names(streams).items():
-            here = present[one] & present[other] if present is not None else None
-            pairs = self._pairs(features[one], features[other])
+        for (first, second), name in pair_names(streams).items():
+            here = present[first] & present[second] if present is not None else None
+            pairs = self._pairs(features[first], features[second])
             terms[name] = self._mean(pairs, here, group)
             met.append(1.0 if here is None else any_row(here, self.gather))
         count = torch.as_tensor(sum(met)).clamp(min=1)
         return {name: term / count for name, term in terms.items()}
 
-    def _ordered(self, features: Mapping[str, Sequence[Tensor]]) -> list[str]:
+    def _stream_order(self, features: Mapping[str, Sequence[Tensor]]) -> list[str]:
         streams = list(features)
         if self.anchor and self.anchor not in streams:
             raise VariantError(
@@ -100,23 +100,25 @@ class CrossModal(Objective):
             )
         return sorted(streams, key=lambda name: name != self.anchor) if self.anchor else streams
 
-    def _pairs(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def _pairs(
+        self, first: Sequence[Tensor], second: Sequence[Tensor]
+    ) -> list[tuple[Tensor, Tensor]]:
         if self.pairing == "aligned":
-            if len(one) != len(other):
+            if len(first) != len(second):
                 raise VariantError(
                     "crossmodal.pairing=aligned wants as many views of each modality, not "
-                    f"{len(one)} and {len(other)}. Set their option views alike, or take "
+                    f"{len(first)} and {len(second)}. Set their option views alike, or take "
                     "crossmodal.pairing=all."
                 )
-            return list(zip(one, other, strict=True))
+            return list(zip(first, second, strict=True))
         if self.pairing == "eq4":
-            return [(one[0], view) for view in other]
+            return [(first[0], view) for view in second]
         if self.pairing == "crossed":
-            _enough(max(one, other, key=len))
+            _enough(max(first, second, key=len))
         return [
             (a, b)
-            for i, a in enumerate(one)
-            for j, b in enumerate(other)
+            for i, a in enumerate(first)
+            for j, b in enumerate(second)
             if self.pairing == "all" or i != j
         ]
 

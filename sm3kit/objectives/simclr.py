@@ -72,7 +72,7 @@ class SimCLR(Objective):
         views = as_views(features)
         projected = full_precision(self.head(torch.cat(views))).chunk(len(views))
         terms = [
-            self._contrasted(first[rows], second[rows], None if group is None else group[rows])
+            self._contrast(first[rows], second[rows], None if group is None else group[rows])
             for first, second in self._pairs(projected)
             for rows in in_shards(len(first), self.shards)
         ]
@@ -83,7 +83,7 @@ class SimCLR(Objective):
             return [(views[0], view) for view in views[1:]]
         return list(combinations(views, 2))
 
-    def _contrasted(self, first: Tensor, second: Tensor, group: Tensor | None) -> Tensor:
+    def _contrast(self, first: Tensor, second: Tensor, group: Tensor | None) -> Tensor:
         group = group if self.mask_groups else None
         # With gathered negatives all processes must take the same way, whatever groups they hold.
         masked = group is not None and (self.gather or _repeats(group))

@@ -130,10 +130,10 @@ class Row:
                     yield metric, label, cell
 
     def _spelt(self, noun: str, name: str, known: Mapping[str, Any]) -> str:
-        found = self.spellings.get(name.lower(), name)
-        if found not in known:
+        spelling = self.spellings.get(name.lower(), name)
+        if spelling not in known:
             raise UnknownName(unknown(noun, name, known))
-        return found
+        return spelling
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def _attributes(picture: Field, surface: Surface) -> None:
     """What is left of the attributes to the naked eye."""
     lesion, frame = surface.lesion, surface.frame
     dark = tuple(0.5 * np.array(lesion.centre))
-    has = {name for name, given in lesion.labels.items() if given != "ABS"}
+    has = {name for name, value in lesion.labels.items() if value != "ABS"}
     if "PIG" in has:
         blend(picture, areas.blotches(surface) * np.float32(0.6), (52.0, 38.0, 34.0))
     if "PN" in has:

@@ -55,7 +55,7 @@ def _attributes(picture: Field, surface: Surface) -> None:
     """All attributes that the lesion has, the deepest last as they hide the others."""
     lesion, frame = surface.lesion, surface.frame
     dark = tuple(0.5 * np.array(lesion.centre))
-    has = {name for name, given in lesion.labels.items() if given != "ABS"}
+    has = {name for name, value in lesion.labels.items() if value != "ABS"}
     if "PIG" in has:
         blend(picture, areas.blotches(surface) * np.float32(0.72), (46.0, 30.0, 25.0))
     if "PN" in has:

@@ -61,7 +61,7 @@ class Frame:
         pixels = width * self.size * self.radius
         ink = int(255 * np.clip(pixels, 0.15, 1))
         sheet = np.zeros((self.size, self.size), np.uint8)
-        paths = [self._fixed(line) for line in lines]
+        paths = [self._fixed_point(line) for line in lines]
         cv2.polylines(sheet, paths, False, ink, max(1, round(pixels)), cv2.LINE_AA, _BITS)
         return sheet.astype(np.float32) / 255
 
@@ -71,11 +71,11 @@ class Frame:
         pixels = radii * self.size * self.radius
         inks = (255 * np.clip(pixels / 0.7, 0.1, 1)).astype(int).tolist()
         fixed = (np.maximum(pixels, 0.5) * (1 << _BITS)).astype(int).tolist()
-        for place, radius, ink in zip(self._fixed(places).tolist(), fixed, inks, strict=True):
+        for place, radius, ink in zip(self._fixed_point(places).tolist(), fixed, inks, strict=True):
             cv2.circle(sheet, place, radius, ink, -1, cv2.LINE_AA, _BITS)
         return sheet.astype(np.float32) / 255
 
-    def _fixed(self, points: Points) -> npt.NDArray[np.int32]:
+    def _fixed_point(self, points: Points) -> npt.NDArray[np.int32]:
         pixels: Points = points @ self.matrix.T + np.array(self.centre) * self.size - 0.5
         fixed: npt.NDArray[np.int32] = np.rint(pixels * (1 << _BITS)).astype(np.int32)
         return fixed

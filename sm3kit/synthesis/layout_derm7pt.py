@@ -89,47 +89,49 @@ def _write(folder: Path, tables: Path, pairs: int, size: int, seed: int) -> None
     )
 
 
-def _case(folder: Path, one: Lesion, size: int, same: bool) -> list[object]:
-    rng = one.stream("derm7pt")
-    code = f"{'ABCDEFGHIJKLMNOPQR'[one.index % FOLDERS // 2]}{'AN'[one.index % 2]}L"
-    number = 2 * (one.index // FOLDERS)
+def _case(folder: Path, lesion: Lesion, size: int, same: bool) -> list[object]:
+    rng = lesion.stream("derm7pt")
+    code = f"{'ABCDEFGHIJKLMNOPQR'[lesion.index % FOLDERS // 2]}{'AN'[lesion.index % 2]}L"
+    number = 2 * (lesion.index // FOLDERS)
     # A few names of the release are in capitals, extension included.
     loud = rng.random() < 0.06
     derm = f"{code}/{code.capitalize()}{number + 1:03d}.jpg"
     clinic = (
         f"{code}/{code}{number:03d}.JPG" if loud else f"{code}/{code.capitalize()}{number:03d}.jpg"
     )
-    save_picture(folder / "images" / derm, _framed(dermoscopic(one, size), rng))
+    save_picture(folder / "images" / derm, _frame(dermoscopic(lesion, size), rng))
     if same:
         clinic = derm
     else:
-        save_picture(folder / "images" / clinic, _framed(clinical(one, size), rng))
-    case_id = f"S{one.index:04d}" if rng.random() < 27 / CASES else ""
-    return [one.index + 1, *_findings(one), *_patient(one, rng), clinic, derm, case_id, ""]
+        save_picture(folder / "images" / clinic, _frame(clinical(lesion, size), rng))
+    case_id = f"S{lesion.index:04d}" if rng.random() < 27 / CASES else ""
+    return [lesion.index + 1, *_findings(lesion), *_patient(lesion, rng), clinic, derm, case_id, ""]
 
 
-def _findings(one: Lesion) -> list[object]:
-    given = one.labels
+def _findings(lesion: Lesion) -> list[object]:
+    labels = lesion.labels
     worst = {"PN": "ATP", "BWV": "PRS", "RS": "PRS"}
-    score = sum(points for name, points in POINTS.items() if given[name] == worst.get(name, "IR"))
+    score = sum(points for name, points in POINTS.items() if labels[name] == worst.get(name, "IR"))
     return [
-        one.diagnosis,
+        lesion.diagnosis,
         score,
-        WORDS["PN"][given["PN"]],
-        WORDS["STR"][given["STR"]],
-        one.form("PIG"),
-        one.form("RS"),
-        WORDS["DaG"][given["DaG"]],
-        WORDS["BWV"][given["BWV"]],
-        one.form("VS"),
+        WORDS["PN"][labels["PN"]],
+        WORDS["STR"][labels["STR"]],
+        lesion.form("PIG"),
+        lesion.form("RS"),
+        WORDS["DaG"][labels["DaG"]],
+        WORDS["BWV"][labels["BWV"]],
+        lesion.form("VS"),
     ]
 
 
-def _patient(one: Lesion, rng: np.random.Generator) -> list[str]:
+def _patient(lesion: Lesion, rng: np.random.Generator) -> list[str]:
     """Difficulty, elevation, location, sex and management."""
-    elevation = "flat" if one.height < 0.25 else "palpable" if one.height < 0.65 else "nodular"
+    elevation = (
+        "flat" if lesion.height < 0.25 else "palpable" if lesion.height < 0.65 else "nodular"
+    )
     # As in the release, every melanoma is excised.
-    if one.labels["DIAG"] in ("MEL", "BCC"):
+    if lesion.labels["DIAG"] in ("MEL", "BCC"):
         management = "excision"
     else:
         choices = ("excision", "clinical follow up", "no further examination")
@@ -143,7 +145,7 @@ def _patient(one: Lesion, rng: np.random.Generator) -> list[str]:
     ]
 
 
-def _framed(picture: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _frame(picture: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """The picture within a nearly black frame, so that cutting 25 pixels off matters."""
     width = int(rng.integers(20, 31))
     return np.pad(picture, ((width, width), (width, width), (0, 0)), constant_values=6)

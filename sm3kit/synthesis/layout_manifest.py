@@ -22,15 +22,15 @@ def manifest(folder: Path, pairs: int, size: int, seed: int, missing: float = 0.
     save_table(folder / "manifest.csv", COLUMNS, rows)
 
 
-def _study(folder: Path, one: Lesion, size: int, missing: float) -> list[str]:
-    rng = one.stream("manifest")
+def _study(folder: Path, lesion: Lesion, size: int, missing: float) -> list[str]:
+    rng = lesion.stream("manifest")
     share, absent = rng.random(2)
     split = "train" if share < 0.6 else "val" if share < 0.8 else "test"
-    name = f"lesion-{one.index:05d}"
+    name = f"lesion-{lesion.index:05d}"
     derm, clinic = f"images/{name}_derm.jpg", f"images/{name}_clinic.jpg"
-    save_picture(folder / derm, dermoscopic(one, size))
+    save_picture(folder / derm, dermoscopic(lesion, size))
     if absent < missing:
         clinic = ""
     else:
-        save_picture(folder / clinic, clinical(one, size))
-    return [name, split, name, derm, clinic, *one.labels.values()]
+        save_picture(folder / clinic, clinical(lesion, size))
+    return [name, split, name, derm, clinic, *lesion.labels.values()]

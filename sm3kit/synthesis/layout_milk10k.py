@@ -123,11 +123,11 @@ class Case:
     @property
     def id(self) -> str:
         """The lesion's id."""
-        return f"IL_{_scattered(self.lesion.index):07d}"
+        return f"IL_{_scatter(self.lesion.index):07d}"
 
     def image(self, view: int) -> str:
         """The id of one of the two pictures, in the order of VIEWS."""
-        return f"ISIC_{_scattered(2 * self.lesion.index + view):07d}"
+        return f"ISIC_{_scatter(2 * self.lesion.index + view):07d}"
 
 
 def challenge(folder: Path, pairs: int, size: int, seed: int) -> None:
@@ -165,14 +165,14 @@ def archive(folder: Path, pairs: int, size: int, seed: int) -> None:
 
 
 def _case(seed: int, index: int) -> Case:
-    one = lesion(seed, index)
-    rng = one.stream("milk10k")
+    drawing = lesion(seed, index)
+    rng = drawing.stream("milk10k")
     other, site = OTHERS[rng.integers(len(OTHERS))], SITES[rng.integers(len(SITES))]
     age, sex = str(5 * int(rng.integers(4, 18))), ("female", "male")[rng.integers(2)]
-    return Case(one, DIAGNOSES.get(one.diagnosis, other), site, age, sex)
+    return Case(drawing, DIAGNOSES.get(drawing.diagnosis, other), site, age, sex)
 
 
-def _scattered(number: int) -> int:
+def _scatter(number: int) -> int:
     """Another number of seven digits for each number below ten million."""
     return (number * 7919 + 1) % 10_000_000
 
@@ -199,11 +199,11 @@ def _metadata(cases: list[Case]) -> list[list[str]]:
 
 def _concepts(case: Case, view: int) -> list[str]:
     """The MONET scores of one picture, which differ between the two of a lesion."""
-    one, rng = case.lesion, case.lesion.stream(f"MONET {view}")
-    vessels = one.labels["VS"] != "ABS"
+    drawing, rng = case.lesion, case.lesion.stream(f"MONET {view}")
+    vessels = drawing.labels["VS"] != "ABS"
     true = [
         0.7 if case.levels[0] == "BCC" else 0.1,
-        one.hairiness,
+        drawing.hairiness,
         (0.8, 0.5)[1 - view] if vessels else 0.15,
         0.6 if vessels else 0.25,
         0.2 if case.levels[0] == "BCC" else 0.85,

@@ -87,8 +87,8 @@ class Lesion:
 
     def form(self, attribute: str) -> str:
         """The form of an attribute in the words of Derm7pt; "absent" where it is not there."""
-        given = self.labels[attribute]
-        return "absent" if given == "ABS" else self.forms[f"{attribute} {given}"]
+        value = self.labels[attribute]
+        return "absent" if value == "ABS" else self.forms[f"{attribute} {value}"]
 
 
 def lesion(seed: int, index: int) -> Lesion:

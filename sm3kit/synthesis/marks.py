@@ -96,7 +96,7 @@ def _hairpin(rng: np.random.Generator) -> tuple[list[Points], float]:
     for _ in range(int(rng.integers(7, 12))):
         along = np.concatenate([np.linspace(-0.2, 0.1, 4), [0.15], np.linspace(0.1, -0.2, 4)])
         apart = np.array([-1, -1, -1, -0.8, 0, 0.8, 1, 1, 1]) * 0.055
-        lines.append(_anywhere(rng, 0.65) + _turned(rng, np.stack([along, apart], 1)))
+        lines.append(_anywhere(rng, 0.65) + _turn(rng, np.stack([along, apart], 1)))
     return lines, 0.038
 
 
@@ -118,7 +118,7 @@ def _wreath(rng: np.random.Generator) -> tuple[list[Points], float]:
     ], 0.038
 
 
-def _dotted(rng: np.random.Generator) -> tuple[list[Points], float]:
+def _dots(rng: np.random.Generator) -> tuple[list[Points], float]:
     """Red dots, crowded on one side."""
     centre = _anywhere(rng, 0.4)
     places = centre + rng.normal(0, 0.32, (int(rng.integers(25, 40)), 2))
@@ -139,7 +139,7 @@ VESSELS: dict[str, Callable[[np.random.Generator], tuple[list[Points], float]]] 
     "hairpin": _hairpin,
     "within regression": _within_regression,
     "wreath": _wreath,
-    "dotted": _dotted,
+    "dotted": _dots,
     "linear irregular": _linear_irregular,
 }
 
@@ -161,7 +161,7 @@ def _polar(radius: float | Points, angle: float | Points) -> Points:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
 
 
-def _turned(rng: np.random.Generator, line: Points) -> Points:
+def _turn(rng: np.random.Generator, line: Points) -> Points:
     angle = rng.uniform(0, 2 * np.pi)
     cosine, sine = np.cos(angle), np.sin(angle)
     turned: Points = line @ np.array([[cosine, sine], [-sine, cosine]])

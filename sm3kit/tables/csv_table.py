@@ -142,12 +142,12 @@ def read_table(path: Path, wanted: str) -> Table:
         DataError: there is no such file, or it is empty, damaged or of another kind.
     """
     lines = _lines(path, wanted)
-    headings = [_seen(heading) for heading in lines[0]]
+    headings = [_look_of(heading) for heading in lines[0]]
     _check_headings(path, headings)
     keys = [heading.casefold() for heading in headings]
     rows = []
     for number, line in enumerate(lines[1:], start=2):
-        cells = [_seen(cell) for cell in line]
+        cells = [_look_of(cell) for cell in line]
         if any(cells[len(headings) :]):
             raise DataError(
                 f"{path}, row {number} has {len(cells)} cells, but there are {len(headings)} headings. "
@@ -162,7 +162,7 @@ def read_table(path: Path, wanted: str) -> Table:
     return Table(path, tuple(heading for heading in headings if heading), tuple(rows))
 
 
-def _seen(cell: str) -> str:
+def _look_of(cell: str) -> str:
     """A cell without blanks and what nobody sees at its ends, and without what kept it harmless."""
     return original(cell.strip().strip(UNSEEN).strip())
 

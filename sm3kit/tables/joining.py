@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sm3kit.core.errors import DataError
 from sm3kit.tables.csv_table import Row, Table
-from sm3kit.tables.spelling import OF_IDS, differences, fold, quoted
+from sm3kit.tables.spelling import OF_IDS, differences, fold, quote_all
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -71,7 +71,7 @@ def join_notes(
     """
     (what, left), (whose, right) = ids, others
     own, theirs = dict.fromkeys(left), dict.fromkeys(right)
-    alone = [one for one in own if one not in theirs]
+    alone = [name for name in own if name not in theirs]
     if not alone:
         return []
     near = near_miss(alone, [other for other in theirs if other not in own])
@@ -94,15 +94,15 @@ def near_miss(ids: Iterable[str], others: Iterable[str]) -> str:
 
     Suffixes, leading zeros, case, spaces and the form of Unicode are little.
     """
-    return _near_folded(ids, {fold(other, OF_IDS): other for other in others})
+    return _near_pair(ids, {fold(other, OF_IDS): other for other in others})
 
 
-def _near_folded(ids: Iterable[str], folded: Mapping[str, str]) -> str:
-    for one in ids:
-        other = folded.get(fold(one, OF_IDS), one)
-        if other != one:
-            first, second = quoted([one, other])
-            return f"{first} and {second} differ only in {differences([one, other], OF_IDS)}"
+def _near_pair(ids: Iterable[str], folded: Mapping[str, str]) -> str:
+    for own in ids:
+        other = folded.get(fold(own, OF_IDS), own)
+        if other != own:
+            first, second = quote_all([own, other])
+            return f"{first} and {second} differ only in {differences([own, other], OF_IDS)}"
     return ""
 
 
@@ -114,7 +114,7 @@ def near_path(path: Path) -> str:
         names = _names_in(path.parent, path.parent.stat().st_mtime_ns)
     except (OSError, ValueError):  # A folder that may not be listed tells nothing.
         return ""
-    return _near_folded([path.name], names)
+    return _near_pair([path.name], names)
 
 
 @lru_cache(maxsize=16)
@@ -137,8 +137,8 @@ def visible_paths(folder: Path, pattern: str = "*") -> list[Path]:
         folder: where to look; it may be hidden itself, or not be there.
         pattern: as `Path.glob` takes it: `*/ct.nii.gz`, `**/*.dcm`.
     """
-    found = sorted(folder.glob(pattern))
-    return [path for path in found if not _hidden(path.relative_to(folder))]
+    paths = sorted(folder.glob(pattern))
+    return [path for path in paths if not _hidden(path.relative_to(folder))]
 
 
 def _hidden(path: Path) -> bool:

@@ -64,7 +64,7 @@ def differences(texts: Sequence[str], kinds: Mapping[str, Callable[[str], str]] 
     return " and ".join(kinds)
 
 
-def quoted(texts: Sequence[str]) -> list[str]:
+def quote_all(texts: Sequence[str]) -> list[str]:
     """The texts in quotation marks; those that would look alike are written in ASCII."""
     alike = len({unicodedata.normalize("NFC", text) for text in texts}) < len(texts)
     return [ascii(text) if alike else repr(text) for text in texts]
@@ -91,7 +91,7 @@ def spelling_notes(what: str, counts: Mapping[str, int], kind: str = "classes") 
 
 
 def _note(what: str, names: Sequence[str], counts: Mapping[str, int], kind: str) -> str:
-    told = [f"{counts[n]} x {quote}" for n, quote in zip(names, quoted(names), strict=True)]
+    told = [f"{counts[n]} x {quote}" for n, quote in zip(names, quote_all(names), strict=True)]
     return (
         f"{what}: {' and '.join(told)} are {len(names)} {kind} that differ only in "
         f"{differences(names, OF_NAMES)}. If they are one, write it one way in the table."

@@ -57,12 +57,12 @@ def rarest(groups: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
         classes: the class of each study, "" if unknown.
     """
     counts = Counter(classes)
-    found = defaultdict(set)
+    classes_of = defaultdict(set)
     for group, name in zip(groups, classes, strict=True):
-        found[group].add(name)
+        classes_of[group].add(name)
     return {
         group: min(names - {""} or {""}, key=lambda name: (counts[name], name))
-        for group, names in found.items()
+        for group, names in classes_of.items()
     }
 
 

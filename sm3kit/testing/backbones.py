@@ -28,7 +28,7 @@ class BackboneTrial:
     shapes: Sequence[Shape] = SHAPES
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def made(self, shape: Shape | None = None) -> Backbone:
+    def build(self, shape: Shape | None = None) -> Backbone:
         """The backbone for views of a shape, the last one by itself."""
         channels, _, width = shape or self.shapes[-1]
         # As a training does, which knows the size of the views.
@@ -66,7 +66,7 @@ def check_backbone(
 def builds(trial: BackboneTrial) -> None:
     """It can be built for any number of channels."""
     for shape in trial.shapes:
-        trial.made(shape)
+        trial.build(shape)
 
 
 @LAWS.law("shape")
@@ -74,7 +74,7 @@ def shape_of_features(trial: BackboneTrial) -> None:
     """Views (B, C, H, W) become features (B, width)."""
     for shape in trial.shapes:
         torch.manual_seed(0)
-        backbone = trial.made(shape)
+        backbone = trial.build(shape)
         features, wanted = backbone(trial.views(shape)), (4, backbone.width)
         require(features.shape == wanted, f"gives {tuple(features.shape)}, not {wanted}")
 
@@ -83,12 +83,12 @@ def shape_of_features(trial: BackboneTrial) -> None:
 def takes_its_size(trial: BackboneTrial) -> None:
     """One view alone, and one of the size that the model was made for, become features."""
     shapes = list(trial.shapes)
-    own = trial.made().own_size(trial.model)
+    own = trial.build().own_size(trial.model)
     require(isinstance(own, int) and own >= 0, f"names {own!r} as its own size, not a whole number")
     if own:
         shapes.append((shapes[-1][0], own, own))
     for shape in shapes:
-        backbone = trial.made(shape).eval()
+        backbone = trial.build(shape).eval()
         with torch.no_grad():
             features = backbone(trial.views(shape)[:1])
         wanted = (1, backbone.width)
@@ -98,38 +98,38 @@ def takes_its_size(trial: BackboneTrial) -> None:
 @LAWS.law("input")
 def input_stays(trial: BackboneTrial) -> None:
     """The views stay as they were."""
-    tensors.leaves_alone(trial.made(), trial.views())
+    tensors.leaves_alone(trial.build(), trial.views())
 
 
 @LAWS.law("gradient")
 def every_weight_learns(trial: BackboneTrial) -> None:
     """A gradient reaches every weight."""
     torch.manual_seed(0)
-    backbone = trial.made()
+    backbone = trial.build()
     tensors.all_learn(backbone, backbone(trial.views()).square().sum())
 
 
 @LAWS.law("batch order")
 def any_order(trial: BackboneTrial) -> None:
     """The order of the rows in a batch does not matter."""
-    tensors.any_row_order(trial.made().eval(), trial.views())
+    tensors.any_row_order(trial.build().eval(), trial.views())
 
 
 @LAWS.law("seed")
 def seed_decides(trial: BackboneTrial) -> None:
     """The same seed gives the same weights and features."""
-    tensors.by_seed(trial.made, lambda one: one(trial.views()))
+    tensors.by_seed(trial.build, lambda network: network(trial.views()))
 
 
 @LAWS.law("state")
 def state_is_whole(trial: BackboneTrial) -> None:
     """With its state saved and loaded it is the same."""
-    tensors.round_trip(trial.made(), trial.made(), lambda one: one(trial.views()))
+    tensors.round_trip(trial.build(), trial.build(), lambda network: network(trial.views()))
 
 
 @LAWS.law("stem")
 def stem_is_its_own(trial: BackboneTrial) -> None:
     """Its stem lists weights of its own."""
-    backbone = trial.made()
+    backbone = trial.build()
     own = {id(weight) for weight in backbone.parameters()}
-    require(all(id(one) in own for one in backbone.stem()), "has foreign weights in its stem")
+    require(all(id(weight) in own for weight in backbone.stem()), "has foreign weights in its stem")

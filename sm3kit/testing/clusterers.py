@@ -25,14 +25,14 @@ class ClustererTrial:
     plugin: Plugin
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def made(self) -> Clusterer:
+    def build(self) -> Clusterer:
         """The clusterer."""
         clusterer: Clusterer = self.plugin(**self.options)
         return clusterer
 
-    def fitted(self, seed: int = 0) -> Clustering:
+    def cluster(self, seed: int = 0) -> Clustering:
         """Its three clusters of points in three groups."""
-        return self.made().fit(points(), 3, seed=seed)
+        return self.build().fit(points(), 3, seed=seed)
 
 
 LAWS: Laws[ClustererTrial] = Laws()
@@ -61,59 +61,59 @@ def check_clusterer(plugin: Plugin, **options: Any) -> None:
 @LAWS.law("builds", first=True)
 def builds(trial: ClustererTrial) -> None:
     """It can be built."""
-    trial.made()
+    trial.build()
 
 
 @LAWS.law("partition")
 def whole_partition(trial: ClustererTrial) -> None:
     """Every row is in one of k clusters, and each has a finite centroid."""
-    found = trial.fitted()
-    require(found.assignments.shape == (60,), "does not assign every row")
-    require(found.assignments.dtype == torch.int64, "gives no int64 assignments")
-    require(found.centroids.shape == (3, WIDTH), "gives no (k, D) centroids")
-    require(bool(found.centroids.isfinite().all()), "gives centroids that are not finite")
-    require(math.isfinite(found.objective), "gives an objective that is not finite")
-    require(found.sizes.shape == (3,), "names clusters outside of 0 to k - 1")
-    require(int(found.sizes.sum()) == 60, "has sizes that do not add up")
+    clustering = trial.cluster()
+    require(clustering.assignments.shape == (60,), "does not assign every row")
+    require(clustering.assignments.dtype == torch.int64, "gives no int64 assignments")
+    require(clustering.centroids.shape == (3, WIDTH), "gives no (k, D) centroids")
+    require(bool(clustering.centroids.isfinite().all()), "gives centroids that are not finite")
+    require(math.isfinite(clustering.objective), "gives an objective that is not finite")
+    require(clustering.sizes.shape == (3,), "names clusters outside of 0 to k - 1")
+    require(int(clustering.sizes.sum()) == 60, "has sizes that do not add up")
 
 
 @LAWS.law("far groups")
 def far_groups(trial: ClustererTrial) -> None:
     """Groups that are far apart are found."""
-    pairs = set(zip(TRUTH.tolist(), trial.fitted().assignments.tolist(), strict=True))
+    pairs = set(zip(TRUTH.tolist(), trial.cluster().assignments.tolist(), strict=True))
     require(len(pairs) == 3, "does not find three groups that are far apart")
 
 
 @LAWS.law("batch order")
 def any_order(trial: ClustererTrial) -> None:
     """The order of the rows does not matter where groups are far apart."""
-    found = trial.made().fit(points().flip(0), 3, seed=0)
-    pairs = set(zip(TRUTH.flip(0).tolist(), found.assignments.tolist(), strict=True))
+    clustering = trial.build().fit(points().flip(0), 3, seed=0)
+    pairs = set(zip(TRUTH.flip(0).tolist(), clustering.assignments.tolist(), strict=True))
     require(len(pairs) == 3, "depends on the order of the rows")
 
 
 @LAWS.law("seed")
 def seed_decides(trial: ClustererTrial) -> None:
     """The same seed gives the same answer."""
-    one, two = trial.fitted(), trial.fitted()
-    require(torch.equal(one.assignments, two.assignments), "ignores its seed")
-    require(torch.equal(one.centroids, two.centroids), "ignores its seed")
+    first, second = trial.cluster(), trial.cluster()
+    require(torch.equal(first.assignments, second.assignments), "ignores its seed")
+    require(torch.equal(first.centroids, second.centroids), "ignores its seed")
 
 
 @LAWS.law("input")
 def input_stays(trial: ClustererTrial) -> None:
     """The embeddings stay as they were."""
-    given = points()
-    trial.made().fit(given, 3, seed=0)
-    require(torch.equal(points(), given), "changes the embeddings in place")
+    rows = points()
+    trial.build().fit(rows, 3, seed=0)
+    require(torch.equal(points(), rows), "changes the embeddings in place")
 
 
 @LAWS.law("random state")
 def random_states_stay(trial: ClustererTrial) -> None:
     """The global random states stay as they were."""
-    clusterer, given = trial.made(), points()
+    clusterer, rows = trial.build(), points()
     torch_state, numpy_state = torch.get_rng_state(), _numpy_state()
-    clusterer.fit(given, 3, seed=0)
+    clusterer.fit(rows, 3, seed=0)
     require(torch.equal(torch.get_rng_state(), torch_state), "draws from torch's random state")
     require(_numpy_state() == numpy_state, "draws from NumPy's random state")
 
@@ -129,9 +129,9 @@ def refusals(trial: ClustererTrial) -> None:
         "NaN": not_finite,
         "fewer distinct rows than clusters": rows[:2].repeat(5, 1),
     }
-    for what, given in refused.items():
+    for what, wrong in refused.items():
         try:
-            trial.made().fit(given, 3, seed=0)
+            trial.build().fit(wrong, 3, seed=0)
         except DataError:
             continue
         require(False, f"clusters what cannot be clustered: {what}")

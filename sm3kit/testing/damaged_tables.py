@@ -27,7 +27,9 @@ def rows_of(content: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content.decode())))
 
 
-def written(rows: list[list[str]], separator: str = ",", quoting: int = csv.QUOTE_MINIMAL) -> bytes:
+def write_cells(
+    rows: list[list[str]], separator: str = ",", quoting: int = csv.QUOTE_MINIMAL
+) -> bytes:
     """Rows as a CSV file."""
     file = io.StringIO()
     csv.writer(file, delimiter=separator, quoting=quoting).writerows(rows)  # type: ignore[arg-type]
@@ -38,16 +40,16 @@ def _cell(row: int, column: int, value: str) -> Damage:
     def damaged(content: bytes) -> bytes:
         rows = rows_of(content)
         rows[row][column] = value
-        return written(rows)
+        return write_cells(rows)
 
     return damaged
 
 
 def _rows(change: Callable[[list[list[str]]], list[list[str]]]) -> Damage:
-    return lambda content: written(change(rows_of(content)))
+    return lambda content: write_cells(change(rows_of(content)))
 
 
-def _coded(encoding: str, mark: bytes = b"") -> Damage:
+def _in_encoding(encoding: str, mark: bytes = b"") -> Damage:
     return lambda content: mark + content.decode().encode(encoding)
 
 
@@ -57,27 +59,27 @@ def _lines(end: bytes) -> Damage:
 
 def _wide(content: bytes) -> bytes:
     (head, *rows), more = rows_of(content), range(10_000)
-    return written(
+    return write_cells(
         [[*head, *(f"c{n}" for n in more)], *([*row, *("1" for _ in more)] for row in rows)]
     )
 
 
 # What reads as if nothing had happened.
 HARMLESS: dict[str, Damage] = {
-    "a byte-order mark": _coded("utf-8", codecs.BOM_UTF8),
-    "two byte-order marks": _coded("utf-8", 2 * codecs.BOM_UTF8),
-    "UTF-16, little end first": _coded("utf-16-le", codecs.BOM_UTF16_LE),
-    "UTF-16, big end first": _coded("utf-16-be", codecs.BOM_UTF16_BE),
+    "a byte-order mark": _in_encoding("utf-8", codecs.BOM_UTF8),
+    "two byte-order marks": _in_encoding("utf-8", 2 * codecs.BOM_UTF8),
+    "UTF-16, little end first": _in_encoding("utf-16-le", codecs.BOM_UTF16_LE),
+    "UTF-16, big end first": _in_encoding("utf-16-be", codecs.BOM_UTF16_BE),
     "CR as line end": _lines(b"\r"),
     "LF as line end": _lines(b"\n"),
     "CR CR LF as line end": _lines(b"\r\r\n"),
     "blank lines between": _lines(b"\n\r\n"),
     "blank lines first": lambda content: b"\r\n\r\n" + content,
     "blank lines last": lambda content: content + b"\r\n\r\n , \r\n"[:4],
-    "semicolons": lambda content: written(rows_of(content), ";"),
-    "tabs": lambda content: written(rows_of(content), "\t"),
-    "a line sep=;": lambda content: b"sep=;\r\n" + written(rows_of(content), ";"),
-    "quotes everywhere": lambda content: written(rows_of(content), quoting=csv.QUOTE_ALL),
+    "semicolons": lambda content: write_cells(rows_of(content), ";"),
+    "tabs": lambda content: write_cells(rows_of(content), "\t"),
+    "a line sep=;": lambda content: b"sep=;\r\n" + write_cells(rows_of(content), ";"),
+    "quotes everywhere": lambda content: write_cells(rows_of(content), quoting=csv.QUOTE_ALL),
     "blanks around cells": _rows(lambda rows: [[f" {cell}\u00a0" for cell in row] for row in rows]),
     "unseen letters around cells": _rows(
         lambda rows: [[f"\u200f{cell}\u200b" for cell in row] for row in rows]
@@ -90,9 +92,9 @@ HARMLESS: dict[str, Damage] = {
 
 # What no table can be read from.
 BROKEN: dict[str, Damage] = {
-    "UTF-16 without a mark": _coded("utf-16-le"),
-    "UTF-32": _coded("utf-32"),
-    "half a letter of UTF-16": lambda content: _coded("utf-16")(content)[:-1],
+    "UTF-16 without a mark": _in_encoding("utf-16-le"),
+    "UTF-32": _in_encoding("utf-32"),
+    "half a letter of UTF-16": lambda content: _in_encoding("utf-16")(content)[:-1],
     "Latin-1": lambda content: content + "é".encode("latin-1"),
     "a NUL": lambda content: content[: len(content) // 2] + b"\0" + content[len(content) // 2 :],
     "a NUL first": lambda content: b"\0" + content,
@@ -105,7 +107,7 @@ BROKEN: dict[str, Damage] = {
     "no headings": lambda content: b"".join(content.splitlines(keepends=True)[1:]),
     "a quote that is not closed": lambda content: content.replace(b"\n", b'\n"', 1),
     "a last quote that is not closed": lambda content: content + b'"x',
-    "a line sep=| that is wrong": lambda content: b"sep=|\r\n" + written(rows_of(content), ";"),
+    "a line sep=| that is wrong": lambda content: b"sep=|\r\n" + write_cells(rows_of(content), ";"),
     "a spreadsheet": lambda content: b"PK\x03\x04" + content,
     "a compressed file": gzip.compress,
     "any bytes": lambda content: bytes(range(256)),
@@ -130,7 +132,7 @@ BROKEN: dict[str, Damage] = {
 # What may be read or refused, as the data set has it; but in one of these two ways.
 ODD: dict[str, Damage] = {
     "other line ends in between": lambda content: content.replace(b"\r\n", b"\n", 2),
-    "a bar as separator": lambda content: written(rows_of(content), "|"),
+    "a bar as separator": lambda content: write_cells(rows_of(content), "|"),
     "quotes inside a cell": _cell(2, -1, 'a "b" c'),
     "no last heading": _cell(0, -1, ""),
     "a last heading with line break": _cell(0, -1, "a\nb"),
@@ -201,7 +203,7 @@ def with_value(content: bytes, column: int, name: str) -> bytes:
     words = VALUES[name]
     for place, row in enumerate(rows):
         row[column] = words[place % len(words)]
-    return written([head, *rows])
+    return write_cells([head, *rows])
 
 
 def answered(opened: Callable[[], T], folder: Path) -> T | str:

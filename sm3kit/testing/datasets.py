@@ -19,7 +19,7 @@ class DatasetTrial:
     argument: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def made(self) -> Dataset:
+    def build(self) -> Dataset:
         """The data set."""
         dataset: Dataset = self.plugin(self.argument, **self.options)
         return dataset
@@ -45,32 +45,32 @@ def check_dataset(plugin: Plugin, argument: str, **options: Any) -> None:
 @LAWS.law("builds", first=True)
 def builds(trial: DatasetTrial) -> None:
     """It can be opened, and lists studies."""
-    require(bool(trial.made().studies()), "lists no study")
+    require(bool(trial.build().studies()), "lists no study")
 
 
 @LAWS.law("order")
 def stable_order(trial: DatasetTrial) -> None:
     """The studies come in the same order each time."""
-    same = trial.made().studies() == trial.made().studies()
+    same = trial.build().studies() == trial.build().studies()
     require(same, "lists another order each time")
 
 
 @LAWS.law("splits")
 def splits_add_up(trial: DatasetTrial) -> None:
     """Every study is in one split: train, val or test."""
-    dataset = trial.made()
+    dataset = trial.build()
     studies = dataset.studies()
     for study in studies:
         require(study.split in SPLITS, f"has a split {study.split!r}")
     parts = [study for split in SPLITS for study in dataset.studies(split)]
-    same = sorted(one.id for one in parts) == sorted(one.id for one in studies)
+    same = sorted(study.id for study in parts) == sorted(study.id for study in studies)
     require(same, "splits do not add up")
 
 
 @LAWS.law("ids")
 def unique_ids(trial: DatasetTrial) -> None:
     """No id is there twice, and every study has a group."""
-    studies = trial.made().studies()
+    studies = trial.build().studies()
     require(len({study.id for study in studies}) == len(studies), "has ids twice")
     for study in studies:
         require(bool(study.group), f"has no group for study {study.id}")
@@ -79,7 +79,7 @@ def unique_ids(trial: DatasetTrial) -> None:
 @LAWS.law("labels")
 def declared_classes(trial: DatasetTrial) -> None:
     """Labels and their classes are declared, and a reported class is one of them."""
-    dataset = trial.made()
+    dataset = trial.build()
     classes = {label.name: len(label.classes) for label in dataset.labels}
     for label in dataset.labels:
         require(label.reported in ("", *label.classes), f"reports no class of {label.name!r}")
@@ -93,10 +93,10 @@ def declared_classes(trial: DatasetTrial) -> None:
 @LAWS.law("missing images")
 def declared_modalities(trial: DatasetTrial) -> None:
     """Modalities are declared; a missing image is left out, several are a tuple of paths."""
-    dataset = trial.made()
+    dataset = trial.build()
     for study in dataset.studies():
         require(set(study.images) <= set(dataset.modalities), "has undeclared modalities")
         for name, images in study.images.items():
             paths = as_paths(images)
-            good = bool(paths) and all(isinstance(one, str) and one for one in paths)
+            good = bool(paths) and all(isinstance(path, str) and path for path in paths)
             require(good, f"has {name} = {images!r} in study {study.id}; leave it out")

@@ -28,7 +28,7 @@ class FusionTrial:
     plugin: Plugin
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def made(self, names: list[str]) -> Fusion:
+    def build(self, names: list[str]) -> Fusion:
         """The fusion of some modalities, under seed 0."""
         torch.manual_seed(0)
         fusion: Fusion = self.plugin(dict.fromkeys(names, WIDTH), **self.options)
@@ -37,7 +37,7 @@ class FusionTrial:
     def each(self) -> Iterator[tuple[list[str], Fusion, Views, dict[str, Tensor]]]:
         """For one, two and three modalities: names, fusion, two views each, all present."""
         for names in MODALITIES:
-            fusion = self.made(names)
+            fusion = self.build(names)
             torch.manual_seed(1)
             features = {name: [tensors.leaf(ROWS, WIDTH) for _ in range(2)] for name in names}
             yield names, fusion, features, _present(names, True)
@@ -60,7 +60,7 @@ def check_fusion(plugin: Plugin, **options: Any) -> None:
 def builds(trial: FusionTrial) -> None:
     """It can be built for any number of modalities."""
     for names in MODALITIES:
-        trial.made(names)
+        trial.build(names)
 
 
 @LAWS.law("streams")
@@ -99,7 +99,7 @@ def every_weight_learns(trial: FusionTrial) -> None:
     for _, fusion, features, present in trial.each():
         streams = fusion(features, present)
         if streams:
-            total = torch.stack([v.square().sum() for each in streams.values() for v in each])
+            total = torch.stack([v.square().sum() for views in streams.values() for v in views])
             tensors.all_learn(fusion, total.sum())
 
 
@@ -110,10 +110,10 @@ def any_order(trial: FusionTrial) -> None:
     for names, fusion, features, _ in trial.each():
         fusion.eval()
         present = _without_two(names)
-        one = fusion(features, present)
+        streams = fusion(features, present)
         real = fusion.stream_present(present)
         two = fusion(*tensors.each_tensor((features, present), lambda rows: rows[order]))
-        for name, views in one.items():
+        for name, views in streams.items():
             here = real[name][order]
             for view, other in zip(views, two[name], strict=True):
                 near = torch.allclose(view[order][here], other[here], atol=1e-4)
@@ -124,28 +124,28 @@ def any_order(trial: FusionTrial) -> None:
 def any_names(trial: FusionTrial) -> None:
     """Modalities may have any name, such as `type`, `train` and `a.b`."""
     try:
-        fusion, fresh = trial.made(REFUSED), trial.made(REFUSED)
+        fusion, fresh = trial.build(REFUSED), trial.build(REFUSED)
     except (KeyError, TypeError) as error:
         fault = "cannot be built for modalities named `type`, `train` and `a.b`"
         raise Fault(f"{fault}: {error}. Keep modules in a NamedModules of sm3kit.api") from error
     features = {name: [torch.randn(ROWS, WIDTH)] for name in REFUSED}
-    tensors.round_trip(fusion, fresh, partial(_asked, features, _present(REFUSED, True)))
+    tensors.round_trip(fusion, fresh, partial(_ask, features, _present(REFUSED, True)))
 
 
 @LAWS.law("seed")
 def seed_decides(trial: FusionTrial) -> None:
     """The same seed gives the same weights and streams."""
     for names, _, features, present in trial.each():
-        asked = partial(_asked, features, present)
-        tensors.by_seed(partial(trial.made, names), asked)
+        asked = partial(_ask, features, present)
+        tensors.by_seed(partial(trial.build, names), asked)
 
 
 @LAWS.law("state")
 def state_is_whole(trial: FusionTrial) -> None:
     """With its state saved and loaded it is the same."""
     for names, fusion, features, present in trial.each():
-        fresh = trial.made(names)
-        tensors.round_trip(fusion, fresh, partial(_asked, features, present))
+        fresh = trial.build(names)
+        tensors.round_trip(fusion, fresh, partial(_ask, features, present))
 
 
 @LAWS.law("missing images")
@@ -158,9 +158,9 @@ def missing_images(trial: FusionTrial) -> None:
         other = tensors.without_gradient(one_view)
         other[names[-1]][0][:2] = 100.0
         real = fusion.stream_present(present)
-        one, two = fusion(one_view, present), fusion(other, present)
-        for name, (rows,) in one.items():
-            near = torch.allclose(rows[real[name]], two[name][0][real[name]], atol=1e-5)
+        first, second = fusion(one_view, present), fusion(other, present)
+        for name, (rows,) in first.items():
+            near = torch.allclose(rows[real[name]], second[name][0][real[name]], atol=1e-5)
             require(near, "lets absent rows change present ones")
             require(bool(rows.isfinite().all()), f"stream {name!r} is not finite where rows miss")
         for name, (rows,) in fusion(one_view, _present(names, False)).items():
@@ -173,7 +173,7 @@ def _streams(fusion: nn.Module, present: dict[str, Tensor], features: Views) -> 
     return fusion(features, present)
 
 
-def _asked(features: Views, present: dict[str, Tensor], fusion: nn.Module) -> Any:
+def _ask(features: Views, present: dict[str, Tensor], fusion: nn.Module) -> Any:
     return fusion(features, present)
 
 

@@ -86,7 +86,7 @@ class Laws(Generic[T]):
             try:
                 law.try_on(trial)
             except Fault as fault:
-                raise ContractError(f"{_called(plugin)} {fault}.") from None
+                raise ContractError(f"{_class_name(plugin)} {fault}.") from None
             except NotTried:
                 continue
 
@@ -95,14 +95,14 @@ class Laws(Generic[T]):
         verdicts: list[Verdict] = []
         reason = ""
         for law in self.all:
-            verdict = Verdict(law.name, "not tried", reason) if reason else judged(law, trial)
+            verdict = Verdict(law.name, "not tried", reason) if reason else judge(law, trial)
             verdicts.append(verdict)
             if law.first and verdict.outcome == "FAILED":
                 reason = f"the law '{law.name}' does not hold"
         return verdicts
 
 
-def judged(law: Law[T], trial: T) -> Verdict:
+def judge(law: Law[T], trial: T) -> Verdict:
     """Tries one law."""
     try:
         law.try_on(trial)
@@ -126,5 +126,5 @@ def require(holds: bool, fault: str) -> None:
         raise Fault(fault)
 
 
-def _called(plugin: Any) -> str:
+def _class_name(plugin: Any) -> str:
     return str(getattr(plugin, "__name__", plugin))

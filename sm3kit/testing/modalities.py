@@ -25,26 +25,26 @@ class ModalityTrial:
     path: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def made(self) -> Modality:
+    def build(self) -> Modality:
         """The modality with views of a small size."""
         modality: Modality = self.plugin(SIZE, **self.options)
         return modality
 
     def image(self) -> Image:
         """The image, read."""
-        return self.made().read(self.path)
+        return self.build().read(self.path)
 
     def views(self, seed: int, image: Image | None = None) -> list[Image]:
         """Random views under a seed."""
         image = self.image() if image is None else image
-        return list(self.made().views(image, np.random.default_rng(seed)))
+        return list(self.build().views(image, np.random.default_rng(seed)))
 
-    def placed(self, seed: int, geometry: int, image: Image) -> list[Image]:
+    def views_at(self, seed: int, geometry: int, image: Image) -> list[Image]:
         """Random views whose crops, flips and turns have a seed of their own."""
-        if "geometry" not in inspect.signature(self.made().views).parameters:
+        if "geometry" not in inspect.signature(self.build().views).parameters:
             raise NotTried("its views take no 'geometry': it cannot be paired")
         both = np.random.default_rng(seed), np.random.default_rng(geometry)
-        return list(self.made().views(image, both[0], geometry=both[1]))
+        return list(self.build().views(image, both[0], geometry=both[1]))
 
 
 LAWS: Laws[ModalityTrial] = Laws()
@@ -67,7 +67,7 @@ def check_modality(plugin: Plugin, path: str, **options: Any) -> None:
 @LAWS.law("builds", first=True)
 def builds(trial: ModalityTrial) -> None:
     """It can be built, and says its channels, the shape of its views, and how it reads."""
-    modality = trial.made()
+    modality = trial.build()
     require(isinstance(modality.reading, str), "has no text `reading`")
     shape = modality.shape
     fits = len(shape) == 3 and shape[0] == modality.channels and min(shape) > 0
@@ -78,7 +78,7 @@ def builds(trial: ModalityTrial) -> None:
 def reads_an_image(trial: ModalityTrial) -> None:
     """It reads (C, H, W), uint8 or float32, the same each time."""
     image = trial.image()
-    fits = image.ndim == 3 and len(image) == trial.made().channels
+    fits = image.ndim == 3 and len(image) == trial.build().channels
     require(fits, f"reads no (C, H, W) but {image.shape}")
     require(image.dtype in (np.uint8, np.float32), f"reads {image.dtype}")
     require(np.array_equal(image, trial.image()), "reads something else the second time")
@@ -87,7 +87,7 @@ def reads_an_image(trial: ModalityTrial) -> None:
 @LAWS.law("views")
 def views_of_one_shape(trial: ModalityTrial) -> None:
     """Random views and the evaluation view have `shape` and the type of the image."""
-    image, modality = trial.image(), trial.made()
+    image, modality = trial.image(), trial.build()
     views = trial.views(1, image)
     require(bool(views), "gives no view")
     for view in (*views, modality.eval_view(image)):
@@ -101,14 +101,14 @@ def image_stays(trial: ModalityTrial) -> None:
     image = trial.image()
     before = image.copy()
     trial.views(1, image)
-    trial.made().eval_view(image)
+    trial.build().eval_view(image)
     require(np.array_equal(image, before), "changes the image in place")
 
 
 @LAWS.law("seed")
 def seed_decides(trial: ModalityTrial) -> None:
     """The generator decides the views, and it alone; the evaluation view has no randomness."""
-    image, modality = trial.image(), trial.made()
+    image, modality = trial.image(), trial.build()
     views = trial.views(1, image)
     require(_equal(views, trial.views(1, image)), "gives other views for the same seed")
     others = (trial.views(2 + draw, image) for draw in range(DRAWS))
@@ -121,7 +121,7 @@ def seed_decides(trial: ModalityTrial) -> None:
 def float_views(trial: ModalityTrial) -> None:
     """Stacked views become finite float32 of the same shape, each view by itself."""
     stacked = torch.from_numpy(np.stack(trial.views(1)))
-    before, modality = stacked.clone(), trial.made()
+    before, modality = stacked.clone(), trial.build()
     normal = modality.normalise(stacked)
     require(normal.dtype == torch.float32, f"normalises to {normal.dtype}")
     require(normal.shape == stacked.shape, "normalises to another shape")
@@ -135,9 +135,9 @@ def float_views(trial: ModalityTrial) -> None:
 def geometry_is_used(trial: ModalityTrial) -> None:
     """With a generator for the geometry, both seeds decide, and they alone."""
     image = trial.image()
-    views = trial.placed(1, 1, image)
-    require(_equal(views, trial.placed(1, 1, image)), "gives other views for the same two seeds")
-    others = (trial.placed(1, 2 + draw, image) for draw in range(DRAWS))
+    views = trial.views_at(1, 1, image)
+    require(_equal(views, trial.views_at(1, 1, image)), "gives other views for the same two seeds")
+    others = (trial.views_at(1, 2 + draw, image) for draw in range(DRAWS))
     require(any(not _equal(views, other) for other in others), "ignores `geometry`")
 
 
@@ -145,15 +145,15 @@ def geometry_is_used(trial: ModalityTrial) -> None:
 def geometry_is_shared(trial: ModalityTrial) -> None:
     """The same geometry crops, flips and turns alike, whatever else is random."""
     image = trial.image()
-    if min(image.shape[1:]) < 8 or min(trial.made().shape[1:]) < 8:
+    if min(image.shape[1:]) < 8 or min(trial.build().shape[1:]) < 8:
         raise NotTried("its images are too small to see a flip or a turn in them")
     drawn = pattern(image)
     alike = [
-        likeness(one, two)
+        likeness(first, second)
         for draw in range(DRAWS)
-        for one, two in zip(
-            trial.placed(2 * draw, draw, drawn),
-            trial.placed(2 * draw + 1, draw, drawn),
+        for first, second in zip(
+            trial.views_at(2 * draw, draw, drawn),
+            trial.views_at(2 * draw + 1, draw, drawn),
             strict=True,
         )
     ]
@@ -161,8 +161,8 @@ def geometry_is_shared(trial: ModalityTrial) -> None:
     require(min(alike) > ALIKE, fault)
 
 
-def _equal(one: list[Image], two: list[Image]) -> bool:
-    return len(one) == len(two) and all(map(np.array_equal, one, two))
+def _equal(first: list[Image], second: list[Image]) -> bool:
+    return len(first) == len(second) and all(map(np.array_equal, first, second))
 
 
 WAVES = 12
@@ -189,12 +189,12 @@ def pattern(image: Image) -> Image:
     return np.ascontiguousarray(np.broadcast_to(values, image.shape))
 
 
-def likeness(one: Image, two: Image) -> float:
+def likeness(first: Image, second: Image) -> float:
     """The correlation of two views (C, H, W), 0 to 1; a view of one colour is like any other.
 
     Blocks of pixels are compared, in which honest noise averages out.
     """
-    flat = [_blocks(np.asarray(view, np.float64).mean(0)).ravel() for view in (one, two)]
+    flat = [_blocks(np.asarray(view, np.float64).mean(0)).ravel() for view in (first, second)]
     if min(part.std() for part in flat) < 1e-9:
         return 1.0
     return float(abs(np.corrcoef(flat[0], flat[1])[0, 1]))

@@ -15,7 +15,7 @@ from sm3kit.testing import tensors
 from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, NotTried, Plugin, require
 from sm3kit.testing.processes import process_difference
-from sm3kit.testing.tensors import ROWS, TOLERANCE, made_objective, objective_features
+from sm3kit.testing.tensors import ROWS, TOLERANCE, build_objective, objective_features
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class ObjectiveTrial:
     plugin: Plugin
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def made(self) -> Objective:
+    def build(self) -> Objective:
         """The objective as it is at the end of a training."""
-        return made_objective(self.plugin, self.options)
+        return build_objective(self.plugin, self.options)
 
     def features(self) -> tuple[Any, dict[str, Any]]:
         """Features as the training gives them, and the other arguments."""
@@ -56,14 +56,14 @@ def check_objective(plugin: Plugin, processes: bool = False, **options: Any) -> 
 @LAWS.law("builds", first=True)
 def builds(trial: ObjectiveTrial) -> None:
     """It can be built for features of any width."""
-    trial.made()
+    trial.build()
 
 
 @LAWS.law("terms")
 def finite_scalars(trial: ObjectiveTrial) -> None:
     """It gives one or more terms, each a finite float32 scalar."""
     features, keywords = trial.features()
-    terms = trial.made()(features, **keywords)
+    terms = trial.build()(features, **keywords)
     require(bool(terms), "gives no term")
     for name, term in terms.items():
         require(term.shape == (), f"term {name!r} is no scalar but {tuple(term.shape)}")
@@ -75,14 +75,14 @@ def finite_scalars(trial: ObjectiveTrial) -> None:
 def input_stays(trial: ObjectiveTrial) -> None:
     """The features stay as they were."""
     features, keywords = trial.features()
-    objective = trial.made()
-    tensors.leaves_alone(lambda given: objective(given, **keywords), features)
+    objective = trial.build()
+    tensors.leaves_alone(lambda views: objective(views, **keywords), features)
 
 
 @LAWS.law("gradient")
 def all_learns(trial: ObjectiveTrial) -> None:
     """A gradient reaches every weight and every view."""
-    objective = trial.made()
+    objective = trial.build()
     features, keywords = trial.features()
     terms = objective(features, **keywords)
     tensors.all_learn(objective, torch.stack(list(terms.values())).sum())
@@ -94,20 +94,20 @@ def all_learns(trial: ObjectiveTrial) -> None:
 def seed_decides(trial: ObjectiveTrial) -> None:
     """The same seed gives the same weights and terms; nothing is random in eval mode."""
     features, keywords = trial.features()
-    tensors.by_seed(trial.made, lambda one: one(features, **keywords))
-    objective = trial.made().eval()
-    one, two = objective(features, **keywords), objective(features, **keywords)
-    require(tensors.same(one, two), "is not the same when asked twice")
+    tensors.by_seed(trial.build, lambda objective: objective(features, **keywords))
+    objective = trial.build().eval()
+    first, second = objective(features, **keywords), objective(features, **keywords)
+    require(tensors.same(first, second), "is not the same when asked twice")
 
 
 @LAWS.law("batch order")
 def any_order(trial: ObjectiveTrial) -> None:
     """The order of the rows in a batch does not matter."""
-    objective, order = trial.made().eval(), tensors.order_of_rows(ROWS)
+    objective, order = trial.build().eval(), tensors.order_of_rows(ROWS)
     features, keywords = trial.features()
 
     def shuffled(value: Any) -> Any:
-        return tensors.each_tensor(value, lambda one: one[order])
+        return tensors.each_tensor(value, lambda rows: rows[order])
 
     plain = objective(features, **keywords)
     other = objective(shuffled(features), **shuffled(keywords))
@@ -121,7 +121,7 @@ def any_names(trial: ObjectiveTrial) -> None:
     features, keywords = trial.features()
     if "present" not in keywords:
         raise NotTried("it works within a modality, and learns no name")
-    objective = ObjectiveTrial(trial.plugin).made().eval()  # An option may name a stream.
+    objective = ObjectiveTrial(trial.plugin).build().eval()  # An option may name a stream.
     plain = list(objective(features, **keywords).values())
     for names in (["type", "train", "a.b"], ["a-b", "a", "b-a"]):
         table = dict(zip(names, features.values(), strict=True))
@@ -137,16 +137,18 @@ def any_names(trial: ObjectiveTrial) -> None:
 def state_is_whole(trial: ObjectiveTrial) -> None:
     """With its state saved and loaded it is the same."""
     features, keywords = trial.features()
-    tensors.round_trip(trial.made(), trial.made(), lambda one: one(features, **keywords))
+    tensors.round_trip(
+        trial.build(), trial.build(), lambda objective: objective(features, **keywords)
+    )
 
 
 @LAWS.law("missing images")
 def missing_images(trial: ObjectiveTrial) -> None:
     """Absent rows do not count, and batches of few or no images are no error."""
-    objective = trial.made()
+    objective = trial.build()
     features, keywords = trial.features()
     if "present" not in keywords:
-        few = tensors.each_tensor((features, keywords), lambda one: one[:2])
+        few = tensors.each_tensor((features, keywords), lambda rows: rows[:2])
         _finite(objective(few[0], **few[1]), "of two rows")
         return
     objective.eval()
@@ -156,9 +158,9 @@ def missing_images(trial: ObjectiveTrial) -> None:
     other = {name: tensors.without_gradient(views) for name, views in features.items()}
     for view in other[last]:
         view[:2] = 100.0
-    one = objective(features, **{**keywords, "present": present})
+    terms = objective(features, **{**keywords, "present": present})
     two = objective(other, **{**keywords, "present": present})
-    difference = max(float((one[name] - two[name]).detach().abs()) for name in one)
+    difference = max(float((terms[name] - two[name]).detach().abs()) for name in terms)
     require(difference < TOLERANCE, "lets absent rows count")
     absent = {name: torch.zeros(ROWS, dtype=torch.bool) for name in present}
     _finite(objective(features, **{**keywords, "present": absent}), "without any image")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from sm3kit.testing.law import Plugin
-from sm3kit.testing.tensors import ROWS, each_tensor, leaves, made_objective, objective_features
+from sm3kit.testing.tensors import ROWS, build_objective, each_tensor, leaves, objective_features
 
 
 def process_difference(plugin: Plugin, **options: Any) -> float:
@@ -26,8 +26,8 @@ def process_difference(plugin: Plugin, **options: Any) -> float:
         arguments = (plugin, options, store, results)
         spawn(_half, args=arguments, nprocs=2)  # type: ignore[no-untyped-call]
         two = torch.load(results, weights_only=True)
-    one = _loss_and_gradients(plugin, {**options, "gather": False}, slice(None))
-    return max(float((a - b).abs().max()) for a, b in zip(one, two, strict=True))
+    alone = _loss_and_gradients(plugin, {**options, "gather": False}, slice(None))
+    return max(float((a - b).abs().max()) for a, b in zip(alone, two, strict=True))
 
 
 def _half(rank: int, plugin: Plugin, options: dict[str, Any], store: str, results: str) -> None:
@@ -47,12 +47,14 @@ def _half(rank: int, plugin: Plugin, options: dict[str, Any], store: str, result
 
 def _loss_and_gradients(plugin: Plugin, options: dict[str, Any], rows: slice) -> list[Tensor]:
     """Loss, gradients of the features (zeros where other rows are), gradients of the weights."""
-    objective = made_objective(plugin, options).eval()
+    objective = build_objective(plugin, options).eval()
     features, keywords = objective_features(plugin)
-    cut_features, cut_keywords = each_tensor((features, keywords), lambda one: one[rows])
+    cut_features, cut_keywords = each_tensor((features, keywords), lambda tensor: tensor[rows])
     terms = objective(cut_features, **cut_keywords)
     total = torch.stack(list(terms.values())).sum()
     torch.autograd.backward(total)
     learning = [*leaves(features), *objective.parameters()]
-    gradients = [one.grad if one.grad is not None else torch.zeros_like(one) for one in learning]
+    gradients = [
+        leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for leaf in learning
+    ]
     return [total.detach(), *gradients]

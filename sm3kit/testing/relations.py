@@ -25,7 +25,7 @@ class RelationTrial:
     plugin: Plugin
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def made(self, labels: int = LABELS) -> Relation:
+    def build(self, labels: int = LABELS) -> Relation:
         """The relation between labels, under seed 0."""
         torch.manual_seed(0)
         relation: Relation = self.plugin(WIDTH, labels, **self.options)
@@ -52,29 +52,29 @@ def check_relation(plugin: Plugin, **options: Any) -> None:
 @LAWS.law("builds", first=True)
 def builds(trial: RelationTrial) -> None:
     """It can be built for one label and for several."""
-    trial.made(1)
-    trial.made()
+    trial.build(1)
+    trial.build()
 
 
 @LAWS.law("shape")
 def shape_of_embeddings(trial: RelationTrial) -> None:
     """Features (B, D) become label embeddings (B, K, P)."""
     for labels in (1, LABELS):
-        relation = trial.made(labels)
-        found, wanted = relation(trial.feature()), (ROWS, labels, relation.embedding)
-        require(found.shape == wanted, f"gives {tuple(found.shape)}, not {wanted}")
+        relation = trial.build(labels)
+        embeddings, wanted = relation(trial.feature()), (ROWS, labels, relation.embedding)
+        require(embeddings.shape == wanted, f"gives {tuple(embeddings.shape)}, not {wanted}")
 
 
 @LAWS.law("input")
 def input_stays(trial: RelationTrial) -> None:
     """The features stay as they were."""
-    tensors.leaves_alone(trial.made(), trial.feature())
+    tensors.leaves_alone(trial.build(), trial.feature())
 
 
 @LAWS.law("gradient")
 def every_weight_learns(trial: RelationTrial) -> None:
     """A gradient reaches every weight and the feature."""
-    relation, feature = trial.made(), trial.feature().requires_grad_()
+    relation, feature = trial.build(), trial.feature().requires_grad_()
     tensors.all_learn(relation, relation(feature).square().sum())
     require(feature.grad is not None, "gives the feature no gradient")
 
@@ -82,19 +82,19 @@ def every_weight_learns(trial: RelationTrial) -> None:
 @LAWS.law("batch order")
 def any_order(trial: RelationTrial) -> None:
     """No study sees another: the order of the rows does not matter."""
-    tensors.any_row_order(trial.made().eval(), trial.feature())
+    tensors.any_row_order(trial.build().eval(), trial.feature())
 
 
 @LAWS.law("seed")
 def seed_decides(trial: RelationTrial) -> None:
     """The same seed gives the same weights and embeddings."""
-    tensors.by_seed(trial.made, lambda one: one(trial.feature()))
+    tensors.by_seed(trial.build, lambda relation: relation(trial.feature()))
 
 
 @LAWS.law("attention")
 def attention_is_shared_out(trial: RelationTrial) -> None:
     """Attention is (B, heads, K, K), and its rows sum to one."""
-    attention = trial.made().eval().attention(trial.feature())
+    attention = trial.build().eval().attention(trial.feature())
     if attention is None:
         raise NotTried("it has no attention")
     wanted = attention.shape[0::2] == (ROWS, LABELS) and attention.shape[-1] == LABELS
@@ -105,4 +105,4 @@ def attention_is_shared_out(trial: RelationTrial) -> None:
 @LAWS.law("state")
 def state_is_whole(trial: RelationTrial) -> None:
     """With its state saved and loaded it is the same."""
-    tensors.round_trip(trial.made(), trial.made(), lambda one: one(trial.feature()))
+    tensors.round_trip(trial.build(), trial.build(), lambda relation: relation(trial.feature()))

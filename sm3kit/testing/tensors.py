@@ -24,7 +24,7 @@ def leaf(rows: int, width: int) -> Tensor:
 def leaves(features: Any) -> list[Tensor]:
     """All tensors in {name: [tensor, ...]} or [tensor, ...]."""
     views = features.values() if isinstance(features, Mapping) else [features]
-    return [one for each in views for one in each]
+    return [view for rows in views for view in rows]
 
 
 def each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -38,24 +38,26 @@ def each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 def without_gradient(value: Any) -> Any:
     """Copies that a module may not change, and that ask for no gradient."""
-    return each_tensor(value, lambda one: one.detach().clone())
+    return each_tensor(value, lambda tensor: tensor.detach().clone())
 
 
-def same(one: Any, two: Any) -> bool:
+def same(first: Any, second: Any) -> bool:
     """Whether two tables or lists hold the same tensors."""
-    if isinstance(one, Mapping):
-        return list(one) == list(two) and all(same(one[name], two[name]) for name in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(two) and all(map(same, one, two))
-    return torch.equal(one, two)
+    if isinstance(first, Mapping):
+        return list(first) == list(second) and all(
+            same(first[name], second[name]) for name in first
+        )
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return torch.equal(first, second)
 
 
-def leaves_alone(call: Callable[[Any], Any], given: Any) -> None:
+def leaves_alone(call: Callable[[Any], Any], value: Any) -> None:
     """What is given to a call is afterwards as it was."""
-    given = without_gradient(given)
-    before = copy.deepcopy(given)
-    call(given)
-    require(same(given, before), "changes its input in place")
+    value = without_gradient(value)
+    before = copy.deepcopy(value)
+    call(value)
+    require(same(value, before), "changes its input in place")
 
 
 def all_learn(module: nn.Module, total: Tensor) -> None:
@@ -82,13 +84,13 @@ def any_row_order(module: Callable[[Tensor], Tensor], rows: Tensor) -> None:
 
 def round_trip(module: nn.Module, fresh: nn.Module, call: Callable[[nn.Module], Any]) -> None:
     """A fresh module with the saved state gives the same."""
-    fresh.load_state_dict(saved(module))
+    fresh.load_state_dict(saved_state(module))
     with torch.no_grad():
         equal = same(call(module.eval()), call(fresh.eval()))
     require(equal, "is not the same after its state was saved and loaded")
 
 
-def saved(module: nn.Module) -> dict[str, Any]:
+def saved_state(module: nn.Module) -> dict[str, Any]:
     """A state that went to a file and back."""
     memory = io.BytesIO()
     torch.save(module.state_dict(), memory)
@@ -99,17 +101,17 @@ def saved(module: nn.Module) -> dict[str, Any]:
 
 def by_seed(make: Callable[[], nn.Module], call: Callable[[nn.Module], Any]) -> None:
     """Made and asked twice under one seed, it is and gives the same."""
-    found = []
+    results = []
     for _ in range(2):
         torch.manual_seed(0)
         module = make()
         torch.manual_seed(1)
-        found.append((dict(module.state_dict()), without_gradient(call(module))))
-    require(same(found[0][0], found[1][0]), "has other weights under the same seed")
-    require(same(found[0][1], found[1][1]), "gives something else under the same seed")
+        results.append((dict(module.state_dict()), without_gradient(call(module))))
+    require(same(results[0][0], results[1][0]), "has other weights under the same seed")
+    require(same(results[0][1], results[1][1]), "gives something else under the same seed")
 
 
-def made_objective(plugin: Any, options: Mapping[str, Any]) -> Objective:
+def build_objective(plugin: Any, options: Mapping[str, Any]) -> Objective:
     """An objective as it is at the end of a training, under seed 0."""
     torch.manual_seed(0)
     objective: Objective = plugin(WIDTH, **options)

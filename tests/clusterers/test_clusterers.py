@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from sm3kit.clusterers.base import Clustering, checked
+from sm3kit.clusterers.base import Clustering, check_embeddings
 from sm3kit.clusterers.faiss import Faiss
 from sm3kit.clusterers.release import Release
 from sm3kit.clusterers.sinkhorn import Sinkhorn
@@ -278,7 +278,7 @@ def test_sizes_and_entropy_by_hand():
 
 def test_checked_rows_are_float32_and_of_unit_length_on_demand():
     points = scattered().half()
-    assert checked(points, 3).dtype == torch.float32
-    assert checked(points.double(), 3).dtype == torch.float64
-    unit = checked(points, 3, unit=True)
+    assert check_embeddings(points, 3).dtype == torch.float32
+    assert check_embeddings(points.double(), 3).dtype == torch.float64
+    unit = check_embeddings(points, 3, unit=True)
     torch.testing.assert_close(unit, normalize(points.float(), dim=1))

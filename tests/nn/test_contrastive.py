@@ -10,7 +10,7 @@ import torch.distributed as dist
 from lightly.loss import NTXentLoss
 from torch.nn import functional as F
 
-from sm3kit.nn.contrastive import _gathered, in_shards, pairwise_ntx
+from sm3kit.nn.contrastive import _gather, in_shards, pairwise_ntx
 
 # The loss is computed in float32: a few units in the last place of values of about 5.
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
@@ -259,7 +259,7 @@ def _shared_gradient(rank, folder, queue):
     other = torch.zeros(4, 2, requires_grad=True)
     beside = other * 1
     rows = torch.zeros(2, 2, requires_grad=True)
-    (_gathered(rows) + beside).sum().backward()
+    (_gather(rows) + beside).sum().backward()
     queue.put((rank, rows.grad.tolist(), other.grad.tolist()))
     dist.destroy_process_group()
 

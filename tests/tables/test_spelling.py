@@ -15,7 +15,7 @@ from sm3kit.tables.spelling import (
     blank_unknown,
     differences,
     fold,
-    quoted,
+    quote_all,
     spelling_notes,
 )
 
@@ -66,8 +66,8 @@ def test_other_ids(one: str, other: str) -> None:
 
 
 def test_texts_that_look_alike_are_quoted_in_ascii() -> None:
-    assert quoted(["é", "e"]) == ["'é'", "'e'"]
-    assert quoted(["é", unicodedata.normalize("NFD", "é")]) == ["'\\xe9'", "'e\\u0301'"]
+    assert quote_all(["é", "e"]) == ["'é'", "'e'"]
+    assert quote_all(["é", unicodedata.normalize("NFD", "é")]) == ["'\\xe9'", "'e\\u0301'"]
 
 
 @pytest.mark.parametrize(
