@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "grids"))
 
-from killing import killed
+from killing import kill_often
 
 from sm3kit.grids.folder import Folder
 
@@ -25,9 +25,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         quiet, disturbed = Path(home) / "quiet", Path(home) / "disturbed"
         start = time.perf_counter()
-        killed([*command, str(quiet)], 0, 0)
+        kill_often([*command, str(quiet)], 0, 0)
         print(f"  undisturbed: {time.perf_counter() - start:.0f} s")
-        met, _ = killed([*command, str(disturbed)], kills, longest)
+        met, _ = kill_often([*command, str(disturbed)], kills, longest)
         same = all((quiet / one).read_bytes() == (disturbed / one).read_bytes() for one in TABLES)
         folder = Folder(disturbed)
         records = [folder.record(key) for key in folder.plan().tasks]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "grids"))
 
-from killing import differing, files_of, kill_once
+from killing import differences, files_of, kill_once
 from tiny_grid import tiny, write
 
 SM3KIT = [sys.executable, "-m", "sm3kit"]
@@ -58,7 +58,7 @@ def disturbed(count, command, home, label):
         met += kill_once(command(folder), moments.uniform(0.3, 1.0) * longest)
         parts += len(list(folder.rglob(".*.part")))
         finish(command(folder))
-        wrong = differing(quiet, folder)
+        wrong = differences(quiet, folder)
         bad += bool(wrong)
         folder.rename(home / f"{label}-{number}")
         for name in wrong:

@@ -1,4 +1,4 @@
-"""Kills a grid again and again at random moments."""
+"""Kills commands at random moments, and compares what they leave."""
 
 import csv
 import os
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 
-def killed(words, kills, longest, seed=0, environment=None):
+def kill_often(words, kills, longest, seed=0, environment=None):
     """Starts a command and kills it, with all of its workers, some times; then lets it end.
 
     Args:
@@ -44,46 +44,46 @@ def kill_once(words, seconds, environment=None):
         for pid in [process.pid, *workers]:
             os.kill(pid, signal.SIGKILL)
         process.wait()
-        while any(alive(pid) for pid in workers):
+        while any(is_alive(pid) for pid in workers):
             time.sleep(0.05)
         return True
     return False
 
 
-def differing(one, other):
+def differences(quiet, disturbed):
     """The names of files that are not the same in two run or grid folders, or are in one alone.
 
     Logs, locks and records of who did what when are left out, and so is the speed of a machine.
     Both must have been made in one place: a stage of a grid records the path of its parent.
     """
-    mine, theirs = files_of(one), files_of(other)
+    mine, theirs = files_of(quiet), files_of(disturbed)
     both = mine.keys() & theirs.keys()
-    changed = {name for name in both if settled(mine[name]) != settled(theirs[name])}
+    changed = {name for name in both if content(mine[name]) != content(theirs[name])}
     return sorted(changed | (mine.keys() ^ theirs.keys()))
 
 
 def files_of(folder):
     """{name: file} of what is to be the same."""
-    every = {str(one.relative_to(folder)): one for one in folder.rglob("*") if one.is_file()}
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     apart = ("logs/", "locks/", "stages/")
-    return {name: file for name, file in every.items() if not name.startswith(apart)}
+    return {name: file for name, file in files.items() if not name.startswith(apart)}
 
 
-def settled(file):
+def content(file):
     """The content of a file, without speeds."""
     if file.name == "metrics.csv":
-        with file.open(newline="", encoding="utf-8") as opened:
-            rows = list(csv.DictReader(opened))
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.DictReader(lines))
         return [{n: v for n, v in row.items() if not n.endswith("_per_second")} for row in rows]
     return file.read_bytes()
 
 
 def children(pid):
     """The numbers of the child processes, on Linux."""
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def alive(pid):
+def is_alive(pid):
     """Whether a process still runs; one that nobody waits for may stay as a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

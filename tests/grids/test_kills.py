@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from killing import differing, kill_once, killed
+from killing import differences, kill_often, kill_once
 from tiny_grid import tiny, write
 
 from sm3kit.grids import runner
@@ -21,14 +21,14 @@ def test_kills_change_nothing(tmp_path):
     runner.ablate(file, out=tmp_path / "quiet")
     words = [sys.executable, "-m", "sm3kit", "ablate", "--grid", file]
     words += ["--out", str(tmp_path / "killed"), "--jobs", "2"]
-    met, _ = killed(words, 3, 15, seed=2)
+    met, _ = kill_often(words, 3, 15, seed=2)
     for name in TABLES:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes()
     folder = runner.Folder(tmp_path / "killed")
     records = [folder.record(key) for key in folder.plan().tasks]
-    assert {one.completions for one in records} == {1}
+    assert {record.completions for record in records} == {1}
     # Each kill costs what was in flight: one stage of each worker.
-    assert sum(one.starts - 1 for one in records) <= met * 2
+    assert sum(record.starts - 1 for record in records) <= met * 2
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_a_killed_training_that_goes_on_leaves_the_same_files(tmp_path):
     begun = (folder / "variant.yaml").is_file()
     words = [*start, *(["--resume"] if begun else more), "--out", str(folder)]
     subprocess.run(words, check=True)
-    assert differing(quiet, folder) == []
+    assert differences(quiet, folder) == []
 
 
 def test_what_a_killed_worker_left_half_written_goes_with_its_stage_alone(tmp_path):

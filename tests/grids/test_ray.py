@@ -88,7 +88,7 @@ def test_a_task_whose_process_is_killed_is_replaced(cluster, tmp_path):
 
     runner.carry_on(run, 2, "ray", look)
     records = {key: run.folder.record(key) for key in run.plan.tasks}
-    assert {one.completions for one in records.values()} == {1}
+    assert {record.completions for record in records.values()} == {1}
     assert records[killed[0]].starts == 2
     assert not run.standing().left
 

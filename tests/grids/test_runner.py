@@ -41,7 +41,7 @@ def done(tmp_path_factory):
 def test_every_stage_is_done_once(done):
     home, file, results = done
     run = runner.begin(file, out=home / "grid")
-    assert {one.completions for one in records(run.folder).values()} == {1}
+    assert {record.completions for record in records(run.folder).values()} == {1}
     # Stage 1 of tel is that of sep_sep.
     assert sum(title.endswith("stage 1") for title in records(run.folder)) == 2
     assert not run.standing().left
@@ -110,7 +110,7 @@ def test_a_failed_cell_is_told_and_the_others_go_on(tmp_path):
     assert "stage 1: " in broken_row.failed[0] and "no_such_net" in broken_row.failed[0]
     assert random_row.records["probe"] and not random_row.failed
     run = runner.begin(file, out=tmp_path / "grid")
-    (failed,) = [one for one in records(run.folder).values() if one.failed]
+    (failed,) = [record for record in records(run.folder).values() if record.failed]
     # Not tried again by itself, but when it is asked for.
     runner.ablate(file, out=tmp_path / "grid")
     assert records(run.folder)[failed.title].starts == 1
@@ -144,11 +144,11 @@ def test_two_processes_do_nothing_twice(tmp_path):
     file = write(tmp_path / "own.yaml", tiny(protocols=["probe", "match"]))
     words = [*COMMAND, "--grid", file, "--out", str(tmp_path / "grid")]
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [one.communicate(timeout=280)[0] for one in both]
-    assert [one.returncode for one in both] == [0, 0], said
-    found = records(runner.Folder(tmp_path / "grid")).values()
-    assert {(one.starts, one.completions) for one in found} == {(1, 1)}
-    assert len({one.process for one in found}) <= 2
+    said = [process.communicate(timeout=280)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    every = records(runner.Folder(tmp_path / "grid")).values()
+    assert {(record.starts, record.completions) for record in every} == {(1, 1)}
+    assert len({record.process for record in every}) <= 2
 
 
 @pytest.mark.slow
@@ -179,7 +179,7 @@ def test_a_signal_stops_in_good_order(tmp_path, number):
     assert process.returncode == 1
     assert said.startswith("Stopped with 2 stages left; all that was done is kept. Go on with")
     assert f"sm3kit ablate --out {tmp_path / 'grid'}" in said
-    assert not any(one.failed for one in records(runner.Folder(tmp_path / "grid")).values())
+    assert not any(record.failed for record in records(runner.Folder(tmp_path / "grid")).values())
 
 
 def test_a_stop_is_no_failure(tmp_path, monkeypatch):
