@@ -12,13 +12,18 @@ from generated_page import cell, note, settle
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
+from sm3kit.core.settings import by_address
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.runs import recipes
 
 BASES = ("quick", "sm3", "release", "paper")
 # What says which data, where and how far, and not what a recipe is.
-LEFT_OUT = ("recipe", "data", "map", "modality", "stage", "init", "devices", "num_nodes", "workers")
+LEFT_OUT = (
+    *("recipe", "data", "map", "modality", "stage", "init"),
+    *("machine.devices", "machine.num_nodes", "machine.workers"),
+)
+TABLES = ("options", "stage2.views", "evaluate")
 # Those of a run with stage 2 are apart.
 PROTOCOLS = {
     "probe": ("probe", False),
@@ -34,6 +39,9 @@ A recipe is a YAML file with settings. There are two sorts:
 - A **complete** recipe (`quick`, `sm3`, `release`, `paper`) sets everything that matters.
 - A **row** recipe sets what makes one row of the paper's Table 5, or of Table 1, and lies on top
   of a complete one.
+
+It says what is trained at its top, and how in the tables `stage1`, `stage2` and `machine`. The
+command line calls a setting in a table by both names: `-o stage1.weight_decay=0.01`.
 
 Flags beat recipes, a later recipe beats an earlier one, recipes beat the base. So put the
 complete recipe first:
@@ -107,10 +115,9 @@ def whole(variants: Sequence[Variant]) -> dict[str, list[str]]:
 
 def flat(variant: Variant) -> dict[str, str]:
     """{setting: text}; plugin options that no recipe sets are left out."""
-    tables = {"options", "mlssl_views", "evaluate"}
-    names = [one.name for one in dataclasses.fields(variant) if one.name not in LEFT_OUT]
-    found = {name: shown(getattr(variant, name)) for name in names if name not in tables}
-    found |= {f"mlssl_views.{name}": shown(value) for name, value in variant.mlssl_views.items()}
+    values = by_address(variant)
+    found = {name: shown(values[name]) for name in values if name not in (*LEFT_OUT, *TABLES)}
+    found |= {f"stage2.views.{name}": shown(value) for name, value in variant.stage2.views.items()}
     for plugin, options in variant.options.items():
         found |= {f"{plugin}.{option}": shown(value) for option, value in options.items()}
     return found

@@ -25,7 +25,8 @@ class Clip(Fusion):
 
 
 if __name__ == "__main__":
-    small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
+    small = {"backbone": "timm/test_resnet", "image_size": 32}
+    small |= {"stage1": {"epochs": 1}, "machine": {"workers": 0}}
     settings = {"fusion": "clip", "options": {"clip": {"projection": 64}}, **small}
-    variant, why = recipes.resolve([], {"data": ["synthetic:24"], **settings})
+    variant, why = recipes.resolve(recipes.Layer({"data": ["synthetic:24"], **settings}))
     pretrain(variant, free_folder(variant), Reporter(Console()), ImageCache(None))

@@ -9,7 +9,7 @@ from sm3kit.results.grid_table import tabulate
 GRID = """
 title: Two fusions
 data: synthetic:40
-base: {stage: mmssl, backbone: timm/test_resnet, image_size: 32, epochs: 1, workers: 0}
+base: {stage: mmssl, backbone: timm/test_resnet, image_size: 32, stage1: {epochs: 1}, machine: {workers: 0}}
 seeds: [0, 1]
 protocols: [match]
 rows:

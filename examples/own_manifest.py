@@ -24,20 +24,19 @@ if __name__ == "__main__":
     print(f"{spec}: {report.studies} studies, {report.complete} of them complete")
     print("\n".join(report.problems) or "No problem found.")
 
-    # The same words as on the command line. The first six make it small; leave them out.
+    # The same words as on the command line. The first ones make it small; leave them out.
     settings = {
         "backbone": "timm/test_resnet",
         "weights": "none",
         "image_size": 32,
-        "epochs": 1,
-        "mlssl_epochs": 1,
-        "workers": 0,
-        "lr": 1e-3,
+        "stage1": {"epochs": 1, "lr": 1e-3},
+        "stage2": {"epochs": 1},
+        "machine": {"workers": 0},
         "objective": ["simclr"],
         "fusion": "sep_sep",
         "options": {"crossmodal": {"temperature": 0.2}},
     }
-    variant, why = recipes.resolve([], {"data": [spec], **settings})
+    variant, why = recipes.resolve(recipes.Layer({"data": [spec], **settings}))
     cache = ImageCache(cache_root() / "images")
     outcome = pretrain(variant, free_folder(variant), Reporter(Console()), cache)
     print(f"Trained with {why}. The encoders are in {outcome.run.model}")

@@ -23,8 +23,10 @@ from sm3kit.training.pretrain import pretrain
 
 if __name__ == "__main__":
     images, reporter = ImageCache(None), Reporter(Console())
-    small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
-    variant, why = recipes.resolve([], {"data": ["synthetic:60"], "stage": "mmssl", **small})
+    small = {"backbone": "timm/test_resnet", "image_size": 32}
+    small |= {"stage1": {"epochs": 1}, "machine": {"workers": 0}}
+    settings = {"data": ["synthetic:60"], "stage": "mmssl", **small}
+    variant, why = recipes.resolve(recipes.Layer(settings))
     run = pretrain(variant, free_folder(variant), reporter, images).run.folder
 
     # The evaluation leaves a classifier in the run. It is what predicts.

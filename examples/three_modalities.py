@@ -46,9 +46,10 @@ if __name__ == "__main__":
             table.writerow([case, "test" if case % 4 == 0 else "train", *row])
 
     # Every pair of the three is contrasted; a study takes part with what it has.
-    small = {"backbone": "timm/test_resnet", "image_size": 32, "epochs": 1, "workers": 0}
+    small = {"backbone": "timm/test_resnet", "image_size": 32}
+    small |= {"stage1": {"epochs": 1}, "machine": {"workers": 0}}
     settings = {"data": [f"manifest:{folder / 'manifest.csv'}"], "stage": "mmssl", **small}
-    variant, why = recipes.resolve(["quick"], settings)
+    variant, why = recipes.resolve(recipes.Layer({"recipe": "quick", **settings}))
     images, reporter = ImageCache(None), Reporter(Console())
     run = pretrain(variant, free_folder(variant), reporter, images).run.folder
     subject = open_subject(run, [], images, FeatureCache(None), reporter)

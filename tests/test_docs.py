@@ -22,9 +22,9 @@ from sm3kit.cli.grid_progress import plan_lines
 from sm3kit.cli.main import COMMANDS, cli
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.kinds import KINDS
-from sm3kit.core.options import bind
+from sm3kit.core.options import bind, fields_of
 from sm3kit.core.registry import registry
-from sm3kit.core.variant import Variant
+from sm3kit.core.variant import PARTS, Variant, table_at
 from sm3kit.evaluation.settings import DEFAULTS, Settings
 from sm3kit.grids import grid
 from sm3kit.grids.runner import begin
@@ -128,8 +128,8 @@ def check_plugin_option(text: str) -> None:
     """That `plugin.option=value` would be taken; derm and clinic are modalities of `photo`."""
     name, _, value = text.partition("=")
     plugin, _, option = name.partition(".")
-    if plugin == "training":
-        Variant().changed({option: value}, text)
+    if plugin in PARTS or name in fields_of(Variant):
+        Variant().changed(table_at(name, value), text)
         return
     if plugin == "evaluate":
         Settings().changed({} if value == "VALUE" else {option: value}, text)

@@ -75,6 +75,7 @@ TRAINING = """
 import multiprocessing
 
 from rich.console import Console
+from sm3kit.core.stage_settings import MachineSettings, Stage1Settings
 from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.training.pretrain import pretrain
@@ -83,8 +84,9 @@ from pathlib import Path
 
 multiprocessing.set_start_method("spawn", force=True)
 variant = Variant(
-    data=("synthetic:24",), backbone="timm/test_resnet", weights="none", stage="mmssl", epochs=1,
-    batch_size=8, image_size=32, workers=1, options={"synthetic": {"size": 32}},
+    data=("synthetic:24",), backbone="timm/test_resnet", weights="none", stage="mmssl",
+    stage1=Stage1Settings(epochs=1, batch_size=8), machine=MachineSettings(workers=1),
+    image_size=32, options={"synthetic": {"size": 32}},
 )
 """
 CALL = 'pretrain(variant, Path("run"), Reporter(Console()), ImageCache(None))'

@@ -8,40 +8,43 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sm3kit.core.variant import Variant
+from sm3kit.core.stage_settings import MachineSettings, Stage1Settings
+from sm3kit.core.variant import PARTS, Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.training.pretrain import pretrain
+
+
+def altered(variant, /, **changes):
+    """A copy of a variant; a dict for `stage1`, `stage2` or `machine` changes these settings alone."""
+    for name in PARTS:
+        if isinstance(changes.get(name), dict):
+            changes[name] = dataclasses.replace(getattr(variant, name), **changes[name])
+    return dataclasses.replace(variant, **changes)
+
 
 TINY = Variant(
     data=("synthetic:40",),
     backbone="timm/test_resnet",
     weights="none",
     stage="mmssl",
-    epochs=2,
-    batch_size=8,
     image_size=32,
-    lr=1e-3,
-    eps=1e-8,
-    workers=0,
-    monitor_every=1,
-    precision="32",
     options={"synthetic": {"size": 32}, "sep_sep": {"projection": 16}},
+    stage1=Stage1Settings(
+        epochs=2, batch_size=8, lr=1e-3, eps=1e-8, monitor_every=1, precision="32"
+    ),
+    machine=MachineSettings(workers=0),
 )
 
 
 SMALL_RELATIONS = {name: {"embedding": 16} for name in ("proj", "msa", "tel", "te")}
-TINY2 = dataclasses.replace(
+TINY2 = altered(
     TINY,
     stage="both",
-    epochs=1,
-    monitor_every=0,
-    mlssl_epochs=2,
-    mlssl_batch_size=12,
-    mlssl_lr=1e-2,
-    feature_views=2,
     options={**TINY.options, **SMALL_RELATIONS, "faiss": {"restarts": 1}},
+    stage1={"epochs": 1, "monitor_every": 0},
+    stage2={"epochs": 2, "batch_size": 12, "lr": 1e-2, "feature_views": 2},
 )
 
 
@@ -97,7 +100,7 @@ def train(tmp_path):
 
 @pytest.fixture
 def with_changes():
-    return dataclasses.replace
+    return altered
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 
 from sm3kit.cli import completing
+from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import (
-    Number,
     console,
     data_option,
     no_cache_option,

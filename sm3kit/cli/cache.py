@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from sm3kit.cli.settings import Number
+from sm3kit.cli.option_types import Number
 from sm3kit.cli.streams import only_ascii
 from sm3kit.core import ranges
 from sm3kit.core.text import in_units

@@ -78,16 +78,25 @@ def any_plugin(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 def plugin_option(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """`PLUGIN.`, and behind `training.` its settings; those of a plugin would need its import."""
-    import dataclasses
-
+    """`PLUGIN.`; its options would need its import."""
     from sm3kit.core.registry import REGISTRIES
-    from sm3kit.core.variant import Variant
 
-    if incomplete.startswith("training."):
-        return _items((f"training.{one.name}=" for one in dataclasses.fields(Variant)), incomplete)
-    names = {one for reg in REGISTRIES.values() for one in reg.names()} | {"training"}
+    names = {one for reg in REGISTRIES.values() for one in reg.names()}
     return _items((f"{one}." for one in sorted(names)), incomplete)
+
+
+def setting_addresses(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """`PLUGIN.`, or a setting of a variant: `seed=`, `stage1.`, and behind it `stage1.lr=`."""
+    from sm3kit.core.settings import addresses
+    from sm3kit.core.variant import PARTS, Variant
+
+    if incomplete.startswith(tuple(f"{part}." for part in PARTS)):
+        return _items((f"{address}=" for address in addresses(Variant)), incomplete)
+    own = [f"{name}=" for name in addresses(Variant) if "." not in name]
+    parts = [CompletionItem(f"{part}.") for part in PARTS if f"{part}.".startswith(incomplete)]
+    return [*plugin_option(ctx, param, incomplete), *parts, *_items(own, incomplete)]
 
 
 def data_specs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sm3kit.cli.completing import data_specs
+from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import (
-    Number,
     console,
     output_options,
     parsed_options,

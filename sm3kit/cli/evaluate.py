@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from sm3kit.cli import completing
+from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import (
-    Number,
     console,
     feature_cache,
     image_cache,

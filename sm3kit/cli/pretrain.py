@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sm3kit.cli import completing
+from sm3kit.cli.option_types import Number, PerModality, by_modality
 from sm3kit.cli.settings import (
-    Number,
-    PerModality,
-    by_modality,
     console,
     data_option,
     feature_cache,
@@ -21,13 +19,14 @@ from sm3kit.cli.settings import (
     no_cache_option,
     output_options,
     parsed_map,
-    parsed_options,
+    parsed_settings,
     plugin_file_option,
-    plugin_options,
+    setting_options,
 )
 from sm3kit.cli.streams import only_ascii
 from sm3kit.core.errors import VariantError
-from sm3kit.core.variant import PER_MODALITY, Variant
+from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
+from sm3kit.core.variant import PER_MODALITY, Variant, table_at
 
 if TYPE_CHECKING:
     from sm3kit.training.pretrain import Outcome
@@ -102,17 +101,19 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--epochs",
-    type=Number.of(Variant, "epochs"),
+    type=Number.of(Stage1Settings, "epochs"),
     help="Passes over the studies; 0 keeps the initial weights.",
 )
-@click.option("--mlssl-epochs", type=Number.of(Variant, "mlssl_epochs"), help="Passes of stage 2.")
+@click.option("--mlssl-epochs", type=Number.of(Stage2Settings, "epochs"), help="Passes of stage 2.")
 @click.option(
     "--feature-views",
-    type=Number.of(Variant, "feature_views"),
+    type=Number.of(Stage2Settings, "feature_views"),
     help="Views of each study that stage 2 encodes once; 0 encodes new ones in every epoch.",
 )
 @click.option(
-    "--batch-size", type=Number.of(Variant, "batch_size"), help="Studies per step and device."
+    "--batch-size",
+    type=Number.of(Stage1Settings, "batch_size"),
+    help="Studies per step and device.",
 )
 @click.option(
     "--image-size",
@@ -121,21 +122,23 @@ if TYPE_CHECKING:
     metavar="[MODALITY=]N",
     help="Height and width of the views, in pixels.",
 )
-@click.option("--lr", type=Number.of(Variant, "lr"), help="Learning rate.")
+@click.option("--lr", type=Number.of(Stage1Settings, "lr"), help="Learning rate.")
 @click.option("--seed", type=Number.of(Variant, "seed"), help="Seed of weights, order and views.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "32", "bf16-mixed", "16-mixed"]),
     help="auto: bf16 where the machine computes in it.",
 )
-@click.option("--devices", type=Number.of(Variant, "devices"), help="GPUs, or processes on a CPU.")
-@click.option("--num-nodes", type=Number.of(Variant, "num_nodes"), help="Machines.")
+@click.option(
+    "--devices", type=Number.of(MachineSettings, "devices"), help="GPUs, or processes on a CPU."
+)
+@click.option("--num-nodes", type=Number.of(MachineSettings, "num_nodes"), help="Machines.")
 @click.option(
     "--workers",
-    type=Number.of(Variant, "workers"),
+    type=Number.of(MachineSettings, "workers"),
     help="Processes that prepare views; chosen automatically by default.",
 )
-@plugin_options
+@setting_options
 @plugin_file_option
 @click.option(
     "--out",
@@ -171,6 +174,7 @@ def pretrain(
     from sm3kit.data.progress import Reporter
     from sm3kit.evaluation.settings import check_evaluation
     from sm3kit.runs import recipes
+    from sm3kit.runs.recipes import Layer
     from sm3kit.runs.resumption import resumable
     from sm3kit.runs.run import Run, free_folder
     from sm3kit.training.pretrain import pretrain as run_pretraining
@@ -179,17 +183,16 @@ def pretrain(
     # A value that was not given is None or (); 0 is a value.
     asked = {n: v for n, v in flags.items() if v is not None and v != ()}
     asked |= by_modality({n: asked.pop(n) for n in PER_MODALITY if n in asked})
-    plugins = parsed_options(options)
-    asked |= plugins.pop("training", {})
-    asked |= {"options": plugins} if plugins else {}
     asked |= {"map": parsed_map(rename)} if rename else {}
-    recipe = tuple(asked.pop("recipe", ()))
-    variant, why = recipes.resolve(recipe, asked)
+    settings = [(recipes.FLAGS.get(name, name), value) for name, value in asked.items()]
+    settings += parsed_settings(options)
+    layers = [Layer(table_at(address, value)) for address, value in settings]
+    variant, why = recipes.resolve(*layers)
     if resume:
         out = _existing(out)
-        variant = resumable(Run(out), asked | ({"recipe": recipe} if recipe else {}), variant)
+        variant = resumable(Run(out), layers, variant)
         why = f"the run in {out}"
-    world = join_world(variant.devices, variant.num_nodes)
+    world = join_world(variant.machine.devices, variant.machine.num_nodes)
     folder = out or world.folder or free_folder(variant)
     check_evaluation(variant)
     # Of several processes the first one speaks.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sm3kit.cli.completing import data_specs, plugin_option
+from sm3kit.cli.completing import data_specs, plugin_option, setting_addresses
 from sm3kit.core.errors import OptionError, one_line
-from sm3kit.core.options import Option, fields_of, fitted
+from sm3kit.core.options import fields_of
 from sm3kit.core.text import folded
+from sm3kit.core.variant import Variant
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +27,6 @@ else:
 
 # A modality may have dots in its name, and an option has none.
 OPTION = re.compile(r"(.+?)\.([^.=]+)=(.*)", re.DOTALL)
-PATHS = ("/", "./", "../", "~")  # How a file begins whose name has an equals sign.
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -61,8 +61,22 @@ def plugin_options(command: F) -> F:
         multiple=True,
         metavar="PLUGIN.OPTION=VALUE",
         shell_complete=plugin_option,
-        help="Set an option of a plugin, of a modality by its name, or of the training "
-        "(training.weight_decay=0.01). `sm3kit plugins show NAME` lists them.",
+        help="Set an option of a plugin, or of a modality by its name. `sm3kit plugins show NAME` "
+        "lists them.",
+    )(command)
+
+
+def setting_options(command: F) -> F:
+    """-o ADDRESS=VALUE, which may be given several times."""
+    return click.option(
+        "-o",
+        "options",
+        multiple=True,
+        metavar="NAME.OPTION=VALUE",
+        shell_complete=setting_addresses,
+        help="Set an option of a plugin or modality (simclr.temperature=0.2), or any setting as a "
+        "recipe says it, with a dot for a table (stage1.weight_decay=0.01, "
+        "paired_geometry=true). `sm3kit plugins show NAME` lists the options.",
     )(command)
 
 
@@ -121,72 +135,6 @@ def classifier_options(command: F) -> F:
     return protocol(select(name(command)))
 
 
-class Number(ParamType):
-    """A number within the range that its option declares.
-
-    Args:
-        kind: the declared type, such as `Annotated[int, Range(1, 64)]`.
-    """
-
-    def __init__(self, kind: Any) -> None:
-        self.option = Option("", kind)
-        self.name = self.option.type_text.partition(" ")[0]
-
-    @classmethod
-    def of(cls, record: type, name: str) -> Number:
-        """The number that a setting of `Variant`, or of an evaluation, takes."""
-        return cls(fields_of(record)[name].type)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | float:
-        """The number, or a wrong command line that says what is wanted."""
-        try:
-            number: int | float = fitted(self.option, value)
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
-        return number
-
-
-class PerModality(ParamType):
-    """A value for all modalities, or MODALITY=VALUE for one of them.
-
-    Args:
-        inner: the type of the value.
-    """
-
-    name = "value"
-
-    def __init__(self, inner: ParamType) -> None:
-        self.inner = inner
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Any]:
-        """(modality, value); no modality means all."""
-        if isinstance(value, tuple):
-            return value
-        # A name may have an equals sign in it, and so may a file, but no number.
-        cut = str.partition if self.inner is click.STRING else str.rpartition
-        modality, equals, rest = cut(str(value), "=")
-        if not equals or modality.startswith(PATHS) or Path(value).is_file():
-            return "", self.inner.convert(value, param, ctx)
-        return modality, self.inner.convert(rest, param, ctx)
-
-
-def by_modality(flags: Mapping[str, Sequence[tuple[str, Any]]]) -> dict[str, Any]:
-    """Settings of a variant from the values of PerModality options; the last one holds."""
-    asked: dict[str, Any] = {}
-    table: dict[str, dict[str, Any]] = {}
-    for setting, values in flags.items():
-        for modality, value in values:
-            if modality:
-                table.setdefault(modality, {})[setting] = value
-            else:
-                asked[setting] = value
-    return asked | ({"per_modality": table} if table else {})
-
-
 def parsed_map(pairs: Sequence[str]) -> dict[str, str]:
     """{name: name in the data} of --map options."""
     table = {}
@@ -196,6 +144,19 @@ def parsed_map(pairs: Sequence[str]) -> dict[str, str]:
             raise click.BadParameter(f"wants NAME=DATA, such as clinic=close-up, not {pair!r}.")
         table[left] = right
     return table
+
+
+def parsed_settings(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """(address, value) of -o options, each an option of a plugin or a setting of a variant."""
+    settings = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals and name in fields_of(Variant):
+            settings.append((name, value))
+        else:
+            for owner, options in parsed_options([text]).items():
+                settings += [(f"{owner}.{option}", value) for option, value in options.items()]
+    return settings
 
 
 def parsed_options(texts: Sequence[str]) -> dict[str, dict[str, str]]:

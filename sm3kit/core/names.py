@@ -29,10 +29,19 @@ def listed(names: Iterable[str]) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The sentence "Did you mean 'x'?" with a trailing blank, or nothing."""
-    lowered = {word.lower(): word for word in known}
-    near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
-    return f"Did you mean {lowered[near[0]]!r}? " if near else ""
+    """The sentence "Did you mean 'x'?" with a trailing blank, or nothing.
+
+    Of known addresses such as `stage1.lr` and `stage2.lr`, the last word is enough.
+    """
+    ends: dict[str, list[str]] = {}
+    for word in known:
+        end = word if "." in name else word.rpartition(".")[2]
+        ends.setdefault(end.lower(), []).append(word)
+    behind = [end for end in ends if "." in ends[end][0] and name.lower().endswith(f"_{end}")]
+    near = behind or difflib.get_close_matches(name.lower(), list(ends), n=1, cutoff=0.6)
+    if not near:
+        return ""
+    return f"Did you mean {' or '.join(map(repr, ends[max(near, key=len)]))}? "
 
 
 def unknown(noun: str, name: str, known: Iterable[str]) -> str:

@@ -3,45 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import check_fields, convert, fields_of
-from sm3kit.core.setting_tables import merged, plain, typed
+from sm3kit.core.settings import by_address, laid_over, plain
+from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 
 # What may differ when a run goes on: it says how to compute, or how far, not what.
 RESUMABLE = (
-    *("recipe", "stage", "epochs", "mlssl_epochs", "devices", "num_nodes", "workers"),
-    *("monitor_every", "protocol", "evaluate"),
+    *("recipe", "stage", "protocol", "evaluate"),
+    *("stage1.epochs", "stage1.monitor_every", "stage2.epochs"),
+    *("machine.devices", "machine.num_nodes", "machine.workers"),
 )
-# What only stage 2 depends on: free for a run that has not come to it.
-OF_STAGE_2 = (
-    "relation",
-    "clusterer",
-    "pseudo_labels",
-    "clusters",
-    "mlssl_epochs",
-    "mlssl_batch_size",
-    "mlssl_lr",
-    "mlssl_weight_decay",
-    "mlssl_eps",
-    "mlssl_precision",
-    "mlssl_views",
-    "feature_views",
-    "bank",
-    "label_loss",
-    "temperature",
-    "freeze_prototypes",
-    "bn_leak",
-)
-# One view per study, with less colour change and neither greyscale nor blur: the release.
-MLSSL_VIEWS = {"views": 1, "jitter": 0.5, "grayscale": 0.0, "blur": 0.0}
 FUSION_OF_ONE = "none"  # A single modality has nothing to be fused with.
-TABLES = ("options", "map", "mlssl_views", "evaluate", "per_modality")
+# What only stage 2 depends on: free for a run that has not come to it.
+OF_STAGE_2 = ("relation", "clusterer", "stage2")
+PARTS = ("stage1", "stage2", "machine")
 PER_MODALITY = ("backbone", "weights", "image_size")
 
 
@@ -54,120 +37,57 @@ class Variant:
         data: data sets, each `name` or `name:argument`.
         map: {modality: what the data call it}.
         modality: the modalities to use; empty takes all that the data have.
+        splits: the splits that pre-training sees; the paper's is train alone.
         backbone: `provider/model`.
         weights: "imagenet", "none" or a file.
+        image_size: height and width of the views, in pixels.
         per_modality: {modality: {setting: value}} where its backbone, weights or image_size
             differ from those of all.
+        paired_geometry: registered modalities of a study are cropped, flipped and turned alike.
         objective: objectives by name.
         fusion: fusion by name.
         relation: how label embeddings know of each other, by name; stage 2.
         clusterer: what makes pseudo-labels, by name; stage 2.
         stage: "mmssl" (stage 1), "mlssl" (stage 2 alone), or "both".
         init: the folder of a run to start from, instead of `weights`.
-        splits: the splits that pre-training sees; the paper's is train alone.
-        epochs: passes over the studies; 0 keeps the initial weights, as a baseline.
-        batch_size: studies per step and device.
-        last_batch: "keep" takes the shorter last batch, "drop" leaves it out, "pad" repeats
-            studies until it divides by `pad_to`.
-        pad_to: see `last_batch`.
-        image_size: height and width of the views, in pixels.
-        paired_geometry: registered modalities of a study are cropped, flipped and turned alike.
-        join_views: encode the views of an image as one batch, whose batch norm then sees twice as
-            many rows; the release encodes view by view.
-        lr: learning rate of AdamW.
-        head_lr: learning rate of what no weights are known for, that is all but the backbones;
-            0 takes `lr`, as the release does.
-        schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
-        weight_decay: of AdamW.
-        betas: of AdamW.
-        eps: of AdamW.
         seed: of weights, order and views.
-        precision: "auto", or what Lightning takes: "32", "bf16-mixed", "16-mixed".
-        channels_last: memory order of images and weights; faster on nearly every machine.
-        devices: GPUs, or processes on a CPU, per machine.
-        num_nodes: machines.
-        workers: processes that prepare views; -1 chooses.
-        monitor_every: epochs between two looks at the validation pairs; 0 is never.
-        pseudo_labels: K of stage 2; 0 takes the labels of the data.
-        clusters: of each pseudo-label; 0 takes as many as the label has classes.
-        mlssl_epochs: passes of stage 2 over the studies.
-        mlssl_batch_size: studies per step of stage 2.
-        mlssl_lr, mlssl_weight_decay, mlssl_eps: of AdamW in stage 2.
-        mlssl_precision: like `precision`, of the frozen networks in stage 2; what stage 2 trains
-            is always computed in float32.
-        mlssl_views: options of the modalities that differ in stage 2.
-        feature_views: views of each study that stage 2 encodes once and draws from in every
-            epoch; 0 encodes new views in every epoch, as the paper does.
-        bank: "memory" clusters what the steps of the epoch before left, as the release does;
-            "fresh" embeds all studies anew before they are clustered.
-        label_loss: "mean" of the labels' losses, as in the release, or their "sum", equation 6.
-        temperature: T, by which the logits of stage 2 are divided.
-        freeze_prototypes: prototypes stay the centroids during an epoch, as in DeepCluster-v2.
-        bn_leak: the first pass of stage 2 still moves the frozen networks' batch statistics, as
-            in the release.
         protocol: how the run is evaluated if nothing else is said.
         evaluate: {protocol: {setting: value}} where its evaluation differs from the defaults.
         options: {plugin: {option: value}}, only what was set.
+        stage1: how stage 1 learns.
+        stage2: how stage 2 learns.
+        machine: what computes.
     """
 
     recipe: tuple[str, ...] = ()
     data: tuple[str, ...] = ("synthetic",)
     map: dict[str, str] = field(default_factory=dict)
     modality: tuple[str, ...] = ()
+    splits: tuple[Literal["train", "val", "test"], ...] = ("train",)
     backbone: str = "timm/resnet50.tv_in1k"
     weights: str = "imagenet"
+    image_size: ranges.ImageSize = 224
     per_modality: dict[str, dict[str, Any]] = field(default_factory=dict)
+    paired_geometry: bool = False
     objective: tuple[str, ...] = ("simclr",)
     fusion: str = "sep_sep"
     relation: str = "tel"
     clusterer: str = "faiss"
     stage: Literal["both", "mmssl", "mlssl"] = "both"
     init: str = ""
-    splits: tuple[Literal["train", "val", "test"], ...] = ("train",)
-    epochs: ranges.CountOrZero = 400
-    batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 96
-    last_batch: Literal["keep", "drop", "pad"] = "keep"
-    pad_to: Annotated[int, ranges.Range(1, 65_536)] = 2
-    image_size: ranges.ImageSize = 224
-    paired_geometry: bool = False
-    join_views: bool = False
-    lr: ranges.Rate = 1e-6
-    head_lr: Annotated[float, ranges.Range(0, 100)] = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    weight_decay: ranges.Amount = 0.05
-    betas: Annotated[tuple[float, float], ranges.Range(least=0, below=1)] = (0.9, 0.999)
-    eps: ranges.Epsilon = 1e-5
     seed: ranges.Seed = 0
-    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
-    channels_last: bool = True
-    devices: Annotated[int, ranges.Range(1, 1024)] = 1
-    num_nodes: Annotated[int, ranges.Range(1, 65_536)] = 1
-    workers: Annotated[int, ranges.Range(0, 1024, also=(-1,))] = -1
-    monitor_every: ranges.CountOrZero = 5
-    pseudo_labels: Annotated[int, ranges.Range(0, 10_000)] = 0
-    clusters: ranges.CountOrZero = 0
-    mlssl_epochs: ranges.CountOrZero = 150
-    mlssl_batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 256
-    mlssl_lr: ranges.Rate = 1e-4
-    mlssl_weight_decay: ranges.Amount = 0.05
-    mlssl_eps: ranges.Epsilon = 1e-8
-    mlssl_precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "32"
-    mlssl_views: dict[str, Any] = field(default_factory=lambda: dict(MLSSL_VIEWS))
-    feature_views: Annotated[int, ranges.Range(0, 1000)] = 8
-    bank: Literal["memory", "fresh"] = "memory"
-    label_loss: Literal["mean", "sum"] = "mean"
-    temperature: ranges.Temperature = 1.0
-    freeze_prototypes: bool = False
-    bn_leak: bool = False
     protocol: Literal["probe", "finetune", "knn"] = "probe"
     evaluate: dict[str, dict[str, Any]] = field(default_factory=dict)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stage1: Stage1Settings = field(default_factory=Stage1Settings)
+    stage2: Stage2Settings = field(default_factory=Stage2Settings)
+    machine: MachineSettings = field(default_factory=MachineSettings)
 
     def __post_init__(self) -> None:
         check_fields(self, "variant")
 
     def changed(self, changes: Mapping[str, Any], source: str) -> Variant:
-        """A copy with changes laid over it; options are merged plugin by plugin.
+        """A copy with changes laid over it, in the form of a recipe; see `laid_over`.
 
         Args:
             changes: field names and values, text or typed.
@@ -177,23 +97,31 @@ class Variant:
             VariantError: an unknown field, or a value that wants a table.
             OptionError: a value of another type or out of range.
         """
-        known = fields_of(Variant)
-        values: dict[str, Any] = {}
-        for name, value in changes.items():
-            if name not in known:
-                raise VariantError(f"{source}: {unknown('setting', str(name), known)}")
-            if name in TABLES and not isinstance(value, Mapping):
-                raise VariantError(f"{source}: {name} wants a table, not {value!r}.")
-            if name in ("options", "evaluate", "per_modality"):
-                values[name] = merged(getattr(self, name), value, f"{source}: {name}")
-            elif name in TABLES:
-                values[name] = {**getattr(self, name), **value}
-            else:
-                values[name] = convert(known[name], value, source)
-        if "per_modality" in values:
-            own = {name: known[name] for name in PER_MODALITY}
-            values["per_modality"] = typed(values["per_modality"], own, source)
-        return dataclasses.replace(self, **values)
+        variant = laid_over(self, changes, source)
+        if "per_modality" not in changes:
+            return variant
+        return dataclasses.replace(variant, per_modality=_typed(variant.per_modality, source))
+
+    def at(self, address: str) -> Any:
+        """The value of a setting or option, by its address; see `table_at`.
+
+        Raises:
+            KeyError: the variant holds no such option.
+        """
+        place: Any = table_at(address, ...)
+        value: Any = self
+        while place is not ...:
+            ((name, place),) = place.items()
+            value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+        return value
+
+    def of_stage1(self) -> Variant:
+        """The variant that ends with stage 1, with the defaults where only stage 2 reads."""
+        return dataclasses.replace(self.with_stage2_of(Variant()), stage="mmssl")
+
+    def with_stage2_of(self, other: Variant) -> Variant:
+        """The variant with all of another that only stage 2 reads."""
+        return dataclasses.replace(self, **{name: getattr(other, name) for name in OF_STAGE_2})
 
     def with_fitting_fusion(self, asked: Container[str]) -> Variant:
         """The variant, without a fusion if it names a single modality and none was asked for."""
@@ -232,16 +160,46 @@ class Variant:
         return "; ".join(f"its {name} is {own!r}, not {new!r}" for name, (own, new) in pairs)
 
     def _flat(self) -> dict[str, Any]:
-        flat = {
-            one.name: getattr(self, one.name)
-            for one in dataclasses.fields(self)
-            if one.name not in (*RESUMABLE, "options")
-        }
-        for plugin, values in self.options.items():
-            flat |= {f"{plugin}.{option}": value for option, value in values.items()}
+        values = by_address(self)
+        flat = {name: values[name] for name in values if name not in (*RESUMABLE, "options")}
+        for plugin, options in self.options.items():
+            flat |= {f"{plugin}.{option}": value for option, value in options.items()}
         return flat
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists, tables and values, ready for YAML."""
-        found: dict[str, Any] = plain(dataclasses.asdict(self))
-        return found
+        table: dict[str, Any] = plain(dataclasses.asdict(self))
+        return table
+
+
+def table_at(address: str, value: Any) -> dict[str, Any]:
+    """The table that sets one value, in the form of a recipe.
+
+    Args:
+        address: what a recipe says, with dots between its tables: `seed`, `stage1.lr`,
+            `evaluate.probe.lr`; or `simclr.temperature`, an option of a plugin or modality.
+        value: text or typed.
+    """
+    first, dot, rest = address.partition(".")
+    kind = fields_of(Variant)[first].type if first in fields_of(Variant) else None
+    if dot and dataclasses.is_dataclass(kind):
+        return {first: {rest: value}}
+    if dot and typing.get_origin(kind) is dict:
+        owner, _, name = rest.rpartition(".")
+        return {first: {owner: {name: value}} if owner else {name: value}}
+    owner, dot, name = address.rpartition(".")
+    return {"options": {owner: {name: value}}} if dot else {name: value}
+
+
+def _typed(table: Mapping[str, Mapping[str, Any]], source: str) -> dict[str, dict[str, Any]]:
+    """Settings of single modalities, checked and typed."""
+    known = {name: fields_of(Variant)[name] for name in PER_MODALITY}
+    typed: dict[str, dict[str, Any]] = {}
+    for modality, settings in table.items():
+        for name, value in settings.items():
+            if name not in known:
+                where = f"{source}: per_modality {modality}"
+                raise VariantError(f"{where}: {unknown('setting', str(name), known)}")
+            value = convert(known[name], value, f"{source} ({modality})")
+            typed.setdefault(modality, {})[name] = value
+    return typed

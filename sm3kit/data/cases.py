@@ -77,7 +77,7 @@ def registered(
     names = {name for table in tables for name in table}
     if not names:
         raise VariantError(
-            "Option -o training.paired_geometry=true wants modalities that are registered with "
+            "Option -o paired_geometry=true wants modalities that are registered with "
             f"each other, and of {', '.join(modalities)} none are. With a manifest say which: "
             "-o manifest.registered=NAME,NAME"
         )
@@ -85,6 +85,6 @@ def registered(
         if "geometry" not in inspect.signature(modalities[name].views).parameters:
             raise VariantError(
                 f"Modality {name!r} cannot share its geometry: {type(modalities[name]).__name__} "
-                "draws no geometry of its own. Leave out -o training.paired_geometry=true."
+                "draws no geometry of its own. Leave out -o paired_geometry=true."
             )
     return tables

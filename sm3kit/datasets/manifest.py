@@ -79,7 +79,7 @@ class Manifest(Dataset):
             the blank alone.
         plugins: modality plugins other than photo, for example `ct:window`.
         registered: modalities in which a place is the same place, for example `ct,pet`; see
-            `training.paired_geometry`.
+            `paired_geometry`.
 
     Raises:
         DataError: the file, a column or a value is missing or wrong.

@@ -133,6 +133,6 @@ def open_predictor(trained: Trained, file: ClassifierFile) -> Predictor:
         ) from error
     # As after the training: torch takes other kernels for frozen weights, and last bits differ.
     whole.requires_grad_(file.protocol == "finetune").eval()
-    if trained.variant.channels_last:
+    if trained.variant.machine.channels_last:
         extractor.to(memory_format=torch.channels_last)
     return Predictor(trained, file, modalities, extractor, classifier)

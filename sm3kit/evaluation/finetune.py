@@ -44,7 +44,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
         shown = subject.shown(cases, settings.seed)
         return lambda: (
             batch.to(subject.device)
-            for batch in eval_loader(shown, subject.variant.batch_size, names, workers)
+            for batch in eval_loader(shown, subject.variant.stage1.batch_size, names, workers)
         )
 
     lesson = Lesson(

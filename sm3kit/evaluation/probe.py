@@ -96,7 +96,7 @@ def _source(
     if settings.feature_views == 0:
         other = viewed(subject.pool, subject.variant, settings.views) if augmented else subject.pool
         shown = StudyViews(other, cases, subject.images, settings.seed)
-        size = subject.variant.batch_size
+        size = subject.variant.stage1.batch_size
         return EncodedJoint(shown, subject.extractor, encoder.precision, size, encoder.workers)
     with subject.reporter:
         features = (

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
-from sm3kit.core.options import check_fields, convert, fields_of
+from sm3kit.core.options import check_fields
+from sm3kit.core.settings import laid_over
 from sm3kit.core.variant import Variant
 
 Protocol = Literal["probe", "finetune", "knn", "match"]
@@ -79,23 +80,16 @@ class Settings:
             VariantError: an unknown setting.
             OptionError: a value of another type or out of range.
         """
-        known = fields_of(Settings)
-        values: dict[str, Any] = {}
-        for name, value in changes.items():
-            if name == "protocol":
-                raise VariantError(f"{source}: the protocol is chosen by --protocol {value}.")
-            if name not in known:
-                raise VariantError(f"{source}: {unknown('evaluation setting', name, known)}")
-            if name == "views" and not isinstance(value, Mapping):
-                raise VariantError(
-                    f"{source}: views wants a table in a recipe file, such as {{flip: 0.5}}, not "
-                    f"{value!r}."
-                )
-            if name == "views":
-                values[name] = {**self.views, **dict(value)}
-            else:
-                values[name] = convert(known[name], value, source)
-        return dataclasses.replace(self, **values)
+        if "protocol" in changes:
+            raise VariantError(
+                f"{source}: the protocol is chosen by --protocol {changes['protocol']}."
+            )
+        if not isinstance(changes.get("views", {}), Mapping):
+            raise VariantError(
+                f"{source}: views wants a table in a recipe file, such as {{flip: 0.5}}, not "
+                f"{changes['views']!r}."
+            )
+        return laid_over(self, changes, source, "evaluation setting")
 
 
 # What trains a relation, too, sees smaller crops and has another eps, as in the release.

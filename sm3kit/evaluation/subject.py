@@ -148,7 +148,7 @@ def open_subject(
     extractor.to(device).requires_grad_(False).eval()
     if embedding is not None:
         embedding.to(device).eval()
-    if variant.channels_last:
+    if variant.machine.channels_last:
         extractor.to(memory_format=torch.channels_last)
     count = sum(len(cases) for cases in pool.cases.values())
     encoder = Encoder(
@@ -156,8 +156,8 @@ def open_subject(
         variant,
         features,
         reporter,
-        resolved_precision(variant.precision, extractor, smallest_view(pool.modalities)),
-        chosen_workers(variant.workers, count),
+        resolved_precision(variant.stage1.precision, extractor, smallest_view(pool.modalities)),
+        chosen_workers(variant.machine.workers, count),
     )
     record = read_studies(Run(folder))
     notes += changed_files + _notes(trained, pool, transferred, record)
@@ -212,7 +212,7 @@ def extractor_of(trained: Trained, modalities: Mapping[str, Modality]) -> Extrac
     for name, backbone in backbones.items():
         load_part(backbone, trained.backbone(name), trained, name)
     load_part(fusion, trained.of("fusion"), trained, "the fusion")
-    return Extractor(backbones, fusion, modalities, trained.variant.channels_last)
+    return Extractor(backbones, fusion, modalities, trained.variant.machine.channels_last)
 
 
 def _notes(

@@ -177,7 +177,7 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
     if not isinstance(content, Mapping) or set(content) - {"mode", "values"}:
         raise VariantError(
             f"{source}: axes wants 'mode' and 'values', such as "
-            f"{{mode: product, values: {{lr: [0.001, 0.01]}}}}, not {shown(content)}."
+            f"{{mode: product, values: {{stage1.lr: [0.001, 0.01]}}}}, not {shown(content)}."
         )
     mode = str(content.get("mode", "product"))
     if mode not in MODES:
@@ -185,7 +185,7 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
     axes = content.get("values") or {}
     if not isinstance(axes, Mapping):
         raise VariantError(
-            f"{source}: the values of axes want a table, such as {{lr: [0.001, 0.01]}}, not "
+            f"{source}: the values of axes want a table, such as {{stage1.lr: [0.001, 0.01]}}, not "
             f"{shown(axes)}."
         )
     for name, values in axes.items():

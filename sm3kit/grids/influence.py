@@ -6,45 +6,43 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-from sm3kit.core.kinds import KINDS
-from sm3kit.core.registry import registry
-from sm3kit.core.variant import OF_STAGE_2, Variant
+from sm3kit.core.settings import by_address, plain
+from sm3kit.core.variant import Variant
 from sm3kit.grids.hashing import hashed
 from sm3kit.networks.assemble import resolved
+from sm3kit.networks.plugins_in_use import unused_plugins
 from sm3kit.runs.plugin_origins import files_of
 
-# How to compute or to watch; and what is in a key by its content: data, init and weights.
-NOT_IN_A_KEY = ("recipe", "data", "init", "weights", "workers", "monitor_every", "stage")
-DEFAULTS = {
-    one.name: getattr(Variant(), one.name)
-    for one in dataclasses.fields(Variant)
-    if one.name in (*OF_STAGE_2, "recipe", "protocol", "evaluate")
-}
-OF_EVALUATION = ("recipe", "protocol", "evaluate")
+# How to compute or to watch, and what is in a key by its content: data, init and weights.
+NOT_IN_A_KEY = (
+    *("recipe", "data", "init", "weights", "stage"),
+    *("machine.workers", "stage1.monitor_every"),
+)
+DEFAULTS = Variant()
 
 
 def for_stage1(variant: Variant) -> Variant:
     """What stage 1 of a variant trains: nothing that only later stages read."""
-    return with_used_options(dataclasses.replace(variant, stage="mmssl", **DEFAULTS))
+    return with_used_options(_untested(variant).of_stage1())
 
 
 def for_stage2(variant: Variant) -> Variant:
     """What stage 2 of a variant trains, on networks of stage 1: nothing of its evaluation."""
-    later = {name: DEFAULTS[name] for name in OF_EVALUATION}
-    return with_used_options(dataclasses.replace(variant, stage="mlssl", **later))
+    return with_used_options(dataclasses.replace(_untested(variant), stage="mlssl"))
 
 
 def with_used_options(variant: Variant) -> Variant:
     """Every option of the plugins in use, spelt out, and none of the others."""
     whole = resolved(variant)
-    bare = resolved(dataclasses.replace(variant, options={}))
-    plugins = {name for family in KINDS for name in registry(family).names()}
-    sets = {spec.partition(":")[0] for spec in variant.data}
-    # Which backbones modalities suggest is known only when the data are opened.
-    open_later = {*registry("modalities").names(), *registry("backbones").names()}
-    unused = plugins - bare.options.keys() - sets - open_later
+    unused = unused_plugins(variant)
     kept = {owner: values for owner, values in whole.options.items() if owner not in unused}
     return dataclasses.replace(whole, options=dict(sorted(kept.items())))
+
+
+def _untested(variant: Variant) -> Variant:
+    """The variant without what only says how it is evaluated, and where its settings are from."""
+    said = {name: getattr(DEFAULTS, name) for name in ("recipe", "protocol", "evaluate")}
+    return dataclasses.replace(variant, **said)
 
 
 def key_of_training(variant: Variant, listing: str, parent: str = "") -> str:
@@ -55,8 +53,8 @@ def key_of_training(variant: Variant, listing: str, parent: str = "") -> str:
         listing: the hash of the data.
         parent: the key of the stage that it starts from.
     """
-    plain = variant.as_dict()
-    facts = {name: value for name, value in plain.items() if name not in NOT_IN_A_KEY}
+    values = plain(by_address(variant))
+    facts = {address: value for address, value in values.items() if address not in NOT_IN_A_KEY}
     facts["per_modality"] = variant.without_weights().as_dict()["per_modality"]
     return hashed(
         {

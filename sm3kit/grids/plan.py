@@ -43,9 +43,10 @@ class Task:
     @property
     def work(self) -> int:
         """Epochs, by which the time of tasks of one kind is compared; 1 if it has none."""
-        columns = {"mmssl": "epochs", "mlssl": "mlssl_epochs", "probe": "epochs"}
-        columns["finetune"] = "epochs"
-        return int(self.settings[columns[self.kind]]) if self.kind in columns else 1
+        parts = {"mmssl": "stage1", "mlssl": "stage2"}
+        if self.kind in parts:
+            return int(self.settings[parts[self.kind]]["epochs"])
+        return int(self.settings["epochs"]) if self.kind in ("probe", "finetune") else 1
 
     @property
     def title(self) -> str:

@@ -56,7 +56,7 @@ def _evaluation(grid: Grid, variant: Variant, protocol: str, run: str, name: str
     flags = {"split": grid.split}
     if protocol != "match":  # Nothing is selected there.
         flags["select"] = grid.select
-    relation = variant.stage != "mmssl" and not variant.pseudo_labels
+    relation = variant.stage != "mmssl" and not variant.stage2.pseudo_labels
     settings = settings_of(variant, protocol, flags, relation=relation)  # type: ignore[arg-type]
     plain = _plain(dataclasses.asdict(settings))
     return Task(hashed({"run": run, "settings": plain}), protocol, run, plain, name)

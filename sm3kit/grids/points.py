@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
 from sm3kit.core.errors import VariantError
-from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
-from sm3kit.core.registry import registry
-from sm3kit.core.variant import OF_STAGE_2, Variant
+from sm3kit.core.variant import OF_STAGE_2, Variant, table_at
 from sm3kit.grids.grid import Grid
+from sm3kit.networks.plugins_in_use import plugin_names
 from sm3kit.results.measured import value_text
+from sm3kit.runs.recipes import Layer
 
 Point = Mapping[str, Any]
 
@@ -32,27 +33,17 @@ def points(grid: Grid) -> Iterator[Point]:
             yield {axis: value}
 
 
-def moved(variant: Variant, point: Point, source: str) -> Variant:
-    """A variant at a point; an axis `one + other` moves several settings together.
+def layers_at(point: Point, source: str) -> list[Layer]:
+    """What a point sets; an axis `simclr.temperature + crossmodal.temperature` sets both alike.
 
     Args:
         source: the row, for messages.
-
-    Raises:
-        SM3Error: an unknown axis, or a value of another type.
     """
-    for axis, value in point.items():
-        about = f"{source}, axis {axis!r}"
-        for setting in _settings(axis):
-            owner, _, name = setting.rpartition(".")
-            if owner in ("", "training"):
-                changes: dict[str, Any] = {name: value}
-            elif owner.partition(".")[0] == "evaluate":
-                changes = {"evaluate": {owner.partition(".")[2]: {name: value}}}
-            else:
-                changes = {"options": {owner: {name: value}}}
-            variant = variant.changed(changes, about)
-    return variant
+    return [
+        Layer(table_at(address, value), f"{source}, axis {axis!r}")
+        for axis, value in point.items()
+        for address in _addresses(axis)
+    ]
 
 
 def value_at(variant: Variant, axis: str, source: str) -> Any:
@@ -61,22 +52,17 @@ def value_at(variant: Variant, axis: str, source: str) -> Any:
     Raises:
         VariantError: a setting of the axis would change nothing, as the variant does not use it.
     """
-    values = [_value(variant, one, f"{source}, axis {axis!r}") for one in _settings(axis)]
+    values = [_value(variant, one, f"{source}, axis {axis!r}") for one in _addresses(axis)]
     return values[0]
 
 
-def _value(variant: Variant, setting: str, source: str) -> Any:
-    owner, _, name = setting.rpartition(".")
-    if owner in ("", "training"):
-        if variant.stage == "mmssl" and name in OF_STAGE_2:
-            raise VariantError(f"{source} would change nothing: the row ends with stage 1.")
-        value = getattr(variant, name)
+def _value(variant: Variant, address: str, source: str) -> Any:
+    if variant.stage == "mmssl" and address.partition(".")[0] in OF_STAGE_2:
+        raise VariantError(f"{source} would change nothing: the row ends with stage 1.")
+    with contextlib.suppress(KeyError):
+        value = variant.at(address)
         return list(value) if isinstance(value, tuple) else value
-    if owner.partition(".")[0] == "evaluate":
-        return variant.evaluate[owner.partition(".")[2]][name]
-    if name in variant.options.get(owner, {}):
-        return variant.options[owner][name]
-    plugins = {one for family in KINDS for one in registry(family).names()}
+    owner, plugins = address.rpartition(".")[0], plugin_names()
     if owner not in plugins:
         raise VariantError(f"{source}: {unknown('plugin', owner, plugins)}")
     raise VariantError(
@@ -85,7 +71,7 @@ def _value(variant: Variant, setting: str, source: str) -> Any:
     )
 
 
-def _settings(axis: str) -> list[str]:
+def _addresses(axis: str) -> list[str]:
     return [one.strip() for one in axis.split("+")]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 # How to compute or to watch, not what.
-HARMLESS = ("workers", "monitor_every")
+HARMLESS = ("machine.workers", "stage1.monitor_every")
 SHOWN = 6
 
 
@@ -109,7 +109,7 @@ def _request(grid: Grid) -> str:
             "grid": grid.source(),
             "order": [*grid.rows, *grid.axes],
             "recipes": {name: recipes.load(name) for name in used},
-            "bases": [recipes.load(name) for name in ("quick", "sm3")],
+            "bases": [recipes.load(name) for name in recipes.DEFAULT_BASES],
             "plugins": plugins,
         }
     )

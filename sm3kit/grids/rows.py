@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sm3kit.core.errors import SM3Error, VariantError
-from sm3kit.core.kinds import KINDS
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid
 from sm3kit.grids.influence import with_used_options
 from sm3kit.grids.listing import Listing, listing
-from sm3kit.grids.points import Point, moved, named, points, value_at
+from sm3kit.grids.points import Point, layers_at, named, points, value_at
 from sm3kit.networks.assemble import build_pool
+from sm3kit.networks.plugins_in_use import plugin_names, plugins_in_use
 from sm3kit.runs import recipes
+from sm3kit.runs.recipes import BUILT_IN_DATA, Layer
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def rows_of(grid: Grid) -> list[Row]:
 
 def _row(grid: Grid, row: str, settings: Mapping[str, Any], point: Point, looked: Looked) -> Row:
     source = f"row {row!r}"
-    chosen = moved(_variant(grid, settings, source), point, source)
+    chosen = _variant(grid, settings, point, source)
     own = _listed(chosen, looked)
     variant = with_used_options(chosen)
     axes = {axis: value_at(variant, axis, source) for axis in point}
@@ -97,52 +97,30 @@ def _row(grid: Grid, row: str, settings: Mapping[str, Any], point: Point, looked
     return Row(name, row, variant.recipe, axes, variant, protocols, own)
 
 
-def _variant(grid: Grid, settings: Mapping[str, Any], source: str) -> Variant:
-    """The settings of a row over its recipes, over the grid's base, over the base's recipes."""
-    over, under = dict(settings), dict(grid.base)
-    over.pop("protocols", None)
-    lower, upper = _names(under.pop("recipe", ())), _names(over.pop("recipe", ()))
-    data = list(grid.data) or under.get("data") or ["synthetic"]
-    under["data"] = data
-    # Finds the base that the data ask for, and says so if a recipe is unknown.
-    chain = recipes.resolve([*lower, *upper], {"data": over.get("data", data)})[0].recipe
-    variant = Variant()
-    split = len(chain) - len(upper)
-    for names, more, whose in ((chain[:split], under, "base"), (chain[split:], over, source)):
-        for name in names:
-            table = recipes.load(name)
-            # Which data is the grid's to say, or a row's own settings.
-            table = {
-                key: one for key, one in table.items() if key not in ("complete", "base", "data")
-            }
-            variant = variant.changed(table, f"recipe {name!r}")
-        variant = variant.changed(_plain(more), whose)
-    if "seed" in over:
+def _variant(grid: Grid, settings: Mapping[str, Any], point: Point, source: str) -> Variant:
+    """A row at a point: the point over the row, over its recipes, over the grid's base.
+
+    Which data it is, is for the grid to say, or for the row itself, but not for its recipes.
+    """
+    own = {name: value for name, value in settings.items() if name != "protocols"}
+    if "seed" in own:
         raise VariantError(f"{source} sets the seed, which the grid's seeds set for all rows.")
-    return dataclasses.replace(variant.with_fitting_fusion(over), recipe=tuple(chain))
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with those under options.training as settings of the variant."""
-    options = settings.get("options")
-    if not isinstance(options, Mapping) or "training" not in options:
-        return dict(settings)
-    rest = {name: value for name, value in options.items() if name != "training"}
-    return {**settings, **options["training"], "options": rest}
+    data = grid.data or grid.base.get("data") or (BUILT_IN_DATA,)
+    layers = [Layer(grid.base, "base"), Layer({"data": data} | own, source)]
+    return recipes.resolve(*layers, *layers_at(point, source))[0]
 
 
 def _listed(variant: Variant, looked: Looked) -> Listing:
     """The listing of a variant's data; opens them as a run would, once for all rows alike."""
-    sets = {spec.partition(":")[0] for spec in variant.data}
-    own = {name: values for name, values in variant.options.items() if name in sets}
+    used = {name for family, name in plugins_in_use(variant) if family == "datasets"}
+    own = {name: values for name, values in variant.options.items() if name in used}
     of_data = json.dumps([variant.data, own], default=str)
     if of_data not in looked.listings:
         looked.listings[of_data] = listing(variant.data, own)
     found = looked.listings[of_data]
     facts = [found.as_dict(), variant.map, variant.modality, sorted(variant.options)]
-    others = [family for family in KINDS if family not in ("datasets", "modalities")]
-    networks = {name for family in others for name in registry(family).names()}
-    views = {name: values for name, values in variant.options.items() if name not in networks}
+    others = plugin_names() - {*registry("datasets").names(), *registry("modalities").names()}
+    views = {name: values for name, values in variant.options.items() if name not in others}
     of_pool = json.dumps([*facts, views], default=str)
     if of_pool not in looked.pools:
         build_pool(variant)

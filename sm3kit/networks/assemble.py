@@ -12,15 +12,15 @@ from torch import nn
 from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer
 from sm3kit.core.errors import OptionError, VariantError
-from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
-from sm3kit.core.variant import Variant
+from sm3kit.core.variant import PARTS, Variant
 from sm3kit.data.pool import Pool, open_pool
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
-from sm3kit.networks.backbone import provider_and_model, tried_backbone
+from sm3kit.networks.backbone import tried_backbone
+from sm3kit.networks.plugins_in_use import implied_objectives, plugin_names, plugins_in_use
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.objectives.base import Objective
 from sm3kit.relations.base import Relation
@@ -53,13 +53,9 @@ def resolved(variant: Variant) -> Variant:
         SM3Error: unknown names or options, or values of another type.
     """
     options = {owner: dict(values) for owner, values in variant.options.items()}
-    modalities = ["", *variant.per_modality]
-    providers = dict.fromkeys(provider_and_model(variant, name)[0] for name in modalities)
-    used = [("fusions", variant.fusion), *(("backbones", name) for name in providers)]
-    used += [("objectives", name) for name in (*variant.objective, *_implied(variant))]
-    if variant.stage != "mmssl":
-        used += [("relations", variant.relation), ("clusterers", variant.clusterer)]
-    for family, name in used:
+    for family, name in plugins_in_use(variant):
+        if family == "datasets":
+            continue
         component = registry(family).get(name)
         owner = f"{registry(family).kind.noun} {name!r}"
         defaults = {o.name: o.default for o in options_of(component).values()}
@@ -89,7 +85,7 @@ def build_pool(variant: Variant) -> Pool:
         options=variant.options,
         paired_geometry=variant.paired_geometry,
     )
-    check_owners(variant.options, pool, "training")
+    check_owners(variant.options, pool, *PARTS)
     for name in variant.per_modality:
         if name not in pool.modalities:
             raise VariantError(
@@ -111,8 +107,7 @@ def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
     Raises:
         OptionError: neither a plugin nor a modality of the data.
     """
-    plugins = {name for family in KINDS for name in registry(family).names()}
-    known = plugins | {name for source in pool.sources for name in source.every_name}
+    known = plugin_names() | {name for source in pool.sources for name in source.every_name}
     for owner in options:
         if owner not in known:
             listed = sorted(known | set(more))
@@ -140,7 +135,7 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
             f"Objective {across[0]!r} works on the streams of a fusion, and --fusion "
             f"{variant.fusion} gives none. Take --fusion sep_sep, or another."
         )
-    across += _implied(variant)
+    across += implied_objectives(variant)
     if not within and not across:
         raise VariantError("There is nothing to learn from: give an --objective or a --fusion.")
     return Stage1(
@@ -187,13 +182,6 @@ def modules(parts: Stage1) -> nn.ModuleDict:
             "crossings": NamedModules(parts.crossings),
         }
     )
-
-
-def _implied(variant: Variant) -> list[str]:
-    """What learns from the streams of the fusion, where no objective was named for them."""
-    default = registry("fusions").get(variant.fusion).default_objective
-    named = [registry("objectives").get(name).on for name in variant.objective]
-    return [default] if default and "streams" not in named else []
 
 
 def _build(variant: Variant, family: str, name: str, *arguments: Any) -> Any:

@@ -128,7 +128,7 @@ class Encoder:
         tables = {place: self.cache.get(key) for place, key in keys.items()}
         todo = [view for view in views if any(tables[name, view] is None for name in names)]
         if todo:
-            batches = -(-len(shown) // self.variant.batch_size) * len(todo)
+            batches = -(-len(shown) // self.variant.stage1.batch_size) * len(todo)
             task = self.reporter.task("encoding images", batches)
             for view, found in zip(todo, self._encoded(shown, todo, task), strict=True):
                 for name, rows in found.items():
@@ -145,7 +145,7 @@ class Encoder:
 
     def _encoded(self, shown: StudyViews, views: Sequence[int], task: int | None) -> Any:
         """Yields {modality: (N, D)} for each view; one loader serves all of them."""
-        size = self.variant.batch_size
+        size = self.variant.stage1.batch_size
         loader = DataLoader(
             shown,
             batch_sampler=[

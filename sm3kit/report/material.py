@@ -69,7 +69,7 @@ class Material:
     Attributes:
         folder: of the run.
         variant: its choices.
-        facts: data_hash, machine, versions and started_from, as the run recorded them.
+        facts: data_hash, hardware, versions and started_from, as the run recorded them.
         rows: of metrics.csv.
         results: evaluations, the most telling first.
         subject: networks and studies; None if they cannot be opened.
@@ -118,7 +118,7 @@ def gather(
     run = Run(folder)
     variant, _ = run.read_variant()
     record = run.read_record()
-    facts = {name: record.get(name, {}) for name in ("data_hash", "machine", "versions")}
+    facts = {name: record.get(name, {}) for name in ("data_hash", "hardware", "versions")}
     facts["started_from"] = record.get("started_from", {})
     notes: list[str] = []
     subject = None

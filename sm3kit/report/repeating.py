@@ -10,19 +10,22 @@ from typing import Any
 import yaml
 
 from sm3kit.core.errors import SM3Error
-from sm3kit.core.variant import Variant
+from sm3kit.core.settings import by_address, plain
+from sm3kit.core.variant import Variant, table_at
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.networks.assemble import resolved
 from sm3kit.runs import recipes
+from sm3kit.runs.recipes import Layer
 
 OWN_FLAGS = (
     "fusion", "backbone", "weights", "relation", "clusterer", "stage", "init", "epochs",
     "mlssl_epochs", "feature_views", "batch_size", "image_size", "lr", "seed", "precision",
     "devices", "num_nodes", "workers",
 )  # fmt: skip
+FLAGS = {recipes.FLAGS.get(name, name): name for name in OWN_FLAGS}  # By address.
 REPEATED = ("objective", "modality")
 # What only a recipe file can say.
-IN_A_FILE = ("mlssl_views", "evaluate")
+IN_A_FILE = ("stage2.views", "evaluate")
 EVALUATION_FLAGS = (
     "split", "select", "scope", "epochs", "batch_size", "lr", "feature_views", "k", "seed",
 )  # fmt: skip
@@ -59,30 +62,30 @@ def pretraining(variant: Variant) -> Command:
     names = list(variant.recipe)
     words = ["sm3kit", "pretrain"]
     try:
-        recipes.resolve(names, {})
+        recipes.resolve(Layer({"recipe": names}))
     except SM3Error:
         names = []  # A recipe file that has gone: all that it said is an option then.
     words += [word for name in names for word in ("--recipe", name)]
     words += [word for spec in variant.data for word in ("--data", spec)]
     # The data decide which recipe is taken where none is named.
-    base, _ = recipes.resolve(names, {"data": list(variant.data)})
-    plain = variant.as_dict()
-    fields = [one for one in plain if one not in ("recipe", "options")]
-    changed = {one: plain[one] for one in fields if plain[one] != base.as_dict()[one]}
+    base, _ = recipes.resolve(Layer({"recipe": names, "data": list(variant.data)}))
+    own, others = plain(by_address(variant)), plain(by_address(base))
+    fields = [address for address in own if address not in ("recipe", "options")]
+    changed = {address: own[address] for address in fields if own[address] != others[address]}
     for name in REPEATED:
         if name in changed:
             words += [word for value in changed[name] for word in (f"--{name}", str(value))]
     words += [w for new, old in changed.get("map", {}).items() for w in ("--map", f"{new}={old}")]
-    for name in OWN_FLAGS:
-        if name in changed and (name, changed[name]) != ("workers", -1):
-            words += [_flag(name), str(changed[name])]
+    for address, name in FLAGS.items():
+        if address in changed and (name, changed[address]) != ("workers", -1):
+            words += [_flag(name), str(changed[address])]
     for modality, settings in changed.get("per_modality", {}).items():
         for name, value in settings.items():
             words += [_flag(name), f"{modality}={value}"]
-    told = {"data", *REPEATED, *OWN_FLAGS, *IN_A_FILE, "map", "per_modality", "protocol"}
-    for name, value in changed.items():
-        if name not in told:
-            words += ["-o", f"training.{name}={_value(value)}"]
+    told = {"data", *REPEATED, *FLAGS, *IN_A_FILE, "map", "per_modality", "protocol"}
+    for address, value in changed.items():
+        if address not in told:
+            words += ["-o", f"{address}={_value(value)}"]
     return _with_options(words, variant, base, changed)
 
 
@@ -97,7 +100,10 @@ def _with_options(
             if name not in known.get(plugin, {}) or known[plugin][name] != value:
                 words += ["-o", f"{plugin}.{name}={_value(value)}"]
     # An evaluation that is as ever says nothing.
-    more = {name: changed[name] for name in (*IN_A_FILE, "protocol") if changed.get(name)}
+    more: dict[str, Any] = {}
+    for address in (*IN_A_FILE, "protocol"):
+        if changed.get(address):
+            more |= table_at(address, changed[address])
     if not more:
         return Command(tuple(words))
     place = 2 + 2 * words.count("--recipe")

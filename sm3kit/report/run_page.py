@@ -96,7 +96,7 @@ def _facts(material: Material) -> dict[str, str]:
         "recipe": ", ".join(v.recipe),
         "seed": str(v.seed),
         "started from": ", ".join(f"{name} {value}" for name, value in started.items() if value),
-        "machine": ", ".join(map(str, told["machine"].values())),
+        "machine": ", ".join(map(str, told["hardware"].values())),
         "versions": ", ".join(f"{name} {number}" for name, number in told["versions"].items()),
     }
 

@@ -88,7 +88,7 @@ def before_training(subject: Subject) -> Subject:
     # As stage 1 begins: weights depend on the seed and on the order of the modalities.
     torch.manual_seed(seed_for("networks", variant.seed))
     parts = build_stage1(variant, {name: modalities[name] for name in trained.channels})
-    extractor = Extractor(parts.backbones, parts.fusion, modalities, variant.channels_last)
+    extractor = Extractor(parts.backbones, parts.fusion, modalities, variant.machine.channels_last)
     if variant.init:
         start_from(read_trained(Path(variant.init)), extractor, variant)
     embedding = None

@@ -9,14 +9,13 @@ from sm3kit.core.errors import VariantError
 from sm3kit.core.plugin_files import content_of, named_files
 from sm3kit.core.registry import REGISTRIES, registered_from, registry
 from sm3kit.core.variant import Variant
-
-# Which of these are in use is known only when the data are opened.
-OPEN_LATER = ("modalities", "backbones")
+from sm3kit.networks.plugins_in_use import OPEN_LATER, plugins_in_use
 
 
 def files_of(variant: Variant) -> list[dict[str, Any]]:
     """The files behind the plugins of a variant: path, hash of the content, and names."""
-    used = _names(variant)
+    REGISTRIES["fusions"].names()  # Files are imported when all names are asked for.
+    used = plugins_in_use(variant)
     found = []
     for file in named_files():
         names = registered_from(file)
@@ -56,13 +55,3 @@ def check_recorded(recorded: Iterable[Mapping[str, Any]], run: str) -> list[str]
 def _is_known(text: str) -> bool:
     family, _, name = text.partition("/")
     return name in registry(family).names()
-
-
-def _names(variant: Variant) -> set[tuple[str, str]]:
-    REGISTRIES["fusions"].names()  # Files are imported when all names are asked for.
-    used = {("fusions", variant.fusion)}
-    used |= {("objectives", name) for name in variant.objective}
-    used |= {("datasets", spec.partition(":")[0]) for spec in variant.data}
-    if variant.stage != "mmssl":
-        used |= {("relations", variant.relation), ("clusterers", variant.clusterer)}
-    return used

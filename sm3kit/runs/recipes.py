@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import shown
@@ -12,6 +12,34 @@ from sm3kit.core.variant import Variant
 from sm3kit.runs import named_yaml
 
 BUILT_IN = resources.files("sm3kit") / "recipes"
+# What a recipe says of itself, and what is looked up before settings are laid over each other.
+NOT_LAID = ("base", "complete", "recipe")
+BUILT_IN_DATA = "synthetic"
+DEFAULT_BASES = ("quick", "sm3")  # For the built-in studies, and for all other data.
+# Flags of a command whose names are not those of their settings.
+FLAGS = {
+    **{name: f"stage1.{name}" for name in ("epochs", "batch_size", "lr", "precision")},
+    **{"mlssl_epochs": "stage2.epochs", "feature_views": "stage2.feature_views"},
+    **{name: f"machine.{name}" for name in ("devices", "num_nodes", "workers")},
+}
+
+
+class Layer(NamedTuple):
+    """Settings that lie over those of the layers before.
+
+    Attributes:
+        settings: in the form of a recipe; those of the recipes that `recipe` names lie below.
+        source: where they come from, for messages.
+    """
+
+    settings: Mapping[str, Any]
+    source: str = "command line"
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """The recipes that the layer names, in order."""
+        names: str | Sequence[str] = self.settings.get("recipe") or ()
+        return (names,) if isinstance(names, str) else tuple(map(str, names))
 
 
 def names() -> list[str]:
@@ -40,48 +68,55 @@ def load(name: str) -> dict[str, Any]:
     return settings
 
 
-def resolve(recipes: Sequence[str], flags: Mapping[str, Any]) -> tuple[Variant, str]:
-    """The variant of recipes and flags, and a sentence on which base was taken and why.
+def resolve(*layers: Layer) -> tuple[Variant, str]:
+    """The variant of layers of settings, and a sentence on which base was taken and why.
 
-    Flags beat recipes, later recipes beat earlier ones, recipes beat the base. The base is the
-    recipe that a recipe names with `base:`; else `quick` if all data are built-in, else `sm3`.
-
-    Args:
-        recipes: names or files, in order.
-        flags: settings from the command line.
+    A later layer beats an earlier one, the settings of a layer beat its recipes, a later recipe
+    of it beats an earlier one, and all beat the base. The base is the recipe that a recipe names
+    with `base:`, and none if a recipe is complete; else `quick` if all data are built-in, else
+    `sm3`. A variant that names one modality has no fusion, unless a layer itself asks for one.
 
     Raises:
         VariantError: an unknown recipe or setting.
         OptionError: a value of another type.
     """
-    loaded = [(name, load(name)) for name in recipes]
-    data = flags.get("data") or next((s["data"] for _, s in reversed(loaded) if "data" in s), None)
-    bases = [settings.pop("base") for _, settings in loaded if "base" in settings]
-    complete = [name for name, settings in loaded if settings.pop("complete", False)]
-    if complete or bases:
-        base = bases[-1] if bases else ""
-        said = f"recipe {', '.join(recipes)}"
-    else:
-        data = list(data) if isinstance(data, list | tuple) else [data or "synthetic"]
-        built_in = all(str(spec).partition(":")[0] == "synthetic" for spec in data)
-        base = "quick" if built_in else "sm3"
-        why = (
-            "the built-in studies are small"
-            if built_in
-            else "the released settings on one device are the default for own data"
-        )
-        said = f"recipe {base}, because {why}"
-        if recipes:
-            said = f"recipe {', '.join(recipes)} on {base}, because {why}"
-    chain = ([(base, load(base))] if base else []) + loaded
-    variant = Variant()
-    for name, settings in chain:
-        settings.pop("complete", None)
-        settings.pop("base", None)
-        variant = variant.changed(settings, f"recipe {name!r}")
-    flags = {**flags, "recipe": [name for name, _ in chain]}
-    changed = variant.changed(flags, "command line")
-    settled = changed.with_fitting_fusion(flags) if "modality" in flags else changed
-    if settled.fusion != changed.fusion:
+    named = [name for layer in layers for name in layer.recipes]
+    loaded = {name: Layer(load(name), f"recipe {name!r}") for name in named}
+    stack = [
+        part for layer in layers for part in (*(loaded[name] for name in layer.recipes), layer)
+    ]
+    base, why = _base([loaded[name].settings for name in named], stack)
+    said = ", ".join(named) or base
+    if why:
+        said += f" on {base}, because {why}" if named else f", because {why}"
+    if base:
+        stack.insert(0, Layer(load(base), f"recipe {base!r}"))
+    chain = Layer({"recipe": [base, *named] if base else named})
+    variant = laid_over(Variant(), stack).changed(chain.settings, chain.source)
+    settled = variant.with_fitting_fusion({name for layer in layers for name in layer.settings})
+    if settled.fusion != variant.fusion:
         said += f"; one modality, so fusion {settled.fusion}"
-    return settled, said
+    return settled, f"recipe {said}"
+
+
+def laid_over(variant: Variant, layers: Iterable[Layer]) -> Variant:
+    """A variant with the settings of layers laid over it in order, without their recipes."""
+    for settings, source in layers:
+        own = {name: value for name, value in settings.items() if name not in NOT_LAID}
+        variant = variant.changed(own, source)
+    return variant
+
+
+def _base(recipes: Sequence[Mapping[str, Any]], stack: Sequence[Layer]) -> tuple[str, str]:
+    """The recipe that lies under all others, or nothing, and why if nobody asked for it."""
+    bases = [settings["base"] for settings in recipes if "base" in settings]
+    if bases:
+        return bases[-1], ""
+    if any(settings.get("complete") for settings in recipes):
+        return "", ""
+    data = next((one.settings["data"] for one in reversed(stack) if one.settings.get("data")), "")
+    specs = data if isinstance(data, list | tuple) else [data or BUILT_IN_DATA]
+    if all(str(spec).partition(":")[0] == BUILT_IN_DATA for spec in specs):
+        return DEFAULT_BASES[0], "the built-in studies are small"
+    why = "the released settings on one device are the default for own data"
+    return DEFAULT_BASES[1], why

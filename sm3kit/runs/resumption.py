@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from sm3kit.core.errors import VariantError
-from sm3kit.core.variant import OF_STAGE_2, Variant
+from sm3kit.core.variant import Variant
 from sm3kit.networks.assemble import resolved
 from sm3kit.runs.plugin_origins import check_recorded
+from sm3kit.runs.recipes import Layer, laid_over
 from sm3kit.runs.run import Run
 
 
-def resumable(run: Run, asked: Mapping[str, Any], alone: Variant) -> Variant:
+def resumable(run: Run, asked: Sequence[Layer], alone: Variant) -> Variant:
     """The variant to go on with: the run's own, with what may differ taken from the command.
 
     Args:
@@ -27,13 +27,13 @@ def resumable(run: Run, asked: Mapping[str, Any], alone: Variant) -> Variant:
     kept_variant = run.read_variant()[0]
     check_recorded(run.plugin_files(), str(run.folder))
     stored = resolved(kept_variant)
-    wanted = stored.changed({k: v for k, v in asked.items() if k != "options"}, "command line")
-    if asked.get("options"):
-        wanted = wanted.changed({"options": asked["options"]}, "command line")
-    if asked.get("recipe"):
-        kept = {name: getattr(wanted, name) for name in ("stage", "epochs", "mlssl_epochs")}
-        kept["per_modality"] = {**stored.per_modality, **alone.per_modality}
-        wanted = dataclasses.replace(alone, **kept)
+    wanted = laid_over(stored, asked)
+    if any(layer.recipes for layer in asked):
+        epochs = {stage: {"epochs": getattr(wanted, stage).epochs} for stage in ("stage1", "stage2")}
+        per_modality = {**stored.per_modality, **alone.per_modality}
+        wanted = dataclasses.replace(
+            alone.changed(epochs, "command line"), stage=wanted.stage, per_modality=per_modality
+        )
     wanted = resolved(wanted)
     if stored.stage == "mmssl":
         stored = with_stage2_of(stored, wanted)
@@ -47,8 +47,8 @@ def resumable(run: Run, asked: Mapping[str, Any], alone: Variant) -> Variant:
 
 
 def with_stage2_of(stored: Variant, wanted: Variant) -> Variant:
-    """A variant that has not come to stage 2, with the stage 2 of another."""
-    chosen = {name: getattr(wanted, name) for name in OF_STAGE_2}
+    """A variant that has not come to stage 2, with the stage 2 of another, and its options."""
     owners = {wanted.relation, wanted.clusterer} & wanted.options.keys()
     options = {**stored.options, **{owner: wanted.options[owner] for owner in owners}}
-    return resolved(dataclasses.replace(stored, **chosen, stage=wanted.stage, options=options))
+    stored = stored.with_stage2_of(wanted)
+    return resolved(dataclasses.replace(stored, stage=wanted.stage, options=options))

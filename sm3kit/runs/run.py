@@ -23,7 +23,7 @@ from sm3kit.runs.plugin_origins import files_of
 # What variant.yaml holds beside the settings of a variant.
 FACTS: dict[str, plain_json.Shape] = {
     "data_hash": str,
-    "machine": {"*": str},
+    "hardware": {"*": str},
     "versions": {"*": str},
     "started_from?": dict,
     "plugin_files?": [{"file": str, "content": str, "names": [str]}],
@@ -79,10 +79,10 @@ class Run:
         self,
         variant: Variant,
         data_hash: str,
-        machine: Mapping[str, str],
+        hardware: Mapping[str, str],
         init: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes every choice, resolved, with the data's hash, the machine and versions.
+        """Writes every choice, resolved, with the data's hash, the hardware and versions.
 
         Args:
             init: what the run that this one started from was trained on, for the record; empty
@@ -90,7 +90,7 @@ class Run:
         """
         init = self.read_record().get("started_from", {}) if init is None else init
         facts: dict[str, Any] = {"data_hash": data_hash}
-        facts |= {"machine": dict(machine), "versions": versions()}
+        facts |= {"hardware": dict(hardware), "versions": versions()}
         facts |= {"started_from": dict(init)} if init else {}
         files = files_of(variant)
         facts |= {"plugin_files": files} if files else {}

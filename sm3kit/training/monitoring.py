@@ -86,7 +86,7 @@ def validation(setup: Setup, extractor: Extractor) -> Callable[[], EpochRow] | N
     if not held_out or "val" in setup.variant.splits:
         return None
     shown = StudyViews(setup.pool, held_out, setup.images, setup.variant.seed)
-    loader = eval_loader(shown, setup.variant.batch_size, list(setup.pool.modalities))
+    loader = eval_loader(shown, setup.variant.stage1.batch_size, list(setup.pool.modalities))
     return lambda: validation_ranks(extractor, loader)
 
 
@@ -107,7 +107,7 @@ def final_ranks(setup: Setup, extractor: Extractor) -> Ranks:
         if not cases:
             continue
         shown = StudyViews(setup.pool, cases, setup.images, setup.variant.seed)
-        batches: Any = eval_loader(shown, setup.variant.batch_size, names, setup.workers)
+        batches: Any = eval_loader(shown, setup.variant.stage1.batch_size, names, setup.workers)
         studies = encoded(extractor, batches)
         check_features(studies.vectors(), f"of the split {split}, after stage 1,")
         ranks[split] = {space: mean_ranks(studies, space) for space in ("backbone", "projection")}

@@ -165,7 +165,7 @@ def trainable(pool: Pool, variant: Variant) -> list[Case]:
     """
     cases = pool.of(variant.splits)
     names = list(pool.modalities)
-    if len(cases) < 2 * variant.devices * variant.num_nodes:
+    if len(cases) < 2 * variant.machine.devices * variant.machine.num_nodes:
         raise DataError(
             f"The split {'+'.join(variant.splits)} of {', '.join(variant.data)} has {len(cases)} "
             "studies to train on; at least two per process are needed."
@@ -198,7 +198,7 @@ def rehearse(setup: Setup, parts: Stage1, labels: int) -> None:
             compare it with.
         OptionError: options that cannot be.
     """
-    if setup.variant.stage != "mlssl" and setup.variant.epochs:
+    if setup.variant.stage != "mlssl" and setup.variant.stage1.epochs:
         _rehearse_stage1(setup, parts)
     if setup.variant.stage != "mmssl":
         _rehearse_stage2(setup, parts.fusion.joint_width, labels)
@@ -223,7 +223,7 @@ def _rehearse_stage1(setup: Setup, parts: Stage1) -> None:
 
 
 def _rehearse_stage2(setup: Setup, joint_width: int, labels: int) -> None:
-    viewed(setup.pool, setup.variant, setup.variant.mlssl_views)
+    viewed(setup.pool, setup.variant, setup.variant.stage2.views)
     with torch.random.fork_rng(devices=[]):
         build_relation(setup.variant, joint_width, labels)
     build_clusterer(setup.variant)

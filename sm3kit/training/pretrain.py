@@ -63,7 +63,7 @@ def pretrain(
     """
     run = Run(folder)
     given = (variant, reporter, cache, resume, features or FeatureCache(None))
-    if not join_world(variant.devices, variant.num_nodes).is_first:
+    if not join_world(variant.machine.devices, variant.machine.num_nodes).is_first:
         return Outcome(run, _train(run, *given, main=False))
     with hold_folder(folder, reporter.warn):
         if not resume:
@@ -85,7 +85,7 @@ def _train(
     main: bool,
 ) -> Ranks:
     """Trains what is left of the stages; the first process alone writes."""
-    check_devices(variant.devices)
+    check_devices(variant.machine.devices)
     variant = resolved(variant)
     pool = build_pool(variant)
     variant, pool, suggested = with_suggestions(variant, pool)
@@ -99,7 +99,7 @@ def _train(
         features,
         reporter,
         pool.listing_hash(),
-        chosen_workers(variant.workers, len(cases)),
+        chosen_workers(variant.machine.workers, len(cases)),
     )
     labels = [] if variant.stage == "mmssl" else stage2.pseudo_labels(setup)
     resumed = checkpoints.read_last(run, variant, setup.data_hash) if resume else None
@@ -131,20 +131,20 @@ def _goes_on(setup: Setup, resumed: dict[str, Any] | None) -> None:
     if resumed is None:
         return
     variant, folder, done = setup.variant, setup.run.folder, resumed["epochs_done"]
-    before = resumed["variant"]["epochs"]
-    if resumed["stage"] == "mlssl" and before != variant.epochs:
+    before, epochs = resumed["variant"]["stage1"]["epochs"], variant.stage1.epochs
+    if resumed["stage"] == "mlssl" and before != epochs:
         raise VariantError(
             f"{folder} has begun stage 2 after {before} epochs of stage 1, so --epochs "
-            f"{variant.epochs} comes too late. Leave it out, or train anew with another --out."
+            f"{epochs} comes too late. Leave it out, or train anew with another --out."
         )
     if resumed["stage"] == "mlssl" and variant.stage == "mmssl":
         raise VariantError(
             f"{folder} has begun stage 2, so --stage mmssl comes too late. Leave it out, or train "
             "anew with another --out."
         )
-    if resumed["stage"] == "mmssl" and variant.stage == "mlssl" and done < variant.epochs:
+    if resumed["stage"] == "mmssl" and variant.stage == "mlssl" and done < epochs:
         raise VariantError(
-            f"{folder} has done {done} of {variant.epochs} epochs of stage 1, and --stage mlssl "
+            f"{folder} has done {done} of {epochs} epochs of stage 1, and --stage mlssl "
             "would leave out the rest. Take --stage both."
         )
     check_unchanged(setup.run, setup.pool, setup.cases, setup.images)

@@ -51,7 +51,12 @@ class MultiModalSSL(Learner):
         validate: Callable[[], EpochRow] | None = None,
     ) -> None:
         super().__init__(
-            "mmssl", variant, variant.epochs, steps_per_epoch, variant.lr, variant.seed
+            "mmssl",
+            variant,
+            variant.stage1.epochs,
+            steps_per_epoch,
+            variant.stage1.lr,
+            variant.seed,
         )
         self.parts, self.modalities, self.validate = parts, modalities, validate
         self.networks = modules(parts)
@@ -68,8 +73,8 @@ class MultiModalSSL(Learner):
     @property
     def remedy(self) -> str:
         """What to lower where it diverges, as a sentence."""
-        instead = "" if self.variant.precision == "32" else ", or take --precision 32"
-        return f"Lower --lr, now {self.variant.lr:g}{instead}."
+        instead = "" if self.variant.stage1.precision == "32" else ", or take --precision 32"
+        return f"Lower --lr, now {self.variant.stage1.lr:g}{instead}."
 
     @property
     def memory_remedy(self) -> str:
@@ -80,13 +85,15 @@ class MultiModalSSL(Learner):
             for name, backbone in self.parts.backbones.items()
             if "grad_checkpointing" in options_of(type(backbone))
         ]
-        lower = f"Lower --batch-size, now {v.batch_size}, or --image-size, now {v.image_size}"
+        lower = (
+            f"Lower --batch-size, now {v.stage1.batch_size}, or --image-size, now {v.image_size}"
+        )
         return f"{lower}{''.join(f', or set {option}' for option in dict.fromkeys(saving))}."
 
     def look(self) -> EpochRow:
         """The collapse monitors, and when they are due the ranks of the validation pairs."""
         row = collapse(self.seen)
-        every, epoch = self.variant.monitor_every, self.epoch + 1
+        every, epoch = self.variant.stage1.monitor_every, self.epoch + 1
         if self.validate and every and (epoch % every == 0 or epoch == self.epochs):
             row |= self.validate()
         return row
@@ -99,7 +106,7 @@ class MultiModalSSL(Learner):
         As in the released code, each view is a batch of B rows for the batch norm of the backbone,
         unless `join_views` makes one of V * B rows.
         """
-        if self.variant.join_views:
+        if self.variant.stage1.join_views:
             joined = {
                 name: self._features(name, torch.cat(each), networks[name])
                 for name, each in views.items()
@@ -112,7 +119,7 @@ class MultiModalSSL(Learner):
 
     def _features(self, modality: str, raw: Tensor, network: nn.Module) -> Tensor:
         images = self.modalities[modality].normalise(raw)
-        if self.variant.channels_last:
+        if self.variant.machine.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return full_precision(network(images))
 
@@ -207,15 +214,15 @@ class MultiModalSSL(Learner):
 
     def _set_rate(self, progress: float) -> None:
         """The learning rate follows from the progress alone, so a resumed run needs no scheduler."""
-        if self.variant.schedule == "constant":
+        if self.variant.stage1.schedule == "constant":
             return
         share = (1 + math.cos(math.pi * progress)) / 2
-        self.rate = self.variant.lr * share
+        self.rate = self.variant.stage1.lr * share
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
 
     def _progress(self, batch_idx: int) -> float:
-        total = max(self.variant.epochs * self.steps_per_epoch - 1, 1)
+        total = max(self.variant.stage1.epochs * self.steps_per_epoch - 1, 1)
         return min((self.epoch * self.steps_per_epoch + batch_idx) / total, 1.0)
 
     def _remember(self, name: str, views: list[Tensor], limit: int = 256) -> None:
@@ -232,14 +239,17 @@ class MultiModalSSL(Learner):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over everything that learns, the backbones and the rest each at its own rate."""
-        v = self.variant
+        settings = self.variant.stage1
         of_backbones = {id(p) for p in self.networks["backbones"].parameters()}
         learning: dict[float, list[nn.Parameter]] = {}
         for weight in self.parameters():
             if weight.requires_grad:
-                rate = v.lr if id(weight) in of_backbones else v.head_lr or v.lr
+                new = settings.head_lr or settings.lr
+                rate = settings.lr if id(weight) in of_backbones else new
                 learning.setdefault(rate, []).append(weight)
-        return adamw(learning, v.betas, v.eps, v.weight_decay, self.optimiser_state)
+        return adamw(
+            learning, settings.betas, settings.eps, settings.weight_decay, self.optimiser_state
+        )
 
 
 def _scattered(views: list[Tensor], present: Tensor) -> list[Tensor]:
@@ -265,9 +275,9 @@ def build(setup: Setup, *, trained_before: bool) -> tuple[Stage1, Extractor]:
     start = setup.variant.without_weights() if trained_before else setup.variant
     parts = build_stage1(start, setup.pool.modalities)
     extractor = Extractor(
-        parts.backbones, parts.fusion, setup.pool.modalities, setup.variant.channels_last
+        parts.backbones, parts.fusion, setup.pool.modalities, setup.variant.machine.channels_last
     )
-    if setup.variant.channels_last:
+    if setup.variant.machine.channels_last:
         # Now, not when they are trained: a stage 2 that goes on must round as it did before.
         extractor.to(memory_format=torch.channels_last)
     return parts, extractor
@@ -283,31 +293,31 @@ def train(
     """
     variant, views, names = setup.variant, setup.views, list(setup.pool.modalities)
     first = resumed["epochs_done"] if resumed else 0
-    steps = len(_batches(setup, 0, variant.devices * variant.num_nodes, first))
+    steps = len(_batches(setup, 0, variant.machine.devices * variant.machine.num_nodes, first))
     validate = validation(setup, extractor)
     module = MultiModalSSL(parts, variant, setup.pool.modalities, steps, validate)
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
-        setup.reporter.say(f"resume   after epoch {first} of {variant.epochs}")
+        setup.reporter.say(f"resume   after epoch {first} of {variant.stage1.epochs}")
 
     def loader(rank: int, world: int) -> Any:
         return train_loader(views, _batches(setup, rank, world, first), names, setup.workers)
 
-    computed = (variant.devices, variant.num_nodes, precision(setup, parts))
+    computed = (variant.machine.devices, variant.machine.num_nodes, precision(setup, parts))
     fit(module, setup.training(*computed), loader)
 
 
 def write(setup: Setup, parts: Stage1) -> None:
     """Writes `mmssl.ckpt` and the model of stage 1."""
     networks = modules(parts).state_dict()
-    record = setup.record("mmssl", setup.variant.epochs)
+    record = setup.record("mmssl", setup.variant.stage1.epochs)
     checkpoints.write_stage(setup.run, setup.run.mmssl, networks, record)
 
 
 def precision(setup: Setup, parts: Stage1) -> str:
     """The precision of stage 1, as Lightning names it."""
     size = smallest_view(setup.pool.modalities)
-    return resolved_precision(setup.variant.precision, modules(parts), size)
+    return resolved_precision(setup.variant.stage1.precision, modules(parts), size)
 
 
 def _batches(setup: Setup, rank: int, world: int, first: int) -> EpochBatches:
@@ -315,10 +325,10 @@ def _batches(setup: Setup, rank: int, world: int, first: int) -> EpochBatches:
     variant = setup.variant
     return EpochBatches(
         len(setup.cases),
-        variant.batch_size,
+        variant.stage1.batch_size,
         variant.seed,
-        last=variant.last_batch,
-        pad_to=variant.pad_to,
+        last=variant.stage1.last_batch,
+        pad_to=variant.stage1.pad_to,
         rank=rank,
         world=world,
         first_epoch=first,

@@ -71,7 +71,12 @@ class MultiLabelSSL(Learner):
         truth: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(
-            "mlssl", variant, variant.mlssl_epochs, steps_per_epoch, variant.mlssl_lr, variant.seed
+            "mlssl",
+            variant,
+            variant.stage2.epochs,
+            steps_per_epoch,
+            variant.stage2.lr,
+            variant.seed,
         )
         self.clusterer, self.labels, self.source = clusterer, labels, source
         self.truth = truth or {}
@@ -79,7 +84,7 @@ class MultiLabelSSL(Learner):
         self.prototypes = LabelHeads(
             relation.embedding, [label.clusters for label in labels], bias=False
         )
-        self.prototypes.requires_grad_(not variant.freeze_prototypes)
+        self.prototypes.requires_grad_(not variant.stage2.freeze_prototypes)
         count = len(source)
         self.register_buffer("bank", torch.zeros(len(labels), count, relation.embedding))
         self.register_buffer("assigned", torch.full((len(labels), count), -1, dtype=torch.long))
@@ -89,17 +94,17 @@ class MultiLabelSSL(Learner):
     @property
     def remedy(self) -> str:
         """What to lower where it diverges, as a sentence."""
-        return f"Lower -o training.mlssl_lr, now {self.variant.mlssl_lr:g}."
+        return f"Lower -o stage2.lr, now {self.variant.stage2.lr:g}."
 
     @property
     def memory_remedy(self) -> str:
         """What to lower where the memory of a GPU is too small, as a sentence."""
-        return f"Lower -o training.mlssl_batch_size, now {self.variant.mlssl_batch_size}."
+        return f"Lower -o stage2.batch_size, now {self.variant.stage2.batch_size}."
 
     def total(self, terms: dict[str, float]) -> float:
         """The loss that the mean terms of an epoch add up to."""
         whole = sum(terms.values())
-        return whole if self.variant.label_loss == "sum" else whole / len(self.labels)
+        return whole if self.variant.stage2.label_loss == "sum" else whole / len(self.labels)
 
     def embed(self, joint: Tensor) -> Tensor:
         """Label embeddings (B, K, P) of joint features (B, J), all about sqrt(P) long."""
@@ -117,7 +122,7 @@ class MultiLabelSSL(Learner):
     def on_train_epoch_start(self) -> None:
         """Seeds this epoch by its number, then clusters what is in the bank."""
         super().on_train_epoch_start()
-        if self.variant.bank == "fresh":
+        if self.variant.stage2.bank == "fresh":
             self.fill_bank(self.source.in_order(self.epoch))
         self._cluster()
 
@@ -152,11 +157,11 @@ class MultiLabelSSL(Learner):
             TrainingError: a label's loss is not finite; it is named.
         """
         embeddings = self.embed(batch.joint)
-        if self.variant.bank == "memory":
+        if self.variant.stage2.bank == "memory":
             self.bank[:, batch.index] = embeddings.detach().transpose(0, 1)
-        logits = [rows / self.variant.temperature for rows in self.prototypes(embeddings)]
+        logits = [rows / self.variant.stage2.temperature for rows in self.prototypes(embeddings)]
         targets = self.assigned[:, batch.index].T
-        loss, terms = label_loss(logits, targets, self.variant.label_loss)
+        loss, terms = label_loss(logits, targets, self.variant.stage2.label_loss)
         named = zip(self.labels, terms, strict=True)
         self.keep_terms({f"ce/{label.name}": term for label, term in named})
         # Without a relation and with frozen prototypes there is nothing to learn.
@@ -174,12 +179,12 @@ class MultiLabelSSL(Learner):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the relation and the prototypes."""
-        v = self.variant
+        settings = self.variant.stage2
         return adamw(
-            {v.mlssl_lr: [*self.relation.parameters(), *self.prototypes.parameters()]},
-            v.betas,
-            v.mlssl_eps,
-            v.mlssl_weight_decay,
+            {settings.lr: [*self.relation.parameters(), *self.prototypes.parameters()]},
+            self.variant.stage1.betas,
+            settings.eps,
+            settings.weight_decay,
             self.optimiser_state,
             fused=True,
         )
@@ -191,28 +196,31 @@ def pseudo_labels(setup: Setup) -> list[PseudoLabel]:
     Raises:
         VariantError, DataError: there are no labels, too few studies, or values out of range.
     """
-    v = setup.variant
-    if v.pseudo_labels:
-        if not v.clusters:
+    settings = setup.variant.stage2
+    if settings.pseudo_labels:
+        if not settings.clusters:
             raise VariantError(
-                f"training.pseudo_labels={v.pseudo_labels} needs to know how many clusters each "
-                "has: add -o training.clusters=3."
+                f"stage2.pseudo_labels={settings.pseudo_labels} needs to know how many clusters "
+                "each has: add -o stage2.clusters=3."
             )
-        labels = [PseudoLabel(f"pseudo{n + 1}", v.clusters) for n in range(v.pseudo_labels)]
+        labels = [
+            PseudoLabel(f"pseudo{n + 1}", settings.clusters) for n in range(settings.pseudo_labels)
+        ]
     else:
         labels = [
-            PseudoLabel(label.name, v.clusters or len(label.classes)) for label in setup.pool.labels
+            PseudoLabel(label.name, settings.clusters or len(label.classes))
+            for label in setup.pool.labels
         ]
     if not labels:
         raise VariantError(
-            f"{', '.join(v.data)} has no labels, and stage 2 makes a pseudo-label for each. Take "
-            "--stage mmssl, or say how many: -o training.pseudo_labels=8 -o training.clusters=3."
+            f"{', '.join(setup.variant.data)} has no labels, and stage 2 makes a pseudo-label for each. Take "
+            "--stage mmssl, or say how many: -o stage2.pseudo_labels=8 -o stage2.clusters=3."
         )
     most = max(labels, key=lambda label: label.clusters)
     if most.clusters > len(setup.cases):
         raise DataError(
             f"Stage 2 is to find {most.clusters} clusters for {most.name!r} among "
-            f"{len(setup.cases)} studies. Give more studies, or lower -o training.clusters."
+            f"{len(setup.cases)} studies. Give more studies, or lower -o stage2.clusters."
         )
     return labels
 
@@ -232,12 +240,12 @@ def train(setup: Setup, extractor: Extractor, resumed: dict[str, Any] | None) ->
     # moved again.
     frozen = " ".join(extractor.fingerprint(name) for name in extractor.backbones)
     first = _epochs_done(setup, resumed, frozen)
-    leaked = _leaked(setup, extractor) if variant.bn_leak else None
+    leaked = _leaked(setup, extractor) if variant.stage2.bn_leak else None
     torch.manual_seed(seed_for("relation", variant.seed))
     relation = build_relation(variant, extractor.fusion.joint_width, len(labels))
     source = _source(setup, extractor)
     batches = EpochBatches(
-        len(setup.cases), variant.mlssl_batch_size, variant.seed, first_epoch=first
+        len(setup.cases), variant.stage2.batch_size, variant.seed, first_epoch=first
     )
     truth = {
         label.name: torch.tensor([case.labels[number] for case in setup.cases])
@@ -248,7 +256,7 @@ def train(setup: Setup, extractor: Extractor, resumed: dict[str, Any] | None) ->
     module.extra = {"extractor": frozen}
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
-        setup.reporter.say(f"resume   stage 2 after epoch {first} of {variant.mlssl_epochs}")
+        setup.reporter.say(f"resume   stage 2 after epoch {first} of {variant.stage2.epochs}")
     else:
         module.to(device)
         torch.manual_seed(seed_for("bank", variant.seed))
@@ -266,14 +274,16 @@ def train(setup: Setup, extractor: Extractor, resumed: dict[str, Any] | None) ->
 def _source(setup: Setup, extractor: Extractor) -> JointSource:
     """Joint features of the studies to train on, from the cache or encoded in every epoch."""
     variant = setup.variant
-    precision = resolved_precision(variant.mlssl_precision, extractor)
-    if variant.feature_views == 0:
-        other = viewed(setup.pool, variant, variant.mlssl_views)
+    precision = resolved_precision(variant.stage2.precision, extractor)
+    if variant.stage2.feature_views == 0:
+        other = viewed(setup.pool, variant, variant.stage2.views)
         shown = StudyViews(other, setup.cases, setup.images, variant.seed)
-        return EncodedJoint(shown, extractor, precision, variant.batch_size, setup.workers)
+        return EncodedJoint(shown, extractor, precision, variant.stage1.batch_size, setup.workers)
     encoder = Encoder(extractor, variant, setup.features, setup.reporter, precision, setup.workers)
     with setup.reporter:
-        features = encoder.augmented(setup.views, variant.feature_views, variant.mlssl_views)
+        features = encoder.augmented(
+            setup.views, variant.stage2.feature_views, variant.stage2.views
+        )
     return CachedJoint(features, extractor, variant.seed)
 
 
@@ -295,10 +305,10 @@ def _leaked(setup: Setup, extractor: Extractor) -> list[JointBatch]:
     Source: the released code fills its memory bank before it calls `eval`.
     """
     variant = setup.variant
-    other = viewed(setup.pool, variant, variant.mlssl_views)
+    other = viewed(setup.pool, variant, variant.stage2.views)
     shown = StudyViews(other, setup.cases, setup.images, variant.seed)
     torch.manual_seed(seed_for("statistics", variant.seed))
-    order = EpochBatches(len(setup.cases), variant.mlssl_batch_size, variant.seed, least=1)
+    order = EpochBatches(len(setup.cases), variant.stage2.batch_size, variant.seed, least=1)
     source = EncodedJoint(shown, extractor, "32-true", workers=setup.workers)
     batches = source.shuffled(order).loader
     joint_batches = []
@@ -314,7 +324,7 @@ def _leaked(setup: Setup, extractor: Extractor) -> list[JointBatch]:
 
 def _write(setup: Setup, extractor: Extractor, module: MultiLabelSSL) -> None:
     clusters = {label.name: label.clusters for label in module.labels}
-    record = {**setup.record("mlssl", setup.variant.mlssl_epochs), "labels": clusters}
+    record = {**setup.record("mlssl", setup.variant.stage2.epochs), "labels": clusters}
     networks: dict[str, Tensor] = dict(extractor.state_dict())
     for part in ("relation", "prototypes"):
         state = getattr(module, part).state_dict()

@@ -122,10 +122,11 @@ def test_the_code_of_a_file_is_in_the_keys_of_a_grid(own):
 
 @pytest.mark.slow
 def test_the_workers_of_a_grid_find_it(own, sm3kit_command, tiny_studies, tmp_path):
-    base = {"stage": "mmssl", "fusion": "own", "image_size": 32, "epochs": 1, "batch_size": 8}
-    base |= {"backbone": "timm/test_resnet", "weights": "none", "workers": 0}
+    base = {"stage": "mmssl", "fusion": "own", "image_size": 32}
+    base |= {"backbone": "timm/test_resnet", "weights": "none", "machine": {"workers": 0}}
+    base |= {"stage1": {"epochs": 1, "batch_size": 8}}
     plan = {"base": base, "seeds": [0], "protocols": ["match"], "baseline": "own"}
-    plan |= {"rows": {"own": {"lr": 0.001}}}
+    plan |= {"rows": {"own": {"stage1": {"lr": 0.001}}}}
     grid = tmp_path / "mine.yaml"
     grid.write_text(yaml.safe_dump(plan), encoding="utf-8")
     words = ("ablate", "--grid", grid, "--data", tiny_studies(), "--jobs", "2", "--out", "grid")

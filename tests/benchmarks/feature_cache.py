@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from sm3kit.core.stage_settings import Stage1Settings, Stage2Settings
 from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
@@ -71,9 +72,8 @@ class Bench:
             data=self.data,
             weights="none",
             stage=stage,
-            epochs=0,
-            mlssl_epochs=epochs,
-            feature_views=views,
+            stage1=Stage1Settings(epochs=0),
+            stage2=Stage2Settings(epochs=epochs, feature_views=views),
         )
         start = time.perf_counter()
         features = FeatureCache(self.folder / f"features-{name}")
@@ -121,7 +121,7 @@ def extraction(bench: Bench) -> None:
     shown = subject.shown(cases, 0)
     encoder: Encoder = subject.encoder
     keep_freed_memory()
-    size = subject.variant.batch_size
+    size = subject.variant.stage1.batch_size
     from sm3kit.data.batches import eval_loader
 
     batches = list(eval_loader(shown, size, list(subject.extractor.fusion.widths)))

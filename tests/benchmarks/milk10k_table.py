@@ -41,9 +41,7 @@ def write_grid(folder: str, out: Path, epochs: int, rate: float, seeds: list[int
         "recipe": "sm3",
         "backbone": "lite/efficientnet_lite0",
         "image_size": 96,
-        "epochs": epochs,
-        "lr": rate,
-        "monitor_every": 0,
+        "stage1": {"epochs": epochs, "lr": rate, "monitor_every": 0},
     }
     content = {
         "title": "Rows of Table 5 on 605 lesions of MILK10k",

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from sm3kit.core.stage_settings import Stage1Settings
 from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
@@ -57,9 +58,8 @@ def opened(folder: Path, backbone: str, pixels: int) -> Predictor:
         backbone=backbone,
         weights="none",
         stage="mmssl",
-        epochs=0,
-        batch_size=16,
         image_size=pixels,
+        stage1=Stage1Settings(epochs=0, batch_size=16),
     )
     reporter, images, features = Reporter(Console(quiet=True)), ImageCache(None), FeatureCache(None)
     pretrain(variant, folder / "run", reporter, images)
@@ -73,7 +73,7 @@ def opened(folder: Path, backbone: str, pixels: int) -> Predictor:
 def bare_seconds(predictor: Predictor, question: Question) -> float:
     """The forward of both backbones on batches that lie ready."""
     asked = find_studies(predictor, question)
-    size = predictor.trained.variant.batch_size
+    size = predictor.trained.variant.stage1.batch_size
     names = predictor.streams
     ready = [
         {

@@ -17,6 +17,7 @@ def step_time(side: str, backbone: str, size: int, studies: int) -> float:
     """The fastest step of one side, in seconds, after a warm-up."""
     import torch
 
+    from sm3kit.core.stage_settings import MachineSettings
     from sm3kit.core.variant import Variant
     from sm3kit.data.batches import Batch
     from sm3kit.modalities.photo import Photo
@@ -25,7 +26,8 @@ def step_time(side: str, backbone: str, size: int, studies: int) -> float:
     from sm3kit.training.stage1 import MultiModalSSL
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    variant = Variant(backbone=backbone, weights="none", channels_last=side != "plain")
+    machine = MachineSettings(channels_last=side != "plain")
+    variant = Variant(backbone=backbone, weights="none", machine=machine)
     names = ("derm", "clinic")
     modalities = {name: Photo(size) for name in names}
     torch.manual_seed(0)

@@ -5,7 +5,6 @@
 The epoch is the real one: reading, views, Lightning, monitors, checkpoint, metrics.csv.
 """
 
-import dataclasses
 import statistics
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from tiny_runs import altered
 
 from sm3kit.core.files import cache_root
 from sm3kit.core.variant import Variant
@@ -58,7 +58,7 @@ class Bare:
         cases = pool.of(variant.splits)
         names = list(pool.modalities)
         views = StudyViews(pool, cases, cache, variant.seed)
-        order = EpochBatches(len(cases), variant.batch_size, variant.seed)
+        order = EpochBatches(len(cases), variant.stage1.batch_size, variant.seed)
         self.batches = list(train_loader(views, order, names, 0))
         parts = build_stage1(variant, pool.modalities)
         self.module = MultiModalSSL(parts, variant, pool.modalities, len(self.batches))
@@ -93,16 +93,13 @@ def main() -> None:
         *given,
         *("timm/resnet18", "64", "96", "synthetic")[len(given) :],
     )
-    variant = dataclasses.replace(
+    variant = altered(
         Variant(),
         data=(spec,),
         backbone=backbone,
         weights="none",
         image_size=int(size),
-        batch_size=int(batch),
-        epochs=EPOCHS,
-        monitor_every=5,
-        precision="32",
+        stage1={"batch_size": int(batch), "epochs": EPOCHS, "monitor_every": 5, "precision": "32"},
     )
     keep_freed_memory()
     cache = ImageCache(Path(cache_root()) / "images")

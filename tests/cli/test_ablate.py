@@ -15,11 +15,9 @@ SMALL = {
     "title": "Small",
     "data": "synthetic:40",
     "base": {
-        "epochs": 1,
         "image_size": 32,
-        "batch_size": 8,
-        "workers": 0,
-        "monitor_every": 0,
+        "stage1": {"epochs": 1, "batch_size": 8, "monitor_every": 0},
+        "machine": {"workers": 0},
         "options": {"synthetic": {"size": 32}},
         "evaluate": {"probe": {"epochs": 1, "feature_views": 1, "resamples": 10}},
     },

@@ -107,7 +107,7 @@ def script_of_bash(folder):
         ("sm3kit pretrain --data manifest:a.csv --fus", ["--fusion"], ""),
         ("sm3kit pretrain --fusion=sep_sh", ["sep_shared"], ""),
         ("sm3kit pretrain --backbone derm=timm/resnet18", ["timm/resnet18", "timm/resnet18d"], ""),
-        ("sm3kit pretrain -o training.mlssl_l", ["training.mlssl_lr="], "nospace"),
+        ("sm3kit pretrain -o stage2.lr", ["stage2.lr="], "nospace"),
         ("sm3kit evaluate ", ["runs/more/", "runs/one"], "nospace"),
         ("sm3kit ablate --grid table", ["table1", "table5", "table6"], ""),
         ("sm3kit cache clear ", ["images", "features"], ""),
@@ -127,7 +127,7 @@ def test_bash_completes(folder, line, offered, then):
         ("sm3kit pret", "sm3kit pretrain"),
         ("sm3kit pretrain --data manifest:m", "sm3kit pretrain --data manifest:my/"),
         ("sm3kit pretrain --fusion=sep_sh", "sm3kit pretrain --fusion=sep_shared"),
-        ("sm3kit pretrain -o training.mlssl_l", "sm3kit pretrain -o training.mlssl_lr="),
+        ("sm3kit pretrain -o stage2.lr", "sm3kit pretrain -o stage2.lr="),
         ("sm3kit pretrain --plugin my/m", "sm3kit pretrain --plugin my/manifest.csv"),
     ],
 )

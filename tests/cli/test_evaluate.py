@@ -19,7 +19,7 @@ from sm3kit.training import callbacks
 from sm3kit.training.callbacks import ShowProgress
 
 SMALL = ["--epochs", "1", "--batch-size", "8", "--image-size", "32"]
-SMALL += ["-o", "sep_sep.projection=16", "-o", "training.monitor_every=0"]
+SMALL += ["-o", "sep_sep.projection=16", "-o", "stage1.monitor_every=0"]
 QUICK = ["--epochs", "2", "-o", "evaluate.resamples=20"]
 
 

@@ -116,8 +116,15 @@ def test_debug_shows_the_traceback():
         ),
         (["pretrain", "--resume"], "--resume needs to know which run: add --out RUN."),
         (["pretrain", "--recipe", "byool"], "No recipe named 'byool'. Did you mean 'byol'?"),
-        (["pretrain", "-o", "training.speed=3"], "command line: No setting named 'speed'."),
-        (["pretrain", "-o", "training.eps=x"], "The command line: option 'eps' wants a number"),
+        (["pretrain", "-o", "stage1.speed=3"], "command line: No setting named 'stage1.speed'."),
+        (
+            ["pretrain", "-o", "stage1.mlssl_lr=3"],
+            "command line: No setting named 'stage1.mlssl_lr'. Did you mean 'stage1.lr'",
+        ),
+        (
+            ["pretrain", "-o", "stage1.eps=x"],
+            "The command line: option 'stage1.eps' wants a number",
+        ),
     ],
 )
 def test_mistakes_that_are_seen_before_the_work(words, line):

@@ -12,15 +12,18 @@ import pytest
 from click.testing import CliRunner
 
 from sm3kit.cli.main import COMMANDS, cli
-from sm3kit.cli.settings import Number, PerModality
+from sm3kit.cli.option_types import Number, PerModality
 from sm3kit.core.errors import OptionError
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import Option, convert, fields_of, options_of
 from sm3kit.core.ranges import Range
 from sm3kit.core.registry import registry
+from sm3kit.core.settings import laid_over
+from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import Settings
 
+RECORDS = (Variant, Stage1Settings, Stage2Settings, MachineSettings, Settings)
 HOSTILE = ("-1", "0", "nan", "inf", "-inf", "1e11", "100000000000", "9" * 400, "1e-320")
 TEXT = ("seeds",)  # Numbers that the command line takes as a text.
 USING = {
@@ -126,7 +129,7 @@ def ranged(kind):
     return bool(inner) and all(map(ranged, inner))
 
 
-@pytest.mark.parametrize("record", [Variant, Settings])
+@pytest.mark.parametrize("record", RECORDS)
 def test_every_number_setting_has_a_range_and_checks_itself(record):
     for option in numbers(fields_of(record).values()):
         assert ranged(option.type), f"{record.__name__}.{option.name} declares no range"
@@ -134,7 +137,7 @@ def test_every_number_setting_has_a_range_and_checks_itself(record):
         assert refused
         for text in refused:
             with pytest.raises(OptionError, match=f"'{option.name}' wants"):
-                record().changed({option.name: text}, "a recipe")
+                laid_over(record(), {option.name: text}, "a recipe")
         made = [float(text) for text in ("nan", "1e11") if text in refused]
         for number in made:
             pair = typing.get_origin(typing.get_args(option.type)[0]) is tuple
@@ -170,7 +173,7 @@ def test_a_plugin_refuses_numbers_out_of_range_before_anything_is_written(family
 
 
 def test_the_defaults_lie_within_their_ranges():
-    for record in (Variant, Settings):
+    for record in RECORDS:
         for option in numbers(fields_of(record).values()):
             assert convert(option, option.default, "test") == option.default
     for _, name, option in PLUGIN_OPTIONS:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_runs import altered
 
 from sm3kit.core.errors import CheckpointError, VariantError
 from sm3kit.core.variant import Variant
@@ -14,6 +15,7 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.modalities.photo import Photo
 from sm3kit.networks.assemble import build_pool, resolved
+from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import resumable
 from sm3kit.runs.run import Run
 from sm3kit.runs.trained import read_trained
@@ -159,11 +161,11 @@ def test_a_modality_that_cannot_be_paired_says_so(scans, registered, monkeypatch
 
 @pytest.fixture
 def mixed(tiny, scans):
-    return dataclasses.replace(
+    return altered(
         tiny,
         data=(scans,),
-        batch_size=4,
         per_modality={"eye": {"backbone": "timm/test_efficientnet", "image_size": 48}},
+        stage1={"batch_size": 4},
     )
 
 
@@ -176,23 +178,23 @@ def test_modalities_may_have_networks_and_sizes_of_their_own(mixed, train, tmp_p
     trained = read_trained(outcome.run.folder)
     assert trained.variant.of("eye", "backbone") == "timm/test_efficientnet"
     assert trained.variant.of("ct", "image_size") == 32
-    train(dataclasses.replace(mixed, epochs=3), "run", resume=True)
+    train(altered(mixed, stage1={"epochs": 3}), "run", resume=True)
 
 
 def test_the_rest_of_the_method_follows(mixed, train, tiny2):
     both = dataclasses.replace(tiny2, data=mixed.data, per_modality=mixed.per_modality)
-    outcome, _ = train(dataclasses.replace(both, mlssl_batch_size=4))
+    outcome, _ = train(altered(both, stage2={"batch_size": 4}))
     assert read_trained(outcome.run.folder).stage == "mlssl"
 
 
 def test_a_modality_may_suggest_its_network(scans, tiny, train, registered, monkeypatch):
     monkeypatch.setattr(Photo, "backbone", "timm/test_efficientnet")
-    outcome, _ = train(dataclasses.replace(tiny, data=(scans,), epochs=0))
+    outcome, _ = train(altered(tiny, data=(scans,), stage1={"epochs": 0}))
     variant = read_trained(outcome.run.folder).variant
     assert {variant.of(n, "backbone") for n in ("ct", "eye")} == {"timm/test_efficientnet"}
     chosen = {"eye": {"backbone": "timm/test_resnet"}}
     outcome, _ = train(
-        dataclasses.replace(tiny, data=(scans,), epochs=0, per_modality=chosen), "chosen"
+        altered(tiny, data=(scans,), per_modality=chosen, stage1={"epochs": 0}), "chosen"
     )
     variant = read_trained(outcome.run.folder).variant
     assert variant.of("eye", "backbone") == "timm/test_resnet"
@@ -201,16 +203,16 @@ def test_a_modality_may_suggest_its_network(scans, tiny, train, registered, monk
 
 def test_a_suggested_network_does_not_stop_a_resumption(scans, tiny, train, monkeypatch):
     monkeypatch.setattr(Photo, "backbone", "timm/test_efficientnet")
-    one = dataclasses.replace(tiny, data=(scans,), epochs=1)
+    one = altered(tiny, data=(scans,), stage1={"epochs": 1})
     outcome, _ = train(one)
-    asked = {"epochs": 2, "recipe": ("quick",)}
-    wanted = resumable(Run(outcome.run.folder), asked, dataclasses.replace(one, epochs=2))
+    asked = [Layer({"stage1": {"epochs": 2}, "recipe": ("quick",)})]
+    wanted = resumable(Run(outcome.run.folder), asked, altered(one, stage1={"epochs": 2}))
     assert wanted.of("ct", "backbone") == "timm/test_efficientnet"
-    train(dataclasses.replace(one, epochs=2), resume=True)
+    train(altered(one, stage1={"epochs": 2}), resume=True)
 
 
 def test_other_networks_cannot_be_started_from(mixed, train, tmp_path):
-    outcome, _ = train(dataclasses.replace(mixed, epochs=0))
+    outcome, _ = train(altered(mixed, stage1={"epochs": 0}))
     other = dataclasses.replace(mixed, init=str(outcome.run.folder), per_modality={})
     with pytest.raises(CheckpointError, match="timm/test_efficientnet for eye, not timm/test_resn"):
         train(other, "other")
@@ -241,8 +243,8 @@ def test_weights_of_one_modality(scans, tiny, train, tmp_path):
     network = timm.create_model("test_resnet", num_classes=0)
     file = tmp_path / "ct.safetensors"
     save_file(network.state_dict(), file)
-    one = dataclasses.replace(
-        tiny, data=(scans,), epochs=0, per_modality={"ct": {"weights": str(file)}}
+    one = altered(
+        tiny, data=(scans,), per_modality={"ct": {"weights": str(file)}}, stage1={"epochs": 0}
     )
     outcome, _ = train(one)
     weights = load_file(outcome.run.model)
@@ -311,7 +313,9 @@ def test_batches_without_anything_to_compare_are_no_error(scans, tiny2, train, r
     """Of two studies per batch most share no modality: their loss is a zero."""
     registered("datasets", "gaps", Gaps)
     spec = scans.replace("scans:", "gaps:", 1)
-    one = dataclasses.replace(tiny2, data=(spec,), fusion=fusion, batch_size=2, mlssl_batch_size=4)
+    one = altered(
+        tiny2, data=(spec,), fusion=fusion, stage1={"batch_size": 2}, stage2={"batch_size": 4}
+    )
     outcome, _ = train(one)
     weights = read_trained(outcome.run.folder).weights
     assert all(bool(value.isfinite().all()) for value in weights.values())

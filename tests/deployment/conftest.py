@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from sm3kit.cli.main import cli
+from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
@@ -86,22 +87,17 @@ def trained_runs(drawn, tmp_path_factory):
         weights="none",
         stage="both",
         clusterer="torch",
-        epochs=1,
-        mlssl_epochs=1,
-        batch_size=3,
-        mlssl_batch_size=8,
         image_size=32,
-        lr=1e-3,
-        eps=1e-8,
-        workers=0,
-        monitor_every=0,
-        feature_views=1,
-        precision="32",
         options={
             "sep_sep": {"projection": 16},
             "tel": {"embedding": 16, "feedforward": 16},
             "manifest": {"reported": ("DIAG:NEV", "PN:TYP", "VS:ABS", "BWV:ABS")},
         },
+        stage1=Stage1Settings(
+            epochs=1, batch_size=3, lr=1e-3, eps=1e-8, monitor_every=0, precision="32"
+        ),
+        stage2=Stage2Settings(epochs=1, batch_size=8, feature_views=1),
+        machine=MachineSettings(workers=0),
     )
     derm = dataclasses.replace(both, stage="mmssl", fusion="none", modality=("derm",), seed=1)
     for name, variant in (("both", both), ("derm", derm)):

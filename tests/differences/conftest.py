@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_runs import altered
 
 from sm3kit.core.registry import registry
 from sm3kit.data.image_cache import ImageCache
@@ -43,20 +44,16 @@ def trained(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("differences")
     layouts.write("manifest", folder / "data", 40, 32)
-    variant = dataclasses.replace(
+    variant = altered(
         recipe("sm3"),
         data=(f"manifest:{folder / 'data' / 'manifest.csv'}",),
         backbone="timm/test_resnet",
         weights="none",
-        epochs=2,
-        batch_size=8,
-        mlssl_epochs=2,
-        mlssl_batch_size=12,
-        feature_views=1,
         image_size=32,
-        workers=0,
-        precision="bf16-mixed",
         options={"sep_sep": {"projection": 16}, "tel": {"embedding": 16, "feedforward": 16}},
+        stage1={"epochs": 2, "batch_size": 8, "precision": "bf16-mixed"},
+        stage2={"epochs": 2, "batch_size": 12, "feature_views": 1},
+        machine={"workers": 0},
     )
     hidden = {}
     for study in registry("datasets").get("manifest")(variant.data[0].partition(":")[2]).studies():
@@ -106,9 +103,7 @@ def begun(trained, monkeypatch, tmp_path):
             patch.setattr(stage2, "fit", fit)
             patch.setattr(pretraining, "check_devices", lambda devices: None)
             patch.setattr(MultiLabelSSL, "embed", watched)
-            variant = dataclasses.replace(
-                trained.variant, stage="mlssl", init=str(trained.folder), **changes
-            )
+            variant = altered(trained.variant, stage="mlssl", init=str(trained.folder), **changes)
             folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
             with contextlib.suppress(Begun):
                 pretraining.pretrain(variant, folder, quiet(), ImageCache(None))

@@ -11,12 +11,12 @@ from differences_page import EVALUATION, ROWS, commands
 from sm3kit.cli.evaluate import evaluate
 from sm3kit.cli.main import cli
 from sm3kit.cli.pretrain import pretrain
-from sm3kit.cli.settings import parsed_options
+from sm3kit.cli.settings import parsed_options, parsed_settings
 from sm3kit.core.errors import OptionError, SM3Error
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import bind, convert, fields_of, options_of
 from sm3kit.core.registry import registry
-from sm3kit.core.variant import Variant
+from sm3kit.core.variant import Variant, table_at
 from sm3kit.evaluation.settings import Settings, settings_of
 from sm3kit.runs import recipes
 
@@ -33,7 +33,7 @@ def component(name):
 @functools.cache
 def resolved(*names):
     """The variant of recipes, over the default for own data where none is complete."""
-    return recipes.resolve(names, {"data": OWN})[0]
+    return recipes.resolve(recipes.Layer({"recipe": names, "data": OWN}))[0]
 
 
 def recipe(*names, **flags):
@@ -44,11 +44,11 @@ def recipe(*names, **flags):
 def as_typed(section, words):
     """{(owner, option): value} of words on the command line, converted as the command does it.
 
-    The owner is "training", "evaluate" or a plugin.
+    The owner is "variant", and the option an address in it, or "evaluate" or a plugin.
     """
-    command, name, owner = (pretrain, "pretrain", "training")
+    command, name = pretrain, "pretrain"
     if section == EVALUATION:
-        command, name, owner, words = evaluate, "evaluate", "evaluate", ["RUN", *words]
+        command, name, words = evaluate, "evaluate", ["RUN", *words]
     main = click.Context(cli, **cli.context_settings)
     context = command.make_context(name, list(words), parent=main)
     given = {
@@ -56,11 +56,20 @@ def as_typed(section, words):
         for one, value in context.params.items()
         if context.get_parameter_source(one) is ParameterSource.COMMANDLINE and one != "runs"
     }
-    plugins = parsed_options(given.pop("options", ()))
-    given |= plugins.pop(owner, {})
-    base = Settings() if owner == "evaluate" else Variant()
-    changed = base.changed(given, "command line")
-    found = {(owner, one): getattr(changed, one) for one in given}
+    options = given.pop("options", ())
+    if name == "evaluate":
+        plugins = parsed_options(options)
+        given |= plugins.pop("evaluate", {})
+        changed = Settings().changed(given, "command line")
+        found = {("evaluate", one): getattr(changed, one) for one in given}
+    else:
+        asked = [(recipes.FLAGS.get(one, one), value) for one, value in given.items()]
+        asked += parsed_settings(options)
+        layers = [recipes.Layer(table_at(address, value)) for address, value in asked]
+        variant = recipes.laid_over(Variant(), layers)
+        plugins = variant.options
+        own = [address for address, _ in asked if address.partition(".")[0] in fields_of(Variant)]
+        found = {("variant", address): variant.at(address) for address in own}
     for plugin, options in plugins.items():
         bound = bind(component(plugin), plugin, options)
         found |= {(plugin, one): value for one, value in bound.items()}
@@ -96,8 +105,8 @@ def values(setting, base, what):
     found = []
     for own in OF_ROWS.get(what, ("",)):
         variant = recipe(*(name for name in (base, own) if name))
-        if owner == "training":
-            found.append(getattr(variant, option))
+        if owner == "variant":
+            found.append(variant.at(option))
         elif owner == "evaluate":
             for protocol, after in ABOUT.get(what, EVERY):
                 settings = settings_of(variant, protocol, {}, relation=after)
@@ -115,8 +124,12 @@ WITH_OPTIONS = [key for key, cells in ROWS.items() if commands(" ".join(cells.va
 def number_of(text, setting):
     """A cell as a value of the setting; None if it is a description."""
     owner, option = setting
-    if owner in ("training", "evaluate"):
-        known = fields_of(Variant if owner == "training" else Settings)
+    if owner == "variant":
+        part, dot, name = option.rpartition(".")
+        known = fields_of(fields_of(Variant)[part].type if dot else Variant)
+        option = name
+    elif owner == "evaluate":
+        known = fields_of(Settings)
     else:
         known = options_of(component(owner))
     kind = known[option].type

@@ -40,9 +40,13 @@ def test_what_is_as_in_the_code(name, release_folder, trained):
     for modality in Derm7pt(release_folder).modalities.values():
         assert dict(modality.options) == {"border": 25}
     variant = module.variant
-    assert (variant.epochs, variant.batch_size, variant.lr) == (400, 96, 1e-6)
-    assert (variant.schedule, variant.head_lr, variant.betas) == ("constant", 0, (0.9, 0.999))
-    assert rates_over(name)[0] == variant.lr  # No warm-up.
+    assert (variant.stage1.epochs, variant.stage1.batch_size, variant.stage1.lr) == (400, 96, 1e-6)
+    assert (variant.stage1.schedule, variant.stage1.head_lr, variant.stage1.betas) == (
+        "constant",
+        0,
+        (0.9, 0.999),
+    )
+    assert rates_over(name)[0] == variant.stage1.lr  # No warm-up.
     assert trained.clipping == {None}
     assert variant.splits == ("train",)
     assert TRAINING == 413
@@ -54,9 +58,9 @@ def test_the_border_is_cut(release_folder):
     assert (photo("release").read(path) == picture[:, 25:-25, 25:-25]).all()
 
 
-@sentence(ALIKE, "`-o training.splits=train,val`")
+@sentence(ALIKE, "`-o splits=train,val`")
 def test_more_splits_can_be_trained_on():
-    (splits,) = as_typed(ALIKE, ["-o", "training.splits=train,val"]).values()
+    (splits,) = as_typed(ALIKE, ["-o", "splits=train,val"]).values()
     assert splits == ("train", "val")
 
 
@@ -80,4 +84,4 @@ def test_a_row_of_simclr_a_second_way(name):
 @pytest.mark.parametrize("name", ["byol", "swav"])
 def test_byol_and_swav_a_second_way(name):
     """The optimiser of the reference has one learning rate."""
-    getattr(test_reference, f"test_the_row_of_{name}")(recipe(name, head_lr=0))
+    getattr(test_reference, f"test_the_row_of_{name}")(recipe(name, stage1={"head_lr": 0}))

@@ -126,9 +126,9 @@ def test_a_fifth_of_the_views_is_grey():
     "the statistics are then those of 192 images",
 )
 def test_each_view_is_a_batch_of_the_backbone():
-    assert recipe("sm3").batch_size == 96
+    assert recipe("sm3").stage1.batch_size == 96
     for joined, sizes in ((False, [96] * 4), (True, [192] * 2)):
-        module, seen = training("sm3", join_views=joined), []
+        module, seen = training("sm3", stage1={"join_views": joined}), []
 
         def look(network, given, seen=seen):
             seen.append(len(given[0]))
@@ -156,7 +156,7 @@ def test_views_are_one_batch_of_the_projectors_or_one_each(fusion):
 @row(STAGE_1, "Negatives", "the batch of 96")
 @sentence(STAGE_1, "One device emulates this with `shards=2`")
 def test_negatives_are_the_batch_or_its_halves():
-    assert [recipe(name).batch_size for name in ("sm3", "release")] == [96, 96]
+    assert [recipe(name).stage1.batch_size for name in ("sm3", "release")] == [96, 96]
     assert [len(range(96)[half]) for half in in_shards(96, 2)] == [48, 48]
     given = streams()
     halves = [slice(0, COUNT // 2), slice(COUNT // 2, COUNT)]
@@ -202,8 +202,8 @@ def test_networks_without_weights_start_as_those_of_torchvision():
     "bf16 where the machine computes in it, but not for depthwise networks on a CPU",
 )
 def test_precision_of_stage_1(monkeypatch):
-    network, wanted = nn.Linear(2, 2), recipe("sm3").precision
-    depthwise, fp16 = nn.Conv2d(4, 4, 3, groups=4), recipe("release").precision
+    network, wanted = nn.Linear(2, 2), recipe("sm3").stage1.precision
+    depthwise, fp16 = nn.Conv2d(4, 4, 3, groups=4), recipe("release").stage1.precision
     assert "acts as `auto` on a CPU" in ROWS[STAGE_1, "Precision"]["the other way"]
     assert (wanted, fp16) == ("auto", "16-mixed")
     for has_gpu, has_bf16, found in (
@@ -238,16 +238,21 @@ def test_the_words_of_stage_1():
 )
 def test_no_weight_moves_by_more_than_two_thousandths():
     variant = recipe("sm3")
-    steps = len(EpochBatches(TRAINING, variant.batch_size, 0))
-    assert (variant.lr, steps, variant.epochs) == (1e-6, 5, 400)
+    steps = len(EpochBatches(TRAINING, variant.stage1.batch_size, 0))
+    assert (variant.stage1.lr, steps, variant.stage1.epochs) == (1e-6, 5, 400)
     # Gradients that never change, noise of two sizes, noise around something, and a fading one.
-    count = steps * variant.epochs
+    count = steps * variant.stage1.epochs
     noise = table(count, 3).T
     fading = 0.99 ** torch.arange(count).double()
     gradients = [torch.ones(count), noise[0], 1e-4 * noise[1], 1 + noise[2], fading]
     weight = nn.Parameter(0.05 * table(1, 5, seed=1)[0])
     before = weight.detach().clone()
-    optimiser = adamw({variant.lr: [weight]}, variant.betas, variant.eps, variant.weight_decay)
+    optimiser = adamw(
+        {variant.stage1.lr: [weight]},
+        variant.stage1.betas,
+        variant.stage1.eps,
+        variant.stage1.weight_decay,
+    )
     for gradient in torch.stack(gradients, dim=1).double():
         weight.grad = gradient
         optimiser.step()

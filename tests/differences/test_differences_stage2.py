@@ -73,7 +73,9 @@ def test_equation_6_is_the_mean_over_the_labels():
 def test_weight_decay_of_stage_2_reaches_the_optimiser():
     for cell, name in COLUMNS.items():
         # Whatever that of stage 1 is.
-        groups = second("tel", name, weight_decay=0.5).configure_optimizers().param_groups
+        groups = (
+            second("tel", name, stage1={"weight_decay": 0.5}).configure_optimizers().param_groups
+        )
         decay = float(ROWS[STAGE_2, "Weight decay"][cell])
         assert {one["weight_decay"] for one in groups} == {decay}
 
@@ -137,7 +139,7 @@ def test_k_means_of_the_release():
 @row(STAGE_2, "Views", "as the code, in `paper`, too")
 def test_views_of_stage_2():
     for name in ("sm3", "release", "paper"):
-        changes = recipe(name).mlssl_views
+        changes = recipe(name).stage2.views
         assert changes["views"] == 1
         views = views_of(photo(name, **changes), 800)
         assert len(views) == 800
@@ -149,9 +151,9 @@ def test_views_of_stage_2():
 
 
 def test_views_of_stage_2_are_set_in_a_recipe(tmp_path):
-    assert ROWS[STAGE_2, "Views"]["the other way"] == "`mlssl_views` in a recipe"
-    (tmp_path / "mine.yaml").write_text("mlssl_views: {jitter: 0.8}\n", encoding="utf-8")
-    assert recipe(str(tmp_path / "mine.yaml")).mlssl_views["jitter"] == 0.8
+    assert ROWS[STAGE_2, "Views"]["the other way"] == "`stage2: {views: {…}}` in a recipe"
+    (tmp_path / "mine.yaml").write_text("stage2: {views: {jitter: 0.8}}\n", encoding="utf-8")
+    assert recipe(str(tmp_path / "mine.yaml")).stage2.views["jitter"] == 0.8
 
 
 @row(STAGE_2, "What is clustered", "as the code")
@@ -211,7 +213,7 @@ def test_all_embeddings_are_as_long_as_a_layer_norm_makes_them():
 @sentence(STAGE_2, "**prototypes are unit vectors** when an epoch begins")
 def test_prototypes_learn_and_are_overwritten():
     for frozen in (False, True):
-        module = second("tel", freeze_prototypes=frozen)
+        module = second("tel", stage2={"freeze_prototypes": frozen})
         optimiser = module.configure_optimizers()
         for epoch in range(2):
             module.first_epoch = epoch
@@ -253,13 +255,13 @@ def test_the_row_te_has_two_layers():
 
 @sentence(
     STAGE_2,
-    "`mlssl_epochs` 150, batches of 256, a rate of 1e-4, embeddings of 512, one head, a "
+    "`stage2.epochs` 150, batches of 256, a rate of 1e-4, embeddings of 512, one head, a "
     "feed-forward layer of 128, dropout 0.1, and as many clusters as classes are the same in both",
 )
 @pytest.mark.parametrize("name", ["sm3", "release", "paper"])
 def test_what_all_have_in_stage_2(name):
     variant = recipe(name)
-    assert (variant.mlssl_epochs, variant.mlssl_batch_size, variant.mlssl_lr) == (150, 256, 1e-4)
+    assert (variant.stage2.epochs, variant.stage2.batch_size, variant.stage2.lr) == (150, 256, 1e-4)
     assert variant.relation == "tel"
     sizes = ("embedding", "heads", "feedforward", "dropout")
     assert [values(("tel", size), name, "") for size in sizes] == [[512], [1], [128], [0.1]]

@@ -21,7 +21,7 @@ def test_views_of_stage_2_are_encoded_once_and_drawn_anew(begun, trained, monkey
     calls = []
     forward = Timm.forward
     monkeypatch.setattr(Timm, "forward", lambda *given: calls.append(0) or forward(*given))
-    source = begun(feature_views=recipe("sm3").feature_views).loader.source
+    source = begun(stage2={"feature_views": recipe("sm3").stage2.feature_views}).loader.source
     assert isinstance(source, CachedJoint)
     assert {name: len(views) for name, views in source.features.views.items()} == {
         "derm": 8,
@@ -36,7 +36,7 @@ def test_views_of_stage_2_are_encoded_once_and_drawn_anew(begun, trained, monkey
     assert len(list(source.in_order(0))) == len(list(source.in_order(1))) == 1
     assert len(calls) == encoded
     # In every epoch, as in `paper` and `release`.
-    source = begun(feature_views=recipe("paper").feature_views).loader.source
+    source = begun(stage2={"feature_views": recipe("paper").stage2.feature_views}).loader.source
     assert isinstance(source, EncodedJoint)
     before = len(calls)
     one, other = (torch.cat([part.joint for part in source.in_order(e)]) for e in (0, 1))
@@ -47,7 +47,7 @@ def test_views_of_stage_2_are_encoded_once_and_drawn_anew(begun, trained, monkey
 @row(STAGE_2, "First pass over the data", "eval mode, nothing moves")
 @pytest.mark.parametrize("leak", [False, True])
 def test_the_first_pass_over_the_data(begun, trained, leak):
-    found = begun(bn_leak=leak)
+    found = begun(stage2={"bn_leak": leak})
     kept = load_file(trained.folder / "model.safetensors")
     now = found.loader.source.extractor.state_dict()
     moved = {name for name, value in now.items() if not torch.equal(value.cpu(), kept[name])}
@@ -64,11 +64,11 @@ def test_the_first_pass_over_the_data(begun, trained, leak):
     "Features are kept in float32, whatever the networks computed in",
 )
 def test_precision_and_devices_of_stage_2(begun):
-    found = begun(feature_views=0, devices=2)
+    found = begun(stage2={"feature_views": 0}, machine={"devices": 2})
     assert found.loader.source.precision == "32-true"  # Stage 1 of this run was in bf16.
     training = found.training
     assert (training.devices, training.num_nodes, training.precision) == (1, 1, "32-true")
-    found = begun(mlssl_precision="bf16-mixed")
+    found = begun(stage2={"precision": "bf16-mixed"})
     assert found.module.bank.dtype == torch.float32
     for views in found.loader.source.features.views.values():
         assert {view.dtype for view in views} == {np.dtype(np.float32)}
@@ -76,9 +76,9 @@ def test_precision_and_devices_of_stage_2(begun):
 
 @sentence(STAGE_2, "With several devices the first process trains it")
 def test_the_second_process_does_not_train_stage_2(begun, monkeypatch):
-    assert begun(devices=2).module.stage == "mlssl"
+    assert begun(machine={"devices": 2}).module.stage == "mlssl"
     started = {"LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
     for name, value in started.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # Lightning reads it once, when it is imported.
-    assert not hasattr(begun(devices=2), "module")
+    assert not hasattr(begun(machine={"devices": 2}), "module")

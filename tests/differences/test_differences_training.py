@@ -69,9 +69,9 @@ def test_images_of_one_patient_are_no_negatives():
 @row(BOTH, "Learning rate", "constant; `quick` brings it to zero by a cosine")
 def test_the_learning_rate_is_constant():
     for name in ("sm3", "release", "paper"):
-        assert rates_over(name) == [recipe(name).lr] * 4
+        assert rates_over(name) == [recipe(name).stage1.lr] * 4
     first, early, middle, last = rates_over("quick")
-    assert first == recipe("quick").lr
+    assert first == recipe("quick").stage1.lr
     assert early == pytest.approx(first * (1 + math.cos(math.pi * 0.001)) / 2)
     assert middle == pytest.approx(first / 2)
     assert last == 0
@@ -166,10 +166,13 @@ def test_learning_rates_of_byol_and_swav(name):
     found = rates(module)
     assert set(found) == {1e-3, 1e-6}
     assert same_weights(found[1e-6], module.networks["backbones"].parameters())
-    assert set(rates(training(name, head_lr=0))) == {1e-6}
-    steps = len(EpochBatches(TRAINING, module.variant.batch_size, 0)) * module.variant.epochs
+    assert set(rates(training(name, stage1={"head_lr": 0}))) == {1e-6}
+    steps = (
+        len(EpochBatches(TRAINING, module.variant.stage1.batch_size, 0))
+        * module.variant.stage1.epochs
+    )
     assert (
-        f"{steps:,} steps of {module.variant.lr:.0e}".replace("e-06", "e-6")
+        f"{steps:,} steps of {module.variant.stage1.lr:.0e}".replace("e-06", "e-6")
         in (ROWS[BOTH, "Learning rate of new layers in the rows BYOL and SwAV"]["why"])
     )
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
@@ -82,18 +83,13 @@ def trained_runs(studies, images, tmp_path_factory):
         weights="none",
         stage="both",
         clusterer="torch",
-        epochs=1,
-        mlssl_epochs=1,
-        batch_size=8,
-        mlssl_batch_size=8,
         image_size=32,
-        lr=1e-3,
-        eps=1e-8,
-        workers=0,
-        monitor_every=0,
-        feature_views=1,
-        precision="32",
         options={"sep_sep": {"projection": 16}, "tel": {"embedding": 16, "feedforward": 16}},
+        stage1=Stage1Settings(
+            epochs=1, batch_size=8, lr=1e-3, eps=1e-8, monitor_every=0, precision="32"
+        ),
+        stage2=Stage2Settings(epochs=1, batch_size=8, feature_views=1),
+        machine=MachineSettings(workers=0),
     )
     pretrain(variant, home / "stage2", reporter()[0], images)
     pretrain(dataclasses.replace(variant, stage="mmssl"), home / "stage1", reporter()[0], images)

@@ -6,6 +6,7 @@ import hashlib
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_runs import altered
 
 from sm3kit.core.errors import Interrupted, VariantError
 from sm3kit.evaluation import learning
@@ -162,8 +163,11 @@ def test_networks_of_other_fusions_are_saved_whole(
     trained_runs, opened, fast, tmp_path, images, fusion
 ):
     """A projector that modalities share is one module under one name."""
-    variant = dataclasses.replace(
-        Run(trained_runs / "stage1").read_variant()[0], fusion=fusion, epochs=0, options={}
+    variant = altered(
+        Run(trained_runs / "stage1").read_variant()[0],
+        fusion=fusion,
+        options={},
+        stage1={"epochs": 0},
     )
     run = tmp_path / fusion
     pretrain(variant, run, opened(trained_runs / "stage1").reporter, images)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_runs import altered
 
 from sm3kit.core.errors import DataError
 from sm3kit.evaluation.evaluate import evaluate
@@ -145,7 +146,7 @@ def three(studies, opened, images, trained_runs, tmp_path):
         return {**row, "close": f"images/lesion-{39 - i:05d}_clinic.jpg"}
 
     variant, _ = Run(trained_runs / "stage1").read_variant()
-    variant = dataclasses.replace(variant, data=(studies("three", change),), epochs=0)
+    variant = altered(variant, data=(studies("three", change),), stage1={"epochs": 0})
     pretrain(variant, tmp_path / "three", opened(trained_runs / "stage1").reporter, images)
     return tmp_path / "three"
 
@@ -172,6 +173,6 @@ def test_a_fusion_without_streams_of_its_own_has_no_projection(
     opened, matched, images, trained_runs, tmp_path
 ):
     variant, _ = Run(trained_runs / "stage1").read_variant()
-    variant = dataclasses.replace(variant, fusion="concat", options={}, epochs=0)
+    variant = altered(variant, fusion="concat", options={}, stage1={"epochs": 0})
     pretrain(variant, tmp_path / "concat", opened(trained_runs / "stage1").reporter, images)
     assert list(matched(tmp_path / "concat")["space"]) == ["backbone"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_runs import altered
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.datasets.base import ModalitySpec
@@ -199,7 +200,7 @@ def test_images_seen_in_pre_training_are_noted_for_the_runs_own_data(
     opened, studies, trained_runs, images, tmp_path
 ):
     variant, _ = Run(trained_runs / "stage1").read_variant()
-    variant = dataclasses.replace(variant, splits=("train", "test"), epochs=0)
+    variant = altered(variant, splits=("train", "test"), stage1={"epochs": 0})
     pretrain(variant, tmp_path / "seen", opened(trained_runs / "stage1").reporter, images)
     note = "Pre-training saw the images of the test split."
     assert note in opened(tmp_path / "seen").notes

@@ -106,10 +106,10 @@ def test_the_plan_is_the_same_when_it_is_read_again(table5):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"workers": 1},
-        {"monitor_every": 3},
+        {"machine": {"workers": 1}},
+        {"stage1": {"monitor_every": 3}},
         {"protocol": "knn"},
-        {"mlssl_lr": 0.5},
+        {"stage2": {"lr": 0.5}},
         {"options": {"tel": {"heads": 2}, "swav": {"prototypes": 7}}},
         {"options": {"simclr": {"temperature": 0.1}}},
         {"recipe": ["simclr", "sep_sep"]},
@@ -124,7 +124,7 @@ def test_what_influences_nothing_is_in_no_key(changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"lr": 0.5},
+        {"stage1": {"lr": 0.5}},
         {"options": {"photo": {"blur": 0.3}}},
         {"options": {"simclr": {"head": "simclr"}}},
     ],
@@ -156,15 +156,15 @@ def test_the_file_of_weights_counts_by_its_content(tmp_path):
 
 def test_the_base_lies_under_the_recipes_of_a_row():
     found = {row.name: row.variant for row in rows()}
-    assert found["random"].epochs == 0  # The recipe's.
-    assert found["sep_sep"].epochs == 1  # The base's.
-    assert found["sep_sep"].lr == 0.004  # Of quick, which the data ask for.
+    assert found["random"].stage1.epochs == 0  # The recipe's.
+    assert found["sep_sep"].stage1.epochs == 1  # The base's.
+    assert found["sep_sep"].stage1.lr == 0.004  # Of quick, which the data ask for.
 
 
 def test_a_complete_recipe_of_a_row_leaves_quick_out():
     (row,) = rows(rows={"one": {"recipe": "release"}}, baseline="")
     assert row.recipes == ("release",)
-    assert (row.variant.schedule, row.variant.epochs) == ("constant", 400)
+    assert (row.variant.stage1.schedule, row.variant.stage1.epochs) == ("constant", 400)
 
 
 def test_one_modality_has_no_fusion_and_nothing_to_match():
@@ -175,10 +175,10 @@ def test_one_modality_has_no_fusion_and_nothing_to_match():
 
 
 def test_axes_have_typed_values():
-    axes = {"mode": "product", "values": {"lr": ["1e-3"], "simclr.temperature": ["0.5"]}}
+    axes = {"mode": "product", "values": {"stage1.lr": ["1e-3"], "simclr.temperature": ["0.5"]}}
     (row,) = rows(rows={"one": {}}, axes=axes, baseline="")
-    assert row.axes == {"lr": 0.001, "simclr.temperature": 0.5}
-    assert row.name == "lr=0.001, simclr.temperature=0.5"
+    assert row.axes == {"stage1.lr": 0.001, "simclr.temperature": 0.5}
+    assert row.name == "stage1.lr=0.001, simclr.temperature=0.5"
 
 
 def test_an_axis_may_move_several_settings():
@@ -191,8 +191,15 @@ def test_an_axis_may_move_several_settings():
     ("one", "answer"),
     [
         ({"recipe": "sep_spe"}, "row 'one': No recipe named 'sep_spe'. Did you mean 'sep_sep'?"),
-        ({"epohcs": 3}, "row 'one': No setting named 'epohcs'. Did you mean 'epochs'?"),
-        ({"epochs": "many"}, "option 'epochs' wants a whole number from 0 to 1000000, not 'many'"),
+        ({"fusoin": "sum"}, "row 'one': No setting named 'fusoin'. Did you mean 'fusion'?"),
+        (
+            {"stage1": {"epohcs": 3}},
+            "row 'one': No setting named 'stage1.epohcs'. Did you mean 'stage1.epochs'?",
+        ),
+        (
+            {"stage1": {"epochs": "many"}},
+            "option 'stage1.epochs' wants a whole number from 0 to 1000000, not 'many'",
+        ),
         ({"options": {"simclr": {"temprature": 1}}}, "Did you mean 'temperature'?"),
         ({"options": {"simcrl": {"temperature": 1}}}, "Did you mean 'simclr'?"),
         ({"objective": ["simcrl"]}, "No objective named 'simcrl'. Did you mean 'simclr'?"),
@@ -213,11 +220,12 @@ def test_a_mistake_in_a_row_has_its_answer(one, answer):
 @pytest.mark.parametrize(
     ("axis", "answer"),
     [
-        ("lrr", "axis 'lrr': No setting named 'lrr'. Did you mean 'lr'?"),
+        ("stage1.lrr", "No setting named 'stage1.lrr'. Did you mean 'stage1.lr'?"),
+        ("lr", "axis 'lr': No setting named 'lr'. Did you mean 'stage1.lr' or 'stage2.lr'?"),
         ("simclr.temprature", "Did you mean 'temperature'?"),
         ("simcrl.temperature", "No plugin named 'simcrl'. Did you mean 'simclr'?"),
         ("swav.temperature", "axis 'swav.temperature' would change nothing"),
-        ("mlssl_lr", "axis 'mlssl_lr' would change nothing: the row ends with stage 1"),
+        ("stage2.lr", "axis 'stage2.lr' would change nothing: the row ends with stage 1"),
     ],
 )
 def test_a_mistake_in_an_axis_has_its_answer(axis, answer):
@@ -227,8 +235,8 @@ def test_a_mistake_in_an_axis_has_its_answer(axis, answer):
 
 
 def test_a_value_twice_makes_two_rows_of_one_name():
-    with pytest.raises(VariantError, match="Two rows of grid 'own' are called 'lr=0.1'"):
-        rows(rows={"one": {}}, axes={"values": {"lr": [0.1, "0.10"]}}, baseline="")
+    with pytest.raises(VariantError, match="Two rows of grid 'own' are called 'stage1.lr=0.1'"):
+        rows(rows={"one": {}}, axes={"values": {"stage1.lr": [0.1, "0.10"]}}, baseline="")
 
 
 def test_options_of_a_network_that_a_modality_suggests_are_in_the_key(registered):

@@ -42,7 +42,7 @@ def test_the_record_says_what_the_grid_is(folder):
     assert record["listings"][0]["studies"] == {"train": 28, "val": 7, "test": 5}
     assert (record["seeds"], record["protocols"]) == ([0], ["probe"])
     assert list(record["rows"]) == ["random", "sep_sep", "tel"]
-    assert record["rows"]["tel"]["settings"]["mlssl_epochs"] == 1
+    assert record["rows"]["tel"]["settings"]["stage2"]["epochs"] == 1
     assert grid_of(folder).rows == TINY["rows"]
 
 
@@ -65,8 +65,8 @@ def test_rows_seeds_and_protocols_may_be_added(folder):
 
 def test_a_changed_row_is_refused(folder):
     lay(folder)
-    rows = {**TINY["rows"], "sep_sep": {"recipe": "sep_sep", "lr": 0.5}}
-    assert "row 'sep_sep': lr was 0.004, not 0.5" in refused(folder, rows=rows)
+    rows = {**TINY["rows"], "sep_sep": {"recipe": "sep_sep", "stage1": {"lr": 0.5}}}
+    assert "row 'sep_sep': stage1.lr was 0.004, not 0.5" in refused(folder, rows=rows)
     rows["sep_sep"] = {"recipe": "sep_sep", "options": {"simclr": {"temperature": 0.5}}}
     told = refused(folder, rows=rows)
     assert "row 'sep_sep': options.simclr.temperature was 0.1, not 0.5" in told
@@ -74,7 +74,8 @@ def test_a_changed_row_is_refused(folder):
 
 def test_how_it_is_computed_may_change(folder):
     first = lay(folder)
-    second = lay(folder, base={**TINY["base"], "workers": 1, "monitor_every": 2})
+    stage1 = {**TINY["base"]["stage1"], "monitor_every": 2}
+    second = lay(folder, base={**TINY["base"], "stage1": stage1, "machine": {"workers": 1}})
     assert first.tasks.keys() == second.tasks.keys()
 
 

@@ -74,7 +74,7 @@ def silence(folder):
 def test_a_task_whose_process_is_killed_is_replaced(cluster, tmp_path):
     file = write(
         tmp_path / "own.yaml",
-        tiny(rows={"sep_sep": {"epochs": 40}, "tel": {"recipe": "tel"}}, baseline=""),
+        tiny(rows={"sep_sep": {"stage1": {"epochs": 40}}, "tel": {"recipe": "tel"}}, baseline=""),
     )
     run = runner.begin(file, out=tmp_path / "grid")
     killed = []

@@ -166,7 +166,7 @@ def test_jobs_share_the_work(tmp_path, done):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_in_good_order(tmp_path, number):
-    rows = {"sep_sep": {"recipe": "sep_sep", "epochs": 5000}}
+    rows = {"sep_sep": {"recipe": "sep_sep", "stage1": {"epochs": 5000}}}
     file = write(tmp_path / "own.yaml", tiny(rows=rows, baseline=""))
     words = [*COMMAND, "--grid", file, "--out", str(tmp_path / "grid")]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)

@@ -8,14 +8,10 @@ TINY = {
     "title": "Tiny",
     "data": "synthetic:40",
     "base": {
-        "epochs": 1,
-        "mlssl_epochs": 1,
         "image_size": 32,
-        "batch_size": 8,
-        "workers": 0,
-        "monitor_every": 0,
-        "feature_views": 1,
-        "precision": "32",
+        "stage1": {"epochs": 1, "batch_size": 8, "monitor_every": 0, "precision": "32"},
+        "stage2": {"epochs": 1, "feature_views": 1},
+        "machine": {"workers": 0},
         "options": {"synthetic": {"size": 32}, "sep_sep": {"projection": 16}},
         "evaluate": {
             "probe": {"epochs": 1, "feature_views": 1, "resamples": 10},

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from tiny_runs import altered
 
 from sm3kit.backbones.timm import Timm
 from sm3kit.data.batches import EVALUATION, Collate, StudyViews
@@ -68,12 +69,12 @@ def study_of(tmp_path):
 @pytest.fixture
 def some(tiny2):
     options = {**tiny2.options, "synthetic": {"size": 32, "missing": 0.4}}
-    return change(tiny2, data=("synthetic:20",), options=options)
+    return altered(tiny2, data=("synthetic:20",), options=options)
 
 
 def views_of(setup, variant, view):
     """The studies under one view, as a batch."""
-    pool = setup.pool if view == EVALUATION else viewed(setup.pool, variant, variant.mlssl_views)
+    pool = setup.pool if view == EVALUATION else viewed(setup.pool, variant, variant.stage2.views)
     shown = StudyViews(pool, setup.cases, setup.images, variant.seed)
     return Collate(list(pool.modalities))([shown[view, i] for i in range(len(shown))])
 
@@ -86,23 +87,23 @@ def test_no_view_is_encoded_twice(second, train, tmp_path, encoded):
     train(second, "a", features=kept)
     assert encoded[0] == 28 * 2 * 2  # Studies, modalities, views.
     assert len(files(kept)) == 4
-    train(change(second, relation="msa", seed=0, mlssl_epochs=3), "b", features=kept)
+    train(altered(second, relation="msa", seed=0, stage2={"epochs": 3}), "b", features=kept)
     assert encoded[0] == 112
-    train(change(second, feature_views=3), "c", features=kept)
+    train(altered(second, stage2={"feature_views": 3}), "c", features=kept)
     assert encoded[0] == 112 + 56
-    train(change(second, seed=1), "d", features=kept)
+    train(altered(second, seed=1), "d", features=kept)
     assert encoded[0] == 112 + 56 + 112
 
 
 def test_without_a_cache_each_run_encodes(second, train, tmp_path, encoded):
     for name in ("a", "b"):
-        train(change(second, mlssl_epochs=1), name)
+        train(altered(second, stage2={"epochs": 1}), name)
     assert encoded[0] == 2 * 112
     assert not list(tmp_path.rglob("*features*"))
 
 
 def test_new_views_are_encoded_in_every_epoch(second, train, tmp_path, encoded):
-    train(change(second, feature_views=0), features=tmp_path / "features")
+    train(altered(second, stage2={"feature_views": 0}), features=tmp_path / "features")
     # To fill the bank, and in each of two epochs.
     assert encoded[0] == 28 * 2 * 3
     assert not (tmp_path / "features").exists()
@@ -128,7 +129,7 @@ def test_features_are_those_of_a_direct_forward(some, study_of, tmp_path, view):
         if view == EVALUATION:
             features, place = encoder.evaluation(setup.views), 0
         else:
-            features, place = encoder.augmented(setup.views, 3, some.mlssl_views), view
+            features, place = encoder.augmented(setup.views, 3, some.stage2.views), view
         batch = views_of(setup, some, view)
         for name in ("derm", "clinic"):
             mask = features.present[name]
@@ -146,9 +147,9 @@ def test_features_are_those_of_a_direct_forward(some, study_of, tmp_path, view):
 def test_views_of_an_epoch_are_the_cached_ones(some, study_of):
     """Without a cache, epoch e sees what is cached as view e."""
     setup, extractor, encoder = study_of(some)
-    features = encoder.augmented(setup.views, 3, some.mlssl_views)
+    features = encoder.augmented(setup.views, 3, some.stage2.views)
     present = features.present
-    other = viewed(setup.pool, some, some.mlssl_views)
+    other = viewed(setup.pool, some, some.stage2.views)
     shown = StudyViews(other, setup.cases, setup.images, some.seed)
     anew = EncodedJoint(shown, extractor, "32-true", batch_size=5)
     for epoch in range(3):
@@ -192,10 +193,11 @@ def repainted(folder):
     ("changes", "new"),
     [
         ({}, 0),
-        ({"mlssl_lr": 5.0, "relation": "te", "clusters": 2, "batch_size": 3, "lr": 9.0}, 0),
+        ({"relation": "te", "stage2": {"lr": 5.0, "clusters": 2}}, 0),
+        ({"stage1": {"batch_size": 3, "lr": 9.0}}, 0),
         ({"seed": 1}, 2),
         ({"image_size": 40}, 2),
-        ({"mlssl_views": {"jitter": 0.9, "views": 1}}, 2),
+        ({"stage2": {"views": {"jitter": 0.9, "views": 1}}}, 2),
         ({"options": {"clinic": {"flip": 0.1}}}, 1),
         ({"options": {"photo": {"crop_scale": (0.6, 1.0)}}}, 2),
         ({"weights of": "derm"}, 1),
@@ -206,19 +208,19 @@ def repainted(folder):
     ids=str,
 )
 def test_what_features_depend_on_names_them(tiny2, study_of, tmp_path, changes, new):
-    one = change(tiny2, data=(repainted(tmp_path / "d"),), batch_size=4)
+    one = altered(tiny2, data=(repainted(tmp_path / "d"),), stage1={"batch_size": 4})
     cache = FeatureCache(tmp_path / "features")
     setup, _, encoder = study_of(one, cache)
-    encoder.augmented(setup.views, 1, one.mlssl_views)
+    encoder.augmented(setup.views, 1, one.stage2.views)
     assert len(files(cache.root)) == 2
     options = {**one.options, **changes.get("options", {})}
     settings = {n: v for n, v in changes.items() if " " not in n and n != "precision"}
-    other = change(one, **{**settings, "options": options})
+    other = altered(one, **{**settings, "options": options})
     # Weights depend on the seed as well; here they are told apart.
     setup, extractor, encoder = study_of(
-        change(other, seed=0), cache, changes.get("precision", "32-true")
+        altered(other, seed=0), cache, changes.get("precision", "32-true")
     )
-    setup = change(setup, variant=other)
+    setup = altered(setup, variant=other)
     if "weights of" in changes:
         first = next(extractor.backbones[changes["weights of"]].parameters())
         first.data[(0,) * first.ndim] += 1e-6
@@ -227,7 +229,7 @@ def test_what_features_depend_on_names_them(tiny2, study_of, tmp_path, changes, 
         next(value for name, value in state.items() if "running_var" in name).mul_(1.001)
     if "image of" in changes:
         Image.new("RGB", (32, 32), (1, 2, 3)).save(tmp_path / "d" / f"{changes['image of']}2.png")
-    encoder.augmented(setup.views, 1, other.mlssl_views)
+    encoder.augmented(setup.views, 1, other.stage2.views)
     assert len(files(cache.root)) == 2 + new
 
 
@@ -235,16 +237,16 @@ def test_evaluation_views_do_not_depend_on_the_seed(tiny2, study_of, tmp_path):
     cache = FeatureCache(tmp_path / "features")
     for seed in (0, 1):
         setup, _, encoder = study_of(tiny2, cache)
-        encoder.evaluation(change(setup, variant=change(tiny2, seed=seed)).views)
+        encoder.evaluation(altered(setup, variant=altered(tiny2, seed=seed)).views)
         assert len(files(cache.root)) == 2
-    encoder.augmented(setup.views, 1, tiny2.mlssl_views)
+    encoder.augmented(setup.views, 1, tiny2.stage2.views)
     assert len(files(cache.root)) == 4
 
 
 def test_equal_pictures_under_other_names_share_their_features(tiny2, study_of, tmp_path, encoded):
     cache = FeatureCache(tmp_path / "features")
     for name in ("d", "e"):
-        one = change(tiny2, data=(repainted(tmp_path / name),), batch_size=4)
+        one = altered(tiny2, data=(repainted(tmp_path / name),), stage1={"batch_size": 4})
         setup, _, encoder = study_of(one, cache)
         encoder.evaluation(setup.views)
     assert encoded[0] == 8

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
+from tiny_runs import altered
 
+from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
@@ -26,18 +28,13 @@ TINY = Variant(
     weights="none",
     clusterer="torch",
     stage="mmssl",
-    epochs=2,
-    mlssl_epochs=2,
-    batch_size=8,
-    mlssl_batch_size=8,
     image_size=32,
-    lr=1e-3,
-    eps=1e-8,
-    workers=0,
-    monitor_every=1,
-    feature_views=1,
-    precision="32",
     options={"sep_sep": {"projection": 16}, "tel": {"embedding": 16, "feedforward": 16}},
+    stage1=Stage1Settings(
+        epochs=2, batch_size=8, lr=1e-3, eps=1e-8, monitor_every=1, precision="32"
+    ),
+    stage2=Stage2Settings(epochs=2, batch_size=8, feature_views=1),
+    machine=MachineSettings(workers=0),
 )
 
 
@@ -71,7 +68,7 @@ class World:
 
     def train(self, name, **changes):
         folder = self.home / "runs" / name
-        pretrain(dataclasses.replace(TINY, **changes), folder, self.reporter, self.images)
+        pretrain(altered(TINY, **changes), folder, self.reporter, self.images)
         return folder
 
     def open(self, run):

@@ -1,6 +1,5 @@
 """The command, grids, plugins' data, and the commands that a page tells."""
 
-import dataclasses
 import json
 import re
 import shlex
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tiny_runs import altered
 
 from sm3kit.api import Dataset, LabelSpec, Modality, ModalitySpec, Study
 from sm3kit.cli.main import cli
@@ -51,18 +51,23 @@ def test_a_folder_that_holds_nothing(tmp_path):
 @pytest.mark.parametrize(
     "flags",
     [
-        {"data": ["synthetic:40"], "seed": 3, "lr": 0.01, "stage": "mmssl"},
-        {"fusion": "none", "objective": ["simclr", "swav"], "modality": ["derm"], "epochs": 2},
-        {"betas": (0.5, 0.9), "bn_leak": True, "clusterer": "torch", "weights": "imagenet"},
+        {"data": ["synthetic:40"], "seed": 3, "stage": "mmssl", "stage1": {"lr": 0.01}},
+        {
+            "fusion": "none",
+            "objective": ["simclr", "swav"],
+            "modality": ["derm"],
+            "stage1": {"epochs": 2},
+        },
+        {"stage1": {"betas": (0.5, 0.9)}, "stage2": {"bn_leak": True}, "clusterer": "torch"},
         {"options": {"simclr": {"temperature": 0.5}, "synthetic": {"size": 64}}},
         {"per_modality": {"derm": {"image_size": 64}}, "image_size": 32},
-        {"mlssl_views": {"jitter": 0.1}, "map": {"derm": "clinic"}},
+        {"stage2": {"views": {"jitter": 0.1}}, "map": {"derm": "clinic"}},
         {"data": ["manifest:a b.csv"], "splits": ["train", "val"]},
     ],
 )
 @pytest.mark.parametrize("names", [[], ["sm3", "msa"]])
 def test_the_command_makes_the_same_variant(flags, names, monkeypatch, tmp_path):
-    variant = resolved(recipes.resolve(names, flags)[0])
+    variant = resolved(recipes.resolve(recipes.Layer({"recipe": names, **flags}))[0])
     again = pretraining(variant)
     seen = []
     monkeypatch.setattr(
@@ -77,7 +82,7 @@ def test_the_command_makes_the_same_variant(flags, names, monkeypatch, tmp_path)
 
 
 def test_a_recipe_that_has_gone_becomes_options():
-    variant = dataclasses.replace(Variant(), recipe=("gone.yaml",), lr=0.5, data=("synthetic",))
+    variant = altered(Variant(), recipe=("gone.yaml",), data=("synthetic",), stage1={"lr": 0.5})
     words = pretraining(resolved(variant)).words
     assert "gone.yaml" not in words
     assert words[words.index("--lr") + 1] == "0.5"
@@ -153,7 +158,7 @@ def test_data_of_a_plugin_are_reported_too(world, registered, tmp_path):
     for place in range(24):
         wave = np.random.default_rng(place).normal(size=(1, 32, 32)).astype(np.float32)
         np.save(tmp_path / f"{place}.npy", wave)
-    run = world.train("waves", data=(f"measured:{tmp_path}",), epochs=1)
+    run = world.train("waves", data=(f"measured:{tmp_path}",), stage1={"epochs": 1})
     made = world.report(run, figures=True)
     assert made.notes == []
     text = made.page.read_text("utf-8")
@@ -174,11 +179,9 @@ def grid(world):
         "title": "One <row>",
         "data": "synthetic:40",
         "base": {
-            "epochs": 1,
             "image_size": 32,
-            "batch_size": 8,
-            "workers": 0,
-            "monitor_every": 0,
+            "stage1": {"epochs": 1, "batch_size": 8, "monitor_every": 0},
+            "machine": {"workers": 0},
             "options": {"synthetic": {"size": 32}, "sep_sep": {"projection": 16}},
             "evaluate": {"probe": {"epochs": 1, "feature_views": 1, "resamples": 10}},
         },

@@ -164,7 +164,9 @@ def test_a_map_is_kept_and_the_same_again(tmp_path):
 def test_before_training_is_what_a_run_of_no_epochs_keeps(world, full):
     """The weights of zero epochs, of both stages, are those that the longer run began with."""
     data = world.open(full).variant.data
-    subject = world.open(world.train("start", data=data, stage="both", epochs=0, mlssl_epochs=0))
+    subject = world.open(
+        world.train("start", data=data, stage="both", stage1={"epochs": 0}, stage2={"epochs": 0})
+    )
     before = spaces.before_training(world.open(full))
     for name, value in subject.extractor.state_dict().items():
         assert torch.equal(before.extractor.state_dict()[name], value), name

@@ -134,7 +134,7 @@ def test_it_says_what_was_trained_and_how_to_repeat_it(full, read):
     assert f"sm3kit evaluate {full}" in read.text
     assert "--resamples" not in read.text
     assert "-o evaluate.resamples=20" in read.text
-    assert "mlssl_views:" in read.text
+    assert "feature_views:" in read.text
 
 
 def test_every_figure_is_written_and_not_blank(page):

@@ -68,13 +68,13 @@ def whole_files():
 
 # Where a value stands, in a recipe and in a grid.
 PLACES = {
-    "recipe": ("{}", "lr: {}", "objective: {}", "options: {}", "options: {{simclr: {}}}",
+    "recipe": ("{}", "stage1: {{lr: {}}}", "objective: {}", "options: {}", "options: {{simclr: {}}}",
                "data: {}", "base: {}", "map: {}", "per_modality: {}", "evaluate: {}",
-               "mlssl_views: {}", "{}: 1"),
+               "stage2: {{views: {}}}", "stage1: {}", "{}: 1"),
     "grid": ("{}", "rows: {}", "rows: {{a: {}}}", "rows: {{a: {{recipe: {}}}}}",
-             "rows: {{a: {{lr: {}}}}}", "{{rows: {{a: {{}}}}, seeds: {}}}",
+             "rows: {{a: {{stage1: {{lr: {}}}}}}}", "{{rows: {{a: {{}}}}, seeds: {}}}",
              "{{rows: {{a: {{}}}}, axes: {}}}", "{{rows: {{a: {{}}}}, axes: {{values: {}}}}}",
-             "{{rows: {{a: {{}}}}, axes: {{values: {{lr: {}}}}}}}",
+             "{{rows: {{a: {{}}}}, axes: {{values: {{stage1.lr: {}}}}}}}",
              "{{rows: {{a: {{}}}}, data: {}}}", "{{rows: {{a: {{}}}}, base: {}}}",
              "{{rows: {{a: {{}}}}, protocols: {}}}", "{{rows: {{a: {{}}}}, title: {}}}",
              "{{rows: {{{}: {{}}}}}}"),

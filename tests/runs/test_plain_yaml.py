@@ -32,7 +32,7 @@ def answer(make):
     return said
 
 
-READERS = {"recipe": lambda file: recipes.resolve([file], {}), "grid": grid.load}
+READERS = {"recipe": lambda file: recipes.resolve(recipes.Layer({"recipe": file})), "grid": grid.load}
 
 
 @pytest.mark.parametrize("role", READERS)
@@ -62,7 +62,7 @@ def test_a_record_of_a_run(name, tmp_path):
 
 
 @pytest.mark.parametrize("value", [one for one in VALUES.values() if len(one) < 9999])
-@pytest.mark.parametrize("name", ["data_hash", "machine", "plugin_files", "versions", "lr"])
+@pytest.mark.parametrize("name", ["data_hash", "hardware", "plugin_files", "versions", "stage1"])
 def test_a_record_with_another_value(name, value, tmp_path):
     run = Run(tmp_path)
     run.write_variant(Variant(), "0" * 16, {"device": "CPU"})
@@ -149,6 +149,6 @@ def test_a_folder_is_no_recipe(tmp_path):
 def test_what_chooses_the_base_of_a_recipe_is_a_name(name, value, tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(f"{name}: {value}\n", encoding="utf-8")
-    said = answer(lambda: recipes.resolve([str(file)], {}))
+    said = answer(lambda: recipes.resolve(recipes.Layer({"recipe": str(file)})))
     if name == "base":
         assert "base wants the name of a recipe" in said or "No recipe named" in said

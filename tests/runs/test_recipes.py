@@ -7,17 +7,18 @@ import pytest
 from sm3kit.core.errors import OptionError, VariantError
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
+from sm3kit.core.settings import by_address
 from sm3kit.core.variant import Variant
 from sm3kit.runs import recipes
-from sm3kit.runs.recipes import headline, load, names, resolve
+from sm3kit.runs.recipes import Layer, headline, load, names
 
 # Recipe -> the row of Table 5 as it is printed, and what the row chooses.
 STAGE_1 = {
-    "imagenet": ("ImageNet", {"weights": "imagenet", "epochs": 0, "fusion": "none"}),
+    "imagenet": ("ImageNet", {"weights": "imagenet", "stage1.epochs": 0, "fusion": "none"}),
     "simclr-derm": ("SimCLR-derm", {"modality": ("derm",), "fusion": "none"}),
     "simclr": ("SimCLR", {"objective": ("simclr",), "fusion": "none"}),
-    "byol": ("BYOL", {"objective": ("byol",), "fusion": "none", "head_lr": 1e-3}),
-    "swav": ("SwAV", {"objective": ("swav",), "fusion": "none", "head_lr": 1e-3}),
+    "byol": ("BYOL", {"objective": ("byol",), "fusion": "none", "stage1.head_lr": 1e-3}),
+    "swav": ("SwAV", {"objective": ("swav",), "fusion": "none", "stage1.head_lr": 1e-3}),
     "concat": ("concat", {"objective": ("simclr",), "fusion": "concat"}),
     "f4m-fs": ("F4M-FS", {"objective": ("simclr",), "fusion": "sum"}),
     "sep_shared": ("sep_shared", {"objective": ("simclr",), "fusion": "sep_shared"}),
@@ -53,13 +54,15 @@ def own_recipe(tmp_path):
     return write
 
 
+def resolve(recipe, flags):
+    """What recipes and the settings of a command line give."""
+    return recipes.resolve(Layer({"recipe": recipe, **flags}))
+
+
 def but(variant, other):
     """The settings in which two variants differ, as the first has them."""
-    return {
-        name: getattr(variant, name)
-        for name in variant.as_dict()
-        if name != "recipe" and getattr(variant, name) != getattr(other, name)
-    }
+    own, others = by_address(variant), by_address(other)
+    return {name: own[name] for name in own if name != "recipe" and own[name] != others[name]}
 
 
 # The base
@@ -77,7 +80,7 @@ def test_the_built_in_studies_take_the_quick_recipe():
 def test_other_data_take_the_released_settings(data):
     variant, said = resolve([], {"data": data})
     assert variant.recipe == ("sm3",)
-    assert (variant.backbone, variant.batch_size, variant.lr) == ("timm/resnet50.tv_in1k", 96, 1e-6)
+    assert (variant.backbone, variant.stage1.batch_size, variant.stage1.lr) == ("timm/resnet50.tv_in1k", 96, 1e-6)
     assert variant.data == data
     assert said == (
         "recipe sm3, because the released settings on one device are the default for own data"
@@ -114,10 +117,10 @@ def test_a_complete_recipe_is_the_same_on_all_data():
 
 
 def test_a_recipe_may_name_its_base(own_recipe):
-    mine = own_recipe("base: sm3\nepochs: 3\n")
+    mine = own_recipe("base: sm3\nstage1: {epochs: 3}\n")
     variant, said = resolve([mine], {})
     assert variant.recipe == ("sm3", mine)
-    assert (variant.epochs, variant.backbone) == (3, "timm/resnet50.tv_in1k")
+    assert (variant.stage1.epochs, variant.backbone) == (3, "timm/resnet50.tv_in1k")
     assert said == f"recipe {mine}"
 
 
@@ -132,7 +135,7 @@ def test_a_row_changes_only_what_the_row_says(name, data):
     row, chosen = ROWS[name]
     assert variant.recipe == (base.recipe[0], name)
     assert said.startswith(f"recipe {name} on {base.recipe[0]}, because ")
-    assert {one: getattr(variant, one) for one in chosen} == chosen
+    assert {one: variant.at(one) for one in chosen} == chosen
     assert set(but(variant, base)) <= set(chosen)
 
 
@@ -175,9 +178,9 @@ def test_a_recipe_begins_with_where_it_comes_from(name):
 
 
 def test_flags_beat_recipes_beat_the_base():
-    variant, _ = resolve(["byol"], {"fusion": "concat", "epochs": "2"})
-    assert (variant.objective, variant.fusion, variant.epochs) == (("byol",), "concat", 2)
-    assert variant.batch_size == load("quick")["batch_size"]
+    variant, _ = resolve(["byol"], {"fusion": "concat", "stage1": {"epochs": "2"}})
+    assert (variant.objective, variant.fusion, variant.stage1.epochs) == (("byol",), "concat", 2)
+    assert variant.stage1.batch_size == load("quick")["stage1"]["batch_size"]
 
 
 def test_later_recipes_beat_earlier_ones():
@@ -228,10 +231,10 @@ def test_the_released_settings_are_the_defaults():
 
 @pytest.mark.parametrize("name", ["mine.yaml", "mine.yml", "mine"])
 def test_a_file_is_a_recipe(own_recipe, name):
-    path = own_recipe("# mine\nepochs: 3\noptions:\n  byol: {momentum: 0.9}\n", name)
+    path = own_recipe("# mine\nstage1:\n  epochs: 3\noptions:\n  byol: {momentum: 0.9}\n", name)
     variant, _ = resolve(["byol", path], {})
     assert variant.recipe == ("quick", "byol", path)
-    assert variant.epochs == 3
+    assert variant.stage1.epochs == 3
     assert variant.options["byol"] == {"momentum": 0.9}
 
 
@@ -291,18 +294,18 @@ def test_an_unknown_setting_names_the_recipe(own_recipe):
     with pytest.raises(VariantError) as caught:
         resolve([path], {})
     assert str(caught.value).startswith(
-        f"recipe {path!r}: No setting named 'batchsize'. Did you mean 'batch_size'?"
+        f"recipe {path!r}: No setting named 'batchsize'. Did you mean 'stage1.batch_size' or "
     )
 
 
 def test_an_ill_typed_setting_names_the_recipe_or_the_command_line(own_recipe):
-    path = own_recipe("epochs: many\n")
+    path = own_recipe("stage1: {epochs: many}\n")
     with pytest.raises(
-        OptionError, match=r"^The recipe '.*': option 'epochs' wants a whole number"
+        OptionError, match=r"^The recipe '.*': option 'stage1.epochs' wants a whole number"
     ):
         resolve([path], {})
-    with pytest.raises(OptionError, match=r"^The command line: option 'lr' wants a number"):
-        resolve([], {"lr": "fast"})
+    with pytest.raises(OptionError, match=r"^The command line: option 'stage1.lr' wants a number"):
+        resolve([], {"stage1": {"lr": "fast"}})
 
 
 def test_an_unknown_base_names_it(own_recipe):
@@ -328,6 +331,27 @@ def test_one_modality_has_nothing_to_fuse():
 
 def test_a_setting_that_stands_there_twice_is_said(tmp_path):
     file = tmp_path / "own.yaml"
-    file.write_text("lr: 0.1\nlr: 0.2\n", encoding="utf-8")
-    with pytest.raises(VariantError, match="'lr' stands there twice, again in line 2"):
+    file.write_text("seed: 1\nseed: 2\n", encoding="utf-8")
+    with pytest.raises(VariantError, match="'seed' stands there twice, again in line 2"):
         recipes.load(str(file))
+
+
+def test_a_later_layer_beats_the_recipes_and_settings_of_an_earlier_one():
+    base = Layer({"recipe": "byol", "fusion": "sum", "stage1": {"epochs": 3}}, "base")
+    row = Layer({"recipe": "concat", "stage1": {"lr": 1}}, "row")
+    variant, said = recipes.resolve(base, row, Layer({"stage1": {"lr": "2"}}))
+    assert variant.recipe == ("quick", "byol", "concat")
+    assert (variant.objective, variant.fusion) == (("simclr",), "concat")
+    assert (variant.stage1.epochs, variant.stage1.lr) == (3, 2.0)
+    assert said == "recipe byol, concat on quick, because the built-in studies are small"
+
+
+def test_the_settings_of_a_layer_name_its_source():
+    with pytest.raises(OptionError, match=r"^The row 'a': option 'stage2.bank' wants memory\|fresh"):
+        recipes.resolve(Layer({"stage2": {"bank": "old"}}, "row 'a'"))
+
+
+def test_the_name_of_an_older_setting_leads_to_its_new_one(own_recipe):
+    path = own_recipe("mlssl_lr: 0.1\n")
+    with pytest.raises(VariantError, match="Did you mean 'stage1.lr' or 'stage2.lr'"):
+        resolve([path], {})

@@ -14,6 +14,7 @@ import yaml
 from filelock import FileLock
 from safetensors import safe_open
 
+from tiny_runs import altered
 from sm3kit.core.errors import Interrupted, SM3Error, TrainingError, VariantError
 from sm3kit.core.files import STALE, remove_unfinished, whole_file
 from sm3kit.report.drawing import Drawn
@@ -30,7 +31,7 @@ TINY = (
 @pytest.fixture
 def short(tiny):
     """One epoch of stage 1 and nothing else."""
-    return dataclasses.replace(tiny, epochs=1, monitor_every=0)
+    return altered(tiny, stage1={"epochs": 1, "monitor_every": 0})
 
 
 def start(folder, *words):
@@ -83,7 +84,7 @@ class TestLock:
 
     def test_folders_that_were_made_for_it_alone_go_again(self, short, train, tmp_path):
         with pytest.raises(VariantError, match="--workers 999"):
-            train(dataclasses.replace(short, workers=999), "new/deep/run")
+            train(altered(short, machine={"workers": 999}), "new/deep/run")
         assert not (tmp_path / "new").exists()
 
     def test_a_file_system_without_locks_is_told(self, short, train, monkeypatch):
@@ -181,7 +182,7 @@ class TestNoRun:
             train(short)
 
     def test_a_run_of_both_stages_does_not_go_back(self, tiny2, train):
-        outcome, _ = train(dataclasses.replace(tiny2, mlssl_epochs=1))
+        outcome, _ = train(altered(tiny2, stage2={"epochs": 1}))
         before = outcome.run.variant_file.read_bytes()
         recorded, _ = outcome.run.read_variant()
         with pytest.raises(VariantError, match="so --stage mmssl comes too late. Leave it out"):

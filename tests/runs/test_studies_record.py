@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tiny_runs import altered
 from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.data.fingerprints import fingerprint, same_image
 from sm3kit.data.image_cache import ImageCache
@@ -32,7 +33,7 @@ def drawn(tmp_path):
 def variant(tiny, drawn):
     """One epoch of stage 1 on them."""
     data = (f"manifest:{drawn / 'manifest.csv'}",)
-    return dataclasses.replace(tiny, data=data, epochs=1, monitor_every=0)
+    return altered(tiny, data=data, stage1={"epochs": 1, "monitor_every": 0})
 
 
 def test_a_run_keeps_all_studies_and_a_fingerprint_of_each_image(variant, train, drawn):
@@ -62,7 +63,7 @@ def test_going_on_with_other_images_is_refused_before_anything_is_written(varian
     run = train(variant)[0].run
     for picture in (drawn / "images").iterdir():
         os.utime(picture, (1, 1))
-    longer = dataclasses.replace(variant, epochs=2)
+    longer = altered(variant, stage1={"epochs": 2})
     before = {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
     shutil.copy(drawn / "images/lesion-00001_derm.jpg", drawn / "images/lesion-00000_derm.jpg")
     with pytest.raises(CheckpointError) as caught:
@@ -87,7 +88,7 @@ def test_an_older_run_goes_on_and_keeps_them_from_then(variant, train):
     kept = run.studies.read_bytes()
     run.studies.unlink()
     assert read_studies(run) == []
-    train(dataclasses.replace(variant, epochs=2), resume=True)
+    train(altered(variant, stage1={"epochs": 2}), resume=True)
     assert run.studies.read_bytes() == kept
 
 

@@ -1,9 +1,8 @@
 """Checkpoints: equal contents are equal bytes, also after a run has gone on from one."""
 
-import dataclasses
-
 import pytest
 import torch
+from tiny_runs import altered
 
 from sm3kit.core.variant import Variant
 from sm3kit.training.checkpoints import FORMAT, read_checkpoint, write_checkpoint
@@ -50,9 +49,9 @@ def test_nothing_is_lost_on_the_way(tmp_path):
 
 @pytest.mark.parametrize("stage", [pytest.param("mmssl", marks=pytest.mark.slow), "both"])
 def test_a_run_that_went_on_leaves_the_same_bytes(tiny2, train, stage):
-    base = dataclasses.replace(tiny2, stage=stage, epochs=2, monitor_every=0)
+    base = altered(tiny2, stage=stage, stage1={"epochs": 2, "monitor_every": 0})
     straight = train(base, "straight")[0].run
-    short = dataclasses.replace(base, stage="mmssl", epochs=1)
+    short = altered(base, stage="mmssl", stage1={"epochs": 1})
     train(short, "stopped")
     gone_on = train(base, "stopped", resume=True)[0].run
     names = ["last", "mmssl", "model", "studies", *(["mlssl"] if stage == "both" else [])]

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tiny_runs import altered
 from torch import nn
 
 from sm3kit.backbones.base import Backbone
@@ -123,7 +124,7 @@ def explosive(monkeypatch):
 
 @pytest.mark.usefixtures("explosive")
 def test_the_weights_of_stage_1(tiny, train, tmp_path):
-    one = dataclasses.replace(tiny, lr=TOO_FAST, precision="auto", **ONE_STEP)
+    one = altered(tiny, stage1={"lr": TOO_FAST, "precision": "auto", **ONE_STEP})
     with pytest.raises(TrainingError) as caught:
         train(one)
     text = one_line(str(caught.value))
@@ -141,11 +142,11 @@ def test_the_weights_of_stage_1(tiny, train, tmp_path):
 
 @pytest.mark.usefixtures("explosive")
 def test_the_weights_of_stage_2(second, train, tmp_path):
-    one = dataclasses.replace(second, mlssl_lr=TOO_FAST, mlssl_batch_size=40)
+    one = altered(second, stage2={"lr": TOO_FAST, "batch_size": 40})
     with pytest.raises(TrainingError) as caught:
         train(one)
     assert one_line(str(caught.value)).endswith(
-        " are not finite after the last step of epoch 1 of stage 2. Lower -o training.mlssl_lr, "
+        " are not finite after the last step of epoch 1 of stage 2. Lower -o stage2.lr, "
         f"now 99. Stage 1 is kept; go on from it with --stage mlssl --init {tmp_path / 'run'}."
     )
     run = Run(tmp_path / "run")
@@ -223,8 +224,8 @@ def test_what_goes_wrong_in_the_last_step_of_a_later_epoch(
     with run.metrics_file.open(newline="", encoding="utf-8") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
     monkeypatch.setattr(Trap, "kind", "none")
-    train(dataclasses.replace(trapped, epochs=3), resume=True)
-    assert read_trained(run.folder).variant.epochs == 3
+    train(altered(trapped, stage1={"epochs": 3}), resume=True)
+    assert read_trained(run.folder).variant.stage1.epochs == 3
     assert finite_on_disk(run.folder)
 
 
@@ -245,7 +246,7 @@ class Loud(Backbone):
 def test_the_buffers_of_a_batch_norm(trapped, train, registered, tmp_path):
     registered("backbones", "loud", Loud)
     with pytest.raises(TrainingError) as caught:
-        train(dataclasses.replace(trapped, backbone="loud/one", epochs=1))
+        train(altered(trapped, backbone="loud/one", stage1={"epochs": 1}))
     assert "(networks.backbones.derm.norm.running_var) are not finite" in str(caught.value)
     assert not Run(tmp_path / "run").model.exists()
 
@@ -257,7 +258,7 @@ def test_the_buffers_of_a_batch_norm(trapped, train, registered, tmp_path):
 def test_features_leave_no_model_of_stage_1(tiny, train, tmp_path):
     """Finite weights, so far out that no feature is."""
     with pytest.raises(TrainingError) as caught:
-        train(dataclasses.replace(tiny, lr=FAST_ENOUGH, **ONE_STEP))
+        train(altered(tiny, stage1={"lr": FAST_ENOUGH, **ONE_STEP}))
     assert one_line(str(caught.value)).startswith(
         "The features of derm of the split train, after stage 1, are not finite for 28 of 28 "
     )
@@ -368,7 +369,7 @@ def test_the_model_of_a_run(run, second, train, tmp_path, value):
 
 @pytest.mark.parametrize("part", ["model", "optimiser"])
 def test_the_last_checkpoint(tiny, train, tmp_path, part):
-    train(dataclasses.replace(tiny, epochs=1))
+    train(altered(tiny, stage1={"epochs": 1}))
     run = Run(tmp_path / "run")
     name = spoil_checkpoint(run.last, math.inf, part)
     with pytest.raises(CheckpointError) as caught:
@@ -385,7 +386,7 @@ def test_the_checkpoint_of_stage_1(second, train, tmp_path):
     run = Run(tmp_path / "run")
     spoil_checkpoint(run.mmssl, math.nan)
     with pytest.raises(CheckpointError, match=r"mmssl\.ckpt is of a training that diverged"):
-        train(dataclasses.replace(second, mlssl_epochs=3), resume=True)
+        train(altered(second, stage2={"epochs": 3}), resume=True)
 
 
 def test_a_classifier(run):
@@ -430,7 +431,7 @@ def test_a_stage_without_a_step_is_looked_at_too(tiny, train, registered, tmp_pa
 
     registered("objectives", "blank", Blank)
     with pytest.raises(TrainingError) as caught:
-        train(dataclasses.replace(tiny, objective=("blank",), epochs=0))
+        train(altered(tiny, objective=("blank",), stage1={"epochs": 0}))
     assert "objectives.blank.derm.mean" in str(caught.value)
     assert " are not finite at the end of stage 1, and no model is written." in str(caught.value)
     assert not list((tmp_path / "run").rglob("*.ckpt"))
@@ -450,7 +451,7 @@ def refused(done, *said):
 def test_a_pre_training_that_diverges(sm3kit_command, tmp_path):
     words = ["--data", "synthetic:40", "--image-size", "32", "--stage", "mmssl", "--epochs", "1"]
     # Each step multiplies the weights by about 1 - 100 * 1000.
-    words += ["--lr", "100", "-o", "training.weight_decay=1000", "--batch-size", "2"]
+    words += ["--lr", "100", "-o", "stage1.weight_decay=1000", "--batch-size", "2"]
     out = tmp_path / "out"
     done = sm3kit_command("pretrain", *words, "--out", out, "--quiet")
     refused(done, "Lower --lr, now 100", "Nothing of it is kept.")

@@ -1,10 +1,10 @@
 """What only a GPU shows; left out where there is none."""
 
-import dataclasses
 import math
 
 import pytest
 import torch
+from tiny_runs import altered
 
 from sm3kit.core.registry import registry
 from sm3kit.training.hardware import resolved_precision
@@ -18,13 +18,13 @@ def final_loss(outcome):
 
 @pytest.mark.parametrize("precision", ["auto", "16-mixed", "bf16-mixed", "32"])
 def test_every_precision_trains(tiny, train, precision):
-    outcome, _ = train(dataclasses.replace(tiny, precision=precision))
+    outcome, _ = train(altered(tiny, stage1={"precision": precision}))
     assert math.isfinite(final_loss(outcome))
 
 
 def test_mixed_precision_is_near_full_precision(tiny, train):
-    one, _ = train(dataclasses.replace(tiny, precision="32"), "full")
-    other, _ = train(dataclasses.replace(tiny, precision="auto"), "mixed")
+    one, _ = train(altered(tiny, stage1={"precision": "32"}), "full")
+    other, _ = train(altered(tiny, stage1={"precision": "auto"}), "mixed")
     assert final_loss(other) == pytest.approx(final_loss(one), rel=0.1)
 
 
@@ -33,17 +33,17 @@ def test_auto_is_mixed():
 
 
 def test_a_run_resumes_on_the_gpu(tiny, train):
-    train(dataclasses.replace(tiny, epochs=1, precision="16-mixed"))
-    outcome, said = train(dataclasses.replace(tiny, precision="16-mixed"), resume=True)
+    train(altered(tiny, stage1={"epochs": 1, "precision": "16-mixed"}))
+    outcome, said = train(altered(tiny, stage1={"precision": "16-mixed"}), resume=True)
     assert "resume   after epoch 1 of 2" in said
     assert outcome.run.finished
 
 
 @pytest.mark.parametrize("feature_views", [0, 2])
 def test_stage_2_trains_and_resumes_on_the_gpu(tiny2, train, feature_views):
-    one = dataclasses.replace(tiny2, feature_views=feature_views, bn_leak=True)
+    one = altered(tiny2, stage2={"feature_views": feature_views, "bn_leak": True})
     train(one)
-    outcome, said = train(dataclasses.replace(one, mlssl_epochs=3), resume=True)
+    outcome, said = train(altered(one, stage2={"epochs": 3}), resume=True)
     assert "resume   stage 2 after epoch 2 of 3" in said
     assert outcome.run.finished
     assert math.isfinite(float(outcome.run.read_metrics("mlssl", 99)[-1]["loss"]))

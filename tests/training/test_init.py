@@ -9,6 +9,7 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
+from tiny_runs import altered
 
 from sm3kit.core.errors import CheckpointError, Interrupted
 from sm3kit.runs.run import Run
@@ -54,14 +55,14 @@ def copied(first, tmp_path):
 
 
 def test_networks_start_from_the_earlier_run(tiny, first, train, tmp_path):
-    _, said = train(change(tiny, init=str(first), epochs=0, seed=5))
+    _, said = train(altered(tiny, init=str(first), seed=5, stage1={"epochs": 0}))
     assert f"init {first}, trained on synthetic:40" in " ".join(said.split())
     assert same(weights(tmp_path / "run"), weights(first))
 
 
 def test_training_goes_on_from_there(tiny, first, train, tmp_path):
-    train(change(tiny, init=str(first), epochs=1), "from")
-    train(change(tiny, epochs=1), "anew")
+    train(altered(tiny, init=str(first), stage1={"epochs": 1}), "from")
+    train(altered(tiny, stage1={"epochs": 1}), "anew")
     assert not same(weights(tmp_path / "from"), weights(first))
     assert not same(weights(tmp_path / "from"), weights(tmp_path / "anew"))
 
@@ -72,13 +73,13 @@ def test_stage_2_leaves_the_networks_of_the_earlier_run(second, first, train, tm
     assert same(weights(tmp_path / "run", *networks), weights(first))
     assert outcome.ranks == {}
     # So does stage 2 on a run that has one already.
-    train(change(second, init=str(tmp_path / "run"), relation="proj"), "third")
+    train(altered(second, init=str(tmp_path / "run"), relation="proj"), "third")
     assert same(weights(tmp_path / "third", *networks), weights(first))
     assert record(tmp_path / "third")["started_from"]["stage"] == "mlssl"
 
 
 def test_the_record_says_where_a_run_comes_from(second, first, train, tmp_path):
-    train(change(second, mlssl_epochs=1))
+    train(altered(second, stage2={"epochs": 1}))
     wanted = {
         "run": str(first),
         "model": read_trained(first).file_hash,
@@ -99,8 +100,8 @@ def test_the_record_says_where_a_run_comes_from(second, first, train, tmp_path):
 
 
 def test_a_run_goes_on_when_the_earlier_one_has_gone(second, copied, train, tmp_path):
-    one = change(second, init=str(copied))
-    train(change(one, mlssl_epochs=1))
+    one = altered(second, init=str(copied))
+    train(altered(one, stage2={"epochs": 1}))
     train(one, "straight")
     shutil.rmtree(copied)
     train(one, resume=True)
@@ -108,7 +109,7 @@ def test_a_run_goes_on_when_the_earlier_one_has_gone(second, copied, train, tmp_
 
 
 def test_even_if_it_was_stopped_in_its_first_epoch(second, copied, train, tmp_path, monkeypatch):
-    one = change(second, init=str(copied))
+    one = altered(second, init=str(copied))
     train(one, "straight")
 
     def stop(*_):
@@ -125,8 +126,8 @@ def test_even_if_it_was_stopped_in_its_first_epoch(second, copied, train, tmp_pa
 
 
 def test_stage_1_goes_on_when_the_earlier_run_has_gone(tiny, copied, train, tmp_path):
-    one = change(tiny, init=str(copied))
-    train(change(one, epochs=1))
+    one = altered(tiny, init=str(copied))
+    train(altered(one, stage1={"epochs": 1}))
     train(one, "straight")
     shutil.rmtree(copied)
     train(one, resume=True)
@@ -138,7 +139,7 @@ def test_stage_1_goes_on_when_the_earlier_run_has_gone(tiny, copied, train, tmp_
 
 def test_another_backbone(tiny, first, train, tmp_path):
     with pytest.raises(CheckpointError) as caught:
-        train(change(tiny, init=str(first), backbone="timm/test_convnext"))
+        train(altered(tiny, init=str(first), backbone="timm/test_convnext"))
     assert str(caught.value) == (
         f"--init {first} was trained with --backbone timm/test_resnet for derm, "
         "not timm/test_convnext. Give the same backbone, or another run."
@@ -149,7 +150,7 @@ def test_another_backbone(tiny, first, train, tmp_path):
 def test_no_modality_in_common(tiny, first, train, tmp_path):
     spec = manifest(tmp_path / "d", "ct", "pet")
     with pytest.raises(CheckpointError) as caught:
-        train(change(tiny, init=str(first), data=(spec,)))
+        train(altered(tiny, init=str(first), data=(spec,)))
     assert str(caught.value) == (
         f"--init {first} has networks for derm, clinic, and the data have ct, pet. "
         "Rename a modality with --map."
@@ -158,8 +159,8 @@ def test_no_modality_in_common(tiny, first, train, tmp_path):
 
 def test_a_modality_that_the_earlier_run_lacks(tiny, first, train, tmp_path):
     spec = manifest(tmp_path / "d", "derm", "mr")
-    one = change(tiny, data=(spec,), epochs=0)
-    _, said = train(change(one, init=str(first)))
+    one = altered(tiny, data=(spec,), stage1={"epochs": 0})
+    _, said = train(altered(one, init=str(first)))
     words = " ".join(said.split())
     assert f"warning: mr has no network in {first} and starts anew" in words
     assert f"warning: the fusion of {first} is another and starts anew" in words
@@ -177,7 +178,7 @@ def test_other_channels(tiny, first, train, tmp_path):
     spec = manifest(tmp_path / "d", "derm", "clinic", channels=1)
     options = {**tiny.options, "photo": {"channels": 1}}
     with pytest.raises(CheckpointError) as caught:
-        train(change(tiny, init=str(first), data=(spec,), options=options))
+        train(altered(tiny, init=str(first), data=(spec,), options=options))
     assert str(caught.value).startswith(
         f"The weights of derm in {first} do not fit this network: Error(s) in loading state_dict"
     )
@@ -185,7 +186,7 @@ def test_other_channels(tiny, first, train, tmp_path):
 
 def test_a_folder_without_a_run(tiny, train, tmp_path):
     with pytest.raises(CheckpointError) as caught:
-        train(change(tiny, init=str(tmp_path)))
+        train(altered(tiny, init=str(tmp_path)))
     assert str(caught.value) == (
         f"{tmp_path} holds no run: there is no model.safetensors in it. Give the folder that "
         "`sm3kit pretrain` wrote."
@@ -195,7 +196,7 @@ def test_a_folder_without_a_run(tiny, train, tmp_path):
 def test_a_run_without_a_model(tiny, copied, train):
     Run(copied).model.unlink()
     with pytest.raises(CheckpointError) as caught:
-        train(change(tiny, init=str(copied)))
+        train(altered(tiny, init=str(copied)))
     assert str(caught.value) == (
         f"The run {copied} has no model yet. Finish it with: sm3kit pretrain --resume --out {copied}"
     )
@@ -206,7 +207,7 @@ def test_a_damaged_model(tiny, copied, train, keep):
     model = Run(copied).model
     model.write_bytes(model.read_bytes()[:keep])
     with pytest.raises(CheckpointError) as caught:
-        train(change(tiny, init=str(copied)))
+        train(altered(tiny, init=str(copied)))
     text = str(caught.value)
     assert text.startswith(f"{model} is no model that sm3kit wrote, or it is damaged: ")
     assert text.endswith("Train the run again.")

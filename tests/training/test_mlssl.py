@@ -1,12 +1,12 @@
 """Multi-label SSL on made-up joint features: what one epoch does, number by number."""
 
 import copy
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
+from tiny_runs import altered
 from torch import nn
 from torch.nn import functional as F
 
@@ -77,7 +77,7 @@ def module_of(second, joint):
     """module_of(relation, clusterer, **settings): the stage before its first epoch."""
 
     def make(relation="tel", clusterer=None, labels=LABELS, **settings):
-        variant = dataclasses.replace(second, **settings)
+        variant = altered(second, **settings)
         torch.manual_seed(0)
         if isinstance(relation, str):
             options = {} if relation == "none" else {"embedding": 4}
@@ -118,7 +118,10 @@ def test_the_first_loss_by_hand(module_of):
 
     for temperature, cost in ((1.0, math.log1p(math.exp(-2))), (2.0, math.log1p(math.exp(-1)))):
         module = module_of(
-            AsIs(2, 3), Found(), [PseudoLabel(n, 2) for n in "abc"], temperature=temperature
+            AsIs(2, 3),
+            Found(),
+            [PseudoLabel(n, 2) for n in "abc"],
+            stage2={"temperature": temperature},
         )
         module.source = Listed(axes)
         module.bank = torch.zeros(3, 2, 2)
@@ -133,7 +136,7 @@ def test_the_first_loss_by_hand(module_of):
 
 @pytest.mark.parametrize("relation", RELATIONS)
 def test_the_first_loss_is_that_of_the_formula(module_of, relation):
-    module = module_of(relation, temperature=0.5)
+    module = module_of(relation, stage2={"temperature": 0.5})
     module.fill_bank(module.source.in_order(0))
     module.on_train_epoch_start()
     index = torch.tensor([3, 0, 7])
@@ -159,7 +162,7 @@ def test_the_first_loss_is_that_of_the_formula(module_of, relation):
 def test_a_sum_is_k_means(module_of):
     losses = []
     for how in ("mean", "sum"):
-        module = module_of(label_loss=how)
+        module = module_of(stage2={"label_loss": how})
         module.fill_bank(module.source.in_order(0))
         module.on_train_epoch_start()
         loss = module.training_step(module.source.batch(torch.arange(4)), 0)
@@ -226,7 +229,7 @@ def test_prototypes_drift_in_an_epoch_and_are_brought_back(module_of):
 
 
 def test_frozen_prototypes_stay_the_centroids(module_of):
-    module = module_of(freeze_prototypes=True)
+    module = module_of(stage2={"freeze_prototypes": True})
     module.fill_bank(module.source.in_order(0))
     before = [one.clone() for one in module.relation.parameters()]
     epoch_of(module)
@@ -334,7 +337,7 @@ def test_the_next_epoch_clusters_what_the_steps_left(module_of):
 
 def test_a_fresh_bank_is_embedded_anew_before_each_epoch(module_of):
     noting = Noting()
-    module = module_of(clusterer=noting, bank="fresh")
+    module = module_of(clusterer=noting, stage2={"bank": "fresh"})
     module.fill_bank(module.source.in_order(0))
     optimiser = module.configure_optimizers()
     for epoch in range(2):
@@ -360,7 +363,7 @@ def test_a_fresh_bank_is_embedded_anew_before_each_epoch(module_of):
 
 @pytest.mark.parametrize("relation", RELATIONS)
 def test_every_relation_learns_its_clusters(module_of, relation):
-    module = module_of(relation, mlssl_lr=1e-2)
+    module = module_of(relation, stage2={"lr": 1e-2})
     module.fill_bank(module.source.in_order(0))
     module.on_train_epoch_start()
     optimiser = module.configure_optimizers()
@@ -387,7 +390,7 @@ def test_dropout_follows_from_the_epoch_alone(module_of):
 
 
 def test_nothing_to_learn_changes_nothing(module_of):
-    module = module_of("none", freeze_prototypes=True)
+    module = module_of("none", stage2={"freeze_prototypes": True})
     module.fill_bank(module.source.in_order(0))
     before = module.bank.clone()
     losses = epoch_of(module)
@@ -396,7 +399,7 @@ def test_nothing_to_learn_changes_nothing(module_of):
 
 
 def test_the_optimiser_takes_the_settings_of_stage_2(module_of):
-    module = module_of(mlssl_lr=0.5, mlssl_eps=1e-3, mlssl_weight_decay=0.25, lr=7.0)
+    module = module_of(stage2={"lr": 0.5, "eps": 1e-3, "weight_decay": 0.25}, stage1={"lr": 7.0})
     (group,) = module.configure_optimizers().param_groups
     assert (group["lr"], group["eps"], group["weight_decay"]) == (0.5, 1e-3, 0.25)
     assert module.rate == 0.5
@@ -410,8 +413,7 @@ def test_a_loss_that_is_not_finite_names_its_label(module_of):
     with pytest.raises(TrainingError) as caught:
         module.training_step(module.source.batch(torch.arange(4)), 0)
     assert str(caught.value) == (
-        "The loss term ce/two is not finite in epoch 1 of stage 2. Lower -o training.mlssl_lr, now "
-        "0.01."
+        "The loss term ce/two is not finite in epoch 1 of stage 2. Lower -o stage2.lr, now 0.01."
     )
 
 

@@ -1,10 +1,9 @@
 """Planted clusters: stage 2 finds again what was put into the features."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
+from tiny_runs import altered
 
 from sm3kit.core.registry import registry
 from sm3kit.networks.extraction import Features
@@ -50,7 +49,7 @@ def test_planted_clusters_are_recovered(second, planted, relation, clusterer):
     torch.manual_seed(0)
     source = CachedJoint(features, Alone(), seed=0)
     network = registry("relations").get(relation)(WIDTH, 2)
-    variant = dataclasses.replace(second, mlssl_batch_size=40, mlssl_lr=1e-3)
+    variant = altered(second, stage2={"batch_size": 40, "lr": 1e-3})
     module = MultiLabelSSL(
         network,
         registry("clusterers").get(clusterer)(),

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tiny_runs import altered
 
 from sm3kit.core.errors import (
     CheckpointError,
@@ -46,7 +47,7 @@ def test_a_run_holds_all_that_a_run_holds(tiny, train, tmp_path):
     assert record["backbone"] == "timm/test_resnet"
     assert set(record["versions"]) >= {"sm3kit", "torch", "timm", "lightly"}
     assert len(record["data_hash"]) == 16
-    assert record["machine"]["precision"] == "32-true"
+    assert record["hardware"]["precision"] == "32-true"
     found = rows(folder)
     assert [row["epoch"] for row in found] == ["1", "2"]
     assert {
@@ -77,8 +78,12 @@ def test_a_run_holds_all_that_a_run_holds(tiny, train, tmp_path):
 @pytest.mark.parametrize("fusion", ["none", "concat", "sum", "sep_shared", "sep_sep"])
 def test_every_objective_trains_with_every_fusion(tiny, train, objective, fusion):
     options = {**tiny.options, "byol": {"hidden": 32}, "swav": {"prototypes": 5, "queue": 8}}
-    one = dataclasses.replace(
-        tiny, objective=(objective,), fusion=fusion, epochs=1, monitor_every=0, options=options
+    one = altered(
+        tiny,
+        objective=(objective,),
+        fusion=fusion,
+        options=options,
+        stage1={"epochs": 1, "monitor_every": 0},
     )
     outcome, said = train(one)
     assert outcome.run.finished
@@ -106,7 +111,7 @@ def slow(**changes):
 )
 def test_a_resumed_run_is_the_straight_run_bit_for_bit(tiny, train, tmp_path, changes):
     changes = {**changes, "options": {**tiny.options, **changes.get("options", {})}}
-    one = dataclasses.replace(tiny, epochs=4, **changes)
+    one = altered(tiny, stage1={"epochs": 4}, **changes)
     train(one, "straight")
 
     class Crash(Exception):
@@ -140,9 +145,9 @@ def test_a_resumed_run_is_the_straight_run_bit_for_bit(tiny, train, tmp_path, ch
 
 
 def test_the_seed_decides_and_workers_do_not(tiny, train, tmp_path):
-    one = dataclasses.replace(tiny, epochs=1)
+    one = altered(tiny, stage1={"epochs": 1})
     train(one, "a")
-    train(dataclasses.replace(one, workers=2), "b")
+    train(altered(one, machine={"workers": 2}), "b")
     train(dataclasses.replace(one, seed=1), "c")
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
@@ -155,24 +160,24 @@ def test_a_resumed_run_needs_its_first_weights_no_more(tiny, train, tmp_path):
 
     first = tmp_path / "first.safetensors"
     save_file(Timm("test_resnet", 3).model.state_dict(), first)
-    one = dataclasses.replace(tiny, epochs=1, weights=str(first))
+    one = altered(tiny, weights=str(first), stage1={"epochs": 1})
     train(one)
     first.unlink()
-    outcome, said = train(dataclasses.replace(one, epochs=2), resume=True)
+    outcome, said = train(altered(one, stage1={"epochs": 2}), resume=True)
     assert "resume   after epoch 1 of 2" in said
     assert outcome.run.finished
 
 
 def test_zero_epochs_keep_the_initial_weights(tiny, train, tmp_path):
-    outcome, _ = train(dataclasses.replace(tiny, epochs=0))
+    outcome, _ = train(altered(tiny, stage1={"epochs": 0}))
     assert outcome.run.finished
     assert not (tmp_path / "run" / "metrics.csv").exists()
 
 
 def test_more_epochs_go_on_with_a_finished_run(tiny, train, tmp_path):
-    train(dataclasses.replace(tiny, epochs=1))
-    train(dataclasses.replace(tiny, epochs=3), resume=True)
-    train(dataclasses.replace(tiny, epochs=3), "straight")
+    train(altered(tiny, stage1={"epochs": 1}))
+    train(altered(tiny, stage1={"epochs": 3}), resume=True)
+    train(altered(tiny, stage1={"epochs": 3}), "straight")
     assert same(weights(tmp_path / "run"), weights(tmp_path / "straight"))
 
 
@@ -201,7 +206,7 @@ def test_three_modalities_with_missing_ones(tiny, train, tmp_path, fusion):
         ["ct", "pet", "mr"],
         missing=lambda i, n: (n == "mr" and i % 2) or (n == "pet" and i == 3),
     )
-    one = dataclasses.replace(tiny, data=(spec,), fusion=fusion, batch_size=4)
+    one = altered(tiny, data=(spec,), fusion=fusion, stage1={"batch_size": 4})
     outcome, said = train(one)
     last = rows(outcome.run.folder)[-1]
     assert float(last["loss"]) < 1e3
@@ -212,7 +217,7 @@ def test_three_modalities_with_missing_ones(tiny, train, tmp_path, fusion):
 
 
 def test_one_modality_is_simclr_derm(tiny, train):
-    one = dataclasses.replace(tiny, modality=("derm",), fusion="none", epochs=1)
+    one = altered(tiny, modality=("derm",), fusion="none", stage1={"epochs": 1})
     outcome, _ = train(one)
     assert {name.split(".")[1] for name in weights(outcome.run.folder)} == {"derm"}
     assert outcome.ranks == {}
@@ -220,14 +225,17 @@ def test_one_modality_is_simclr_derm(tiny, train):
 
 def test_options_of_a_modality_that_is_not_used_are_no_mistake(tiny, train):
     options = {**tiny.options, "clinic": {"flip": 0.0}, "derm": {"flip": 1.0}}
-    one = dataclasses.replace(tiny, modality=("derm",), fusion="none", epochs=1, options=options)
+    one = altered(tiny, modality=("derm",), fusion="none", options=options, stage1={"epochs": 1})
     assert train(one)[0].run.finished
 
 
 def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
     spec = manifest(tmp_path / "d", ["close-up", "derm"])
-    one = dataclasses.replace(
-        tiny, data=("synthetic:40", spec), map={"clinic": "close-up"}, epochs=1, monitor_every=0
+    one = altered(
+        tiny,
+        data=("synthetic:40", spec),
+        map={"clinic": "close-up"},
+        stage1={"epochs": 1, "monitor_every": 0},
     )
     from sm3kit.networks.assemble import build_pool
 
@@ -247,11 +255,15 @@ def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
     ("changes", "error", "said"),
     [
         (
-            {"batch_size": 1},
+            {"stage1": {"batch_size": 1}},
             OptionError,
-            "The variant: option 'batch_size' wants a whole number from 2 to 1000000, not 1",
+            "The settings of stage 1: option 'batch_size' wants a whole number from 2 to 1000000, not 1",
         ),
-        ({"workers": 999}, VariantError, r"--workers 999 is more than the \d+ studies"),
+        (
+            {"machine": {"workers": 999}},
+            VariantError,
+            r"--workers 999 is more than the \d+ studies",
+        ),
         ({"modality": ("derm",)}, VariantError, "--fusion sep_sep needs two modalities"),
         ({"modality": ("dern",)}, VariantError, "No modality named 'dern'. Did you mean 'derm'"),
         (
@@ -271,7 +283,7 @@ def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
 )
 def test_what_cannot_be_trained_is_said_first(tiny, train, tmp_path, changes, error, said):
     with pytest.raises(error, match=said):
-        train(dataclasses.replace(tiny, **changes))
+        train(altered(tiny, **changes))
     assert not (tmp_path / "run").exists()
 
 
@@ -290,7 +302,7 @@ def test_an_unreadable_image_is_named_before_anything_is_trained(tiny, train, tm
 
 
 def test_an_existing_run_is_never_overwritten(tiny, train, tmp_path):
-    train(dataclasses.replace(tiny, epochs=0))
+    train(altered(tiny, stage1={"epochs": 0}))
     before = (tmp_path / "run" / "variant.yaml").read_bytes()
     with pytest.raises(VariantError, match="holds a run already. Give another --out, or go on"):
         train(tiny)
@@ -298,29 +310,31 @@ def test_an_existing_run_is_never_overwritten(tiny, train, tmp_path):
 
 
 def test_a_checkpoint_of_another_variant(tiny, train, tmp_path):
-    train(dataclasses.replace(tiny, epochs=1))
-    with pytest.raises(CheckpointError, match="of another variant: its lr is 0.001, not 0.1"):
-        train(dataclasses.replace(tiny, epochs=2, lr=0.1), resume=True)
+    train(altered(tiny, stage1={"epochs": 1}))
+    with pytest.raises(
+        CheckpointError, match="of another variant: its stage1.lr is 0.001, not 0.1"
+    ):
+        train(altered(tiny, stage1={"epochs": 2, "lr": 0.1}), resume=True)
 
 
 def test_a_damaged_checkpoint(tiny, train, tmp_path):
-    train(dataclasses.replace(tiny, epochs=1))
+    train(altered(tiny, stage1={"epochs": 1}))
     last = Run(tmp_path / "run").last
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(
         CheckpointError, match=r"last\.ckpt cannot be read: .* Delete it to train anew"
     ):
-        train(dataclasses.replace(tiny, epochs=2), resume=True)
+        train(altered(tiny, stage1={"epochs": 2}), resume=True)
 
 
 def test_data_that_changed_under_a_run(tiny, train, tmp_path):
     spec = manifest(tmp_path / "d", ["ct", "pet"])
-    one = dataclasses.replace(tiny, data=(spec,), epochs=1)
+    one = altered(tiny, data=(spec,), stage1={"epochs": 1})
     train(one)
     table = tmp_path / "d" / "m.csv"
     table.write_text(table.read_text().replace("s0,train", "s0,val"))
     with pytest.raises(CheckpointError, match="have changed since its training began"):
-        train(dataclasses.replace(one, epochs=2), resume=True)
+        train(altered(one, stage1={"epochs": 2}), resume=True)
 
 
 def test_a_loss_that_is_not_finite_names_its_term(tiny, train):
@@ -328,7 +342,11 @@ def test_a_loss_that_is_not_finite_names_its_term(tiny, train):
         TrainingError, match=r"The loss term simclr/derm.* is not finite in epoch \d"
     ):
         # Each step multiplies the weights by about 1 - 100 * 1000.
-        train(dataclasses.replace(tiny, lr=100.0, weight_decay=1000.0, batch_size=4, epochs=3))
+        train(
+            altered(
+                tiny, stage1={"lr": 100.0, "weight_decay": 1000.0, "batch_size": 4, "epochs": 3}
+            )
+        )
 
 
 def cli(*arguments, **more):
@@ -467,7 +485,7 @@ def test_the_command_line_in_a_new_process(tmp_path):
 
 def test_the_record_spells_out_every_option(tiny, train, tmp_path):
     options = {**tiny.options, "photo": {"crop_scale": "0.6,1"}, "simclr": {"temperature": "0.2"}}
-    train(dataclasses.replace(tiny, epochs=1, options=options))
+    train(altered(tiny, options=options, stage1={"epochs": 1}))
     record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())["options"]
     assert record["simclr"]["temperature"] == 0.2
     assert record["simclr"]["head"] == "sm3"
@@ -492,8 +510,10 @@ def test_a_run_goes_on_with_the_options_it_was_given(sm3kit_command, tmp_path):
 def test_derm7pt_and_milk10k_train_from_their_layouts(tiny, train, tmp_path):
     write("derm7pt", tmp_path / "d7", 30, 64)
     write("milk10k", tmp_path / "m10", 30, 64)
-    one = dataclasses.replace(
-        tiny, data=(f"derm7pt:{tmp_path / 'd7'}", f"milk10k:{tmp_path / 'm10'}"), epochs=1
+    one = altered(
+        tiny,
+        data=(f"derm7pt:{tmp_path / 'd7'}", f"milk10k:{tmp_path / 'm10'}"),
+        stage1={"epochs": 1},
     )
     outcome, said = train(one)
     assert outcome.run.finished
@@ -502,6 +522,6 @@ def test_derm7pt_and_milk10k_train_from_their_layouts(tiny, train, tmp_path):
 
 @pytest.mark.slow
 def test_real_pairs_are_learnt_from(tiny, train, milk10k_folder):
-    one = dataclasses.replace(tiny, data=(f"milk10k:{milk10k_folder}",), epochs=1, batch_size=64)
+    one = altered(tiny, data=(f"milk10k:{milk10k_folder}",), stage1={"epochs": 1, "batch_size": 64})
     outcome, _ = train(one)
     assert outcome.run.finished

@@ -5,11 +5,11 @@ is a small convolutional network, so that batch norm of the backbone counts.
 """
 
 import copy
-import dataclasses
 import math
 
 import pytest
 import torch
+from tiny_runs import altered
 from torch import nn
 from torch.nn import functional as F
 
@@ -74,18 +74,20 @@ def stage1(tiny, objective, fusion, **changes):
         "swav": {"projection": PROJECTION, "prototypes": 5, "freeze": 0.3},
         fusion: {} if fusion == "none" else {"projection": PROJECTION},
     }
-    variant = dataclasses.replace(
+    variant = altered(
         tiny,
         backbone="small/any",
         objective=(objective,),
         fusion=fusion,
-        epochs=1,
         options=options,
-        channels_last=False,
-        lr=ADAMW["lr"],
-        betas=ADAMW["betas"],
-        eps=ADAMW["eps"],
-        weight_decay=ADAMW["weight_decay"],
+        stage1={
+            "epochs": 1,
+            "lr": ADAMW["lr"],
+            "betas": ADAMW["betas"],
+            "eps": ADAMW["eps"],
+            "weight_decay": ADAMW["weight_decay"],
+        },
+        machine={"channels_last": False},
         **changes,
     )
     torch.manual_seed(0)
@@ -450,9 +452,7 @@ def released_clusters(rows, start):
 def test_stage_2_of_two_epochs(second):
     """The released form: a memory bank, ten iterations, a transformer layer, the mean of labels."""
     joint = torch.randn(STUDIES, WIDTH, generator=torch.Generator().manual_seed(3)).double()
-    variant = dataclasses.replace(
-        second, bank="memory", mlssl_epochs=2, mlssl_lr=1e-2, mlssl_eps=1e-8
-    )
+    variant = altered(second, stage2={"bank": "memory", "epochs": 2, "lr": 1e-2, "eps": 1e-8})
     torch.manual_seed(0)
     relation = registry("relations").get("tel")(
         WIDTH, 2, embedding=PROJECTION, feedforward=5, dropout=0.0
@@ -467,8 +467,10 @@ def test_stage_2_of_two_epochs(second):
     own = copy.deepcopy(relation)
     prototypes = [torch.zeros(label.clusters, PROJECTION).double() for label in LABELS]
     learning = [*own.parameters(), *(p.requires_grad_() for p in prototypes)]
-    decay = variant.mlssl_weight_decay
-    own_optimiser = torch.optim.AdamW(learning, 1e-2, betas=variant.betas, weight_decay=decay)
+    decay = variant.stage2.weight_decay
+    own_optimiser = torch.optim.AdamW(
+        learning, 1e-2, betas=variant.stage1.betas, weight_decay=decay
+    )
     optimiser = module.configure_optimizers()
 
     def embed(rows):

@@ -1,7 +1,6 @@
 """Stage 2 end to end: from a frozen extractor to label embeddings, and on again after a stop."""
 
 import csv
-import dataclasses
 import multiprocessing
 import signal
 from pathlib import Path
@@ -11,9 +10,11 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
+from tiny_runs import altered
 
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import CheckpointError, DataError, Interrupted, VariantError
+from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import resumable
 from sm3kit.runs.run import Run
 from sm3kit.runs.trained import read_trained
@@ -25,7 +26,7 @@ CLUSTERS = [5, 3, 2, 3, 3, 3, 3, 2]
 
 def but(variant, **changes):
     options = {**variant.options, **changes.pop("options", {})}
-    return dataclasses.replace(variant, options=options, **changes)
+    return altered(variant, options=options, **changes)
 
 
 def weights(folder):
@@ -140,7 +141,7 @@ def test_a_run_is_finished_after_its_last_stage(tiny2, stopped, train, tmp_path)
 
 @pytest.mark.parametrize("relation", ["none", "proj", "msa", "tel", "te"])
 def test_every_relation_trains(second, train, relation):
-    outcome, _ = train(but(second, relation=relation, mlssl_epochs=1))
+    outcome, _ = train(but(second, relation=relation, stage2={"epochs": 1}))
     assert outcome.run.finished
     learnt = {n for n in weights(outcome.run.folder) if n.startswith("relation.")}
     assert bool(learnt) == (relation != "none")
@@ -148,28 +149,28 @@ def test_every_relation_trains(second, train, relation):
 
 @pytest.mark.parametrize("clusterer", ["release", "sinkhorn"])
 def test_every_clusterer_trains(second, train, clusterer):
-    assert train(but(second, clusterer=clusterer, mlssl_epochs=1))[0].run.finished
+    assert train(but(second, clusterer=clusterer, stage2={"epochs": 1}))[0].run.finished
 
 
 @pytest.mark.parametrize("fusion", ["none", "concat", "sum"])
 def test_every_fusion_is_followed_by_stage_2(tiny2, train, fusion):
-    assert train(but(tiny2, fusion=fusion, mlssl_epochs=1))[0].run.finished
+    assert train(but(tiny2, fusion=fusion, stage2={"epochs": 1}))[0].run.finished
 
 
 def test_one_modality_has_a_stage_2(tiny2, train, tmp_path):
-    train(but(tiny2, modality=("derm",), fusion="none", mlssl_epochs=1))
+    train(but(tiny2, modality=("derm",), fusion="none", stage2={"epochs": 1}))
     found = weights(tmp_path / "run")
     width = Timm("test_resnet", 3).width
     assert found["relation.project.heads.0.weight"].shape == (16, width)
 
 
 def test_neither_relation_nor_prototypes_to_learn(second, train, tmp_path):
-    train(but(second, relation="none", freeze_prototypes=True))
+    train(but(second, relation="none", stage2={"freeze_prototypes": True}))
     assert len(rows(tmp_path / "run")) == 2
 
 
 def test_zero_epochs_of_stage_2_write_its_model(second, train):
-    outcome, _ = train(but(second, mlssl_epochs=0))
+    outcome, _ = train(but(second, stage2={"epochs": 0}))
     assert outcome.run.finished
     assert read_trained(outcome.run.folder).stage == "mlssl"
 
@@ -179,7 +180,7 @@ def test_zero_epochs_of_stage_2_write_its_model(second, train):
 
 @pytest.mark.parametrize("feature_views", [0, 2])
 def test_the_extractor_stays_as_stage_1_left_it(tiny2, train, tmp_path, feature_views):
-    train(but(tiny2, feature_views=feature_views))
+    train(but(tiny2, stage2={"feature_views": feature_views}))
     before = checkpoint(Run(tmp_path / "run").mmssl)["model"]
     after = weights(tmp_path / "run")
     networks = [name for name in before if name.startswith(("backbones.", "fusion."))]
@@ -191,8 +192,8 @@ def test_the_extractor_stays_as_stage_1_left_it(tiny2, train, tmp_path, feature_
 def test_the_first_pass_of_the_release_moves_batch_statistics_alone(
     second, train, tmp_path, feature_views
 ):
-    one = but(second, feature_views=feature_views, mlssl_epochs=1)
-    train(but(one, bn_leak=True), "leak")
+    one = but(second, stage2={"feature_views": feature_views, "epochs": 1})
+    train(but(one, stage2={"bn_leak": True}), "leak")
     train(one, "sound")
     before, after = weights(Path(second.init)), weights(tmp_path / "leak")
     moved = {n for n in before if n in after and not torch.equal(before[n], after[n])}
@@ -208,7 +209,12 @@ def test_the_first_pass_of_the_release_moves_batch_statistics_alone(
 def test_one_study_alone_moves_no_batch_statistics(tiny2, train, missing):
     """Views of 32 pixels leave one number per channel, of which there is no deviation."""
     options = {"synthetic": {"size": 32, "missing": missing}}
-    one = but(tiny2, mlssl_batch_size=27, mlssl_epochs=1, bn_leak=True, epochs=0, options=options)
+    one = but(
+        tiny2,
+        options=options,
+        stage2={"batch_size": 27, "epochs": 1, "bn_leak": True},
+        stage1={"epochs": 0},
+    )
     assert train(one)[0].run.finished
 
 
@@ -223,18 +229,18 @@ def slow(**changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"bank": "memory"},
-        {"bank": "fresh"},
-        slow(bank="memory", clusterer="release", feature_views=0),
-        slow(bank="fresh", clusterer="release"),
-        slow(bank="memory", bn_leak=True, relation="msa", freeze_prototypes=True),
+        {"stage2": {"bank": "memory"}},
+        {"stage2": {"bank": "fresh"}},
+        slow(clusterer="release", stage2={"bank": "memory", "feature_views": 0}),
+        slow(clusterer="release", stage2={"bank": "fresh"}),
+        slow(relation="msa", stage2={"bank": "memory", "bn_leak": True, "freeze_prototypes": True}),
     ],
     ids=["memory", "fresh", "memory-release-new-views", "fresh-release", "leak"],
 )
 def test_a_resumed_stage_2_is_the_straight_one_bit_for_bit(
     second, train, stopped, tmp_path, changes
 ):
-    one = but(second, mlssl_epochs=4, **changes)
+    one = but(but(second, stage2={"epochs": 4}), **changes)
     train(one, "straight")
     stopped(one, "broken", 2)
     assert not Run(tmp_path / "broken").finished
@@ -245,9 +251,9 @@ def test_a_resumed_stage_2_is_the_straight_one_bit_for_bit(
 
 @pytest.mark.slow
 def test_more_epochs_of_stage_2_go_on_with_a_finished_run(tiny2, train, tmp_path):
-    train(but(tiny2, mlssl_epochs=1))
-    train(but(tiny2, mlssl_epochs=3), resume=True)
-    train(but(tiny2, mlssl_epochs=3), "straight")
+    train(but(tiny2, stage2={"epochs": 1}))
+    train(but(tiny2, stage2={"epochs": 3}), resume=True)
+    train(but(tiny2, stage2={"epochs": 3}), "straight")
     assert same_runs(tmp_path / "run", tmp_path / "straight")
 
 
@@ -256,10 +262,12 @@ def test_a_run_of_stage_1_goes_on_with_stage_2(tiny2, train, tmp_path):
     train(one)
     assert Run(tmp_path / "run").finished
     # What only stage 2 depends on is still free, also by the command line.
-    asked = {"stage": "both", "clusters": 3, "relation": "msa", "mlssl_lr": 0.5}
-    wanted = resumable(Run(tmp_path / "run"), asked, one)
-    both = but(tiny2, clusters=3, relation="msa", mlssl_lr=0.5)
-    assert {name: getattr(wanted, name) for name in asked} == asked
+    chosen = {"clusters": 3, "lr": 0.5}
+    asked = Layer({"stage": "both", "relation": "msa", "stage2": chosen})
+    wanted = resumable(Run(tmp_path / "run"), [asked], one)
+    both = but(tiny2, relation="msa", stage2={"clusters": 3, "lr": 0.5})
+    assert (wanted.stage, wanted.relation) == ("both", "msa")
+    assert {name: getattr(wanted.stage2, name) for name in chosen} == chosen
     _, said = train(both, resume=True)
     assert "resume   after epoch 1 of 1" in said
     train(both, "straight")
@@ -270,8 +278,8 @@ def test_a_run_of_stage_1_goes_on_with_stage_2(tiny2, train, tmp_path):
 @pytest.mark.slow
 def test_a_run_of_stage_1_gets_more_epochs_before_its_stage_2(tiny2, train, tmp_path):
     train(but(tiny2, stage="mmssl"))
-    train(but(tiny2, epochs=2), resume=True)
-    train(but(tiny2, epochs=2), "straight")
+    train(but(tiny2, stage1={"epochs": 2}), resume=True)
+    train(but(tiny2, stage1={"epochs": 2}), "straight")
     assert same_runs(tmp_path / "run", tmp_path / "straight")
     assert [row["epoch"] for row in rows(tmp_path / "run", "mmssl")] == ["1", "2"]
 
@@ -292,17 +300,17 @@ def test_stage_2_does_not_go_on_with_other_networks(tiny2, train, stopped, tmp_p
 
 
 def test_stage_1_cannot_go_on_once_stage_2_has_begun(tiny2, train, tmp_path):
-    train(but(tiny2, mlssl_epochs=1))
+    train(but(tiny2, stage2={"epochs": 1}))
     folder = tmp_path / "run"
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(VariantError) as caught:
-        train(but(tiny2, epochs=3), resume=True)
+        train(but(tiny2, stage1={"epochs": 3}), resume=True)
     assert str(caught.value) == (
         f"{folder} has begun stage 2 after 1 epochs of stage 1, so --epochs 3 comes too late. "
         "Leave it out, or train anew with another --out."
     )
     assert all(path.read_bytes() == content for path, content in before.items())
-    train(resumable(Run(folder), {"mlssl_epochs": 2}, tiny2), resume=True)
+    train(resumable(Run(folder), [Layer({"stage2": {"epochs": 2}})], tiny2), resume=True)
     assert len(rows(folder)) == 2
 
 
@@ -313,7 +321,7 @@ def test_stage_2_waits_for_the_whole_stage_1(tiny2, train, tmp_path):
     Run(folder).mmssl.unlink()
     before = weights(folder)
     with pytest.raises(VariantError) as caught:
-        train(but(tiny2, stage="mlssl", epochs=3), resume=True)
+        train(but(tiny2, stage="mlssl", stage1={"epochs": 3}), resume=True)
     assert str(caught.value) == (
         f"{folder} has done 1 of 3 epochs of stage 1, and --stage mlssl would leave out the rest. "
         "Take --stage both."
@@ -331,9 +339,11 @@ def test_stage_2_alone_goes_on_with_a_finished_stage_1(tiny2, train, tmp_path):
 
 
 def test_another_stage_2_is_refused_once_it_has_begun(second, train, tmp_path):
-    train(but(second, mlssl_epochs=1))
-    with pytest.raises(CheckpointError, match="of another variant: its bank is 'memory', not"):
-        train(but(second, bank="fresh"), resume=True)
+    train(but(second, stage2={"epochs": 1}))
+    with pytest.raises(
+        CheckpointError, match="of another variant: its stage2.bank is 'memory', not"
+    ):
+        train(but(second, stage2={"bank": "fresh"}), resume=True)
 
 
 # What cannot be trained
@@ -343,16 +353,16 @@ def test_another_stage_2_is_refused_once_it_has_begun(second, train, tmp_path):
     ("changes", "error", "said"),
     [
         (
-            {"pseudo_labels": 8},
+            {"stage2": {"pseudo_labels": 8}},
             VariantError,
-            "training.pseudo_labels=8 needs to know how many clusters each has: add "
-            "-o training.clusters=3.",
+            "stage2.pseudo_labels=8 needs to know how many clusters each has: add "
+            "-o stage2.clusters=3.",
         ),
         (
-            {"clusters": 29},
+            {"stage2": {"clusters": 29}},
             DataError,
             "Stage 2 is to find 29 clusters for 'DIAG' among 28 studies. Give more studies, or "
-            "lower -o training.clusters.",
+            "lower -o stage2.clusters.",
         ),
         ({"relation": "tell"}, Exception, "No relation named 'tell'. Did you mean 'tel'?"),
         ({"clusterer": "fais"}, Exception, "No clusterer named 'fais'. Did you mean 'faiss'?"),
@@ -366,7 +376,7 @@ def test_what_stage_2_cannot_train_is_said_first(tiny2, train, tmp_path, changes
 
 
 def test_a_run_of_stage_1_does_not_mind_settings_of_stage_2(tiny, train):
-    one = dataclasses.replace(tiny, epochs=0, pseudo_labels=8, clusters=0)
+    one = altered(tiny, stage1={"epochs": 0}, stage2={"pseudo_labels": 8, "clusters": 0})
     assert train(one)[0].run.finished
 
 
@@ -390,28 +400,28 @@ def pictures(folder, count=14, label=None, missing=None):
 
 def test_data_without_labels_need_to_say_how_many(tiny2, train, tmp_path):
     spec = pictures(tmp_path / "d")
-    one = but(tiny2, data=(spec,), batch_size=5)
+    one = but(tiny2, data=(spec,), stage1={"batch_size": 5})
     with pytest.raises(VariantError) as caught:
         train(one)
     assert str(caught.value) == (
         f"{spec} has no labels, and stage 2 makes a pseudo-label for each. Take --stage mmssl, or "
-        "say how many: -o training.pseudo_labels=8 -o training.clusters=3."
+        "say how many: -o stage2.pseudo_labels=8 -o stage2.clusters=3."
     )
-    outcome, said = train(but(one, pseudo_labels=2, clusters=3))
+    outcome, said = train(but(one, stage2={"pseudo_labels": 2, "clusters": 3}))
     assert dict(read_trained(outcome.run.folder).labels) == {"pseudo1": 3, "pseudo2": 3}
     assert not [name for name in rows(outcome.run.folder)[0] if name.startswith("nmi_truth")]
     assert "pseudo1 3, pseudo2 3" in said
 
 
 def test_one_pseudo_label(second, train, tmp_path):
-    train(but(second, pseudo_labels=1, clusters=4))
+    train(but(second, stage2={"pseudo_labels": 1, "clusters": 4}))
     last = rows(tmp_path / "run")[-1]
     assert "nmi_labels" not in last
     assert float(last["loss"]) == pytest.approx(float(last["ce/pseudo1"]))
 
 
 def test_as_many_clusters_for_every_label(second, train, tmp_path):
-    train(but(second, clusters=4, mlssl_epochs=1))
+    train(but(second, stage2={"clusters": 4, "epochs": 1}))
     assert set(read_trained(tmp_path / "run").labels.values()) == {4}
 
 
@@ -423,7 +433,10 @@ def test_missing_modalities_and_unknown_labels(tiny2, train, tmp_path):
         missing=lambda i, name: (name == "pet" and i % 2) or (name == "ct" and i == 4),
     )
     for views in (0, 2):
-        train(but(tiny2, data=(spec,), batch_size=6, feature_views=views), f"run{views}")
+        train(
+            but(tiny2, data=(spec,), stage1={"batch_size": 6}, stage2={"feature_views": views}),
+            f"run{views}",
+        )
         for row in rows(tmp_path / f"run{views}"):
             assert float(row["ce/kind"]) < 10
             assert 0 <= float(row["nmi_truth/kind"]) <= 1
@@ -434,7 +447,7 @@ def test_labels_that_nobody_knows(tiny2, train, tmp_path):
     """Pooled data: the labels of one set are unknown in the other, and all are clustered."""
     spec = pictures(tmp_path / "d", label=lambda i: ("one", "two")[i % 2])
     one = but(tiny2, data=("synthetic:40", spec), map={"derm": "ct", "clinic": "pet"})
-    train(but(one, mlssl_epochs=1))
+    train(but(one, stage2={"epochs": 1}))
     (row,) = rows(tmp_path / "run")
     assert sum(map(int, row["sizes/manifest/kind"].split("+"))) == 38
     assert float(row["loss"]) < 10
@@ -444,29 +457,29 @@ def test_labels_that_nobody_knows(tiny2, train, tmp_path):
 
 
 def test_a_summed_loss_is_shown_as_the_sum(second, train, tmp_path):
-    train(but(second, label_loss="sum", mlssl_epochs=1))
+    train(but(second, stage2={"label_loss": "sum", "epochs": 1}))
     (row,) = rows(tmp_path / "run")
     assert float(row["loss"]) == pytest.approx(sum(float(row[f"ce/{name}"]) for name in NAMES))
 
 
 @pytest.mark.parametrize("feature_views", [0, 2])
 def test_workers_do_not_change_stage_2(second, train, tmp_path, feature_views):
-    one = but(second, feature_views=feature_views)
+    one = but(second, stage2={"feature_views": feature_views})
     train(one, "alone")
-    train(but(one, workers=1), "helped")
+    train(but(one, machine={"workers": 1}), "helped")
     assert multiprocessing.active_children() == []
     assert same_runs(tmp_path / "alone", tmp_path / "helped")
 
 
 def test_the_seed_decides(second, train, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(but(second, mlssl_epochs=1, seed=seed), name)
+        train(but(second, seed=seed, stage2={"epochs": 1}), name)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
 def test_the_record_spells_out_stage_2(second, train, tmp_path):
-    train(but(second, mlssl_epochs=0, options={"tel": {"embedding": "16"}}))
+    train(but(second, options={"tel": {"embedding": "16"}}, stage2={"epochs": 0}))
     record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())
     assert record["options"]["tel"] == {
         "embedding": 16,
@@ -475,4 +488,4 @@ def test_the_record_spells_out_stage_2(second, train, tmp_path):
         "dropout": 0.1,
     }
     assert record["options"]["faiss"]["restarts"] == 1
-    assert record["mlssl_views"] == {"views": 1, "jitter": 0.5, "grayscale": 0.0, "blur": 0.0}
+    assert record["stage2"]["views"] == {"views": 1, "jitter": 0.5, "grayscale": 0.0, "blur": 0.0}

@@ -6,11 +6,13 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tiny_runs import altered
 from torch import nn
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.modalities.photo import MEAN
 from sm3kit.networks.assemble import build_pool
+from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import resumable
 from sm3kit.runs.run import Run
 from sm3kit.training.preparation import with_suggestions
@@ -35,7 +37,7 @@ class Half(Backbone):
 def half(tiny, registered):
     """One epoch with such networks."""
     registered("backbones", "half", Half)
-    return dataclasses.replace(tiny, backbone="half/any", weights="imagenet", epochs=1)
+    return altered(tiny, backbone="half/any", weights="imagenet", stage1={"epochs": 1})
 
 
 def suggested(variant):
@@ -96,10 +98,10 @@ def test_a_run_keeps_it_and_goes_on_with_it(half, train, tmp_path):
     record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())
     assert record["options"]["clinic"]["mean"] == [0.5, 0.6, 0.7]
     # As the command line goes on, and as a grid does, which knows only what it was asked.
-    more = dataclasses.replace(half, epochs=2)
-    train(resumable(Run(tmp_path / "run"), {"epochs": 2}, more), resume=True)
-    train(dataclasses.replace(half, epochs=3), resume=True)
-    train(dataclasses.replace(half, epochs=3), "straight")
+    more = altered(half, stage1={"epochs": 2})
+    train(resumable(Run(tmp_path / "run"), [Layer({"stage1": {"epochs": 2}})], more), resume=True)
+    train(altered(half, stage1={"epochs": 3}), resume=True)
+    train(altered(half, stage1={"epochs": 3}), "straight")
     models = [tmp_path / name / "model.safetensors" for name in ("run", "straight")]
     one, two = (load_file(model) for model in models)
     assert all(torch.equal(one[name], two[name]) for name in one)

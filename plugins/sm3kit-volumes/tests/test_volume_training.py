@@ -41,7 +41,7 @@ def run(table, sm3kit):
     folder = table.parent / "run"
     sm3kit(
         "pretrain", "--data", f"volumes:{table}", *TINY, "--out", folder,
-        "-o", "volumes.registered=ct,psma_pet", "-o", "training.paired_geometry=true",
+        "-o", "volumes.registered=ct,psma_pet", "-o", "paired_geometry=true",
         "-o", "ct.window=lung", "-o", "psma_pet.policy=mip", "-o", "mr.policy=stack",
     )  # fmt: skip
     return folder
@@ -69,7 +69,7 @@ def test_three_modalities_are_trained_and_evaluated(run, sm3kit, protocol):
 @pytest.mark.parametrize("plugin", [AutoPET, Hecktor])
 def test_the_layouts_are_trained(plugin, tmp_path, sm3kit):
     data = f"{plugin.__name__.lower()}:{plugin.example(tmp_path / 'data')}"
-    words = ("-o", "training.paired_geometry=true", "--batch-size", "2", "--out", tmp_path / "run")
+    words = ("-o", "paired_geometry=true", "--batch-size", "2", "--out", tmp_path / "run")
     sm3kit("pretrain", "--data", data, *TINY, "--stage", "mmssl", *words)
     assert (tmp_path / "run" / "model.safetensors").exists()
 

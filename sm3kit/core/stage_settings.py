@@ -1,0 +1,120 @@
+"""The parts of a variant that say how: stage 1, stage 2, and the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from sm3kit.core import ranges
+from sm3kit.core.options import check_fields
+
+Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+# One view per study, with less colour change and neither greyscale nor blur: the release.
+STAGE_2_VIEWS = {"views": 1, "jitter": 0.5, "grayscale": 0.0, "blur": 0.0}
+
+
+@dataclass(frozen=True)
+class Stage1Settings:
+    """How stage 1 learns within and across modalities.
+
+    Attributes:
+        epochs: passes over the studies; 0 keeps the initial weights, as a baseline.
+        batch_size: studies per step and device.
+        last_batch: "keep" takes the shorter last batch, "drop" leaves it out, "pad" repeats
+            studies until it divides by `pad_to`.
+        pad_to: see `last_batch`.
+        join_views: encode the views of an image as one batch, whose batch norm then sees twice as
+            many rows; the release encodes view by view.
+        lr: learning rate of AdamW.
+        head_lr: learning rate of what no weights are known for, that is all but the backbones;
+            0 takes `lr`, as the release does.
+        schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
+        weight_decay: of AdamW.
+        betas: of AdamW; of stage 2, too.
+        eps: of AdamW.
+        precision: "auto", or what Lightning takes: "32", "bf16-mixed", "16-mixed".
+        monitor_every: epochs between two looks at the validation pairs; 0 is never.
+    """
+
+    epochs: ranges.CountOrZero = 400
+    batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 96
+    last_batch: Literal["keep", "drop", "pad"] = "keep"
+    pad_to: Annotated[int, ranges.Range(1, 65_536)] = 2
+    join_views: bool = False
+    lr: ranges.Rate = 1e-6
+    head_lr: Annotated[float, ranges.Range(0, 100)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: ranges.Amount = 0.05
+    betas: Annotated[tuple[float, float], ranges.Range(least=0, below=1)] = (0.9, 0.999)
+    eps: ranges.Epsilon = 1e-5
+    precision: Precision = "auto"
+    monitor_every: ranges.CountOrZero = 5
+
+    def __post_init__(self) -> None:
+        check_fields(self, "settings of stage 1")
+
+
+@dataclass(frozen=True)
+class Stage2Settings:
+    """How stage 2 learns from pseudo-labels on frozen networks.
+
+    Attributes:
+        pseudo_labels: K of stage 2; 0 takes the labels of the data.
+        clusters: of each pseudo-label; 0 takes as many as the label has classes.
+        epochs: passes over the studies.
+        batch_size: studies per step.
+        lr: learning rate of AdamW.
+        weight_decay: of AdamW.
+        eps: of AdamW.
+        precision: like that of stage 1, of the frozen networks; what stage 2 trains is always
+            computed in float32.
+        views: options of the modalities that differ in stage 2.
+        feature_views: views of each study that are encoded once and drawn from in every epoch; 0
+            encodes new views in every epoch, as the paper does.
+        bank: "memory" clusters what the steps of the epoch before left, as the release does;
+            "fresh" embeds all studies anew before they are clustered.
+        label_loss: "mean" of the labels' losses, as in the release, or their "sum", equation 6.
+        temperature: T, by which the logits are divided.
+        freeze_prototypes: prototypes stay the centroids during an epoch, as in DeepCluster-v2.
+        bn_leak: the first pass still moves the frozen networks' batch statistics, as in the
+            release.
+    """
+
+    pseudo_labels: Annotated[int, ranges.Range(0, 10_000)] = 0
+    clusters: ranges.CountOrZero = 0
+    epochs: ranges.CountOrZero = 150
+    batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 256
+    lr: ranges.Rate = 1e-4
+    weight_decay: ranges.Amount = 0.05
+    eps: ranges.Epsilon = 1e-8
+    precision: Precision = "32"
+    views: dict[str, Any] = field(default_factory=lambda: dict(STAGE_2_VIEWS))
+    feature_views: Annotated[int, ranges.Range(0, 1000)] = 8
+    bank: Literal["memory", "fresh"] = "memory"
+    label_loss: Literal["mean", "sum"] = "mean"
+    temperature: ranges.Temperature = 1.0
+    freeze_prototypes: bool = False
+    bn_leak: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self, "settings of stage 2")
+
+
+@dataclass(frozen=True)
+class MachineSettings:
+    """What computes, and how it is shared.
+
+    Attributes:
+        channels_last: memory order of images and weights; faster on nearly every machine.
+        devices: GPUs, or processes on a CPU, per machine.
+        num_nodes: machines.
+        workers: processes that prepare views; -1 chooses.
+    """
+
+    channels_last: bool = True
+    devices: Annotated[int, ranges.Range(1, 1024)] = 1
+    num_nodes: Annotated[int, ranges.Range(1, 65_536)] = 1
+    workers: Annotated[int, ranges.Range(0, 1024, also=(-1,))] = -1
+
+    def __post_init__(self) -> None:
+        check_fields(self, "settings of the machine")
