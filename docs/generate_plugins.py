@@ -7,7 +7,7 @@ import re
 import click
 from generated_page import cell, note, settle
 
-from sm3kit.cli.plugins import default_text, described
+from sm3kit.cli.plugins import default_text, description
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
@@ -45,7 +45,7 @@ def section(family: str, name: str) -> str:
     """One plugin: what its docstring says, and a table of its options."""
     component = registry(family).get(name)
     declared = registry(family).declarations(name)[0]
-    text, about = described(component)
+    text, about = description(component)
     text = re.sub(r"\n+(Source:|Differs from )", r"\n\n\1", text)  # Paragraphs of their own.
     parts = [f"\n### {name} ({KINDS[family].noun})\n\n`{declared.target}`\n\n{text}\n\n"]
     options = options_of(component)

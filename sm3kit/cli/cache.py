@@ -39,28 +39,28 @@ def cache(ctx: click.Context, as_json: bool) -> None:
     from sm3kit.core.files import cache_root
     from sm3kit.networks.cache_folders import holdings
 
-    found = holdings()
+    parts = holdings()
     if as_json:
         import dataclasses
         import json
 
-        document = {"folder": str(cache_root()), "parts": [dataclasses.asdict(x) for x in found]}
+        document = {"folder": str(cache_root()), "parts": [dataclasses.asdict(x) for x in parts]}
         click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
         return
     # A line of its own: folders have long names.
     click.echo(cache_root())
-    for one in found:
-        click.echo(_line(one))
-    click.echo(f"  {'in all':9} {'':14}  {in_units(sum(one.bytes for one in found)):>8}")
+    for holding in parts:
+        click.echo(_line(holding))
+    click.echo(f"  {'in all':9} {'':14}  {in_units(sum(holding.bytes for holding in parts)):>8}")
 
 
-def _line(one: Holding) -> str:
-    size = in_units(one.bytes)
-    limit = "" if one.limit is None else f" of {in_units(one.limit)}"
-    head = f"  {one.name:9} {one.files:8,} files  {size:>8}{limit}"
-    if one.oldest is None or one.newest is None:
+def _line(holding: Holding) -> str:
+    size = in_units(holding.bytes)
+    limit = "" if holding.limit is None else f" of {in_units(holding.limit)}"
+    head = f"  {holding.name:9} {holding.files:8,} files  {size:>8}{limit}"
+    if holding.oldest is None or holding.newest is None:
         return head
-    return f"{head}\n  {'':9} last used {_ago(one.oldest)} to {_ago(one.newest)}"
+    return f"{head}\n  {'':9} last used {_ago(holding.oldest)} to {_ago(holding.newest)}"
 
 
 def _ago(moment: float) -> str:
@@ -98,8 +98,10 @@ def clear(parts: tuple[str, ...], older_than: float, yes: bool, as_json: bool) -
         import dataclasses
         import json
 
-        click.echo(json.dumps([dataclasses.asdict(one) for one in freed], indent=2))
+        click.echo(json.dumps([dataclasses.asdict(part) for part in freed], indent=2))
         return
-    for one in freed:
-        left = f", {one.kept:,} could not be removed" if one.kept else ""
-        click.echo(f"{one.name:9} {one.files:8,} files removed, {in_units(one.bytes)} freed{left}")
+    for part in freed:
+        left = f", {part.kept:,} could not be removed" if part.kept else ""
+        click.echo(
+            f"{part.name:9} {part.files:8,} files removed, {in_units(part.bytes)} freed{left}"
+        )

@@ -29,8 +29,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     from sm3kit.cli import completing
 
     completing.install()
-    found = get_completion_class(shell)
-    assert found is not None  # Click knows the shells that the table lists.
+    shell_class = get_completion_class(shell)
+    assert shell_class is not None  # Click knows the shells that the table lists.
     line, file = LINES[shell]
     click.echo(f"# For good, add this line to {file}:\n#   {line}")
-    click.echo(found(ctx.find_root().command, {}, "sm3kit", "_SM3KIT_COMPLETE").source())
+    click.echo(shell_class(ctx.find_root().command, {}, "sm3kit", "_SM3KIT_COMPLETE").source())

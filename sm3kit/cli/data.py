@@ -77,9 +77,9 @@ def _show_content(people: Console, spec: str, report: Report) -> None:
     for note in report.notes:
         say(people, f"  {note}")
     people.print(_table(report))
-    if any(one.label.reported for one in report.labels):
+    if any(label.label.reported for label in report.labels):
         say(people, "* the class that results report")
-    if not all(one.label.reported for one in report.labels):
+    if not all(label.label.reported for label in report.labels):
         say(people, "Results of a label without a * are the mean over its classes.")
     for name, sizes in report.sizes.items():
         smallest, middle, largest = (
@@ -102,15 +102,15 @@ def _table(report: Report) -> Table:
     for name, counts in report.modalities.items():
         _row(table, f"with {name}", counts, splits)
     _row(table, "complete", report.complete, splits)
-    for one in report.labels:
+    for label in report.labels:
         table.add_section()
-        for index, name in enumerate(one.label.classes):
-            mark = "*" if name == one.label.reported else ""
-            head = one.label.name if index == 0 else ""
-            counts = {split: one.known[split][index] for split in splits}
+        for index, name in enumerate(label.label.classes):
+            mark = "*" if name == label.label.reported else ""
+            head = label.label.name if index == 0 else ""
+            counts = {split: label.known[split][index] for split in splits}
             _row(table, f"{head:20} {name}{mark}", counts, splits)
-        if any(one.unknown.values()):
-            _row(table, f"{'':20} unknown", one.unknown, splits)
+        if any(label.unknown.values()):
+            _row(table, f"{'':20} unknown", label.unknown, splits)
     return table
 
 

@@ -32,17 +32,20 @@ def doctor(quiet: bool, as_json: bool) -> None:
 
     people = console(stderr=as_json)
     with people.status("importing every library and plugin once"):
-        found = diagnose()
-    broken = [one for one in found if one.level == "broken"]
+        findings = diagnose()
+    broken = [finding for finding in findings if finding.level == "broken"]
     if as_json:
         import dataclasses
         import json
 
-        document = {"ok": not broken, "findings": [dataclasses.asdict(one) for one in found]}
+        document = {
+            "ok": not broken,
+            "findings": [dataclasses.asdict(finding) for finding in findings],
+        }
         click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
     else:
-        _show([one for one in found if one.level != "ok" or not quiet], people)
-        hints = sum(one.level == "hint" for one in found)
+        _show([finding for finding in findings if finding.level != "ok" or not quiet], people)
+        hints = sum(finding.level == "hint" for finding in findings)
         say(people, _sum(len(broken), hints))
     if broken:
         raise click.exceptions.Exit(1)
@@ -51,14 +54,18 @@ def doctor(quiet: bool, as_json: bool) -> None:
 def _show(findings: Sequence[Finding], people: Console) -> None:
     """Findings by section; remedies on lines of their own, never folded, to be copied."""
     section = ""
-    for one in findings:
-        if one.section != section:
-            section = one.section
+    for finding in findings:
+        if finding.section != section:
+            section = finding.section
             say(people, section, style="bold")
-        say(people, f"  {one.level:6} {one.name}: {one.text}", STYLES[one.level])
-        if one.remedy:
+        say(people, f"  {finding.level:6} {finding.name}: {finding.text}", STYLES[finding.level])
+        if finding.remedy:
             people.print(
-                f"{'':9}{one.remedy}", style="bold", soft_wrap=True, highlight=False, markup=False
+                f"{'':9}{finding.remedy}",
+                style="bold",
+                soft_wrap=True,
+                highlight=False,
+                markup=False,
             )
 
 

@@ -121,17 +121,17 @@ def evaluate(
         raise VariantError(f"{wanted}; there are {len(runs)}: {', '.join(map(str, runs))}.")
     out = console(stderr=as_json)
     reporter = Reporter(out, quiet)
-    given = {name: value for name, value in flags.items() if value is not None}
-    protocol = given.pop("protocol", None)
+    asked = {name: value for name, value in flags.items() if value is not None}
+    protocol = asked.pop("protocol", None)
     chosen = parsed_options(options)
-    given |= chosen.pop("evaluate", {})
+    asked |= chosen.pop("evaluate", {})
     images, features = image_cache(no_cache), feature_cache(no_cache)
     renamed = parsed_map(rename)
     tasks = []
     for run in runs:
         subject = open_subject(run, data, images, features, reporter, renamed, chosen)
         relation = subject.embedding is not None
-        settings = settings_of(subject.trained.variant, protocol, given, relation=relation)
+        settings = settings_of(subject.trained.variant, protocol, asked, relation=relation)
         tasks.append((subject, settings))
     record = compared(*tasks) if compare else run_evaluation(*tasks[0])
     (show_comparison if compare else show)(record, out, quiet)

@@ -53,28 +53,28 @@ def check(
     place, _, bare = name.rpartition("/")
     if place and place not in KINDS:
         raise UnknownName(unknown("plugin family", place, KINDS))
-    found = find_plugins(bare, place or family or "")
-    if not found:
-        known = {one for reg in REGISTRIES.values() for one in reg.names()}
+    members = find_plugins(bare, place or family or "")
+    if not members:
+        known = {plugin for reg in REGISTRIES.values() for plugin in reg.names()}
         raise UnknownName(unknown("plugin", bare, known))
     chosen = parsed_options(options)
-    _refuse_others(chosen, {one.name for _, one in found})
+    _refuse_others(chosen, {declaration.name for _, declaration in members})
     examinations = []
-    for owner, declaration in found:
-        given = TrialInput(**to, options=chosen.get(declaration.name, {}))
+    for owner, declaration in members:
+        material = TrialInput(**to, options=chosen.get(declaration.name, {}))
         with tempfile.TemporaryDirectory() as folder:
-            examination = examine(owner, declaration, given, Path(folder))
+            examination = examine(owner, declaration, material, Path(folder))
         examinations.append(examination)
         if not as_json:
             _show(examination)
     if as_json:
         import json
 
-        click.echo(json.dumps([_as_dict(one) for one in examinations], indent=2))
+        click.echo(json.dumps([_as_dict(examination) for examination in examinations], indent=2))
     elif len(examinations) > 1:
-        bad = [one.declaration.name for one in examinations if not one.fine]
+        bad = [examination.declaration.name for examination in examinations if not examination.fine]
         click.echo(f"{len(examinations)} plugins, {len(bad)} with faults: {', '.join(bad) or '-'}")
-    if not all(one.fine for one in examinations):
+    if not all(examination.fine for examination in examinations):
         raise click.exceptions.Exit(1)
 
 
@@ -87,8 +87,10 @@ def _refuse_others(chosen: dict[str, Any], names: set[str]) -> None:
 
 
 def _show(examination: Examination) -> None:
-    one, counts = examination.declaration, {"ok": 0, "FAILED": 0, "not tried": 0}
-    click.echo(f"{KINDS[examination.family].noun} {one.name}, {one.origin} ({one.target})")
+    declaration, counts = examination.declaration, {"ok": 0, "FAILED": 0, "not tried": 0}
+    click.echo(
+        f"{KINDS[examination.family].noun} {declaration.name}, {declaration.origin} ({declaration.target})"
+    )
     for verdict in examination.verdicts:
         counts[verdict.outcome] += 1
         click.echo(f"  {verdict.outcome:9}  {verdict.law:15}  {verdict.sentence}")
@@ -96,12 +98,12 @@ def _show(examination: Examination) -> None:
 
 
 def _as_dict(examination: Examination) -> dict[str, Any]:
-    one = examination.declaration
+    declaration = examination.declaration
     return {
         "family": examination.family,
-        "name": one.name,
-        "origin": one.origin,
-        "target": one.target,
+        "name": declaration.name,
+        "origin": declaration.origin,
+        "target": declaration.target,
         "ok": examination.fine,
         "laws": [vars(verdict) for verdict in examination.verdicts],
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import click
 
 from sm3kit.cli.completing import any_plugin
 from sm3kit.cli.plugin_check import check
-from sm3kit.cli.plugin_new import new
 from sm3kit.cli.settings import plugin_file_option
 from sm3kit.core.errors import BrokenPlugin, SM3Error, UnknownName
 from sm3kit.core.installed import Declaration
@@ -18,13 +18,14 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
 from sm3kit.core.registry import REGISTRIES, registry
 
+NOUNS = [kind.noun for kind in KINDS.values()]
+
 
 @click.group()
 def plugins() -> None:
     """List, show, write and check plugins."""
 
 
-plugins.add_command(new)
 plugins.add_command(check)
 
 
@@ -35,17 +36,17 @@ plugins.add_command(check)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def list_plugins(family: str | None, load: bool, as_json: bool) -> None:
     """List what is installed, by family; broken plugins are marked, with the reason."""
-    found = {
-        name: [_listed(name, one, load) for one in registry(name).declarations()]
+    rows_of = {
+        name: [_row(name, declaration, load) for declaration in registry(name).declarations()]
         for name in KINDS
         if family in (None, name)
     }
     if as_json:
         import json
 
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(rows_of, indent=2))
         return
-    for name, rows in found.items():
+    for name, rows in rows_of.items():
         click.echo(f"{name}: {KINDS[name].does}")
         for row in rows:
             click.echo(f"  {row['name']:<12} {row['origin']:<20} {row['target']}")
@@ -54,25 +55,25 @@ def list_plugins(family: str | None, load: bool, as_json: bool) -> None:
                     click.echo(f"  {'':<12} {mark}: {row[mark]}")
 
 
-def _listed(family: str, one: Declaration, load: bool) -> dict[str, str]:
+def _row(family: str, declaration: Declaration, load: bool) -> dict[str, str]:
     from sm3kit.core.inspection import why_broken
 
     reg = registry(family)
-    others = [twin for twin in reg.declarations(one.name) if twin != one]
-    broken = why_broken(one)
+    others = [twin for twin in reg.declarations(declaration.name) if twin != declaration]
+    broken = why_broken(declaration)
     if others:
         broken = f"the name is also claimed by {', '.join(twin.origin for twin in others)}"
     elif load and not broken:
         try:
-            reg.load(one.name)
+            reg.load(declaration.name)
         except BrokenPlugin as error:
             broken = str(error)
     return {
-        "name": one.name,
-        "origin": one.origin,
-        "target": one.target,
+        "name": declaration.name,
+        "origin": declaration.origin,
+        "target": declaration.target,
         "broken": broken,
-        "warning": one.mismatch,
+        "warning": declaration.mismatch,
     }
 
 
@@ -87,9 +88,9 @@ def show(name: str) -> None:
     family, _, bare = name.rpartition("/")
     if family and family not in KINDS:
         raise UnknownName(unknown("plugin family", family, KINDS))
-    owners = [one for one in KINDS if family in ("", one) and bare in registry(one).names()]
+    owners = [owner for owner in KINDS if family in ("", owner) and bare in registry(owner).names()]
     if not owners:
-        known = {found for reg in REGISTRIES.values() for found in reg.names()}
+        known = {plugin for reg in REGISTRIES.values() for plugin in reg.names()}
         raise UnknownName(unknown("plugin", bare, known))
     for number, owner in enumerate(owners):
         if number:
@@ -110,7 +111,7 @@ def _show(family: str, name: str) -> None:
     except SM3Error as error:
         click.echo(f"broken: {error}")
         return
-    text, arguments = described(component)
+    text, arguments = description(component)
     click.echo(f"\n{text}\n")
     options = options_of(component)
     if not options:
@@ -131,13 +132,13 @@ def default_text(default: Any) -> str:
     return "true" if default is True else "false" if default is False else repr(default)
 
 
-def described(component: Any) -> tuple[str, dict[str, str]]:
+def description(component: Any) -> tuple[str, dict[str, str]]:
     """The docstring before "Args:", and the description of each argument in it."""
     lines = (inspect.getdoc(component) or "It has no description.").splitlines()
     if "Args:" not in lines:
         return "\n".join(lines), {}
     start = lines.index("Args:")
-    found: dict[str, str] = {}
+    arguments: dict[str, str] = {}
     names: list[str] = []
     for line in lines[start + 1 :]:
         if line and not line.startswith("    "):
@@ -145,7 +146,38 @@ def described(component: Any) -> tuple[str, dict[str, str]]:
         if line.startswith("    ") and not line.startswith("     ") and ":" in line:
             head, _, text = line.strip().partition(":")
             names = [name.strip() for name in head.split(",")]
-            found |= dict.fromkeys(names, text.strip())
+            arguments |= dict.fromkeys(names, text.strip())
         else:
-            found |= {name: f"{found[name]} {line.strip()}".strip() for name in names}
-    return "\n".join(lines[:start]).strip(), found
+            arguments |= {name: f"{arguments[name]} {line.strip()}".strip() for name in names}
+    return "\n".join(lines[:start]).strip(), arguments
+
+
+@plugins.command()
+@click.argument("name")
+@click.option(
+    "--family",
+    required=True,
+    metavar="FAMILY",
+    help=f"{', '.join(NOUNS[:-1])} or {NOUNS[-1]}.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder to make; ./sm3kit-NAME by default.",
+)
+def new(name: str, family: str, out: Path | None) -> None:
+    """Write a distribution with a small plugin that works, to be made your own.
+
+    It can be installed, tested, checked and trained with at once; its README says how.
+    """
+    from sm3kit.authoring.scaffold import plan, write
+
+    scaffold = plan(name, family, out)
+    files = write(scaffold)
+    click.echo(f"{scaffold.folder} holds a {scaffold.noun} that works:")
+    for file in files:
+        click.echo(f"  {file}")
+    click.echo("\nNext:")
+    for line in scaffold.commands:
+        click.echo(f"  {line}")
+    click.echo(f"\nThen make {scaffold.module}.py your own.")

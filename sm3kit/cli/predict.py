@@ -161,18 +161,18 @@ def _folders(run: Path | None, runs: Sequence[Path]) -> list[Path]:
 
 
 def _images(pairs: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    files: dict[str, str] = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
         if not (name and equals and path):
             raise click.UsageError(f"--image wants NAME=FILE, such as derm=a.jpg, not {pair!r}.")
-        if name in found:
+        if name in files:
             raise click.UsageError(
                 f"--image {name}=… is given twice, and one study has one image of a modality "
                 "here. For several studies give a --manifest."
             )
-        found[name] = path
-    return found
+        files[name] = path
+    return files
 
 
 def _check(question: Any, saliency: Path | None, label: str, class_name: str) -> None:

@@ -12,7 +12,7 @@ import click
 from sm3kit.cli.completing import data_specs, plugin_option, setting_addresses
 from sm3kit.core.errors import OptionError, one_line
 from sm3kit.core.options import fields_of
-from sm3kit.core.text import folded
+from sm3kit.core.text import fold_lines
 from sm3kit.core.variant import Variant
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def say(out: Console, text: str, style: str | None = None) -> None:
     """A line of plain text, folded between words on a terminal and never in a file."""
     text = one_line(text)
     if out.is_terminal:
-        text = folded(text, out.width)
+        text = fold_lines(text, out.width)
     out.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
 

@@ -7,7 +7,7 @@ import textwrap
 HEAD = 9  # Columns of the word that says what a line is about.
 
 
-def folded(text: str, width: int) -> str:
+def fold_lines(text: str, width: int) -> str:
     """The text in lines of at most `width` columns, the later ones set in; long words stay whole.
 
     A path is a word: the terminal may break it, but what is copied is one piece.

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sm3kit.core.text import folded
+from sm3kit.core.text import fold_lines
 
 
 class Reporter:
@@ -37,7 +37,7 @@ class Reporter:
     def _print(self, text: str, style: str | None = None) -> None:
         target = self.bar.console if self.bar else self.console
         if target.is_terminal:
-            text = folded(text, target.width)
+            text = fold_lines(text, target.width)
         target.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
     def __enter__(self) -> Reporter:

@@ -29,7 +29,7 @@ def check_embedding_file(path: Path) -> None:
         _arrow("pyarrow")
 
 
-def write_embeddings(found: Embedded, path: Path) -> None:
+def write_embeddings(embedded: Embedded, path: Path) -> None:
     """Writes embeddings; whole or not at all.
 
     In an .npz: `about` (JSON), `ids`, `groups`, `splits`, `label/NAME`, `present/MODALITY`, and
@@ -43,33 +43,38 @@ def write_embeddings(found: Embedded, path: Path) -> None:
     check_embedding_file(path)
     write = _write_parquet if path.suffix == ".parquet" else _write_npz
     with whole_file(path) as part:
-        write(found, part)
+        write(embedded, part)
 
 
-def _write_npz(found: Embedded, part: Path) -> None:
-    arrays = {"ids": found.ids, "groups": found.groups, "splits": found.splits, **found.arrays}
-    arrays |= {f"label/{name}": values for name, values in found.labels.items()}
-    arrays |= {f"present/{name}": mask for name, mask in found.present.items()}
-    about = np.array(json.dumps(found.about, ensure_ascii=False))
+def _write_npz(embedded: Embedded, part: Path) -> None:
+    arrays = {
+        "ids": embedded.ids,
+        "groups": embedded.groups,
+        "splits": embedded.splits,
+        **embedded.arrays,
+    }
+    arrays |= {f"label/{name}": values for name, values in embedded.labels.items()}
+    arrays |= {f"present/{name}": mask for name, mask in embedded.present.items()}
+    about = np.array(json.dumps(embedded.about, ensure_ascii=False))
     with part.open("wb") as file:
         np.savez(file, allow_pickle=False, about=about, **arrays)
 
 
-def _write_parquet(found: Embedded, part: Path) -> None:
+def _write_parquet(embedded: Embedded, part: Path) -> None:
     arrow = _arrow("pyarrow")
-    about = {b"sm3kit": json.dumps(found.about, ensure_ascii=False).encode()}
+    about = {b"sm3kit": json.dumps(embedded.about, ensure_ascii=False).encode()}
     fields, columns = [], []
-    texts = {"id": found.ids, "group": found.groups, "split": found.splits}
-    texts |= {f"label/{name}": values for name, values in found.labels.items()}
+    texts = {"id": embedded.ids, "group": embedded.groups, "split": embedded.splits}
+    texts |= {f"label/{name}": values for name, values in embedded.labels.items()}
     for name, values in texts.items():
         fields.append(arrow.field(name, arrow.string()))
         unknown = values == "" if name.startswith("label/") else None
         columns.append(arrow.array(values.tolist(), arrow.string(), mask=unknown))
-    for name, rows in found.arrays.items():
+    for name, rows in embedded.arrays.items():
         kind = arrow.list_(arrow.float32(), rows.shape[1])
         fields.append(arrow.field(name, kind, metadata=about))
         flat = arrow.array(rows.reshape(-1), arrow.float32())
-        absent = arrow.array(~found.masks[name])
+        absent = arrow.array(~embedded.masks[name])
         columns.append(arrow.FixedSizeListArray.from_arrays(flat, rows.shape[1], mask=absent))
     table = arrow.Table.from_arrays(columns, schema=arrow.schema(fields, metadata=about))
     _arrow("pyarrow.parquet").write_table(table, part, compression="zstd")

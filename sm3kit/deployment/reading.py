@@ -85,7 +85,7 @@ def batches_of(
     """
     collate = Collate(names)
 
-    def item(index: int) -> Item | DataError:
+    def read_item(index: int) -> Item | DataError:
         case = studies.cases[index]
         try:
             return Item(
@@ -95,13 +95,13 @@ def batches_of(
             return error
 
     items: list[Item] = []
-    for index, found in enumerate(_ahead(item, range(len(studies.cases)), 3 * size)):
+    for index, item in enumerate(_ahead(read_item, range(len(studies.cases)), 3 * size)):
         advance()
-        if isinstance(found, DataError):
-            read.faults[index] = str(found)
+        if isinstance(item, DataError):
+            read.faults[index] = str(item)
             continue
         read.whole.append(index)
-        items.append(found)
+        items.append(item)
         if len(items) == size:
             yield collate(items)
             items = []
@@ -137,8 +137,8 @@ def _ahead(
             pool.submit(work, place) for place in islice(places, count)
         )
         while waiting:
-            found = waiting.popleft().result()
+            result = waiting.popleft().result()
             waiting.extend(pool.submit(work, place) for place in islice(places, 1))
-            yield found
+            yield result
     finally:
         pool.shutdown(cancel_futures=True)

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from sm3kit.cli.main import cli
 from sm3kit.cli.tables import show_section, show_table
-from sm3kit.core.text import folded
+from sm3kit.core.text import fold_lines
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.table import Cell, Column, Line, Section
 
@@ -163,10 +163,10 @@ def test_a_file_gets_all_columns(capsys):
 
 
 def test_lines_are_folded_between_words():
-    assert folded("note     one two three", 16) == "note     one two\n         three"
+    assert fold_lines("note     one two three", 16) == "note     one two\n         three"
     path = "/a/very/long/path/to/something.safetensors"
-    assert folded(f"written  {path}", 20) == f"written\n         {path}"
-    assert folded("one\ntwo", 20) == "one\ntwo"
+    assert fold_lines(f"written  {path}", 20) == f"written\n         {path}"
+    assert fold_lines("one\ntwo", 20) == "one\ntwo"
 
 
 class TestQuiet:
