@@ -11,7 +11,8 @@ class Backbone(nn.Module):
     """Turns an image view into a pooled feature vector.
 
     A provider is built as `Provider(model, channels, **options)`: the word on the command line
-    is `provider/model`.
+    is `provider/model`. Shells offer its models where its file has the constant MODEL_NAMES: a
+    library, a pattern of its files, and what stands before the name of a model in them.
 
     Attributes:
         width: length D of the feature vector.

@@ -26,6 +26,9 @@ from sm3kit.core.libraries import hush
 from sm3kit.core.names import unknown
 from sm3kit.nn.torchvision_start import start_as_torchvision
 
+# What shells offer: the library, its files, and what stands before the name of a model there.
+MODEL_NAMES = ("timm", "models/*.py", "@register_model\ndef ")
+
 
 class Timm(Backbone):
     """A model of timm (https://github.com/huggingface/pytorch-image-models) without classifier.
@@ -118,8 +121,7 @@ class Timm(Backbone):
         if matcher is None:
             return []
         groups = group_parameters(self.model, matcher(coarse=True))
-        first = groups[min(groups)]
-        return [self.model.get_parameter(name) for name in first]
+        return [self.model.get_parameter(name) for name in groups[min(groups)]]
 
 
 @lru_cache
@@ -170,8 +172,7 @@ def _with_weights(model: str, weights: str, extra: dict[str, Any]) -> nn.Module:
     wanted = [name for name in network.state_dict() if not name.endswith(counts)]
     lacking = [name for name in wanted if name not in state]
     whole = {name for name, value in state.items() if not value.is_floating_point()}
-    parameters = (name for name, _ in network.named_parameters())
-    wrong = next((name for name in parameters if name in whole), "")
+    wrong = next((name for name, _ in network.named_parameters() if name in whole), "")
     if wrong:
         raise RuntimeError(f"it holds {state[wrong].dtype} in {wrong!r}, which wants floats.")
     if not lacking:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -111,19 +110,20 @@ def data_specs(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 
 
 def backbones(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """`PROVIDER/MODEL`, also behind `MODALITY=`; models of timm without their provider, too."""
+    """`PROVIDER/MODEL`, also behind `MODALITY=`; those of the default provider bare, too."""
+    from sm3kit.core.options import fields_of
     from sm3kit.core.registry import registry
+    from sm3kit.core.variant import Variant
 
     modality, equals, name = incomplete.rpartition("=")
-    offered = [f"{one}/" for one in registry("backbones").names()]
-    if name:
-        bare = timm_models()
-        offered = [
-            *(one for one in offered if one != name),
-            *(f"timm/{one}" for one in bare),
-            *bare,
-        ]
-    return _items((f"{modality}{equals}{one}" for one in offered), incomplete)
+    providers = registry("backbones").names()
+    offered = [f"{provider}/" for provider in providers if provider != name]
+    default = str(fields_of(Variant)["backbone"].default).partition("/")[0]
+    for provider in providers if name else ():
+        models = model_names(provider)
+        offered += [f"{provider}/{model}" for model in models]
+        offered += models if provider == default else []
+    return _items((f"{modality}{equals}{word}" for word in offered), incomplete)
 
 
 def weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -155,18 +155,19 @@ def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
     return [CompletionItem(one) for one in marked]
 
 
-def timm_models() -> list[str]:
-    """The names of timm's models, read from its files: importing it takes seconds."""
-    spec = find_spec("timm")
-    folders = spec.submodule_search_locations if spec else None
-    found: set[str] = set()
-    for folder in folders or ():
-        for file in Path(folder, "models").glob("*.py"):
-            text = file.read_bytes()
-            found |= {
-                one.decode() for one in re.findall(rb"^@register_model\ndef (\w+)", text, re.M)
-            }
-    return sorted(found)
+def model_names(provider: str) -> list[str]:
+    """The models of a provider, read from the files of its library: importing it takes seconds."""
+    from sm3kit.core.inspection import constant_of, text_of_library
+    from sm3kit.core.registry import registry
+
+    source = constant_of(registry("backbones").declarations(provider)[0], "MODEL_NAMES")
+    if source is None:
+        return []
+    library, files, head = source
+    pattern = re.compile(rf"^{re.escape(head)}(\w+)", re.M)
+    return sorted(
+        {name for text in text_of_library(library, files) for name in pattern.findall(text)}
+    )
 
 
 def _items(names: Iterable[str], incomplete: str) -> list[CompletionItem]:

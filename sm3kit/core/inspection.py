@@ -1,4 +1,4 @@
-"""Finds out why a declared plugin would not load, without importing anything of it."""
+"""What is known of a declared plugin without importing it: why it would not load, its constants."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import ast
 import functools
 import pkgutil
 import sys
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 from sm3kit.core.installed import Declaration
 from sm3kit.core.libraries import pip_line
@@ -32,6 +34,29 @@ def why_broken(declaration: Declaration) -> str:
     except (OSError, SyntaxError, ValueError) as error:
         return f"{Path(spec.origin).name}: {error}"
     return _fault(tree, module, attribute.partition(".")[0])
+
+
+def constant_of(declaration: Declaration, name: str) -> Any:
+    """The literal value of a constant in the module of a declaration; None where it has none."""
+    spec = _find(declaration.target.partition(":")[0].strip())
+    try:
+        body = ast.parse(Path(spec.origin or "").read_bytes()).body if spec else []
+    except (OSError, SyntaxError, ValueError):
+        return None
+    values = (
+        node.value
+        for node in body
+        if isinstance(node, ast.Assign) and [ast.unparse(part) for part in node.targets] == [name]
+    )
+    return next(map(ast.literal_eval, values), None)
+
+
+def text_of_library(name: str, pattern: str) -> Iterator[str]:
+    """The files of an installed library that fit a pattern, as text; nothing is imported."""
+    spec = _locate(name, None)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for file in sorted(Path(folder).glob(pattern)):
+            yield file.read_text("utf-8", errors="replace")
 
 
 def _find(module: str) -> ModuleSpec | None:

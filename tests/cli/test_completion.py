@@ -192,7 +192,7 @@ def test_a_plugin_of_another_distribution_is_offered(fake_distribution, monkeypa
 def test_the_models_of_timm_are_those_that_timm_lists():
     from timm import list_models
 
-    assert set(completing.timm_models()) == set(list_models())
+    assert set(completing.model_names("timm")) == set(list_models())
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
