@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 from generated_page import cell, note, settle
 
-from sm3kit.published.rows import MEAN, RULES, Label, Row, Table
+from sm3kit.published.rows import MEAN, RULES, Label, PaperRow, PaperTable
 from sm3kit.published.tables import load
 
 HEAD = """
@@ -19,10 +19,10 @@ Source: {citation}.
 They are data in the package, so a table of yours can show the published number beside its own:
 
 ```python
-from sm3kit.published.tables import for_recipe, published
+from sm3kit.published.tables import for_recipe, published_row
 
-published("5", "BYOL").cell("auc").mark()  # "77.3 (row mean 78.3)"
-published("1-4", "HcCNN").cell("Prec", "BWV").value  # 66.2, the corrected number
+published_row("5", "BYOL").cell("auc").mark()  # "77.3 (row mean 78.3)"
+published_row("1-4", "HcCNN").cell("Prec", "BWV").value  # 66.2, the corrected number
 for_recipe(["release", "tel"]).cell("auc", "DIAG").printed  # 85.0
 ```
 
@@ -48,7 +48,7 @@ class Notes:
     def __init__(self) -> None:
         self.sentences: list[str] = []
 
-    def mark(self, text: str, row: Row, sentence: str) -> str:
+    def mark(self, text: str, row: PaperRow, sentence: str) -> str:
         """The text with the number of its note; the text alone if there is no sentence."""
         if not sentence:
             return text
@@ -76,13 +76,13 @@ def page() -> str:
     return "".join(parts)
 
 
-def heading(table: Table) -> str:
+def heading(table: PaperTable) -> str:
     """The heading of a table."""
     word = "Tables" if "-" in table.name else "Table"
     return f"\n## {word} {table.name.replace('-', ' to ')}: {table.title}\n\n"
 
 
-def whole_systems(table: Table) -> str:
+def whole_systems(table: PaperTable) -> str:
     """Tables 1 to 4: how rows were made, AUC of all labels, other metrics as far as known."""
     notes = Notes()
     parts = [means(table, notes)]
@@ -93,7 +93,7 @@ def whole_systems(table: Table) -> str:
     return "".join(parts)
 
 
-def means(table: Table, notes: Notes | None = None) -> str:
+def means(table: PaperTable, notes: Notes | None = None) -> str:
     """A line per row: the means, and how they were made; with notes unless they come later."""
     own = notes or Notes()
     titles = [load().metrics[metric]["title"] for metric in table.metrics]
@@ -108,7 +108,7 @@ def means(table: Table, notes: Notes | None = None) -> str:
     return shown if notes else shown + own.shown()
 
 
-def per_label(table: Table, metric: str, notes: Notes) -> str:
+def per_label(table: PaperTable, metric: str, notes: Notes) -> str:
     """A line per row that has a number of this metric for a label."""
     labels = list(load().labels)
     lines = [
@@ -119,13 +119,13 @@ def per_label(table: Table, metric: str, notes: Notes) -> str:
     return markdown(["row", "mean", *labels], lines)
 
 
-def number(row: Row, metric: str, label: str, notes: Notes) -> str:
+def number(row: PaperRow, metric: str, label: str, notes: Notes) -> str:
     """One cell with its note."""
     one = row.cell(metric, label)
     return notes.mark(one.mark(), row, one.finding)
 
 
-def remarks(table: Table) -> str:
+def remarks(table: PaperTable) -> str:
     """What else there is to say on a table."""
     return "".join(f"\n{one.strip()}\n" for one in table.remarks)
 

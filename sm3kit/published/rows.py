@@ -22,7 +22,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class PaperNumber:
     """One number of a table, as printed and, where an error was found, as it should be.
 
     Args:
@@ -48,7 +48,7 @@ class Cell:
 
     def bare(self) -> str:
         """The number as text, without what is wrong."""
-        return self._shown(self.printed)
+        return self._text(self.printed)
 
     def mark(self) -> str:
         """The number as text with what is wrong, such as "77.3 (row mean 78.3)"."""
@@ -57,9 +57,9 @@ class Cell:
         if self.corrected is None:
             return f"{self.bare()} (in doubt)"
         word = "row mean" if self.rule == "row mean" else "corrected"
-        return f"{self.bare()} ({word} {self._shown(self.corrected)})"
+        return f"{self.bare()} ({word} {self._text(self.corrected)})"
 
-    def _shown(self, number: float | None) -> str:
+    def _text(self, number: float | None) -> str:
         """A number with the decimals of its table, or with one more if it has them."""
         if number is None:
             return "–"
@@ -68,7 +68,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperRow:
     """One row of a table: how its numbers were made, and the numbers.
 
     Args:
@@ -99,18 +99,18 @@ class Row:
     note: str = ""
     same_as: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
-    cells: Mapping[str, Mapping[str, Cell]] = field(default_factory=dict, repr=False)
+    cells: Mapping[str, Mapping[str, PaperNumber]] = field(default_factory=dict, repr=False)
     spellings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def cell(self, metric: str, label: str = MEAN) -> Cell:
+    def cell(self, metric: str, label: str = MEAN) -> PaperNumber:
         """The number of a metric for one label or the mean; an empty cell if it is not known.
 
         Raises:
             UnknownName: the row has no such metric, or there is no such label.
         """
         noun = f"metric in table {self.table}, row {self.name},"
-        columns = self.cells[self._spelt(noun, metric, self.cells)]
-        return columns[self._spelt("published label", label, columns)]
+        columns = self.cells[self._key(noun, metric, self.cells)]
+        return columns[self._key("published label", label, columns)]
 
     def marks(self, metrics: Sequence[str]) -> str:
         """The means of some metrics with what is wrong, such as "76.9 (row mean 78.0)"."""
@@ -122,14 +122,14 @@ class Row:
         wrong = [f"{cell.mark()}. {cell.finding}" for cell in cells if cell.finding]
         return f"table {self.table}, {self.name}: {' '.join(wrong)}" if wrong else ""
 
-    def flagged(self) -> Iterator[tuple[str, str, Cell]]:
+    def faults(self) -> Iterator[tuple[str, str, PaperNumber]]:
         """Metric, label and cell of every number that an error was found in."""
         for metric, columns in self.cells.items():
             for label, cell in columns.items():
                 if cell.finding:
                     yield metric, label, cell
 
-    def _spelt(self, noun: str, name: str, known: Mapping[str, Any]) -> str:
+    def _key(self, noun: str, name: str, known: Mapping[str, Any]) -> str:
         spelling = self.spellings.get(name.lower(), name)
         if spelling not in known:
             raise UnknownName(unknown(noun, name, known))
@@ -137,7 +137,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """One table of the paper, or several that share their rows.
 
     Args:
@@ -153,7 +153,7 @@ class Table:
     title: str
     metrics: tuple[str, ...]
     remarks: tuple[str, ...]
-    rows: Mapping[str, Row]
+    rows: Mapping[str, PaperRow]
     aliases: tuple[str, ...] = ()
 
 
@@ -198,5 +198,5 @@ class Published:
     dataset: str
     metrics: Mapping[str, Mapping[str, Any]]
     labels: Mapping[str, Label]
-    tables: Mapping[str, Table]
+    tables: Mapping[str, PaperTable]
     spellings: Mapping[str, str] = field(repr=False)

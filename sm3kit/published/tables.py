@@ -12,23 +12,30 @@ import yaml
 
 from sm3kit.core.errors import UnknownName
 from sm3kit.core.names import unknown
-from sm3kit.published.rows import MEAN, Cell, Label, Published, Row, Table
+from sm3kit.published.rows import (
+    MEAN,
+    Label,
+    PaperNumber,
+    PaperRow,
+    PaperTable,
+    Published,
+)
 
 DATA = resources.files("sm3kit") / "published"
 
 
-def published(table: str, row: str) -> Row:
+def published_row(table: str, row: str) -> PaperRow:
     """The row of a table, by their names in the paper or by an alias, in any case.
 
     Raises:
         UnknownName: no such table, or no such row in it.
     """
-    found: Table = _named("published table", table, load().tables)
-    named: Row = _named(f"row in table {found.name}", row, found.rows)
-    return named
+    content: PaperTable = _pick("published table", table, load().tables)
+    published: PaperRow = _pick(f"row in table {content.name}", row, content.rows)
+    return published
 
 
-def for_recipe(recipes: Iterable[str], metric: str = "auc") -> Row | None:
+def for_recipe(recipes: Iterable[str], metric: str = "auc") -> PaperRow | None:
     """The row with this metric that the last of the recipes makes which has one, else None.
 
     The numbers of the row are for its own `dataset` and `split`; whether these are the user's,
@@ -49,7 +56,7 @@ def for_recipe(recipes: Iterable[str], metric: str = "auc") -> Row | None:
     return next((made[name] for name in reversed(list(recipes)) if name in made), None)
 
 
-def source(rows: Iterable[Row], *, comparable: bool) -> str:
+def source(rows: Iterable[PaperRow], *, comparable: bool) -> str:
     """Where the numbers of some rows come from, and whether they may be compared with ours.
 
     Args:
@@ -75,7 +82,7 @@ def source(rows: Iterable[Row], *, comparable: bool) -> str:
 @cache
 def load() -> Published:
     """All published tables, read once from the package."""
-    paper = _read("paper.yaml")
+    paper = _read_file("paper.yaml")
     labels = {
         name: Label(name, counts.pop("reported"), counts)
         for name, counts in paper["labels"].items()
@@ -85,14 +92,14 @@ def load() -> Published:
     for name, about in paper["metrics"].items():
         spellings |= {alias.lower(): name for alias in (name, *about.get("aliases", ()))}
     shared = {"dataset": paper["dataset"], "spellings": spellings}
-    files = sorted(one.name for one in DATA.iterdir() if one.name.startswith("table_"))
-    tables = [_table(_read(name), shared, labels, paper["metrics"]) for name in files]
+    files = sorted(file.name for file in DATA.iterdir() if file.name.startswith("table_"))
+    tables = [_table(_read_file(name), shared, labels, paper["metrics"]) for name in files]
     return Published(
-        paper["citation"], paper["dataset"], paper["metrics"], labels, _filled(tables), spellings
+        paper["citation"], paper["dataset"], paper["metrics"], labels, _fill(tables), spellings
     )
 
 
-def _read(name: str) -> dict[str, Any]:
+def _read_file(name: str) -> dict[str, Any]:
     settings: dict[str, Any] = yaml.safe_load((DATA / name).read_bytes())
     return settings
 
@@ -102,53 +109,56 @@ def _table(
     shared: Mapping[str, Any],
     labels: Iterable[str],
     metrics: Mapping[str, Mapping[str, Any]],
-) -> Table:
+) -> PaperTable:
     """A table from its file; `shared` is what all rows of all tables have."""
-    about = {one.name for one in fields(Row)}
+    about = {field.name for field in fields(PaperRow)}
     rows = {}
-    for name, given in content["rows"].items():
+    for name, numbers in content["rows"].items():
         cells = {
-            metric: _columns(given.get(metric), labels, metrics[metric]["decimals"])
+            metric: _columns(numbers.get(metric), labels, metrics[metric]["decimals"])
             for metric in content["metrics"]
         }
-        own = {key: value for key, value in given.items() if key in about}
+        own = {key: value for key, value in numbers.items() if key in about}
         settings = {**shared, **content["defaults"], **own, "cells": cells}
-        rows[name] = Row(table=content["name"], name=name, **_frozen(settings))
-    kept = {one: content.get(one, ()) for one in ("metrics", "remarks", "aliases")}
-    return Table(name=content["name"], title=content["title"], rows=rows, **_frozen(kept))
+        rows[name] = PaperRow(table=content["name"], name=name, **_freeze(settings))
+    kept = {key: content.get(key, ()) for key in ("metrics", "remarks", "aliases")}
+    return PaperTable(name=content["name"], title=content["title"], rows=rows, **_freeze(kept))
 
 
-def _frozen(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(one) if isinstance(one, list) else one for key, one in settings.items()}
+def _freeze(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+    }
 
 
-def _columns(given: Any, labels: Iterable[str], decimals: int) -> dict[str, Cell]:
+def _columns(content: Any, labels: Iterable[str], decimals: int) -> dict[str, PaperNumber]:
     """{label or mean: cell}; a lone number is the mean."""
-    columns = given if isinstance(given, dict) else {MEAN: given}
+    columns = content if isinstance(content, dict) else {MEAN: content}
     cells = {}
     for name in (MEAN, *labels):
-        one = columns.get(name)
-        settings = one if isinstance(one, dict) else {"printed": one}
-        cells[name] = Cell(**settings, decimals=decimals)
+        number = columns.get(name)
+        settings = number if isinstance(number, dict) else {"printed": number}
+        cells[name] = PaperNumber(**settings, decimals=decimals)
     return cells
 
 
-def _filled(tables: Iterable[Table]) -> dict[str, Table]:
+def _fill(tables: Iterable[PaperTable]) -> dict[str, PaperTable]:
     """The tables, their rows filled up from the rows that they are the same as."""
-    found = {table.name: table for table in tables}
-    for table in found.values():
+    known = {table.name: table for table in tables}
+    for table in known.values():
         rows = dict(table.rows)
         for name, row in rows.items():
             if row.same_as:
-                other = found[row.same_as["table"]].rows[row.same_as["row"]]
-                rows[name] = replace(row, cells=_merged(row.cells, other.cells))
-        found[table.name] = replace(table, rows=rows)
-    return found
+                other = known[row.same_as["table"]].rows[row.same_as["row"]]
+                rows[name] = replace(row, cells=_merge(row.cells, other.cells))
+        known[table.name] = replace(table, rows=rows)
+    return known
 
 
-def _merged(
-    own: Mapping[str, Mapping[str, Cell]], other: Mapping[str, Mapping[str, Cell]]
-) -> dict[str, dict[str, Cell]]:
+def _merge(
+    own: Mapping[str, Mapping[str, PaperNumber]],
+    other: Mapping[str, Mapping[str, PaperNumber]],
+) -> dict[str, dict[str, PaperNumber]]:
     """All cells of the other row, but for those that have a number of their own."""
     merged = {metric: dict(columns) for metric, columns in other.items()}
     for metric, columns in own.items():
@@ -156,9 +166,11 @@ def _merged(
     return merged
 
 
-def _named(noun: str, name: str, known: Mapping[str, Any]) -> Any:
+def _pick(noun: str, name: str, known: Mapping[str, Any]) -> Any:
     """What is known under a name or an alias."""
-    spellings = {alias.lower(): one for one in known.values() for alias in (one.name, *one.aliases)}
+    spellings = {
+        alias.lower(): entry for entry in known.values() for alias in (entry.name, *entry.aliases)
+    }
     if name.lower() not in spellings:
         raise UnknownName(unknown(noun, name, known))
     return spellings[name.lower()]

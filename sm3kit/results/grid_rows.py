@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sm3kit.core.errors import UnknownName
-from sm3kit.published.rows import MEAN, Row
+from sm3kit.published.rows import MEAN, PaperRow
 from sm3kit.published.tables import for_recipe, load, source
 from sm3kit.results.measured import RANKS, GridResults, Measurement, Record, RowResults, measure
 from sm3kit.results.numbers import Basis, Number, data_name, most
@@ -27,7 +27,7 @@ class PublishedRow:
         comparable: whether data, split and protocol are ours.
     """
 
-    row: Row
+    row: PaperRow
     comparable: bool
 
     def beside(self, number: Number, metric: str, label: str = MEAN) -> Number:

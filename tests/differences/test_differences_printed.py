@@ -3,7 +3,7 @@
 import torch
 from differences_page import PRINTED, ROWS, row, sentence
 
-from sm3kit.published.tables import load, published
+from sm3kit.published.tables import load, published_row
 from sm3kit.runs.run import Run
 
 
@@ -30,12 +30,12 @@ def test_means_of_rows_that_are_not_what_is_printed():
     "differences below about one point say nothing",
 )
 def test_what_the_means_of_the_rows_say():
-    mean = {name: published("5", name).cell("auc").value for name in load().tables["5"].rows}
+    mean = {name: published_row("5", name).cell("auc").value for name in load().tables["5"].rows}
     assert (mean["SimCLR"], mean["sep_sep"]) == (78.2, 79.5)
     assert abs(mean["BYOL"] - mean["SimCLR"]) < 0.15
     assert mean["F4M-FS"] > mean["sep_sep"]
     for name in mean:
-        assert published("5", name).runs == 1
+        assert published_row("5", name).runs == 1
 
 
 @sentence(PRINTED, "sm3kit's pre-training never looks at the test split; both stages keep the last")

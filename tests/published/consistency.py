@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 from statistics import fmean
 
-from sm3kit.published.rows import MEAN, Cell, Label, Published, Row
+from sm3kit.published.rows import MEAN, Label, PaperNumber, PaperRow, Published
 
 ROUNDING = 0.05
 # A column may be off by its rounding, so may the mean of eight, and so may the printed mean.
@@ -47,7 +47,7 @@ def check(tables: Published) -> list[Finding]:
     return [finding for row in rows for finding in (*means(row), *answers(row, tables.labels))]
 
 
-def means(row: Row) -> Iterator[Finding]:
+def means(row: PaperRow) -> Iterator[Finding]:
     """Means that are not the mean of the columns of their row, as far as these are known."""
     for metric, cells in row.cells.items():
         columns = [cell for label, cell in cells.items() if label != MEAN]
@@ -62,7 +62,7 @@ def means(row: Row) -> Iterator[Finding]:
                 yield Finding(row.table, row.name, metric, MEAN, rule, expected)
 
 
-def printed_mean(mean: Cell, columns: list[Cell]) -> float | None:
+def printed_mean(mean: PaperNumber, columns: list[PaperNumber]) -> float | None:
     """The mean of the printed columns; None if one of them is not known."""
     if mean.row_mean is not None:
         return mean.row_mean
@@ -70,7 +70,7 @@ def printed_mean(mean: Cell, columns: list[Cell]) -> float | None:
     return fmean(known) if len(known) == len(columns) else None
 
 
-def corrected_mean(mean: Cell, columns: list[Cell]) -> float | None:
+def corrected_mean(mean: PaperNumber, columns: list[PaperNumber]) -> float | None:
     """The mean with all corrections; None if there are none or too little is known."""
     corrected = [cell for cell in columns if cell.corrected is not None]
     values = [cell.value for cell in columns if cell.value is not None]
@@ -88,7 +88,7 @@ def corrected_mean(mean: Cell, columns: list[Cell]) -> float | None:
     return mean.printed + moved / len(columns)
 
 
-def answers(row: Row, labels: Mapping[str, Label]) -> Iterator[Finding]:
+def answers(row: PaperRow, labels: Mapping[str, Label]) -> Iterator[Finding]:
     """Sensitivities, specificities and precisions that no whole numbers of studies make."""
     if "sens" not in row.cells:
         return

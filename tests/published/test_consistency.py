@@ -11,15 +11,15 @@ from consistency import (
     whole,
 )
 
-from sm3kit.published.rows import Cell
-from sm3kit.published.tables import load, published
+from sm3kit.published.rows import PaperNumber
+from sm3kit.published.tables import load, published_row
 
 FOUND = {(one.table, one.row, one.metric, one.label): one for one in check(load())}
 MARKED = {
     (row.table, row.name, metric, label): cell
     for table in load().tables.values()
     for row in table.rows.values()
-    for metric, label, cell in row.flagged()
+    for metric, label, cell in row.faults()
 }
 # Marked, but not to be derived from the numbers that the data hold.
 TOLD = {
@@ -69,7 +69,7 @@ def test_the_errors_of_tables_one_to_four_are_found(row, metric, label, rule):
 def test_corrected_columns_fit_whole_numbers():
     labels = load().labels
     for name in ("AMFAM", "HcCNN"):
-        row = published("1-4", name)
+        row = published_row("1-4", name)
         for label in labels.values():
             three = [row.cell(metric, label.name) for metric in ("sens", "spec", "prec")]
             if any(cell.finding and cell.corrected is None for cell in three):
@@ -133,12 +133,16 @@ def test_the_precision_of_no_answer_is_nought():
 
 
 def test_means_of_columns():
-    columns = [Cell(60.0), Cell(70.0), Cell(80.0, 90.0, "Why.", "precision")]
-    assert printed_mean(Cell(70.0), columns) == pytest.approx(70)
-    assert corrected_mean(Cell(70.0), columns) == pytest.approx(220 / 3)
+    columns = [
+        PaperNumber(60.0),
+        PaperNumber(70.0),
+        PaperNumber(80.0, 90.0, "Why.", "precision"),
+    ]
+    assert printed_mean(PaperNumber(70.0), columns) == pytest.approx(70)
+    assert corrected_mean(PaperNumber(70.0), columns) == pytest.approx(220 / 3)
     # One column is not known: the mean moves by the correction of the others.
-    assert printed_mean(Cell(70.0), [*columns, Cell()]) is None
-    assert corrected_mean(Cell(70.0), [*columns, Cell()]) == pytest.approx(72.5)
-    assert corrected_mean(Cell(70.0), columns[:2]) is None
+    assert printed_mean(PaperNumber(70.0), [*columns, PaperNumber()]) is None
+    assert corrected_mean(PaperNumber(70.0), [*columns, PaperNumber()]) == pytest.approx(72.5)
+    assert corrected_mean(PaperNumber(70.0), columns[:2]) is None
     # The columns are not part of the data, but their mean is.
-    assert printed_mean(Cell(70.0, row_mean=71.0), [Cell(), Cell()]) == 71.0
+    assert printed_mean(PaperNumber(70.0, row_mean=71.0), [PaperNumber(), PaperNumber()]) == 71.0

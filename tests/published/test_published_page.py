@@ -19,7 +19,7 @@ def test_every_finding_is_on_the_page():
     text = (ROOT / "docs" / "published.md").read_text(encoding="utf-8")
     for table in load().tables.values():
         for row in table.rows.values():
-            for _, _, cell in row.flagged():
+            for _, _, cell in row.faults():
                 assert cell.mark() in text
                 assert cell.finding in text
             assert row.note in text

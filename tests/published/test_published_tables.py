@@ -7,8 +7,8 @@ from consistency import MEAN_SLACK
 from sm3kit.core.errors import UnknownName
 from sm3kit.datasets.derm7pt import GROUPINGS
 from sm3kit.metrics.per_label import METRICS
-from sm3kit.published.rows import RULES, Cell
-from sm3kit.published.tables import DATA, for_recipe, load, published
+from sm3kit.published.rows import RULES, PaperNumber
+from sm3kit.published.tables import DATA, for_recipe, load, published_row
 from sm3kit.runs import recipes
 
 ROWS = [row for table in load().tables.values() for row in table.rows.values()]
@@ -23,7 +23,7 @@ def name(row):
 
 
 def test_a_row_is_found_by_its_names_in_the_paper():
-    row = published("5", "BYOL")
+    row = published_row("5", "BYOL")
     assert (row.table, row.name, row.recipe) == ("5", "BYOL", "byol")
     assert (row.dataset, row.split, row.protocol, row.runs) == ("derm7pt", "test", "probe", 1)
     assert row.cell("auc").printed == 77.3
@@ -41,25 +41,25 @@ def test_a_row_is_found_by_its_names_in_the_paper():
     ],
 )
 def test_other_spellings_are_part_of_the_data(table, word, found):
-    assert published(table, word).name == found
+    assert published_row(table, word).name == found
 
 
 @pytest.mark.parametrize("word", ["sens", "Sens", "sensitivity", "Recall"])
 def test_metrics_and_labels_have_other_spellings_too(word):
-    row = published("1", "SM3-50-linear")
+    row = published_row("1", "SM3-50-linear")
     assert row.cell(word, "BWV") is row.cell("sens", "bwv")
     assert row.cell(word, "AVG") is row.cell("sens")
 
 
 def test_a_table_that_is_not_there():
     with pytest.raises(UnknownName) as caught:
-        published("Table 5", "BYOL")
+        published_row("Table 5", "BYOL")
     assert str(caught.value) == "No published table named 'Table 5'. Known: 1-4, 5, 6."
 
 
 def test_a_row_that_is_not_there():
     with pytest.raises(UnknownName) as caught:
-        published("6", "sep_seb")
+        published_row("6", "sep_seb")
     assert str(caught.value) == (
         "No row in table 6 named 'sep_seb'. Did you mean 'sep_sep'? "
         "Known: ImageNet, SimCLR, concat, sep_sep, sep_shared."
@@ -68,7 +68,7 @@ def test_a_row_that_is_not_there():
 
 def test_a_metric_that_the_row_does_not_have():
     with pytest.raises(UnknownName) as caught:
-        published("5", "BYOL").cell("aucc")
+        published_row("5", "BYOL").cell("aucc")
     assert str(caught.value) == (
         "No metric in table 5, row BYOL, named 'aucc'. Did you mean 'auc'? Known: auc."
     )
@@ -76,7 +76,7 @@ def test_a_metric_that_the_row_does_not_have():
 
 def test_a_label_that_is_not_there():
     with pytest.raises(UnknownName) as caught:
-        published("5", "BYOL").cell("auc", "DIAK")
+        published_row("5", "BYOL").cell("auc", "DIAK")
     assert str(caught.value) == (
         "No published label named 'DIAK'. Did you mean 'DIAG'? "
         "Known: BWV, DIAG, DaG, PIG, PN, RS, STR, VS, mean."
@@ -84,7 +84,7 @@ def test_a_label_that_is_not_there():
 
 
 def test_a_number_that_is_not_known_is_an_empty_cell():
-    cell = published("5", "BYOL").cell("auc", "DIAG")
+    cell = published_row("5", "BYOL").cell("auc", "DIAG")
     assert cell.value is None
     assert cell.mark() == "–"
 
@@ -151,7 +151,7 @@ def test_a_row_takes_over_the_cells_of_its_twin_and_keeps_its_own():
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.same_as], ids=name)
 def test_twins_have_the_same_protocol_split_and_mean(row):
-    twin = published(row.same_as["table"], row.same_as["row"])
+    twin = published_row(row.same_as["table"], row.same_as["row"])
     assert (row.protocol, row.split) == (twin.protocol, twin.split)
     assert row.cell("auc").printed == twin.cell("auc").printed
 
@@ -162,17 +162,17 @@ def test_twins_have_the_same_protocol_split_and_mean(row):
 @pytest.mark.parametrize(
     ("cell", "text", "value"),
     [
-        (Cell(78.2), "78.2", 78.2),
-        (Cell(78.0), "78.0", 78.0),
-        (Cell(90.37), "90.37", 90.37),
-        (Cell(0.2, decimals=2), "0.20", 0.2),
-        (Cell(0.0), "0.0", 0.0),
-        (Cell(77.3, 78.3, "Why.", "row mean"), "77.3 (row mean 78.3)", 78.3),
-        (Cell(79.0, 80.05, "Why.", "row mean"), "79.0 (row mean 80.05)", 80.05),
-        (Cell(73.2, 58.9, "Why.", "precision"), "73.2 (corrected 58.9)", 58.9),
-        (Cell(68.8, None, "Why.", "no whole number"), "68.8 (in doubt)", 68.8),
-        (Cell(None, 95.6, "Why.", "swapped"), "– (corrected 95.6)", 95.6),
-        (Cell(), "–", None),
+        (PaperNumber(78.2), "78.2", 78.2),
+        (PaperNumber(78.0), "78.0", 78.0),
+        (PaperNumber(90.37), "90.37", 90.37),
+        (PaperNumber(0.2, decimals=2), "0.20", 0.2),
+        (PaperNumber(0.0), "0.0", 0.0),
+        (PaperNumber(77.3, 78.3, "Why.", "row mean"), "77.3 (row mean 78.3)", 78.3),
+        (PaperNumber(79.0, 80.05, "Why.", "row mean"), "79.0 (row mean 80.05)", 80.05),
+        (PaperNumber(73.2, 58.9, "Why.", "precision"), "73.2 (corrected 58.9)", 58.9),
+        (PaperNumber(68.8, None, "Why.", "no whole number"), "68.8 (in doubt)", 68.8),
+        (PaperNumber(None, 95.6, "Why.", "swapped"), "– (corrected 95.6)", 95.6),
+        (PaperNumber(), "–", None),
     ],
 )
 def test_a_cell_tells_what_is_wrong_with_it(cell, text, value):
@@ -208,7 +208,7 @@ KNOWN_ERRORS = {
 @pytest.mark.parametrize(("place", "numbers"), KNOWN_ERRORS.items(), ids=lambda one: str(one))
 def test_known_errors_are_marked(place, numbers):
     table, row, metric, label = place
-    cell = published(table, row).cell(metric, label)
+    cell = published_row(table, row).cell(metric, label)
     assert (cell.printed, cell.corrected) == numbers
     assert cell.finding.endswith(".")
 
