@@ -162,7 +162,7 @@ def fake_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
     fake_distribution("sonokit", {"fusions": {"mean": "sonokit:Mean"}}, {"sonokit.py": "..."})
     """
-    from sm3kit.core.installed import installed
+    from sm3kit.core.installed import installed_plugins
 
     modules: set[str] = set()
 
@@ -182,13 +182,13 @@ def fake_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             home.joinpath(path).write_text(source, encoding="utf-8")
             modules.add(path.partition("/")[0].removesuffix(".py"))
         monkeypatch.syspath_prepend(home)
-        installed.cache_clear()
+        installed_plugins.cache_clear()
         return home
 
     yield install
     for module in [name for name in sys.modules if name.partition(".")[0] in modules]:
         del sys.modules[module]
-    installed.cache_clear()
+    installed_plugins.cache_clear()
 
 
 def _write_metadata(

@@ -10,7 +10,7 @@ from string import Template
 
 from sm3kit.core.errors import NameClash, OptionError, UnknownName
 from sm3kit.core.files import whole_folder
-from sm3kit.core.installed import API_VERSION, installed
+from sm3kit.core.installed import API_VERSION, installed_plugins
 from sm3kit.core.kinds import KINDS, Kind
 from sm3kit.core.names import unknown
 from sm3kit.core.registry import registry
@@ -147,7 +147,7 @@ def _check_name(name: str, kind: Kind) -> None:
         )
     registry(kind.family).refuse_taken(name)
     project = distribution_of(name)
-    for declarations in installed().values():
+    for declarations in installed_plugins().values():
         if any(declaration.distribution == project for declaration in declarations):
             raise NameClash(
                 f"There is an installed distribution {project} already, with other plugins. "

@@ -95,10 +95,10 @@ def plugin_file_option(command: F) -> F:
 
 def _name_plugin_files(ctx: click.Context, option: click.Parameter, files: Sequence[Path]) -> None:
     """Names the files to this process and its children, until the command ends."""
-    from sm3kit.core.registry import named
+    from sm3kit.core.registry import with_plugin_files
 
     if files and not ctx.resilient_parsing:
-        ctx.with_resource(named(files))
+        ctx.with_resource(with_plugin_files(files))
 
 
 def output_options(command: F) -> F:

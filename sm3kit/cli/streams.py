@@ -25,19 +25,19 @@ class Output:
 
     def write(self, text: str) -> int:
         """Writes a text, and gives its length."""
-        with self._watched():
+        with self._watch():
             return int(self.stream.write(text))
 
     def flush(self) -> None:
         """Hands over what was written."""
-        with self._watched():
+        with self._watch():
             self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _watch(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

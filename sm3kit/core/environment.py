@@ -28,7 +28,7 @@ def settle_numbers() -> None:
             number(name)
     counts = os.environ.get(THREADS, "1").split(",")  # One for each level of nesting.
     if not all(count.strip().isdecimal() and int(count) for count in counts):
-        raise _wrong(THREADS)
+        raise _refusal(THREADS)
 
 
 def number(name: str, default: int = 0) -> int:
@@ -41,7 +41,7 @@ def number(name: str, default: int = 0) -> int:
     try:
         return int(text) if text else default
     except ValueError:
-        raise _wrong(name) from None
+        raise _refusal(name) from None
 
 
 def looks_launched() -> bool:
@@ -49,7 +49,7 @@ def looks_launched() -> bool:
     return any((os.environ.get(name) or "1") != "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
 
 
-def _wrong(name: str) -> VariantError:
+def _refusal(name: str) -> VariantError:
     return VariantError(
         f"The environment variable {name} wants a number, not {os.environ[name]!r}. Run "
         f"`unset {name}` first."

@@ -66,7 +66,7 @@ class Declaration:
 
 
 @functools.cache
-def installed() -> dict[str, list[Declaration]]:
+def installed_plugins() -> dict[str, list[Declaration]]:
     """Every declaration of every family, from one pass over the installed distributions."""
     by_group: dict[str, list[Declaration]] = {kind.group: [] for kind in KINDS.values()}
     seen: set[str] = set()

@@ -78,7 +78,7 @@ def check_shape(value: Any, shape: Shape, place: str = "") -> None:
     kinds, inside = _kinds(shape), value
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         wanted = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
-        raise DataError(f"{place or 'it'} is not {wanted}, but {_shown(value)}.")
+        raise DataError(f"{place or 'it'} is not {wanted}, but {_quote(value)}.")
     if isinstance(shape, list):
         for number, part in enumerate(inside):
             check_shape(part, shape[0], f"{place}[{number}]")
@@ -111,7 +111,7 @@ def _parts(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     return (
         repr(value) if isinstance(value, int | float) else WORDS.get(type(value), "something else")
     )

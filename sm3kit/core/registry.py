@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from sm3kit.core import plugin_files
 from sm3kit.core.errors import BrokenPlugin, NameClash, UnknownName
-from sm3kit.core.installed import Declaration, installed
+from sm3kit.core.installed import Declaration, installed_plugins
 from sm3kit.core.kinds import KINDS, Kind
 from sm3kit.core.libraries import missing_library, pip_line
 from sm3kit.core.names import unknown
@@ -35,14 +35,14 @@ class Registry:
         Raises:
             BrokenPlugin: a file that `--plugin` named cannot be imported.
         """
-        declared = self._found(name)
+        declared = self._declarations(name)
         if declared and name is not None:
             return declared
         _import_files()
-        return self._found(name)
+        return self._declarations(name)
 
-    def _found(self, name: str | None) -> list[Declaration]:
-        declared = list(installed()[self.kind.group])
+    def _declarations(self, name: str | None) -> list[Declaration]:
+        declared = list(installed_plugins()[self.kind.group])
         for registered, component in self._registered.items():
             target = f"{component.__module__}:{component.__qualname__}"
             file = self._file_of.get(registered)
@@ -175,7 +175,7 @@ def forget_file(file: Path) -> None:
 
 
 @contextmanager
-def named(files: Sequence[Path]) -> Iterator[None]:
+def with_plugin_files(files: Sequence[Path]) -> Iterator[None]:
     """Single files with plugins are known, also to processes that are started, within a block."""
     before = os.environ.get(plugin_files.VARIABLE)
     new = [file for file in files if file.resolve() not in plugin_files.named_files()]

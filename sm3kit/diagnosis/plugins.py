@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from sm3kit.core.inspection import why_broken
-from sm3kit.core.installed import API_GROUP, API_VERSION, Declaration, installed
+from sm3kit.core.installed import API_GROUP, API_VERSION, Declaration, installed_plugins
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.libraries import pip_line
 from sm3kit.core.plugin_files import named_files
@@ -57,7 +57,7 @@ def _all_declarations() -> list[tuple[str, Declaration]]:
     return [
         (family, declaration)
         for family, kind in KINDS.items()
-        for declaration in installed()[kind.group]
+        for declaration in installed_plugins()[kind.group]
     ]
 
 

@@ -37,12 +37,12 @@ def write_cells(
 
 
 def _cell(row: int, column: int, value: str) -> Damage:
-    def damaged(content: bytes) -> bytes:
+    def damage(content: bytes) -> bytes:
         rows = rows_of(content)
         rows[row][column] = value
         return write_cells(rows)
 
-    return damaged
+    return damage
 
 
 def _rows(change: Callable[[list[list[str]]], list[list[str]]]) -> Damage:

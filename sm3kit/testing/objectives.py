@@ -106,11 +106,11 @@ def any_order(trial: ObjectiveTrial) -> None:
     objective, order = trial.build().eval(), tensors.order_of_rows(ROWS)
     features, keywords = trial.features()
 
-    def shuffled(value: Any) -> Any:
+    def shuffle(value: Any) -> Any:
         return tensors.each_tensor(value, lambda rows: rows[order])
 
     plain = objective(features, **keywords)
-    other = objective(shuffled(features), **shuffled(keywords))
+    other = objective(shuffle(features), **shuffle(keywords))
     difference = max(float((plain[name] - other[name]).detach().abs()) for name in plain)
     require(difference < TOLERANCE, "depends on the order of the rows in a batch")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sm3kit.core.registry import named
+from sm3kit.core.registry import with_plugin_files
 from sm3kit.core.variant import Variant
 from sm3kit.grids.influence import for_stage1, key_of_training
 from sm3kit.pytest_plugin import TINY
@@ -108,7 +108,7 @@ def test_an_unused_file_is_not_recorded(own, sm3kit_command, tiny_studies):
 
 def test_the_code_of_a_file_is_in_the_keys_of_a_grid(own):
     def keys():
-        with named([own]):
+        with with_plugin_files([own]):
             mine, other = (for_stage1(Variant(fusion=name)) for name in ("own", "sep_sep"))
             return key_of_training(mine, "data"), key_of_training(other, "data")
 

@@ -8,7 +8,7 @@ import pytest
 
 from sm3kit.core.errors import BrokenPlugin, UnknownName
 from sm3kit.core.plugin_files import VARIABLE, name_files, named_files
-from sm3kit.core.registry import named, registered_from, registry
+from sm3kit.core.registry import registered_from, registry, with_plugin_files
 
 OWN = """
 from sm3kit.core.registry import registry
@@ -51,7 +51,7 @@ def fusions():
 def test_a_file_is_known_within_a_block_and_forgotten_after(own, fusions):
     before, path = fusions.names(), list(sys.path)
     file = own()
-    with named([file]):
+    with with_plugin_files([file]):
         assert "own_plugin" not in sys.modules  # Imported when it is asked for.
         assert fusions.get("concat").__name__ == "Concat"
         assert "own_plugin" not in sys.modules
@@ -69,23 +69,23 @@ def test_a_file_is_known_within_a_block_and_forgotten_after(own, fusions):
 def test_a_file_that_the_environment_names_stays(own, fusions, monkeypatch):
     file = own()
     monkeypatch.setenv(VARIABLE, str(file))
-    with named([file]):
+    with with_plugin_files([file]):
         component = fusions.get("own")
     assert fusions.get("own") is component
     monkeypatch.undo()
-    with named([file]):  # Forgets it at its end.
+    with with_plugin_files([file]):  # Forgets it at its end.
         assert registered_from(file) == [("fusions", "own")]
 
 
 def test_a_file_that_changed_is_read_anew(own, fusions):
     for name in ("first", "second"):
-        with named([own(OWN.replace('"own"', f'"{name}"') + f"# {name}\n")]):
+        with with_plugin_files([own(OWN.replace('"own"', f'"{name}"') + f"# {name}\n")]):
             assert fusions.get(name).__name__ == "Own"
 
 
 def test_several_files(own, fusions):
     other = own(OWN.replace('"own"', '"other"'), "other_plugin.py")
-    with named([own(), other]):
+    with with_plugin_files([own(), other]):
         assert {"own", "other"} <= set(fusions.names())
         assert named_files() == [own(), other]
 
@@ -119,7 +119,7 @@ def test_children_find_it(own, monkeypatch):
 def test_a_file_that_does_not_go(own, fusions, source, said):
     file = own(source)
     before = fusions.names()
-    with named([file]):
+    with with_plugin_files([file]):
         for _ in range(2):  # It is told again, and leaves nothing half done.
             with pytest.raises(BrokenPlugin) as caught:
                 fusions.names()
@@ -132,7 +132,7 @@ def test_a_file_that_does_not_go(own, fusions, source, said):
 
 def test_what_a_failing_file_registered_is_forgotten(own, fusions):
     file = own(OWN + "raise OSError\n")
-    with named([file]), pytest.raises(BrokenPlugin):
+    with with_plugin_files([file]), pytest.raises(BrokenPlugin):
         fusions.names()
     with pytest.raises(UnknownName):
         fusions.get("own")
@@ -148,7 +148,7 @@ def test_what_a_failing_file_registered_is_forgotten(own, fusions):
     ],
 )
 def test_names_that_cannot_be(own, fusions, name, said):
-    with named([own(OWN, name)]), pytest.raises(BrokenPlugin) as caught:
+    with with_plugin_files([own(OWN, name)]), pytest.raises(BrokenPlugin) as caught:
         fusions.names()
     assert said in str(caught.value)
 
