@@ -18,10 +18,12 @@ class Backbone(nn.Module):
         width: length D of the feature vector.
         imagenet_weights: where its ImageNet weights come from, as a phrase for users, if it has
             some and they may have to be fetched.
+        weights_page: the address where the licences of these weights stand.
     """
 
     width: int
     imagenet_weights: ClassVar[str] = ""
+    weights_page: ClassVar[str] = ""
 
     @classmethod
     def example(cls) -> str:

@@ -41,10 +41,9 @@ class Timm(Backbone):
         channels: C of the views; weights for three channels are adapted.
         weights: "imagenet" for timm's own weights (the network is needed once), "none", or a
             weight file (.safetensors, .pth), which never needs the network.
-        start: how initial weights are drawn where `weights` is "none". "torchvision", as in the
-            authors' release: as torchvision draws those of this model or its close relatives,
-            and as timm does where it has neither; "timm": always as timm does, whose untrained
-            ResNet-50 has features over 100 times smaller.
+        start: how weights are drawn where `weights` is "none". "torchvision", as in the authors'
+            release: as torchvision draws those of this model or its close relatives, else as timm
+            does; "timm": as timm does, whose untrained ResNet-50 has 100 times smaller features.
         drop_path: rate of stochastic depth, for the models that have it; 0 leaves it out.
         grad_checkpointing: trades time for memory in training.
         image_size: S of the views, which the training gives; 0 takes the size that the model was
@@ -57,6 +56,7 @@ class Timm(Backbone):
     """
 
     imagenet_weights: ClassVar[str] = "fetched by timm where its cache does not hold them"
+    weights_page: ClassVar[str] = "https://huggingface.co/timm"
 
     def __init__(
         self,

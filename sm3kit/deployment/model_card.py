@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sm3kit import __version__
+from sm3kit.core.registry import registry
 from sm3kit.deployment import STATEMENT
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.record_text import caveats_of_studies, mean_text, reported_name, support_text
+from sm3kit.networks.backbone import provider_and_model
 from sm3kit.runs.trained import Trained
 
 Card = tuple[str, str, list[str]]  # Title, example, and what a user must know.
@@ -70,8 +72,9 @@ def _start(trained: Trained, name: str) -> str:
     if trained.variant.init:
         return f"the run {trained.variant.init}"
     weights = str(trained.variant.of(name, "weights"))
-    named = {"none": "random weights", "imagenet": "ImageNet weights of timm"}
-    return named.get(weights, f"the file {weights}")
+    provider, _ = provider_and_model(trained.variant, name)
+    texts = {"none": "random weights", "imagenet": f"ImageNet weights of {provider}"}
+    return texts.get(weights, f"the file {weights}")
 
 
 def _results(
@@ -100,7 +103,7 @@ def _results(
             "",
             f"In percent; in brackets 95 % intervals of {result['resamples']} resamples of the "
             "patients or lesions.",
-            *[f"**{one}**" for one in caveats_of_studies(result)],
+            *[f"**{caveat}**" for caveat in caveats_of_studies(result)],
             *[f"Note: {note}" for note in result["notes"]],
         ]
     )
@@ -120,16 +123,19 @@ def _cell(value: float | None, ends: Sequence[float | None] | None) -> str:
 
 def _licences(trained: Trained) -> str:
     kinds = list(dict.fromkeys(spec.partition(":")[0] for spec in trained.variant.data))
-    started = {str(trained.variant.of(name, "weights")) for name in trained.channels}
+    started = [n for n in trained.channels if trained.variant.of(n, "weights") != "none"]
+    providers = dict.fromkeys(provider_and_model(trained.variant, name)[0] for name in started)
+    pages = [page for name in providers if (page := registry("backbones").get(name).weights_page)]
     lines = [
         "- Code of sm3kit: Apache-2.0.",
         f"- Weights: learned from {', '.join(kinds)}. The terms of these data decide on what may "
         "be done with the weights; many medical data sets allow research only, and none is named "
         "here for you. Say yours before you pass this folder on.",
     ]
-    if started - {"none"}:
+    if started:
         lines.append(
-            "- The backbones started from weights of others, whose licence holds, too: see their "
-            "page at https://huggingface.co/timm."
+            "- The backbones started from weights of others, whose licence holds, too"
+            + (f": see their page at {' and '.join(pages)}" if pages else "")
+            + "."
         )
     return "\n".join(lines)
