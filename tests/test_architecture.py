@@ -69,8 +69,8 @@ ROOMS = {
     },  # fmt: skip
     "api": {"core", "tables", "nn.named_modules", *BASES},
     "testing": {"core", "tables", "nn", "metrics", *BASES},
-    "authoring": {"core", "testing", "synthesis", *BASES},
-    "pytest_plugin": {"core", "authoring", "cli"},
+    "authoring": {"core", "testing", *BASES},
+    "pytest_plugin": {"core", "cli"},
     "__main__": {"cli"},
 }
 FAMILY = {"core", "tables", "nn"}
@@ -108,6 +108,7 @@ PROJECT_OF = {
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "shared"}
 
 LONGEST_MODULE, LONGEST_FUNCTION, LONGEST_FIRST_LINE = 250, 45, 100
+LONGEST_IN_CLI = 40  # A command parses, calls and shows.
 # Modules with one idea that takes more room; the reason beside each.
 LONGER = {
     "sm3kit.datasets.manifest": "every mistake in a table that people write by hand has its answer",
@@ -358,9 +359,10 @@ def test_functions_are_short():
     for module in FILES:
         for node in ast.walk(tree(module)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                longest = LONGEST_IN_CLI if room(module) == "cli" else LONGEST_FUNCTION
                 body = node.body[1:] if ast.get_docstring(node) else node.body
                 length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-                if length > LONGEST_FUNCTION:
+                if length > longest:
                     long[f"{module}.{node.name}"] = length
     assert not long
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
-from sm3kit.cli import completing
+from sm3kit.cli import completion
 from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import (
     console,
@@ -20,7 +19,7 @@ from sm3kit.cli.settings import (
     plugin_file_option,
     say,
 )
-from sm3kit.cli.streams import only_ascii
+from sm3kit.cli.streams import print_json
 from sm3kit.core import ranges
 from sm3kit.grids.executors import EXECUTORS
 
@@ -47,7 +46,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
     flag_value="quick",
     default="",
     metavar="[NAME|FILE]",
-    shell_complete=completing.grids,
+    shell_complete=completion.grids,
     help="quick (also without a name), table1, table5, table6, fig5-mmssl, fig5-mlssl, or your own "
     "YAML file. Left out, the grid in --out.",
 )
@@ -212,7 +211,7 @@ def _print_json(run: GridRun, content: dict[str, Any], wanted: bool) -> None:
     """The document on stdout, if --json asks for one."""
     if wanted:
         document = {"folder": str(run.folder.path), **content}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
+        print_json(document)
 
 
 @ablate.command()

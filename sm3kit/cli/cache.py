@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from sm3kit.cli.option_types import Number
-from sm3kit.cli.streams import only_ascii
+from sm3kit.cli.streams import print_json
 from sm3kit.core import ranges
 from sm3kit.core.text import in_units
 
@@ -42,10 +42,9 @@ def cache(ctx: click.Context, as_json: bool) -> None:
     parts = holdings()
     if as_json:
         import dataclasses
-        import json
 
         document = {"folder": str(cache_root()), "parts": [dataclasses.asdict(x) for x in parts]}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
+        print_json(document)
         return
     # A line of its own: folders have long names.
     click.echo(cache_root())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sm3kit.cli.completing import data_specs
+from sm3kit.cli.completion import data_specs
 from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import (
     console,

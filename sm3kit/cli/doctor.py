@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sm3kit.cli.settings import console, say
-from sm3kit.cli.streams import only_ascii
+from sm3kit.cli.streams import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,13 +36,12 @@ def doctor(quiet: bool, as_json: bool) -> None:
     broken = [finding for finding in findings if finding.level == "broken"]
     if as_json:
         import dataclasses
-        import json
 
         document = {
             "ok": not broken,
             "findings": [dataclasses.asdict(finding) for finding in findings],
         }
-        click.echo(json.dumps(document, indent=2, ensure_ascii=only_ascii()))
+        print_json(document)
     else:
         _show([finding for finding in findings if finding.level != "ok" or not quiet], people)
         hints = sum(finding.level == "hint" for finding in findings)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sm3kit.cli import completing
+from sm3kit.cli import completion
 from sm3kit.cli.settings import (
     console,
     feature_cache,
@@ -22,7 +22,7 @@ from sm3kit.cli.settings import (
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completing.runs)
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
 @click.option(
     "--out",
     required=True,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sm3kit.cli import completing
+from sm3kit.cli import completion
 from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import (
     console,
@@ -21,7 +20,7 @@ from sm3kit.cli.settings import (
     parsed_options,
     plugin_file_option,
 )
-from sm3kit.cli.streams import only_ascii
+from sm3kit.cli.streams import print_json
 from sm3kit.core.errors import VariantError
 from sm3kit.evaluation.settings import Settings
 
@@ -33,7 +32,7 @@ from sm3kit.evaluation.settings import Settings
     required=True,
     type=click.Path(path_type=Path),
     metavar="RUN...",
-    shell_complete=completing.runs,
+    shell_complete=completion.runs,
 )
 @click.option(
     "--protocol",
@@ -57,7 +56,7 @@ from sm3kit.evaluation.settings import Settings
     "--data",
     multiple=True,
     metavar="SPEC",
-    shell_complete=completing.data_specs,
+    shell_complete=completion.data_specs,
     help="Other data than the run's: synthetic, derm7pt:DIR, milk10k:DIR, manifest:FILE.csv, or a "
     "plugin's name:argument.",
 )
@@ -136,4 +135,4 @@ def evaluate(
     record = compared(*tasks) if compare else run_evaluation(*tasks[0])
     (show_comparison if compare else show)(record, out, quiet)
     if as_json:
-        click.echo(json.dumps(record, indent=2, ensure_ascii=only_ascii()))
+        print_json(record)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from sm3kit.cli import completing
+from sm3kit.cli import completion
 from sm3kit.cli.settings import classifier_options, console, plugin_file_option
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completing.runs)
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
 @click.option(
     "--format",
     "form",

@@ -12,8 +12,8 @@ import click
 
 from sm3kit import __version__
 from sm3kit.cli.streams import check_stdout, end_streams, prepare_streams
-from sm3kit.core.environment import settle_numbers
 from sm3kit.core.errors import Interrupted, SM3Error, of_system
+from sm3kit.core.libraries import settle_numbers
 from sm3kit.core.names import suggestion
 
 # name -> (module:attribute, help line); the lines stand here so that --help imports nothing.
@@ -108,7 +108,7 @@ def cli(debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of the console script."""
     if COMPLETE in os.environ:  # A shell asks, and click answers it.
-        from sm3kit.cli.completing import install
+        from sm3kit.cli.completion import install
 
         install()
     prepare_streams()

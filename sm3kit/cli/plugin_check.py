@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sm3kit.cli import completing
+from sm3kit.cli import completion
 from sm3kit.cli.settings import parsed_options, plugin_file_option, plugin_options
 from sm3kit.core.errors import OptionError, UnknownName
 from sm3kit.core.kinds import KINDS
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", default="", shell_complete=completing.any_plugin)
+@click.argument("name", default="", shell_complete=completion.any_plugin)
 @click.option("--family", type=click.Choice(list(KINDS)), help="Only this family.")
 @click.option("--all", "everything", is_flag=True, help="All plugins that are installed.")
 @click.option("--model", default="", help="A small model of a backbone.")

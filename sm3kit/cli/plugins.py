@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sm3kit.cli.completing import any_plugin
+from sm3kit.cli.completion import any_plugin
 from sm3kit.cli.plugin_check import check
 from sm3kit.cli.settings import plugin_file_option
 from sm3kit.core.errors import BrokenPlugin, SM3Error, UnknownName

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sm3kit.cli import completing
+from sm3kit.cli import completion
 from sm3kit.cli.settings import (
     classifier_options,
     console,
@@ -19,7 +18,7 @@ from sm3kit.cli.settings import (
     parsed_options,
     plugin_file_option,
 )
-from sm3kit.cli.streams import only_ascii
+from sm3kit.cli.streams import print_json
 from sm3kit.core.errors import VariantError
 
 
@@ -29,7 +28,7 @@ from sm3kit.core.errors import VariantError
     required=False,
     type=click.Path(path_type=Path),
     metavar="[RUN]",
-    shell_complete=completing.runs,
+    shell_complete=completion.runs,
 )
 @click.option(
     "--run",
@@ -110,7 +109,7 @@ def predict(
       sm3kit predict runs/one --manifest new.csv --csv predictions.csv
       sm3kit predict --run runs/one --run runs/two --split test --json
     """
-    from sm3kit.cli.prediction_table import show
+    from sm3kit.cli.tables import show_predictions
     from sm3kit.data.progress import Reporter
     from sm3kit.deployment.finding import find_classifier
     from sm3kit.deployment.predict import predict as answer
@@ -128,8 +127,8 @@ def predict(
     predictors = []
     for folder in folders:
         trained = read_trained(folder)
-        found = find_classifier(trained, protocol, select, classifier)
-        predictors.append(open_predictor(trained, found))
+        file = find_classifier(trained, protocol, select, classifier)
+        predictors.append(open_predictor(trained, file))
     if saliency is not None:
         from sm3kit.deployment.saliency import check_saliency
 
@@ -144,9 +143,9 @@ def predict(
     if csv_file is not None:
         write_csv(record, csv_file)
         record["csv"] = str(csv_file)
-    show(record, out)
+    show_predictions(record, out)
     if as_json:
-        click.echo(json.dumps(record, indent=2, ensure_ascii=only_ascii()))
+        print_json(record)
     if record["unreadable"]:
         context.exit(1)
 

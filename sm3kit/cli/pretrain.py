@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sm3kit.cli import completing
+from sm3kit.cli import completion
 from sm3kit.cli.option_types import Number, PerModality, by_modality
 from sm3kit.cli.settings import (
     console,
@@ -23,7 +22,7 @@ from sm3kit.cli.settings import (
     plugin_file_option,
     setting_options,
 )
-from sm3kit.cli.streams import only_ascii
+from sm3kit.cli.streams import print_json
 from sm3kit.core.errors import VariantError
 from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 from sm3kit.core.variant import PER_MODALITY, Variant, table_at
@@ -39,20 +38,20 @@ if TYPE_CHECKING:
     "--recipe",
     multiple=True,
     metavar="NAME|FILE",
-    shell_complete=completing.recipes,
+    shell_complete=completion.recipes,
     help="Settings of a row of the paper, or your own file. Several are laid over each other.",
 )
 @click.option(
     "--objective",
     multiple=True,
     metavar="NAME",
-    shell_complete=completing.plugin_names("objectives"),
+    shell_complete=completion.plugin_names("objectives"),
     help="What to learn within each modality: simclr, byol, swav, or a plugin.",
 )
 @click.option(
     "--fusion",
     metavar="NAME",
-    shell_complete=completing.plugin_names("fusions"),
+    shell_complete=completion.plugin_names("fusions"),
     help="How modalities meet: concat, sep_shared, sep_sep, sum, none, or a plugin.",
 )
 @click.option(
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
     multiple=True,
     type=PerModality(click.STRING),
     metavar="[MODALITY=]NAME",
-    shell_complete=completing.backbones,
+    shell_complete=completion.backbones,
     help="Any timm model, as timm/resnet50 or resnet50; MODALITY=NAME for one modality.",
 )
 @click.option(
@@ -68,7 +67,7 @@ if TYPE_CHECKING:
     multiple=True,
     type=PerModality(click.STRING),
     metavar="[MODALITY=]imagenet|none|FILE",
-    shell_complete=completing.weights,
+    shell_complete=completion.weights,
     help="Weights to start from; a file never needs the network.",
 )
 @click.option(
@@ -77,13 +76,13 @@ if TYPE_CHECKING:
 @click.option(
     "--relation",
     metavar="NAME",
-    shell_complete=completing.plugin_names("relations"),
+    shell_complete=completion.plugin_names("relations"),
     help="How the labels of stage 2 know of each other: none, proj, msa, tel, te, or a plugin.",
 )
 @click.option(
     "--clusterer",
     metavar="NAME",
-    shell_complete=completing.plugin_names("clusterers"),
+    shell_complete=completion.plugin_names("clusterers"),
     help="What makes pseudo-labels: faiss, sklearn, torch, release, sinkhorn, or a plugin.",
 )
 @click.option(
@@ -96,7 +95,7 @@ if TYPE_CHECKING:
     "--init",
     type=click.Path(exists=True, file_okay=False),
     metavar="RUN",
-    shell_complete=completing.runs,
+    shell_complete=completion.runs,
     help="Start from the networks of an earlier run.",
 )
 @click.option(
@@ -184,12 +183,11 @@ def pretrain(
     asked = {n: v for n, v in flags.items() if v is not None and v != ()}
     asked |= by_modality({n: asked.pop(n) for n in PER_MODALITY if n in asked})
     asked |= {"map": parsed_map(rename)} if rename else {}
-    settings = [(recipes.FLAGS.get(name, name), value) for name, value in asked.items()]
-    settings += parsed_settings(options)
+    settings = [(recipes.FLAGS.get(n, n), v) for n, v in asked.items()] + parsed_settings(options)
     layers = [Layer(table_at(address, value)) for address, value in settings]
     variant, why = recipes.resolve(*layers)
     if resume:
-        out = _existing(out)
+        out = _run_to_resume(out)
         variant = resumable(Run(out), layers, variant)
         why = f"the run in {out}"
     world = join_world(variant.machine.devices, variant.machine.num_nodes)
@@ -203,32 +201,34 @@ def pretrain(
     outcome = run_pretraining(
         variant, folder, reporter, image_cache(no_cache), resume, feature_cache(no_cache)
     )
-    for split, spaces in outcome.ranks.items():
-        for space, ranks in spaces.items():
-            for direction, (rank, pairs) in ranks.items():
-                reporter.say(
-                    f"matched  {split:5} {direction:12}  mean rank {rank:5.1f} of {pairs} "
-                    f"(chance {(pairs + 1) / 2:g}), {space}"
-                )
+    for row in _match_rows(outcome):
+        reporter.say(
+            f"matched  {row['split']:5} {row['direction']:12}  mean rank {row['mean_rank']:5.1f} of "
+            f"{row['of']} (chance {(row['of'] + 1) / 2:g}), {row['space']}"
+        )
     Reporter(people).say(f"done     {outcome.run.model}")
     if as_json and world.is_first:
-        click.echo(json.dumps(_document(outcome), indent=2, ensure_ascii=only_ascii()))
+        print_json(_document(outcome))
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
     """The run folder, its files, and the ranks, for programs."""
     folder = outcome.run.folder
     names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
-    matched = [
+    return {"run": str(folder), "files": sorted(names), "matched": _match_rows(outcome)}
+
+
+def _match_rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """A row for each split, space and direction in which images were matched."""
+    return [
         {"split": split, "space": space, "direction": direction, "mean_rank": rank, "of": pairs}
         for split, spaces in outcome.ranks.items()
         for space, ranks in spaces.items()
         for direction, (rank, pairs) in ranks.items()
     ]
-    return {"run": str(folder), "files": sorted(names), "matched": matched}
 
 
-def _existing(out: Path | None) -> Path:
+def _run_to_resume(out: Path | None) -> Path:
     if out is None:
         raise VariantError("--resume needs to know which run: add --out RUN.")
     if not (out / "variant.yaml").is_file():

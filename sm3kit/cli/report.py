@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sm3kit.cli import completing
+from sm3kit.cli import completion
 from sm3kit.cli.settings import (
     console,
     feature_cache,
@@ -23,7 +23,7 @@ from sm3kit.cli.settings import (
     "folder",
     type=click.Path(path_type=Path),
     metavar="RUN|ABLATION",
-    shell_complete=completing.runs,
+    shell_complete=completion.runs,
 )
 @click.option(
     "--out",

@@ -55,9 +55,9 @@ def _show_differences(record: dict[str, Any], out: Console) -> None:
 
     for note in record["notes"]:
         say(out, f"note     {note}")
-    one, other = record["means"]
-    say(out, f"first    {record['runs'][0]}, mean AUC {_percent(one)}")
-    say(out, f"second   {record['runs'][1]}, mean AUC {_percent(other)}")
+    first, second = record["means"]
+    say(out, f"first    {record['runs'][0]}, mean AUC {_percent(first)}")
+    say(out, f"second   {record['runs'][1]}, mean AUC {_percent(second)}")
     section = comparison_section(record)
     show_section(section, out, missing=MISSING)
     for note in section.notes:
@@ -118,16 +118,16 @@ def _selection(record: dict[str, Any]) -> str:
 
 def _differences(differs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """{setting: both values}; of a table such as `views` only the entries that differ."""
-    found = {}
-    for name, (one, other) in differs.items():
-        if not isinstance(one, dict):
-            found[name] = one, other
+    pairs = {}
+    for name, (first, second) in differs.items():
+        if not isinstance(first, dict):
+            pairs[name] = first, second
             continue
-        for key in {**one, **other}:
-            values = one.get(key, "unset"), other.get(key, "unset")
+        for key in {**first, **second}:
+            values = first.get(key, "unset"), second.get(key, "unset")
             if values[0] != values[1]:
-                found[f"{name}.{key}"] = values
-    return found
+                pairs[f"{name}.{key}"] = values
+    return pairs
 
 
 def _say_basis(out: Console, record: dict[str, Any]) -> None:

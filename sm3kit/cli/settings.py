@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sm3kit.cli.completing import data_specs, plugin_option, setting_addresses
+from sm3kit.cli.completion import data_specs, plugin_option, setting_addresses
 from sm3kit.core.errors import OptionError, one_line
 from sm3kit.core.options import fields_of
 from sm3kit.core.text import fold_lines
@@ -177,9 +177,9 @@ def console(stderr: bool = False, quiet: bool = False) -> Console:
     """Where people read: lines are wrapped by words on a terminal, and never in a file."""
     from rich.console import Console
 
-    found = Console(stderr=stderr, quiet=quiet)
-    found.soft_wrap = not found.is_terminal
-    return found
+    people = Console(stderr=stderr, quiet=quiet)
+    people.soft_wrap = not people.is_terminal
+    return people
 
 
 def say(out: Console, text: str, style: str | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -64,9 +65,14 @@ def prepare_streams() -> None:
             setattr(sys, name, Output(stream))
 
 
-def only_ascii() -> bool:
+def _only_ascii() -> bool:
     """Whether stdout takes no other letters."""
     return getattr(sys.stdout, "encoding", "") == PLAIN
+
+
+def print_json(document: Any) -> None:
+    """Prints a JSON document, in letters that stdout takes."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=_only_ascii()))
 
 
 def check_stdout() -> None:

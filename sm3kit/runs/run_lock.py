@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sm3kit.core.errors import SM3Error, VariantError
-from sm3kit.core.environment import looks_launched
+from sm3kit.core.libraries import looks_launched
 
 NAME = ".lock"
 # What file systems say that have no locks.

@@ -17,8 +17,8 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
     TorchElasticEnvironment,
 )
 
-from sm3kit.core.environment import number
 from sm3kit.core.errors import VariantError
+from sm3kit.core.libraries import number
 
 # Where a first process tells those that Lightning starts for it which run they train.
 RUN = "SM3KIT_RUN"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sm3kit.cli import completing
+from sm3kit.cli import completion
 from sm3kit.cli.main import COMMANDS, cli
 from sm3kit.core.registry import registry
 from sm3kit.grids import grid
@@ -192,7 +192,7 @@ def test_a_plugin_of_another_distribution_is_offered(fake_distribution, monkeypa
 def test_the_models_of_timm_are_those_that_timm_lists():
     from timm import list_models
 
-    assert set(completing.model_names("timm")) == set(list_models())
+    assert set(completion.model_names("timm")) == set(list_models())
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.cells import cell_len
 from rich.console import Console
 
-from sm3kit.cli.prediction_table import show
+from sm3kit.cli.tables import show_predictions
 from sm3kit.metrics.predictions import Predictions
 
 
@@ -278,7 +278,7 @@ class TestShown:
         for study in record["studies"]:
             study["images"] = {"derm": "a.jpg"}
         out = io.StringIO()
-        show(record, Console(file=out, width=60))
+        show_predictions(record, Console(file=out, width=60))
         lines = out.getvalue().splitlines()
         assert max(cell_len(line) for line in lines) <= 60
         for name in record["labels"]:
@@ -287,7 +287,7 @@ class TestShown:
     def test_more_labels_than_columns_are_counted(self, runs, answered):
         record = answered(runs.both, "--split", "test")
         out = io.StringIO()
-        show(record, Console(file=out, width=40))
+        show_predictions(record, Console(file=out, width=40))
         assert "more labels: see --csv" in out.getvalue()
 
     def test_a_leaky_classifier_is_marked(self, runs, sm3kit, answered):

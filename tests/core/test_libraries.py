@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sm3kit.core.environment import RANKS, THREADS, number, settle_numbers
 from sm3kit.core.errors import SM3Error, VariantError
 from sm3kit.core.files import cache_root
+from sm3kit.core.libraries import RANKS, THREADS, number, settle_numbers
 
 
 @pytest.mark.parametrize("name", [*RANKS, THREADS])
