@@ -156,9 +156,9 @@ def _run(options: dict[str, Any]) -> None:
 
 def _submit(run: GridRun, jobs: int, script: Path, out: Console, as_json: bool) -> None:
     """Writes the script, and says what to do with it."""
-    from sm3kit.grids.executors import execute
+    from sm3kit.grids.executors import slurm
 
-    execute("slurm", dataclasses.replace(run, script=script), jobs, lambda: None)
+    slurm.execute(dataclasses.replace(run, script=script), jobs, lambda: None)
     look = f"an array of {jobs} tasks. Look through its resources, then: sbatch {script}"
     say(out, f"written  {script}, {look}")
     say(out, f"table    as it grows: sm3kit ablate show {run.folder.path}")

@@ -11,8 +11,7 @@ from types import FrameType
 
 from sm3kit.core.errors import Interrupted, VariantError
 from sm3kit.core.names import unknown
-from sm3kit.grids import preparation
-from sm3kit.grids.executors import execute
+from sm3kit.grids import executors, preparation
 from sm3kit.grids.folder import Folder
 from sm3kit.grids.grid import load, names
 from sm3kit.grids.standing import GridRun, collect
@@ -54,9 +53,10 @@ def ablate(
         All results; rows that failed say why.
 
     Raises:
-        SM3Error: something in the grid is wrong; nothing was trained.
+        SM3Error: something in the grid is wrong, or no such executor; nothing was trained.
         Interrupted: the user stopped it; the same call goes on.
     """
+    executors.load(executor)  # Refused before anything is written.
     run = begin(grid, data, out, seeds=seeds, protocols=protocols, rows=rows, cache=cache)
     if retry_failed:
         run.forget_failures()
@@ -120,7 +120,7 @@ def carry_on(
         return
     try:
         with _stoppable():
-            execute(executor, run, jobs, look)
+            executors.load(executor)(run, jobs, look)
     except Interrupted:
         left = len(run.standing().left)
         raise Interrupted(

@@ -102,6 +102,12 @@ def test_one_row_may_be_worked_on(tmp_path):
         runner.begin(file, out=tmp_path / "grid", rows=["randon"])
 
 
+def test_an_unknown_executor_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(VariantError, match="No executor named 'slrum'. Did you mean 'slurm'?"):
+        runner.ablate(out=tmp_path / "grid", executor="slrum")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_cell_is_told_and_the_others_go_on(tmp_path):
     broken = {"recipe": "tel", "backbone": "timm/no_such_net"}
     file = write(tmp_path / "own.yaml", tiny(rows={"broken": broken, **RANDOM}))

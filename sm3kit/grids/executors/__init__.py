@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
@@ -16,20 +16,31 @@ if TYPE_CHECKING:
 EXECUTORS = {"local": "local", "ray": "on_ray", "slurm": "slurm"}
 
 
-def execute(executor: str, run: GridRun, jobs: int, look: Callable[[], None]) -> None:
-    """Does what is left of a grid, or hands it over.
+class Execute(Protocol):
+    """Does what is left of a grid, or hands it over."""
 
-    Args:
-        executor: one of EXECUTORS.
-        run: the grid.
-        jobs: how many workers there are at a time.
-        look: called now and then.
+    def __call__(self, run: GridRun, jobs: int, look: Callable[[], None]) -> None:
+        """Works until all is done or has failed.
+
+        Args:
+            run: the grid.
+            jobs: how many workers there are at a time.
+            look: called now and then.
+
+        Raises:
+            Interrupted: the user stopped it.
+            SM3Error: what the executor wants is not there.
+            TrainingError: workers end without having begun a task.
+        """
+
+
+def load(executor: str) -> Execute:
+    """The `execute` of an executor.
 
     Raises:
-        Interrupted: the user stopped it.
-        SM3Error: no such executor, or what it wants is not there.
-        TrainingError: workers end without having begun a task.
+        VariantError: no such executor.
     """
     if executor not in EXECUTORS:
         raise VariantError(unknown("executor", executor, EXECUTORS))
-    import_module(f"{__name__}.{EXECUTORS[executor]}").execute(run, jobs, look)
+    execute: Execute = import_module(f"{__name__}.{EXECUTORS[executor]}").execute
+    return execute
