@@ -34,14 +34,14 @@ class Listing:
         """Plain lists, tables and values, ready for YAML."""
         return {
             "data": list(self.data),
-            "options": {name: dict(one) for name, one in self.options.items()},
+            "options": {name: dict(values) for name, values in self.options.items()},
             "hash": self.hash,
             "studies": dict(self.studies),
             "modalities": list(self.modalities),
         }
 
 
-def listing(data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> Listing:
+def list_data(data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> Listing:
     """Lists data sets; images are not opened.
 
     Args:
@@ -57,12 +57,14 @@ def listing(data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> Li
     studies = dict.fromkeys(SPLITS, 0)
     modalities: list[str] = []
     for spec in data:
-        found = open_dataset(spec, own)
-        modalities += found.modalities
-        digest.update(_line([spec.partition(":")[0], list(found.modalities)]))
-        digest.update(_line([[x.name, list(x.classes), x.reported] for x in found.labels]))
+        dataset = open_dataset(spec, own)
+        modalities += dataset.modalities
+        digest.update(_line([spec.partition(":")[0], list(dataset.modalities)]))
+        digest.update(
+            _line([[label.name, list(label.classes), label.reported] for label in dataset.labels])
+        )
         for split in SPLITS:
-            for study in found.studies(split):
+            for study in dataset.studies(split):
                 studies[split] += 1
                 images = {
                     name: file_names(as_paths(paths))
@@ -70,8 +72,8 @@ def listing(data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> Li
                 }
                 labels = sorted(study.labels.items())
                 digest.update(_line([split, study.id, images, labels, study.group]))
-    shown = tuple(dict.fromkeys(modalities))
-    return Listing(tuple(data), own, digest.hexdigest(), studies, shown)
+    names = tuple(dict.fromkeys(modalities))
+    return Listing(tuple(data), own, digest.hexdigest(), studies, names)
 
 
 def _line(value: Any) -> bytes:

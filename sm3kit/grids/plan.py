@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sm3kit import __version__
 from sm3kit.core.errors import DataError
 from sm3kit.core.plain_json import check_shape, parse
 
@@ -125,3 +127,9 @@ class Plan:
         if not results <= known - {""}:
             raise DataError("the stages of its cells are not in it.")
         return Plan(replicates, {task.key: task for task in tasks})
+
+
+def hash_of(facts: Mapping[str, Any]) -> str:
+    """16 hex digits for facts and the version of sm3kit."""
+    text = json.dumps({"sm3kit": __version__, **facts}, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

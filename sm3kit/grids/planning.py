@@ -1,32 +1,48 @@
-"""From rows to a plan: which tasks each replicate needs, and which of them are the same."""
+"""From rows to a plan: which tasks each replicate needs, and which of them are the same.
+
+A task is shared under its key: a hash of exactly what its result depends on.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from sm3kit.core.settings import by_address, plain
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid
-from sm3kit.grids.hashing import hashed
-from sm3kit.grids.influence import for_stage1, for_stage2, key_of_training
-from sm3kit.grids.plan import Plan, Replicate, Task
-from sm3kit.grids.rows import Row
+from sm3kit.grids.plan import Plan, Replicate, Task, hash_of
+from sm3kit.networks.assemble import resolved
+from sm3kit.networks.plugins_in_use import unused_plugins
+from sm3kit.runs.plugin_origins import files_of
+
+if TYPE_CHECKING:
+    from sm3kit.grids.rows import GridRow
+
+# How to compute or to watch, and what is in a key by its content: data, init and weights.
+NOT_IN_A_KEY = (
+    *("recipe", "data", "init", "weights", "stage"),
+    *("machine.workers", "stage1.monitor_every"),
+)
+DEFAULTS = Variant()
 
 
-def plan_of(grid: Grid, rows: Sequence[Row]) -> Plan:
+def plan_of(grid: Grid, rows: Sequence[GridRow]) -> Plan:
     """The plan of a grid: rows in order, the seeds of each together, one replicate after another."""
     replicates: list[Replicate] = []
     tasks: dict[str, Task] = {}
     for row in rows:
         for seed in grid.seeds:
             variant = dataclasses.replace(row.variant, seed=seed)
-            title = f"{row.name}, seed {seed}"
-            training = _training(variant, row.listing.hash, title)
+            name = f"{row.name}, seed {seed}"
+            training = _training(variant, row.listing.hash, name)
             run = training[-1].key
-            measuring = [_evaluation(grid, variant, name, run, title) for name in row.protocols]
+            measuring = [_evaluation(grid, variant, word, run, name) for word in row.protocols]
             for task in [*training, *measuring]:
                 tasks.setdefault(task.key, task)
             results = {task.kind: task.key for task in measuring}
@@ -58,11 +74,74 @@ def _evaluation(grid: Grid, variant: Variant, protocol: str, run: str, name: str
         flags["select"] = grid.select
     relation = variant.stage != "mmssl" and not variant.stage2.pseudo_labels
     settings = settings_of(variant, protocol, flags, relation=relation)  # type: ignore[arg-type]
-    plain = _plain(dataclasses.asdict(settings))
-    return Task(hashed({"run": run, "settings": plain}), protocol, run, plain, name)
+    table = _plain(dataclasses.asdict(settings))
+    return Task(hash_of({"run": run, "settings": table}), protocol, run, table, name)
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
     """As it is read again from JSON."""
-    plain: dict[str, Any] = json.loads(json.dumps(settings))
-    return plain
+    table: dict[str, Any] = json.loads(json.dumps(settings))
+    return table
+
+
+def for_stage1(variant: Variant) -> Variant:
+    """What stage 1 of a variant trains: nothing that only later stages read."""
+    return with_used_options(_without_evaluation(variant).of_stage1())
+
+
+def for_stage2(variant: Variant) -> Variant:
+    """What stage 2 of a variant trains, on networks of stage 1: nothing of its evaluation."""
+    return with_used_options(dataclasses.replace(_without_evaluation(variant), stage="mlssl"))
+
+
+def with_used_options(variant: Variant) -> Variant:
+    """Every option of the plugins in use, spelt out, and none of the others."""
+    whole = resolved(variant)
+    unused = unused_plugins(variant)
+    options = {owner: values for owner, values in whole.options.items() if owner not in unused}
+    return dataclasses.replace(whole, options=dict(sorted(options.items())))
+
+
+def _without_evaluation(variant: Variant) -> Variant:
+    """The variant without what only says how it is evaluated, and where its settings are from."""
+    neutral = {name: getattr(DEFAULTS, name) for name in ("recipe", "protocol", "evaluate")}
+    return dataclasses.replace(variant, **neutral)
+
+
+def key_of_training(variant: Variant, listing: str, parent: str = "") -> str:
+    """The key of a task that trains.
+
+    Args:
+        variant: as `for_stage1` or `for_stage2` gives it.
+        listing: the hash of the data.
+        parent: the key of the task that it starts from.
+    """
+    values = plain(by_address(variant))
+    facts = {address: value for address, value in values.items() if address not in NOT_IN_A_KEY}
+    facts["per_modality"] = variant.without_weights().as_dict()["per_modality"]
+    # The code of plugins that are single files; installed ones count by their names alone.
+    code = [file["content"] for file in files_of(variant)]
+    return hash_of(
+        {
+            "stage": variant.stage,
+            "parent": parent,
+            "variant": facts,
+            "data": listing,
+            "weights": _content(variant.weights),
+            "weights_of": {
+                name: _content(str(settings["weights"]))
+                for name, settings in variant.per_modality.items()
+                if "weights" in settings
+            },
+            "init": _content(variant.init),
+            **({"plugin_files": code} if code else {}),
+        }
+    )
+
+
+def _content(path: str) -> str:
+    """The hash of a file or of a run's model; other words stand for themselves."""
+    for file in (Path(path), Path(path) / "model.safetensors"):
+        if path and file.is_file():
+            return hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()
+    return path

@@ -13,13 +13,12 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.registry import registry
 from sm3kit.grids.folder import Folder
 from sm3kit.grids.grid import Grid, as_names, parse
-from sm3kit.grids.hashing import hashed
-from sm3kit.grids.listing import listing
-from sm3kit.grids.plan import Plan
+from sm3kit.grids.listing import list_data
+from sm3kit.grids.plan import Plan, hash_of
 from sm3kit.runs import recipes
 
 if TYPE_CHECKING:
-    from sm3kit.grids.rows import Row
+    from sm3kit.grids.rows import GridRow
 
 Record = Mapping[str, Any]
 # How to compute or to watch, not what.
@@ -95,7 +94,7 @@ def _with_what_it_had(grid: Grid, before: Record) -> Grid:
 def _is_the_same(grid: Grid, before: Record) -> bool:
     """Whether nothing has changed, in the grid, in what is installed, or in the data."""
     return before["request"] == _request(grid) and all(
-        listing(old["data"], old["options"]).hash == old["hash"] for old in before["listings"]
+        list_data(old["data"], old["options"]).hash == old["hash"] for old in before["listings"]
     )
 
 
@@ -104,7 +103,7 @@ def _request(grid: Grid) -> str:
     tables = (grid.base, *grid.rows.values())
     used = {name for table in tables for name in as_names(table.get("recipe"))}
     plugins = [str(line) for family in KINDS for line in registry(family).declarations()]
-    return hashed(
+    return hash_of(
         {
             "grid": grid.source(),
             "order": [*grid.rows, *grid.axes],
@@ -115,7 +114,7 @@ def _request(grid: Grid) -> str:
     )
 
 
-def _record(grid: Grid, rows: list[Row]) -> dict[str, Any]:
+def _record(grid: Grid, rows: list[GridRow]) -> dict[str, Any]:
     """The content of grid.yaml."""
     listings = {row.listing.hash: row.listing for row in rows}
     protocols = dict.fromkeys(name for row in rows for name in row.protocols)
@@ -137,7 +136,7 @@ def _record(grid: Grid, rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def _entry(row: Row) -> dict[str, Any]:
+def _entry(row: GridRow) -> dict[str, Any]:
     own = row.variant.as_dict()
     settings = {name: own[name] for name in own if name not in ("recipe", "data", "seed")}
     return {
@@ -149,12 +148,12 @@ def _entry(row: Row) -> dict[str, Any]:
     }
 
 
-def _baseline(grid: Grid, rows: list[Row]) -> str:
+def _baseline(grid: Grid, rows: list[GridRow]) -> str:
     """The name of the row to compare with: of several points of it, the first."""
     return next((row.name for row in rows if row.row == grid.baseline), "")
 
 
-def _varied(rows: list[Row]) -> dict[str, list[Any]]:
+def _varied(rows: list[GridRow]) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for row in rows:
         for axis, value in row.axes.items():

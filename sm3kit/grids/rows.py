@@ -1,29 +1,35 @@
-"""Rows of a grid become variants, checked before anything is trained."""
+"""Rows of a grid become variants at each point of its axes, checked before anything is trained."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.core.names import unknown
 from sm3kit.core.registry import registry
-from sm3kit.core.variant import Variant
+from sm3kit.core.variant import OF_STAGE_2, Variant, table_at
 from sm3kit.evaluation.settings import settings_of
-from sm3kit.grids.grid import Grid
-from sm3kit.grids.influence import with_used_options
-from sm3kit.grids.listing import Listing, listing
-from sm3kit.grids.points import Point, layers_at, named, points, value_at
+from sm3kit.grids.grid import Grid, as_names
+from sm3kit.grids.listing import Listing, list_data
+from sm3kit.grids.planning import with_used_options
 from sm3kit.networks.assemble import build_pool
 from sm3kit.networks.plugins_in_use import plugin_names, plugins_in_use
+from sm3kit.results.measured import value_text
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import BUILT_IN_DATA, Layer
 
+# {axis: value}; `{}` is the row as it stands.
+Point = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """One line of the table.
 
     Attributes:
@@ -46,55 +52,95 @@ class Row:
 
 
 @dataclass
-class Looked:
+class Lookups:
     """Listings and pools that were opened already: rows share them."""
 
     listings: dict[str, Listing] = field(default_factory=dict)
     pools: set[str] = field(default_factory=set)
 
+    def listing_of(self, variant: Variant) -> Listing:
+        """The listing of a variant's data; opens them as a run would, once for all rows alike."""
+        used = {name for family, name in plugins_in_use(variant) if family == "datasets"}
+        own = {name: values for name, values in variant.options.items() if name in used}
+        of_data = json.dumps([variant.data, own], default=str)
+        if of_data not in self.listings:
+            self.listings[of_data] = list_data(variant.data, own)
+        listing = self.listings[of_data]
+        facts = [listing.as_dict(), variant.map, variant.modality, sorted(variant.options)]
+        others = plugin_names() - {*registry("datasets").names(), *registry("modalities").names()}
+        views = {name: values for name, values in variant.options.items() if name not in others}
+        of_pool = json.dumps([*facts, views], default=str)
+        if of_pool not in self.pools:
+            build_pool(variant)
+            self.pools.add(of_pool)
+        return listing
 
-def rows_of(grid: Grid) -> list[Row]:
+
+def rows_of(grid: Grid) -> list[GridRow]:
     """All rows of a grid, at all of its points.
 
     Raises:
         SM3Error: an unknown row, recipe, setting, option or protocol, two rows of one name, or
             data that cannot be listed.
     """
-    looked, found = Looked(), []
-    for row, settings in grid.rows.items():
+    lookups, rows = Lookups(), []
+    for name, settings in grid.rows.items():
         for point in points(grid):
-            source = f"row {row!r}"
+            source = f"row {name!r}"
             try:
-                found.append(_row(grid, row, settings, point, looked))
+                rows.append(_row(grid, name, settings, point, lookups))
             except SM3Error as error:
                 text = str(error)
                 head = "" if text.startswith(source) else f"{source}: "
                 raise VariantError(head + text) from error
-    twice = [name for name, count in Counter(row.name for row in found).items() if count > 1]
+    twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
     if twice:
         raise VariantError(
             f"Two rows of grid {grid.name!r} are called {twice[0]!r}. "
             "Does an axis have a value twice?"
         )
-    return found
+    return rows
 
 
-def _row(grid: Grid, row: str, settings: Mapping[str, Any], point: Point, looked: Looked) -> Row:
+def points(grid: Grid) -> Iterator[Point]:
+    """The points of a grid.
+
+    "one-at-a-time" gives the row as it stands, then each value of each axis alone, as in Fig. 5.
+    """
+    if grid.mode == "product":
+        for combination in product(*grid.axes.values()):
+            yield dict(zip(grid.axes, combination, strict=True))
+        return
+    yield {}
+    for axis, values in grid.axes.items():
+        for value in values:
+            yield {axis: value}
+
+
+def name_at(row: str, point: Point, *, alone: bool) -> str:
+    """The name of a row at a point: `simclr lr=0.001`, or `lr=0.001` of the only row."""
+    text = ", ".join(f"{axis}={value_text(value)}" for axis, value in point.items())
+    return row if not text else text if alone else f"{row} {text}"
+
+
+def _row(
+    grid: Grid, row: str, settings: Mapping[str, Any], point: Point, lookups: Lookups
+) -> GridRow:
     source = f"row {row!r}"
     chosen = _variant(grid, settings, point, source)
-    own = _listed(chosen, looked)
+    listing = lookups.listing_of(chosen)
     variant = with_used_options(chosen)
-    axes = {axis: value_at(variant, axis, source) for axis in point}
-    protocols = _names(settings.get("protocols", grid.protocols)) or (variant.protocol,)
-    if len(variant.modality or own.modalities) < 2:
+    axes = {axis: _value_at(variant, axis, source) for axis in point}
+    protocols = as_names(settings.get("protocols", grid.protocols)) or (variant.protocol,)
+    if len(variant.modality or listing.modalities) < 2:
         # One image alone has no partner to be matched with.
         protocols = tuple(name for name in protocols if name != "match")
         if not protocols:
             raise VariantError(f"{source} has one modality, and match wants two. Leave it out.")
     for name in protocols:
         settings_of(variant, name, {}, relation=variant.stage != "mmssl")  # type: ignore[arg-type]
-    name = named(row, axes, alone=len(grid.rows) == 1)
-    return Row(name, row, variant.recipe, axes, variant, protocols, own)
+    name = name_at(row, axes, alone=len(grid.rows) == 1)
+    return GridRow(name, row, variant.recipe, axes, variant, protocols, listing)
 
 
 def _variant(grid: Grid, settings: Mapping[str, Any], point: Point, source: str) -> Variant:
@@ -107,26 +153,39 @@ def _variant(grid: Grid, settings: Mapping[str, Any], point: Point, source: str)
         raise VariantError(f"{source} sets the seed, which the grid's seeds set for all rows.")
     data = grid.data or grid.base.get("data") or (BUILT_IN_DATA,)
     layers = [Layer(grid.base, "base"), Layer({"data": data} | own, source)]
-    return recipes.resolve(*layers, *layers_at(point, source))[0]
+    layers += [
+        Layer(table_at(address, value), f"{source}, axis {axis!r}")
+        for axis, value in point.items()
+        for address in _addresses(axis)
+    ]
+    return recipes.resolve(*layers)[0]
 
 
-def _listed(variant: Variant, looked: Looked) -> Listing:
-    """The listing of a variant's data; opens them as a run would, once for all rows alike."""
-    used = {name for family, name in plugins_in_use(variant) if family == "datasets"}
-    own = {name: values for name, values in variant.options.items() if name in used}
-    of_data = json.dumps([variant.data, own], default=str)
-    if of_data not in looked.listings:
-        looked.listings[of_data] = listing(variant.data, own)
-    found = looked.listings[of_data]
-    facts = [found.as_dict(), variant.map, variant.modality, sorted(variant.options)]
-    others = plugin_names() - {*registry("datasets").names(), *registry("modalities").names()}
-    views = {name: values for name, values in variant.options.items() if name not in others}
-    of_pool = json.dumps([*facts, views], default=str)
-    if of_pool not in looked.pools:
-        build_pool(variant)
-        looked.pools.add(of_pool)
-    return found
+def _addresses(axis: str) -> list[str]:
+    """The settings of an axis: `simclr.temperature + crossmodal.temperature` moves two alike."""
+    return [address.strip() for address in axis.split("+")]
 
 
-def _names(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(str(one) for one in value or ())
+def _value_at(variant: Variant, axis: str, source: str) -> Any:
+    """The typed value that a resolved variant has on an axis.
+
+    Raises:
+        VariantError: a setting of the axis would change nothing, as the variant does not use it.
+    """
+    about = f"{source}, axis {axis!r}"
+    return [_value(variant, address, about) for address in _addresses(axis)][0]
+
+
+def _value(variant: Variant, address: str, source: str) -> Any:
+    if variant.stage == "mmssl" and address.partition(".")[0] in OF_STAGE_2:
+        raise VariantError(f"{source} would change nothing: the row ends with stage 1.")
+    with contextlib.suppress(KeyError):
+        value = variant.at(address)
+        return list(value) if isinstance(value, tuple) else value
+    owner, plugins = address.rpartition(".")[0], plugin_names()
+    if owner not in plugins:
+        raise VariantError(f"{source}: {unknown('plugin', owner, plugins)}")
+    raise VariantError(
+        f"{source} would change nothing: the row does not use {owner!r}. "
+        f"It uses {', '.join(sorted(variant.options))}."
+    )

@@ -8,7 +8,7 @@ import yaml
 
 from sm3kit.core.registry import with_plugin_files
 from sm3kit.core.variant import Variant
-from sm3kit.grids.influence import for_stage1, key_of_training
+from sm3kit.grids.planning import for_stage1, key_of_training
 from sm3kit.pytest_plugin import TINY
 
 OWN = '''

@@ -5,7 +5,7 @@ from tiny_grid import tiny, write
 
 from sm3kit.core.errors import OptionError, VariantError
 from sm3kit.grids import grid
-from sm3kit.grids.points import named, points
+from sm3kit.grids.rows import name_at, points
 from sm3kit.published.tables import load as published
 
 
@@ -114,9 +114,9 @@ def test_one_at_a_time_varies_each_axis_alone():
 
 
 def test_names_of_points():
-    assert named("tel", {}, alone=True) == "tel"
-    assert named("tel", {"lr": 1e-3}, alone=True) == "lr=0.001"
-    assert named("tel", {"lr": 1e-3, "fusion": "sum"}, alone=False) == "tel lr=0.001, fusion=sum"
+    assert name_at("tel", {}, alone=True) == "tel"
+    assert name_at("tel", {"lr": 1e-3}, alone=True) == "lr=0.001"
+    assert name_at("tel", {"lr": 1e-3, "fusion": "sum"}, alone=False) == "tel lr=0.001, fusion=sum"
 
 
 @pytest.mark.parametrize(

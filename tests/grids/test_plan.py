@@ -9,9 +9,8 @@ from tiny_grid import tiny
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.grids import grid
-from sm3kit.grids.influence import for_stage1, key_of_training
 from sm3kit.grids.plan import Plan
-from sm3kit.grids.planning import plan_of
+from sm3kit.grids.planning import for_stage1, key_of_training, plan_of
 from sm3kit.grids.rows import rows_of
 
 DATA = ["synthetic:40"]
