@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
     # Finished work is kept in the folder: stop it, and the same call goes on.
     results = ablate(str(file), out="runs/fusions", cache=False)
-    for line in tabulate(results).shown():
+    for line in tabulate(results).texts():
         print(line)
     for row in results.rows:
         for seed, record in row.records["match"].items():

@@ -110,7 +110,7 @@ def evaluate(
     """
     from sm3kit.cli.result_table import show, show_comparison
     from sm3kit.data.progress import Reporter
-    from sm3kit.evaluation.comparison import compared
+    from sm3kit.evaluation.comparison import compare_runs
     from sm3kit.evaluation.evaluate import evaluate as run_evaluation
     from sm3kit.evaluation.settings import settings_of
     from sm3kit.evaluation.subject import open_subject
@@ -132,7 +132,7 @@ def evaluate(
         relation = subject.embedding is not None
         settings = settings_of(subject.trained.variant, protocol, asked, relation=relation)
         tasks.append((subject, settings))
-    record = compared(*tasks) if compare else run_evaluation(*tasks[0])
+    record = compare_runs(*tasks) if compare else run_evaluation(*tasks[0])
     (show_comparison if compare else show)(record, out, quiet)
     if as_json:
         print_json(record)

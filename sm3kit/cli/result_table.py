@@ -41,8 +41,8 @@ def show_comparison(record: dict[str, Any], out: Console, quiet: bool = False) -
     _warn(record, out)
     if quiet:
         mean = record["mean"]
-        ends = MISSING if None in mean["ci95"] else " to ".join(map(_signed, mean["ci95"]))
-        say(out, f"mean     {_signed(mean['auc'])} points of AUC, 95 % interval {ends}")
+        ends = MISSING if None in mean["ci95"] else " to ".join(map(_with_sign, mean["ci95"]))
+        say(out, f"mean     {_with_sign(mean['auc'])} points of AUC, 95 % interval {ends}")
 
 
 def _warn(record: dict[str, Any], out: Console) -> None:
@@ -148,5 +148,5 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def _signed(value: float | None) -> str:
+def _with_sign(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:+.1f}"

@@ -22,7 +22,7 @@ LONGEST_NAME = 12  # Longer ones are folded before a number has to go.
 def show_table(table: Table, out: Console) -> None:
     """The main sections of a grid, with what they rest on."""
     for section in table.main:
-        title, *notes = section.told()
+        title, *notes = section.sentences()
         say(out, f"\n{table.title}: {title}", style="bold")
         show_section(section, out)
         for note in notes:
@@ -56,7 +56,7 @@ def show_section(
 
     from sm3kit.results.table import NONE
 
-    heads, *rows = section.shown()
+    heads, *rows = section.texts()
     if missing:
         rows = [[missing if text == NONE else text for text in row] for row in rows]
     units = [column.unit for column in section.columns if column.narrow]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from sm3kit.core.errors import VariantError
-from sm3kit.evaluation.evaluate import evaluated
+from sm3kit.evaluation.evaluate import evaluation_of
 from sm3kit.evaluation.record_text import reporting_notes
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import compare
 
 
-def compared(first: tuple[Subject, Settings], second: tuple[Subject, Settings]) -> dict[str, Any]:
+def compare_runs(
+    first: tuple[Subject, Settings], second: tuple[Subject, Settings]
+) -> dict[str, Any]:
     """What the second run has more than the first, with paired intervals.
 
     A result that is on disk already, made with the same settings on the same data, is not made
@@ -28,22 +30,28 @@ def compared(first: tuple[Subject, Settings], second: tuple[Subject, Settings]) 
             f"--compare wants one protocol with labels for both runs, probe, finetune or knn; "
             f"not {' and '.join(dict.fromkeys(protocols))}. Give --protocol."
         )
-    (one, one_scores), (other, other_scores) = evaluated(*first), evaluated(*second)
+    (first_record, first_scores), (second_record, second_scores) = (
+        evaluation_of(*first),
+        evaluation_of(*second),
+    )
     settings = second[1]
-    found = compare(one_scores, other_scores, settings.resamples)
+    difference = compare(first_scores, second_scores, settings.resamples)
     return {
         "protocol": settings.protocol,
         "split": settings.split,
         "select": settings.select,
-        "leaky": one["leaky"] or other["leaky"],
-        **{name: _either(one.get(name), other.get(name)) for name in ("seen", "replaced")},
-        "runs": [one["of"]["run"], other["of"]["run"]],
-        "of": [one["of"], other["of"]],
-        "seeds": [*one["seeds"], *other["seeds"]],
-        "differs": _differences(one["settings"], other["settings"]),
-        "means": [one["mean"]["auc"], other["mean"]["auc"]],
-        "notes": reporting_notes(found["labels"], found["min_positives"]),
-        **found,
+        "leaky": first_record["leaky"] or second_record["leaky"],
+        **{
+            name: _either(first_record.get(name), second_record.get(name))
+            for name in ("seen", "replaced")
+        },
+        "runs": [first_record["of"]["run"], second_record["of"]["run"]],
+        "of": [first_record["of"], second_record["of"]],
+        "seeds": [*first_record["seeds"], *second_record["seeds"]],
+        "differs": _differences(first_record["settings"], second_record["settings"]),
+        "means": [first_record["mean"]["auc"], second_record["mean"]["auc"]],
+        "notes": reporting_notes(difference["labels"], difference["min_positives"]),
+        **difference,
     }
 
 

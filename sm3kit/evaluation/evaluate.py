@@ -62,14 +62,14 @@ def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> 
         if answer.network is not None:
             place = file.with_suffix(".safetensors")
             save_classifier(answer.network, place, subject, settings, record)
-    record |= _published(record)
+    record |= _published_number(record)
     record["file"] = str(file)
     with whole_file(file, REMEDY) as part:
         part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return record
 
 
-def evaluated(subject: Subject, settings: Settings) -> tuple[Record, Predictions]:
+def evaluation_of(subject: Subject, settings: Settings) -> tuple[Record, Predictions]:
     """The record and the predictions of an evaluation, from disk if it was done before."""
     file = result_file(subject, settings)
     try:
@@ -169,7 +169,7 @@ def _reporting(record: Record) -> list[str]:
     return notes
 
 
-def _published(record: Record) -> Record:
+def _published_number(record: Record) -> Record:
     """The published number beside a result: same recipe, protocol, data and split."""
     matching = record["protocol"] == "match"
     metric = "mean_rank" if matching else "auc"

@@ -51,7 +51,7 @@ def reporting_notes(labels: Mapping[str, Record], least: int) -> list[str]:
     """What is to be said of labels whose numbers leave out a class, or rest on few cases.
 
     Args:
-        labels: {label: what `described` says of it}.
+        labels: {label: what `describe` says of it}.
         least: how many cases are enough.
     """
     notes = []

@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 AGAIN = "Predict the same split of the same data with both."
 
 
-def aligned(first: Predictions, second: Predictions) -> Predictions:
+def align(first: Predictions, second: Predictions) -> Predictions:
     """The second run's predictions in the order of the first's cases.
 
     Raises:

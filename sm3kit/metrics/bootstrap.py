@@ -59,7 +59,7 @@ def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
         (low, high); NaN if fewer than half of the resamples are defined: what is left then says
         little about the others.
     """
-    rest = _defined(values)
+    rest = _finite(values)
     if not len(rest):
         return float("nan"), float("nan")
     low, high = np.quantile(rest, [(1 - level) / 2, (1 + level) / 2])
@@ -71,10 +71,10 @@ def share_above_zero(values: Array) -> float:
 
     NaN as in `interval`, if fewer than half of the resamples are defined.
     """
-    rest = _defined(values)
+    rest = _finite(values)
     return float((rest > ROUNDING).mean()) if len(rest) else float("nan")
 
 
-def _defined(values: Array) -> Array:
+def _finite(values: Array) -> Array:
     rest = values[~np.isnan(values)]
     return rest if 2 * len(rest) >= len(values) else rest[:0]

@@ -73,7 +73,7 @@ def label_metrics(
     Raises:
         DataError: the scores of a known case are not finite: NaN is neither higher nor lower.
     """
-    scores, truth, weights, single = _known(scores, truth, weights)
+    scores, truth, weights, single = _known_cases(scores, truth, weights)
     found = _all_metrics(scores, truth, reported, weights)
     return {name: float(values[0]) for name, values in found.items()} if single else found
 
@@ -101,8 +101,8 @@ def mean_metrics(
     """
     if not classes:
         return {name: np.full(len(weights), np.nan) for name in METRICS}
-    scores, truth, weights, _ = _known(scores, truth, weights)
-    counts = _counted(scores, truth, weights)
+    scores, truth, weights, _ = _known_cases(scores, truth, weights)
+    counts = _call_counts(scores, truth, weights)
     each = [
         _of_ranking(scores[:, one], truth == one, weights) | _of_one(*counts, one)
         for one in classes
@@ -139,7 +139,9 @@ def support(truth: Array, reported: int | None, classes: int) -> dict[str, Any]:
     }
 
 
-def _known(scores: Array, truth: Array, weights: Array | None) -> tuple[Array, Array, Array, bool]:
+def _known_cases(
+    scores: Array, truth: Array, weights: Array | None
+) -> tuple[Array, Array, Array, bool]:
     """Scores, truth and weights of the known cases, and whether all cases count once."""
     known = truth >= 0
     scores, truth = scores[known], truth[known]
@@ -193,11 +195,11 @@ def _running(score: Array, weights: Array) -> tuple[Array, Array]:
 
 def _of_argmax(scores: Array, truth: Array, reported: int, weights: Array) -> dict[str, Array]:
     """The metrics of the most likely class; scores (N, C), truth (N,), weights (R, N)."""
-    counts = _counted(scores, truth, weights)
+    counts = _call_counts(scores, truth, weights)
     return _of_one(*counts, reported) | _over_classes(*counts) | _accuracy(*counts)
 
 
-def _counted(scores: Array, truth: Array, weights: Array) -> tuple[Array, Array, Array]:
+def _call_counts(scores: Array, truth: Array, weights: Array) -> tuple[Array, Array, Array]:
     """How many cases are of each class, are called so, and both; (R, C) each."""
     one_hot = np.eye(scores.shape[1])
     true, called = one_hot[truth], one_hot[scores.argmax(1)]

@@ -62,7 +62,7 @@ def measured_classes(label: LabelScores, least: int) -> tuple[int, ...]:
     return classes_with_enough(_counts(label), least)
 
 
-def described(label: LabelScores, least: int) -> dict[str, Any]:
+def describe(label: LabelScores, least: int) -> dict[str, Any]:
     """What a record says of a label beside its metrics.
 
     Returns:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sm3kit.core.errors import DataError
-from sm3kit.metrics.alignment import aligned
+from sm3kit.metrics.alignment import align
 from sm3kit.metrics.bootstrap import case_weights
 from sm3kit.metrics.per_label import METRICS, mean_of_defined
 from sm3kit.metrics.predictions import Predictions
@@ -35,11 +35,11 @@ class Resampled:
     resamples: int
     seed: int
 
-    def averaged(self) -> dict[str, Values]:
+    def means(self) -> dict[str, Values]:
         """The mean over the seeds of each metric, for each resample on its own."""
         return {
             name: {
-                metric: np.mean([one[name][metric] for one in self.seeds], axis=0)
+                metric: np.mean([seed[name][metric] for seed in self.seeds], axis=0)
                 for metric in METRICS
             }
             for name in self.cases.labels
@@ -51,11 +51,11 @@ class Resampled:
         Raises:
             DataError: the two differ in cases, labels, classes or truth.
         """
-        aligned(first.cases, self.cases)
-        one, other = first.averaged(), self.averaged()
+        align(first.cases, self.cases)
+        theirs, ours = first.means(), self.means()
         return {
-            name: {metric: other[name][metric] - values[metric] for metric in METRICS}
-            for name, values in one.items()
+            name: {metric: ours[name][metric] - values[metric] for metric in METRICS}
+            for name, values in theirs.items()
         }
 
 
@@ -71,7 +71,7 @@ def resample(runs: Sequence[Predictions], resamples: int = 2000, seed: int = 0) 
     drawn = case_weights(first.groups, resamples, seed)
     # All cases once, and below it the resamples: (1 + R, N).
     weights = np.concatenate([np.ones_like(drawn, shape=(1, drawn.shape[1])), drawn])
-    values = [_values(aligned(first, run), weights) for run in runs]
+    values = [_values(align(first, run), weights) for run in runs]
     return Resampled(first, tuple(values), resamples, seed)
 
 
@@ -79,7 +79,7 @@ def mean_of_labels(labels: dict[str, Values]) -> Values:
     """Means over the labels that are defined, for each resample on its own."""
     means = {}
     for metric in METRICS:
-        values = np.stack([one[metric] for one in labels.values()])  # (L, 1 + R)
+        values = np.stack([label[metric] for label in labels.values()])  # (L, 1 + R)
         means[metric] = mean_of_defined(values)
     return means
 

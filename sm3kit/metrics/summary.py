@@ -11,7 +11,7 @@ import numpy as np
 from sm3kit.metrics.bootstrap import interval, share_above_zero
 from sm3kit.metrics.per_label import METRICS
 from sm3kit.metrics.predictions import LabelScores, Predictions
-from sm3kit.metrics.reporting import described
+from sm3kit.metrics.reporting import describe
 from sm3kit.metrics.resampled import Resampled, Values, mean_of_labels, resample
 
 __all__ = [
@@ -42,7 +42,7 @@ def summarise(predictions: Predictions, resamples: int = 2000, seed: int = 0) ->
         seed: of the bootstrap.
 
     Returns:
-        {"labels": {name: {metric: value, "ci95", "intervals", and what `described` says}},
+        {"labels": {name: {metric: value, "ci95", "intervals", and what `describe` says}},
         "mean": {metric: value, "std", "stds", "counted", "labels", "ci95", "intervals"},
         "cases", "groups", "min_positives", "resamples", "seed"}. "ci95" and "std" are of the AUC, "intervals",
         "stds" and "counted" (the labels that entered) hold every metric.
@@ -74,11 +74,11 @@ def summarise_seeds(
 
 def summary_of(system: Resampled) -> dict[str, Any]:
     """What `summarise_seeds` tells, of a system that is resampled already."""
-    found = _summary(system)
-    for name, one in found["labels"].items():
-        one["spread"] = _spread([values[name] for values in system.seeds])
-    found["mean"]["spread"] = _spread([mean_of_labels(values) for values in system.seeds])
-    return found | {"seeds": len(system.seeds)}
+    summary = _summary(system)
+    for name, label in summary["labels"].items():
+        label["spread"] = _spread([values[name] for values in system.seeds])
+    summary["mean"]["spread"] = _spread([mean_of_labels(values) for values in system.seeds])
+    return summary | {"seeds": len(system.seeds)}
 
 
 def compare(
@@ -133,17 +133,23 @@ def summary_of_difference(first: Resampled, second: Resampled) -> dict[str, Any]
 
 def mean_auc(predictions: Predictions) -> float:
     """The mean AUC of the labels that have one, to choose an epoch by; NaN if none has."""
-    found = resample([predictions], resamples=0).averaged()
-    return float(mean_of_labels(found)["auc"][0])
+    labels = resample([predictions], resamples=0).means()
+    return float(mean_of_labels(labels)["auc"][0])
 
 
 def _summary(system: Resampled) -> dict[str, Any]:
-    found = system.averaged()
+    means = system.means()
     labels = {}
     for name, label in system.cases.labels.items():
-        labels[name] = described(label, system.cases.min_positives) | _told(found[name])
-    stds = {name: _deviation(_points(found, name)) for name in METRICS}
-    mean = _told(mean_of_labels(found)) | {"std": stds["auc"], "stds": stds} | _counted(found)
+        labels[name] = describe(label, system.cases.min_positives) | _values_and_intervals(
+            means[name]
+        )
+    stds = {name: _deviation(_points(means, name)) for name in METRICS}
+    mean = (
+        _values_and_intervals(mean_of_labels(means))
+        | {"std": stds["auc"], "stds": stds}
+        | _counts(means)
+    )
     return {"labels": labels, "mean": mean, **_setting(system)}
 
 
@@ -155,19 +161,19 @@ def _difference(first: Resampled, second: Resampled) -> dict[str, Any]:
     return {
         "difference": "second minus first",
         "labels": {
-            name: described(label, first.cases.min_positives)
-            | _told(more[name])
+            name: describe(label, first.cases.min_positives)
+            | _values_and_intervals(more[name])
             | _above_zero(more[name])
             for name, label in first.cases.labels.items()
         },
-        "mean": _told(mean) | _above_zero(mean) | _counted(more),
+        "mean": _values_and_intervals(mean) | _above_zero(mean) | _counts(more),
         **_setting(first),
     }
 
 
 def _points(labels: dict[str, Values], metric: str) -> list[float]:
     """The defined values of a metric on all cases."""
-    values = [float(one[metric][0]) for one in labels.values()]
+    values = [float(metrics[metric][0]) for metrics in labels.values()]
     return [value for value in values if not math.isnan(value)]
 
 
@@ -184,12 +190,12 @@ def _spread(seeds: list[Values]) -> dict[str, float | None]:
     }
 
 
-def _counted(labels: dict[str, Values]) -> dict[str, Any]:
+def _counts(labels: dict[str, Values]) -> dict[str, Any]:
     counted = {metric: len(_points(labels, metric)) for metric in METRICS}
     return {"labels": counted["auc"], "counted": counted}
 
 
-def _told(values: Values) -> dict[str, Any]:
+def _values_and_intervals(values: Values) -> dict[str, Any]:
     intervals = {name: [_plain(end) for end in interval(values[name][1:])] for name in METRICS}
     points = {name: _plain(values[name][0]) for name in METRICS}
     return {**points, "ci95": intervals["auc"], "intervals": intervals}

@@ -65,28 +65,28 @@ def wilson(share: Array, count: Array) -> tuple[Array, Array]:
 @look()
 def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture | None:
     """Observed share against predicted probability; None without a known case."""
-    found = reliability(label)
-    if not len(found.counts):
+    bins = reliability(label)
+    if not len(bins.counts):
         return None
     whose = label.reported or "the most likely class"
     figure, (upper, lower) = sheet(
         4.2, 4.3, 2, margins=(0.65, 0.1, 0.5, 0.35), sharex=True, height_ratios=(4, 1)
     )
-    low, high = wilson(found.observed, found.counts)
-    ends = np.clip([found.observed - low, high - found.observed], 0, None)
+    low, high = wilson(bins.observed, bins.counts)
+    ends = np.clip([bins.observed - low, high - bins.observed], 0, None)
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     upper.errorbar(
-        found.predicted, found.observed, ends, color=COLOURS[0], marker="o", capsize=3,
+        bins.predicted, bins.observed, ends, color=COLOURS[0], marker="o", capsize=3,
         elinewidth=1.2, linestyle="none",
     )  # fmt: skip
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     upper.set_ylabel(f"share of {label.reported or 'right calls'}")
-    upper.set_title(f"{name}: calibration error {found.error:.3f}")
+    upper.set_title(f"{name}: calibration error {bins.error:.3f}")
     width = 1 / BINS
-    left = np.floor(np.minimum(found.predicted, 1 - 1e-9) / width) * width
+    left = np.floor(np.minimum(bins.predicted, 1 - 1e-9) / width) * width
     lower.bar(
         left,
-        found.counts,
+        bins.counts,
         width,
         align="edge",
         facecolor="white",
@@ -96,12 +96,12 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
     lower.set_ylabel("studies")
     figure.align_ylabels([upper, lower])
     lower.set_xlabel(f"predicted probability of {whose}")
-    pairs = zip(found.predicted, found.observed, found.counts, strict=True)
-    told = "; ".join(f"{p:.2f} predicted, {o:.2f} observed ({n})" for p, o, n in pairs)
+    pairs = zip(bins.predicted, bins.observed, bins.counts, strict=True)
+    points = "; ".join(f"{p:.2f} predicted, {o:.2f} observed ({n})" for p, o, n in pairs)
     return Picture(
         f"calibration-{name}",
         f"Calibration of {name}",
-        f"Reliability diagram, expected calibration error {found.error:.3f}. {told}.",
+        f"Reliability diagram, expected calibration error {bins.error:.3f}. {points}.",
         f"{protocol}; ten bins of equal width, bars are 95 % intervals (Wilson). On the diagonal a "
         f"probability of {whose} means what it says; below, the network is too sure.",
         figure,

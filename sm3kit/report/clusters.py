@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sm3kit.report.history import Rows, grid_of, of_stage, series, transposed
+from sm3kit.report.history import Rows, grid_of, of_stage, series, transpose
 from sm3kit.results.picture import COLOURS, HATCHES, Picture, line_style, look
 
 GREYS = ("#d9d9d9", "white")
@@ -15,26 +15,26 @@ GREYS = ("#d9d9d9", "white")
 
 def sizes(rows: Rows) -> dict[str, tuple[list[int], npt.NDArray[Any]]]:
     """{label: (epochs, shares (epochs, clusters))} of the studies, the largest cluster first."""
-    found: dict[str, tuple[list[int], npt.NDArray[Any]]] = {}
-    names = dict.fromkeys(one for row in rows for one in row if one.startswith("sizes/"))
+    shares_by_label: dict[str, tuple[list[int], npt.NDArray[Any]]] = {}
+    names = dict.fromkeys(column for row in rows for column in row if column.startswith("sizes/"))
     for name in names:
         told = [row for row in rows if row.get(name)]
         table = [sorted(map(int, row[name].split("+")), reverse=True) for row in told]
         if table:
             counts = np.array(table, float)
             shares = counts / counts.sum(1, keepdims=True)
-            found[name[6:]] = [int(row["epoch"]) for row in told], shares
-    return found
+            shares_by_label[name[6:]] = [int(row["epoch"]) for row in told], shares
+    return shares_by_label
 
 
 @look()
 def size_picture(rows: Rows) -> Picture | None:
     """Shares of the clusters of each label over the epochs; None without stage 2."""
-    found = sizes(of_stage(rows, "mlssl"))
-    if not found:
+    by_label = sizes(of_stage(rows, "mlssl"))
+    if not by_label:
         return None
-    figure, panels = grid_of(len(found))
-    for panel, (name, (epochs, shares)) in zip(panels, found.items(), strict=False):
+    figure, panels = grid_of(len(by_label))
+    for panel, (name, (epochs, shares)) in zip(panels, by_label.items(), strict=False):
         tops = 100 * np.cumsum(shares, 1)
         for cluster in range(shares.shape[1]):
             low = tops[:, cluster - 1] if cluster else np.zeros(len(epochs))
@@ -47,7 +47,7 @@ def size_picture(rows: Rows) -> Picture | None:
         panel.set_ylim(0, 100)
         panel.set_xlim(epochs[0] - 0.01, epochs[-1])
     figure.supylabel("studies in %", fontsize=10)
-    last = [f"{name} {_told(shares[-1])}" for name, (_, shares) in found.items()]
+    last = [f"{name} {_in_words(shares[-1])}" for name, (_, shares) in by_label.items()]
     return Picture(
         "cluster-sizes",
         "Sizes of the clusters of stage 2",
@@ -62,7 +62,7 @@ def size_picture(rows: Rows) -> Picture | None:
 def nmi_picture(rows: Rows) -> Picture | None:
     """NMI of the pseudo-labels with the epoch before, the truth and each other."""
     rows = of_stage(rows, "mlssl")
-    columns = dict.fromkeys(one for row in rows for one in row)
+    columns = dict.fromkeys(column for row in rows for column in row)
     labels = [
         name[6:]
         for name in columns
@@ -79,7 +79,7 @@ def nmi_picture(rows: Rows) -> Picture | None:
             "other labels, mean of all pairs": between,
         }
         for place, (name, points) in enumerate(lines.items()):
-            panel.plot(*transposed(points), label=name, **line_style(place))
+            panel.plot(*transpose(points), label=name, **line_style(place))
         panel.set_title(label)
         panel.set_ylim(0, 1)
         panel.grid(axis="y")
@@ -100,5 +100,5 @@ def nmi_picture(rows: Rows) -> Picture | None:
     )
 
 
-def _told(shares: npt.NDArray[Any]) -> str:
+def _in_words(shares: npt.NDArray[Any]) -> str:
     return ", ".join(f"{100 * one:.0f} %" for one in shares)

@@ -29,7 +29,7 @@ def confusion_picture(name: str, label: LabelScores, protocol: str) -> Picture:
         panel,
         shares,
         label.classes,
-        lambda row, column: _told(counts[row, column], shares[row, column]),
+        lambda row, column: _in_words(counts[row, column], shares[row, column]),
     )
     panel.set_xlabel("most likely class")
     panel.set_ylabel("true class")
@@ -50,5 +50,5 @@ def confusion_picture(name: str, label: LabelScores, protocol: str) -> Picture:
     )
 
 
-def _told(count: int, share: float) -> str:
+def _in_words(count: int, share: float) -> str:
     return f"{count}\n{100 * share:.0f} %" if count else "0"

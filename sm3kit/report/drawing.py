@@ -20,7 +20,7 @@ from sm3kit.report import attention, spaces
 from sm3kit.report.calibration import calibration_picture
 from sm3kit.report.clusters import nmi_picture, size_picture
 from sm3kit.report.confusion import confusion_picture
-from sm3kit.report.embedding import FEWEST, embedding_picture, mapped, tsne
+from sm3kit.report.embedding import FEWEST, embedding_picture, label_map, tsne
 from sm3kit.report.gallery import Search, searches
 from sm3kit.report.history import loss_picture, monitor_picture, rank_picture
 from sm3kit.report.material import Material
@@ -33,7 +33,7 @@ MOST = 1500
 
 
 @dataclass
-class Drawn:
+class Figures:
     """The figures of a run.
 
     Attributes:
@@ -58,7 +58,7 @@ class Drawn:
         return [
             *self.training,
             *self.attention,
-            *(p for each in self.labels.values() for p in each),
+            *(picture for pictures in self.labels.values() for picture in pictures),
         ]
 
     def attempt(self, draw: Callable[[], None], what: str) -> None:
@@ -69,7 +69,7 @@ class Drawn:
             self.notes.append(f"{what}: {error}")
 
 
-def draw(material: Material, split: str, space: Space | None, *, images: bool) -> Drawn:
+def draw(material: Material, split: str, space: Space | None, *, images: bool) -> Figures:
     """Draws all figures of a run.
 
     Args:
@@ -77,26 +77,26 @@ def draw(material: Material, split: str, space: Space | None, *, images: bool) -
         space: of the maps; None takes the joint feature, whose one map serves all labels.
         images: whether there is a gallery.
     """
-    drawn = Drawn()
+    figures = Figures()
     rows = material.rows
-    found = [
+    pictures = [
         loss_picture(rows, "mmssl"), monitor_picture(rows), rank_picture(rows),
         loss_picture(rows, "mlssl"), size_picture(rows), nmi_picture(rows),
     ]  # fmt: skip
-    drawn.training = [one for one in found if one]
+    figures.training = [picture for picture in pictures if picture]
     subject = material.subject
     cases = _some(subject.pool.cases[split]) if subject else []
     if subject and cases:
         if subject.pool.labels:
-            drawn.attempt(lambda: _maps(drawn, material, subject, cases, split, space), "Maps")
+            figures.attempt(lambda: _maps(figures, material, subject, cases, split, space), "Maps")
         if images and len(subject.pool.modalities) > 1:
-            drawn.attempt(lambda: drawn.searches.extend(searches(subject, cases)), "Gallery")
+            figures.attempt(lambda: figures.searches.extend(searches(subject, cases)), "Gallery")
     elif subject:
-        drawn.notes.append(f"The split {split} has no studies for maps and gallery.")
-    drawn.attempt(lambda: _scores(drawn, material), "ROC, calibration and confusion")
+        figures.notes.append(f"The split {split} has no studies for maps and gallery.")
+    figures.attempt(lambda: _scores(figures, material), "ROC, calibration and confusion")
     if subject and cases and subject.pool.labels:
-        drawn.attempt(lambda: _attention(drawn, material, subject, cases), "Attention")
-    return drawn
+        figures.attempt(lambda: _attention(figures, material, subject, cases), "Attention")
+    return figures
 
 
 def _some(cases: Sequence[Case]) -> list[Case]:
@@ -108,7 +108,7 @@ def _some(cases: Sequence[Case]) -> list[Case]:
 
 
 def _maps(
-    drawn: Drawn,
+    figures: Figures,
     material: Material,
     subject: Subject,
     cases: list[Case],
@@ -117,7 +117,7 @@ def _maps(
 ) -> None:
     """A pair of maps for each label."""
     if len(cases) < FEWEST:
-        drawn.notes.append(f"Maps want {FEWEST} studies, and the split {split} has {len(cases)}.")
+        figures.notes.append(f"Maps want {FEWEST} studies, and the split {split} has {len(cases)}.")
         return
     wanted: Space = space or "backbone"
     classifier = _classifier(material, subject) if wanted == "logits" else None
@@ -127,23 +127,23 @@ def _maps(
         own = _probed_before(material, before) if wanted == "logits" else None
         moments = {"before": spaces.tables(before, cases, wanted, own), **moments}
     except SM3Error as error:
-        drawn.notes.append(f"There is no map of before the training. {error}")
+        figures.notes.append(f"There is no map of before the training. {error}")
     groups = np.array([case.group for case in cases])
     cache, seed = subject.encoder.cache, subject.trained.variant.seed
     for number, label in enumerate(subject.pool.labels):
         truth = np.array([case.labels[number] for case in cases])
         maps = {
-            moment: mapped(rows[label.name], tsne(rows[label.name], seed, cache), truth, groups)
+            moment: label_map(rows[label.name], tsne(rows[label.name], seed, cache), truth, groups)
             for moment, rows in moments.items()
         }
         picture = embedding_picture(label, truth, maps, spaces.TITLES[wanted], split)
-        drawn.labels.setdefault(label.name, []).append(picture)
+        figures.labels.setdefault(label.name, []).append(picture)
 
 
 def _probe(material: Material, subject: Subject) -> tuple[Any, Path] | None:
     """The record of a probe of these networks on their own data, and its weights."""
-    for one in material.results:
-        record, file = one.record, one.file.with_suffix(".safetensors")
+    for result in material.results:
+        record, file = result.record, result.file.with_suffix(".safetensors")
         own = record["of"]["model"] == subject.trained.file_hash and not record["transfer"]
         honest = not (record["leaky"] or record.get("seen"))
         if record["protocol"] == "probe" and own and honest and file.is_file():
@@ -152,35 +152,35 @@ def _probe(material: Material, subject: Subject) -> tuple[Any, Path] | None:
 
 
 def _classifier(material: Material, subject: Subject) -> Classifier | None:
-    found = _probe(material, subject)
-    return spaces.kept_classifier(subject, *found) if found else None
+    kept = _probe(material, subject)
+    return spaces.kept_classifier(subject, *kept) if kept else None
 
 
 def _probed_before(material: Material, before: Subject) -> Classifier | None:
-    found = _probe(material, before)
-    return spaces.probed(before, spaces.settings_from(found[0])) if found else None
+    kept = _probe(material, before)
+    return spaces.probed(before, spaces.settings_from(kept[0])) if kept else None
 
 
-def _attention(drawn: Drawn, material: Material, subject: Subject, cases: list[Case]) -> None:
+def _attention(figures: Figures, material: Material, subject: Subject, cases: list[Case]) -> None:
     """Attention after the probe, if it trained the relation, else after stage 2."""
     if subject.embedding is None:
         return
-    found = _probe(material, subject)
+    probe = _probe(material, subject)
     embedding, moment = subject.embedding, "after stage 2"
-    if found and found[0]["scope"] == "relation":
-        kept = spaces.kept_classifier(subject, *found).embedding
-        assert kept is not None
-        embedding, moment = kept, "after the probe"
+    if probe and probe[0]["scope"] == "relation":
+        after_probe = spaces.kept_classifier(subject, *probe).embedding
+        assert after_probe is not None
+        embedding, moment = after_probe, "after the probe"
     weights = attention.attention_of(embedding, joint_of(subject, cases))
     if weights is None:
         relation = subject.trained.variant.relation
-        drawn.notes.append(f"The relation {relation} has no attention to show.")
+        figures.notes.append(f"The relation {relation} has no attention to show.")
         return
     labels = subject.pool.labels
     names = [label.name for label in labels]
-    drawn.weights = weights, names
+    figures.weights = weights, names
     everyone = attention.attention_picture(weights, names, "attention", "all studies", moment)
-    drawn.attention = [everyone]
+    figures.attention = [everyone]
     for number, label in enumerate(labels):
         reported = label.classes.index(label.reported) if label.reported else None
         these = np.array([case.labels[number] == reported for case in cases])
@@ -188,30 +188,30 @@ def _attention(drawn: Drawn, material: Material, subject: Subject, cases: list[C
             who = f"{label.name} {label.reported}"
             name = f"attention-{label.name}-{label.reported}"
             picture = attention.attention_picture(weights[these], names, name, who, moment)
-            drawn.attention.append(picture)
+            figures.attention.append(picture)
         row = attention.row_picture(weights, names, label.name, label.reported, these)
-        drawn.labels.setdefault(label.name, []).append(row)
+        figures.labels.setdefault(label.name, []).append(row)
 
 
-def _scores(drawn: Drawn, material: Material) -> None:
+def _scores(figures: Figures, material: Material) -> None:
     """ROC, calibration and confusion of each label, of the main result and those beside it."""
     main = material.main
     if main is None:
         return
     scores = main.predictions()
     beside = {main.record["protocol"]: scores.labels}
-    for one in material.results:
+    for result in material.results:
         alike = ("split", "select", "data", "data_hash")
-        same = one.labelled and all(one.record[k] == main.record[k] for k in alike)
-        if same and one.record["protocol"] not in beside:
-            beside[one.record["protocol"]] = one.predictions().labels
+        same = result.labelled and all(result.record[k] == main.record[k] for k in alike)
+        if same and result.record["protocol"] not in beside:
+            beside[result.record["protocol"]] = result.predictions().labels
     for name, label in scores.labels.items():
         curves: dict[str, LabelScores] = {
             protocol: labels[name] for protocol, labels in beside.items() if name in labels
         }
-        found = [
+        pictures = [
             roc_picture(name, curves, scores.min_positives),
             calibration_picture(name, label, main.title),
             confusion_picture(name, label, main.title),
         ]
-        drawn.labels.setdefault(name, []).extend(one for one in found if one)
+        figures.labels.setdefault(name, []).extend(picture for picture in pictures if picture)

@@ -118,7 +118,7 @@ def tsne(rows: Array, seed: int = 0, cache: FeatureCache | None = None) -> Array
     return np.asarray(kept)
 
 
-def mapped(rows: Array, places: Array, truth: Array, groups: Array) -> Map:
+def label_map(rows: Array, places: Array, truth: Array, groups: Array) -> Map:
     """A map with its two numbers."""
     return Map(places, purity(rows, truth, groups), purity(places, truth, groups))
 
@@ -140,11 +140,11 @@ def embedding_picture(
     below = 0.2 + 0.22 * -(-(len(label.classes) + 1) // across)
     margins = (0.08, 0.08, below, 0.62)
     figure, panels = sheet(width, 3.85 + below, 1, len(maps), margins=margins, gaps=(0.15, 0))
-    for panel, (moment, one) in zip(panels, maps.items(), strict=True):
-        _points(panel, one.places, truth, label.classes)
+    for panel, (moment, plane) in zip(panels, maps.items(), strict=True):
+        _points(panel, plane.places, truth, label.classes)
         panel.set_title(f"{label.name}, {moment}", y=1.075)
         panel.text(
-            0, 1.02, _numbers(one), transform=panel.transAxes, fontsize=9, color=FAINT
+            0, 1.02, _numbers(plane), transform=panel.transAxes, fontsize=9, color=FAINT
         )  # fmt: skip
         panel.set_xticks([])
         panel.set_yticks([])
@@ -154,11 +154,11 @@ def embedding_picture(
     figure.legend(
         handles, names, loc="lower center", ncols=min(len(names), across), markerscale=1.3
     )
-    told = "; ".join(f"{moment} {_numbers(one)}" for moment, one in maps.items())
+    purities = "; ".join(f"{moment} {_numbers(plane)}" for moment, plane in maps.items())
     return Picture(
         f"embedding-{label.name}",
         f"{label.name} before and after pre-training" if len(maps) > 1 else f"Map of {label.name}",
-        f"t-SNE maps of {len(truth)} studies, coloured by the classes of {label.name}. {told}.",
+        f"t-SNE maps of {len(truth)} studies, coloured by the classes of {label.name}. {purities}.",
         f"{space[0].upper()}{space[1:]}, split {split}. Purity is the share of the "
         f"{NEIGHBOURS} nearest neighbours that are of a study's own class, other studies of its "
         "patient left out; chance is what blind neighbours would give. Distances between groups, "
@@ -188,12 +188,12 @@ def _points(panel: Axes, places: Array, truth: Array, classes: Sequence[str]) ->
         )  # fmt: skip
 
 
-def _numbers(one: Map) -> str:
-    if not one.own.cases:
+def _numbers(plane: Map) -> str:
+    if not plane.own.cases:
         return "no class is known"
     return (
-        f"purity {_percent(one.own.value)} in the space, {_percent(one.seen.value)} here, chance "
-        f"{_percent(one.own.chance)}"
+        f"purity {_percent(plane.own.value)} in the space, {_percent(plane.seen.value)} here, chance "
+        f"{_percent(plane.own.chance)}"
     )
 
 

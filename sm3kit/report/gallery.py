@@ -109,11 +109,11 @@ def _search(way: Direction, space: str, cases: Sequence[Case], shown: int) -> Se
     chosen = order[torch.from_numpy(steps)]
     similarity = unit_length(way.queries[chosen]) @ unit_length(way.gallery).T
     best = similarity.argsort(dim=1, descending=True, stable=True)[:, :BEST]
-    found = [
+    queries = [
         Query(pairs[place], float(ranks[place]), tuple(pairs[near] for near in row))
         for place, row in zip(chosen.tolist(), best.tolist(), strict=True)
     ]
-    return Search(way.one, way.other, space, tuple(found), len(pairs), float(ranks.mean()))
+    return Search(way.one, way.other, space, tuple(queries), len(pairs), float(ranks.mean()))
 
 
 def thumbnail(subject: Subject, case: Case, modality: str, side: int = SIDE) -> Pixels:
@@ -180,13 +180,13 @@ def gallery_picture(subject: Subject, search: Search) -> Picture:
     heads = ["query", "true partner", *(f"{place + 1}." for place in range(columns - 2))]
     for row, query in enumerate(search.queries):
         line = panels[row * columns : (row + 1) * columns]
-        shown = [(query.case, search.one), (query.case, search.other)]
-        shown += [(case, search.other) for case in query.best]
+        images = [(query.case, search.one), (query.case, search.other)]
+        images += [(case, search.other) for case in query.best]
         for panel in line:
             panel.set_xticks([])
             panel.set_yticks([])
             panel.spines[:].set_visible(False)
-        for panel, (case, modality) in zip(line, shown, strict=False):
+        for panel, (case, modality) in zip(line, images, strict=False):
             panel.imshow(thumbnail(subject, case, modality))
         for panel, case in zip(line[2:], query.best, strict=False):
             if case is query.case:
@@ -198,7 +198,7 @@ def gallery_picture(subject: Subject, search: Search) -> Picture:
     return Picture(
         f"gallery-{search.one}-{search.other}",
         f"Pair matching, {search.direction}",
-        f"Thumbnails of {rows} searches. {told(search)}.",
+        f"Thumbnails of {rows} searches. {_in_words(search)}.",
         f"{search.space[0].upper()}{search.space[1:]} space, cosine similarity among "
         f"{search.pairs} pairs, mean rank {search.mean_rank:.1f} (chance "
         f"{search.chance:g}). Queries at equal steps from the best rank to the worst.",
@@ -206,6 +206,6 @@ def gallery_picture(subject: Subject, search: Search) -> Picture:
     )
 
 
-def told(search: Search) -> str:
+def _in_words(search: Search) -> str:
     """The ranks of the queries in words."""
-    return "Ranks of the true partners: " + ", ".join(f"{one.rank:g}" for one in search.queries)
+    return "Ranks of the true partners: " + ", ".join(f"{query.rank:g}" for query in search.queries)

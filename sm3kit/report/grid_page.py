@@ -79,7 +79,7 @@ def grid_page(folder: Path, out: Path) -> tuple[str, list[Picture]]:
     curves = list(charts(table).values())
     replicates = home.plan().replicates
     rows = [
-        _row(row, [one for one in replicates if one.row == row.name], home, out)
+        _row(row, [replicate for replicate in replicates if replicate.row == row.name], home, out)
         for row in results.rows
     ]
     text = render(

@@ -41,20 +41,22 @@ def of_stage(rows: Rows, stage: str) -> list[Mapping[str, Any]]:
 
 def series(rows: Rows, column: str) -> list[tuple[int, float]]:
     """(epoch, value) of a column, where it has a finite number."""
-    found = []
+    points = []
     for row in rows:
         text = row.get(column)
         if text not in (None, "") and math.isfinite(float(text)):
-            found.append((int(row["epoch"]), float(text)))
-    return found
+            points.append((int(row["epoch"]), float(text)))
+    return points
 
 
 def terms(rows: Rows) -> Lines:
     """{loss term: its curve}; the total comes first."""
     columns = dict.fromkeys(name for row in rows for name in row)
-    named = [name for name in columns if "/" in name and name.partition("/")[0] not in NO_TERMS]
-    found = {name: series(rows, name) for name in ["loss", *named]}
-    return {name: points for name, points in found.items() if points}
+    terms_of_loss = [
+        name for name in columns if "/" in name and name.partition("/")[0] not in NO_TERMS
+    ]
+    lines = {name: series(rows, name) for name in ["loss", *terms_of_loss]}
+    return {name: points for name, points in lines.items() if points}
 
 
 @look()
@@ -67,7 +69,7 @@ def loss_picture(rows: Rows, stage: str) -> Picture | None:
     figure, panels = grid_of(len(lines))
     for panel, (name, points) in zip(panels, lines.items(), strict=False):
         alone: dict[str, Any] = {"marker": "o"} if len(points) == 1 else {}
-        panel.plot(*transposed(points), color=COLOURS[0 if name == "loss" else 2], **alone)
+        panel.plot(*transpose(points), color=COLOURS[0 if name == "loss" else 2], **alone)
         panel.set_title("total" if name == "loss" else name, fontsize=10 if len(name) < 18 else 8.5)
         panel.grid(axis="y")
     ends = f"{total[0][1]:.3g} in epoch {total[0][0]} to {total[-1][1]:.3g} in epoch {total[-1][0]}"
@@ -88,25 +90,25 @@ def monitor_picture(rows: Rows, stage: str = "mmssl") -> Picture | None:
     """The collapse monitors of stage 1; None if nothing was written."""
     rows = of_stage(rows, stage)
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    found: dict[str, Lines] = {}
+    lines_by_monitor: dict[str, Lines] = {}
     for monitor in MONITORS:
-        names = [one for one in columns if one.startswith(f"{monitor}/")]
-        lines = {one.partition("/")[2]: series(rows, one) for one in names}
-        found[monitor] = {name: points for name, points in lines.items() if points}
-    if not any(found.values()):
+        names = [column for column in columns if column.startswith(f"{monitor}/")]
+        lines = {name.partition("/")[2]: series(rows, name) for name in names}
+        lines_by_monitor[monitor] = {name: points for name, points in lines.items() if points}
+    if not any(lines_by_monitor.values()):
         return None
     figure, panels = sheet(8.4, 6, 2, 2, (0.6, 0.1, 0.85, 0.35), (0.6, 1.15))
-    for panel, (monitor, lines) in zip(panels, found.items(), strict=True):
+    for panel, (monitor, lines) in zip(panels, lines_by_monitor.items(), strict=True):
         plot(panel, lines)
         panel.set_title(MONITORS[monitor])
         panel.set_xlabel(f"epoch ({GUIDES[monitor]})")
-    last = {name: points[-1][1] for name, points in found["std"].items()}
-    told = ", ".join(f"{name} {value:.2f}" for name, value in last.items())
+    last = {name: points[-1][1] for name, points in lines_by_monitor["std"].items()}
+    ends = ", ".join(f"{name} {value:.2f}" for name, value in last.items())
     return Picture(
         "monitors",
         "Collapse monitors of stage 1",
         f"Four line charts over the epochs: deviation, RankMe, uniformity and alignment. The "
-        f"deviation ends at {told}.",
+        f"deviation ends at {ends}.",
         "On the newest training views of each epoch, per modality; a name with * is its stream "
         "behind the projector.",
         figure,
@@ -117,8 +119,8 @@ def monitor_picture(rows: Rows, stage: str = "mmssl") -> Picture | None:
 def rank_picture(rows: Rows) -> Picture | None:
     """Mean ranks of the true partner among the validation pairs; None if nobody looked."""
     rows = of_stage(rows, "mmssl")
-    names = dict.fromkeys(one for row in rows for one in row if one.startswith("rank/"))
-    lines = {one[5:].replace("->", " → "): series(rows, one) for one in names if "->" in one}
+    names = dict.fromkeys(name for row in rows for name in row if name.startswith("rank/"))
+    lines = {name[5:].replace("->", " → "): series(rows, name) for name in names if "->" in name}
     lines = {name: points for name, points in lines.items() if points}
     if not lines:
         return None
@@ -135,11 +137,11 @@ def rank_picture(rows: Rows) -> Picture | None:
     panel.set_ylim(bottom=0)
     panel.set_xlabel("epoch")
     panel.set_title("mean rank of the true partner (lower is better)")
-    told = ", ".join(f"{name} {points[-1][1]:.1f}" for name, points in lines.items())
+    ends = ", ".join(f"{name} {points[-1][1]:.1f}" for name, points in lines.items())
     return Picture(
         "ranks",
         "Pair matching on the validation split during stage 1",
-        f"Line chart of mean ranks over the epochs. At the end: {told}.",
+        f"Line chart of mean ranks over the epochs. At the end: {ends}.",
         "Among the validation pairs, with the networks of each epoch; a name with * is in "
         "projection space, else in the space of the backbone. 1 is best.",
         figure,
@@ -152,7 +154,7 @@ def plot(
     """Draws lines with a legend where there are several; single points are dots."""
     for place, (name, points) in enumerate(lines.items()):
         dots: dict[str, Any] = {"marker": "o"} if markers or len(points) == 1 else {}
-        panel.plot(*transposed(points), label=name, **line_style(place), **dots)
+        panel.plot(*transpose(points), label=name, **line_style(place), **dots)
     panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     panel.grid(axis="y")
     panel.set_axisbelow(True)
@@ -182,6 +184,6 @@ def grid_of(count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def transposed(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+def transpose(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
     """Epochs and values of a curve."""
     return [epoch for epoch, _ in points], [value for _, value in points]

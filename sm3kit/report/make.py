@@ -13,7 +13,7 @@ from sm3kit.data.progress import Reporter
 from sm3kit.grids.folder import Folder
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report.attention import export_attention
-from sm3kit.report.drawing import Drawn, draw
+from sm3kit.report.drawing import Figures, draw
 from sm3kit.report.gallery import gallery_picture
 from sm3kit.report.material import Material, gather
 from sm3kit.report.run_page import run_page
@@ -25,7 +25,7 @@ REMEDY = "Free some space, or choose another place with --out."
 
 
 @dataclass(frozen=True)
-class Made:
+class ReportFiles:
     """What a report has written.
 
     Attributes:
@@ -51,7 +51,7 @@ def report(
     *,
     figures: bool = False,
     gallery: bool = True,
-) -> Made:
+) -> ReportFiles:
     """Writes the page of a run or of a grid.
 
     Args:
@@ -81,10 +81,10 @@ def report(
     drawn = draw(material, split, space, images=gallery)
     _write(out, run_page(material, drawn).encode("utf-8"))
     written = _figures(material, drawn, folder / "figures") if figures else []
-    return Made(out, written, [*material.notes, *drawn.notes])
+    return ReportFiles(out, written, [*material.notes, *drawn.notes])
 
 
-def _of_grid(folder: Path, out: Path, *, figures: bool) -> Made:
+def _of_grid(folder: Path, out: Path, *, figures: bool) -> ReportFiles:
     from sm3kit.report.grid_page import grid_page
 
     text, curves = grid_page(folder, out)
@@ -93,10 +93,10 @@ def _of_grid(folder: Path, out: Path, *, figures: bool) -> Made:
     for picture in curves if figures else ():
         written.append(folder / "figures" / picture.file_name("svg"))
         _write(written[-1], picture.svg())
-    return Made(out, written, [])
+    return ReportFiles(out, written, [])
 
 
-def _figures(material: Material, drawn: Drawn, folder: Path) -> list[Path]:
+def _figures(material: Material, drawn: Figures, folder: Path) -> list[Path]:
     files: list[Path] = []
 
     def save(picture: Picture) -> None:

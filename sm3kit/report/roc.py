@@ -48,35 +48,35 @@ def mean_curve(curves: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
     return rates.repeat(2), np.stack(ends, axis=1).ravel()
 
 
-def _at(one: tuple[Array, Array], rates: Array, side: int) -> Array:
+def _at(curve: tuple[Array, Array], rates: Array, side: int) -> Array:
     """The sensitivity at some rates; where a curve rises, its lowest (0) or highest (-1) there."""
-    rate, sensitivity = one
-    found: Array = np.interp(rates, rate, sensitivity)
+    rate, sensitivity = curve
+    values: Array = np.interp(rates, rate, sensitivity)
     for place in np.flatnonzero(np.isin(rates, rate)):
-        found[place] = sensitivity[rate == rates[place]][side]
-    return found
+        values[place] = sensitivity[rate == rates[place]][side]
+    return values
 
 
 @look()
-def roc_picture(name: str, found: Mapping[str, LabelScores], least: int = 1) -> Picture | None:
+def roc_picture(name: str, scores: Mapping[str, LabelScores], least: int = 1) -> Picture | None:
     """The curves of a label; None if the AUC is undefined for all.
 
     Args:
         name: of the label.
-        found: {protocol: scores and truth}.
+        scores: {protocol: scores and truth}.
         least: cases that a class wants to enter the mean, as for `metrics_of`.
     """
     figure, (panel,) = sheet(4.2, 4.3, margins=(0.55, 0.1, 0.5, 0.35))
     panel.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="chance")
     told = []
-    for place, (protocol, label) in enumerate(found.items()):
+    for place, (protocol, label) in enumerate(scores.items()):
         numbers = metrics_of(label, least)
         if np.isnan(numbers["auc"]):
             continue
         style = line_style(place)
         text = f"{protocol}: AUC {100 * numbers['auc']:.1f}"
         told.append(text)
-        curves = [curve(label, one) for one in measured_classes(label, least)]
+        curves = [curve(label, place) for place in measured_classes(label, least)]
         panel.plot(*(curves[0] if len(curves) == 1 else mean_curve(curves)), label=text, **style)
         panel.plot(
             1 - numbers["spec"], numbers["sens"], marker=MARKERS[place % len(MARKERS)],
@@ -84,9 +84,9 @@ def roc_picture(name: str, found: Mapping[str, LabelScores], least: int = 1) -> 
         )  # fmt: skip
     if not told:
         return None
-    first = next(iter(found.values()))
-    names = [first.classes[one] for one in measured_classes(first, least)]
-    of, each = (names[0], "") if len(names) == 1 else (f"{len(names)} classes", ", their mean")
+    first = next(iter(scores.values()))
+    names = [first.classes[place] for place in measured_classes(first, least)]
+    of, mean = (names[0], "") if len(names) == 1 else (f"{len(names)} classes", ", their mean")
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     panel.set_xlabel("1 - specificity")
     panel.set_ylabel("sensitivity")
@@ -96,7 +96,7 @@ def roc_picture(name: str, found: Mapping[str, LabelScores], least: int = 1) -> 
         f"roc-{name}",
         f"ROC of {name}",
         f"ROC curves of {of} against the rest. {'; '.join(told)}.",
-        f"Each curve goes through all thresholds on the score of {of}{each}. The marker is what "
+        f"Each curve goes through all thresholds on the score of {of}{mean}. The marker is what "
         "the most likely class gives, as in the table.",
         figure,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import yaml
 
 from sm3kit.evaluation.record_text import Record
-from sm3kit.report.drawing import Drawn
+from sm3kit.report.drawing import Figures
 from sm3kit.report.gallery import BEST, thumbnails
 from sm3kit.report.material import Material
 from sm3kit.report.repeating import Command, evaluation, pretraining
@@ -24,31 +24,33 @@ STATEMENT = (
 OLD = "It was made with other networks than the run has now. Evaluate again."
 
 
-def run_page(material: Material, drawn: Drawn) -> str:
+def run_page(material: Material, figures: Figures) -> str:
     """The whole page as HTML."""
     contents = {
         "trained": "What was trained",
         "results": "Results",
         "training": "Training",
-        **({"labels": "Labels"} if drawn.labels else {}),
-        **({"matching": "Pair matching"} if drawn.searches and material.subject else {}),
+        **({"labels": "Labels"} if figures.labels else {}),
+        **({"matching": "Pair matching"} if figures.searches and material.subject else {}),
         "repeat": "How to repeat it",
         "variant": "Every choice",
     }
     subject = material.subject
     model = subject.trained.file_hash if subject else ""
-    sections = [result_section(one.record, one.title, model) for one in material.results]
+    sections = [result_section(result.record, result.title, model) for result in material.results]
     return render(
         "run.html",
         title=f"sm3kit: {material.folder.resolve().name}",
         statement=STATEMENT,
         contents=contents,
-        notes=[*material.notes, *drawn.notes],
+        notes=[*material.notes, *figures.notes],
         facts=_facts(material),
         sections=sections,
         advice=_missing(material),
-        drawn=drawn,
-        galleries=[(one, thumbnails(subject, one)) for one in drawn.searches] if subject else [],
+        figures=figures,
+        galleries=[(search, thumbnails(subject, search)) for search in figures.searches]
+        if subject
+        else [],
         best=BEST,
         commands=_commands(material),
         variant=yaml.safe_dump(material.variant.as_dict(), sort_keys=False, allow_unicode=True),
@@ -105,7 +107,7 @@ def _modalities(material: Material) -> str:
     subject = material.subject
     if subject is None:
         return ", ".join(material.variant.modality)
-    cases = [case for found in subject.pool.cases.values() for case in found]
+    cases = [case for cases in subject.pool.cases.values() for case in cases]
     return ", ".join(
         f"{name} ({sum(name in case.images for case in cases)} studies)"
         for name in subject.trained.channels
@@ -119,10 +121,10 @@ def _missing(material: Material) -> list[tuple[str, str]]:
         return [("The training is not finished.", Run(run).resume_command)]
     labels = subject is None or bool(subject.pool.labels)
     commands = []
-    if labels and not any(one.labelled for one in material.results):
+    if labels and not any(result.labelled for result in material.results):
         commands.append(("No label has been evaluated yet.", f"sm3kit evaluate {run}"))
     pairs = subject is not None and len(subject.pool.modalities) > 1
-    if pairs and all(one.labelled for one in material.results):
+    if pairs and all(result.labelled for result in material.results):
         line = f"sm3kit evaluate {run} --protocol match"
         commands.append(("Pair matching has not been measured yet.", line))
     return commands
@@ -133,6 +135,9 @@ def _commands(material: Material) -> list[tuple[str, Command]]:
     run = str(material.folder)
     return [
         ("The training", pretraining(material.variant)),
-        *((one.title, evaluation(one.record, material.variant, run)) for one in material.results),
+        *(
+            (result.title, evaluation(result.record, material.variant, run))
+            for result in material.results
+        ),
         ("This page", Command(("sm3kit", "report", run))),
     ]

@@ -65,7 +65,7 @@ def curves_of(section: Section, axis: str, values: Sequence[Any]) -> list[Curve]
             value = line.axes[axis]
             curves.setdefault(_rest(line, axis), {}).setdefault(str(value), (value, number))
     order = {str(value): number for number, value in enumerate(values)}
-    return [Curve(name, _sorted(list(points.values()), order)) for name, points in curves.items()]
+    return [Curve(name, _in_order(list(points.values()), order)) for name, points in curves.items()]
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
@@ -78,7 +78,7 @@ def is_logarithmic(values: Sequence[float]) -> bool:
     return even or ordered[-1] / ordered[0] > 10**DECADES
 
 
-def _sorted(
+def _in_order(
     points: list[tuple[Any, Number]], order: dict[str, int]
 ) -> tuple[tuple[Any, Number], ...]:
     """Numbers by size, words in the order of the grid."""

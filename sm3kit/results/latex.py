@@ -35,7 +35,7 @@ def latex(table: Table) -> str:
     return "\n\n".join([head, *(_section(table, section) for section in table.sections)]) + "\n"
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Text that LaTeX prints as it is, in one line."""
     return "".join(SPECIAL.get(letter, letter) for letter in " ".join(text.split()))
 
@@ -43,7 +43,7 @@ def escaped(text: str) -> str:
 def _section(table: Table, section: Section) -> str:
     basis = [section.basis.sentence()] if section.basis else []
     told = [f"{table.title}: {section.title}", *basis, *section.notes]
-    caption = " ".join(escaped(f"{sentence.rstrip('.')}.") for sentence in told)
+    caption = " ".join(escape(f"{sentence.rstrip('.')}.") for sentence in told)
     lines = [
         r"\begin{table}[t]",
         r"\centering",
@@ -51,7 +51,7 @@ def _section(table: Table, section: Section) -> str:
         f"\\caption{{{caption}}}",
         f"\\begin{{tabular}}{{l{'r' * (len(section.columns) - 1)}}}",
         r"\toprule",
-        " & ".join(escaped(column.head) for column in section.columns) + r" \\",
+        " & ".join(escape(column.head) for column in section.columns) + r" \\",
         r"\midrule",
         *(text for line in (*section.lines, *section.foot) for text in _rows(line)),
         r"\bottomrule",
@@ -76,8 +76,8 @@ def _rows(line: Line) -> list[str]:
 
 def _text(cell: Cell) -> str:
     if cell.kind == "reason":
-        return f"\\multicolumn{{{cell.span}}}{{l}}{{\\textit{{{escaped(cell.short)}}}}}"
-    text = escaped(cell.text)
+        return f"\\multicolumn{{{cell.span}}}{{l}}{{\\textit{{{escape(cell.short)}}}}}"
+    text = escape(cell.text)
     if cell.number:
         text = _signs(text)
     return f"\\textbf{{{text}}}" if cell.best else text

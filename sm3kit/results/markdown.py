@@ -12,11 +12,11 @@ SPECIAL = re.compile(r"[\\`*|\[\]~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 def markdown(table: Table) -> str:
     """One table for each section, with its basis and its notes."""
-    parts = [f"# {escaped(table.title)}", *(_section(section) for section in table.sections)]
+    parts = [f"# {escape(table.title)}", *(_section(section) for section in table.sections)]
     return "\n\n".join(parts) + "\n"
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Text that Markdown shows as it is, in one line."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return SPECIAL.sub(lambda match: f"\\{match[0]}", plain)
@@ -24,16 +24,16 @@ def escaped(text: str) -> str:
 
 def _section(section: Section) -> str:
     lines = [
-        [escaped(column.head) for column in section.columns],
+        [escape(column.head) for column in section.columns],
         ["---", *["---:"] * (len(section.columns) - 1)],
         *([_text(cell) for cell in line.cells] for line in (*section.lines, *section.foot)),
     ]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    notes = "\n".join(f"- {escaped(note)}" for note in section.notes)
-    basis = [escaped(section.basis.sentence())] if section.basis else []
-    return "\n\n".join([f"## {escaped(section.title)}", *basis, table, notes])
+    notes = "\n".join(f"- {escape(note)}" for note in section.notes)
+    basis = [escape(section.basis.sentence())] if section.basis else []
+    return "\n\n".join([f"## {escape(section.title)}", *basis, table, notes])
 
 
 def _text(cell: Cell) -> str:
-    text = f"**{cell.text}**" if cell.best else escaped(cell.text)
+    text = f"**{cell.text}**" if cell.best else escape(cell.text)
     return f"{text} ({cell.interval()})" if cell.ends else text

@@ -98,9 +98,9 @@ class Measurement:
         if self.system:
             return summary_of(self.system)
         metrics = list(self.records[0]["mean"]["intervals"])
-        mean = _averaged([record["mean"] for record in self.records], metrics)
+        mean = _means([record["mean"] for record in self.records], metrics)
         labels = {
-            name: label | _averaged([record["labels"][name] for record in self.records], metrics)
+            name: label | _means([record["labels"][name] for record in self.records], metrics)
             for name, label in self.records[0]["labels"].items()
             if all(name in record["labels"] for record in self.records)
         }
@@ -184,7 +184,7 @@ def rank_number(ranks: Sequence[Mapping[str, Any]], metric: str) -> Number:
     return Number(fmean(values), _spread(values), seeds=len(values), support=support)
 
 
-def _averaged(summaries: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
+def _means(summaries: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
     """Means over the seeds where all have a value, with the deviation and without intervals."""
     means: dict[str, Any] = {"spread": {}, "intervals": dict.fromkeys(metrics, (None, None))}
     for metric in metrics:

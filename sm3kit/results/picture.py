@@ -125,14 +125,14 @@ class Picture:
     Attributes:
         name: of its files, without the ending; a dash takes the place of what a file cannot hold.
         title: what it shows.
-        told: the same in words, with its main numbers, for who cannot see it.
+        alt: the same in words, with its main numbers, for who cannot see it.
         caption: how it was made, and how to read it.
         figure: drawn inside `look`.
     """
 
     name: str
     title: str
-    told: str
+    alt: str
     caption: str
     figure: Figure
 

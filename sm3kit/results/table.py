@@ -79,8 +79,8 @@ class Column:
         spread = "" if number.spread is None else f" ± {number.spread:.1f}"
         ends: tuple[str, ...] = ()
         if number.low is not None and number.high is not None:
-            ends = self._rounded(number.low), self._rounded(number.high)
-        text = f"{self._rounded(number.mean)}{spread}"
+            ends = self._round(number.low), self._round(number.high)
+        text = f"{self._round(number.mean)}{spread}"
         return Cell(text, f"{number.mean:.6f}", ends, number=number, small=tuple(small))
 
     def rank_of(self, number: Number) -> float:
@@ -104,7 +104,7 @@ class Column:
             return [text]
         return [text, "" if cell.ends is None else cell.interval() or NONE]
 
-    def _rounded(self, value: float) -> str:
+    def _round(self, value: float) -> str:
         short = round(value, 1) + 0.0  # No "-0.0".
         return f"{short:+.1f}" if self.unit == "points" else f"{short:.1f}"
 
@@ -158,7 +158,7 @@ class Section:
     protocol: str = ""
     part: str = ""
 
-    def shown(self) -> list[list[str]]:
+    def texts(self) -> list[list[str]]:
         """Heads, then one list per line, of what matters most: narrow enough for 80 columns.
 
         A star is at the best of a column, a dagger at a printed number with an error in it.
@@ -175,8 +175,8 @@ class Section:
             ),
         ]
 
-    def told(self) -> list[str]:
-        """What belongs around `shown`: its title, the basis, then the notes."""
+    def sentences(self) -> list[str]:
+        """What belongs around `texts`: its title, the basis, then the notes."""
         label = next((column.label for column in self.columns if column.metric), "")
         title = self.title if label in ("", "mean") else f"{self.title}, {label}"
         return [title, *([self.basis.sentence()] if self.basis else []), *self.notes]
@@ -208,13 +208,13 @@ class Table:
         wanted = protocol or self.protocols[0]
         return next(section for section in self.sections if section.protocol == wanted)
 
-    def shown(self, protocol: str = "") -> list[list[str]]:
-        """Heads, then lines, of the main section of a protocol; see `Section.shown`."""
-        return self.of(protocol).shown()
+    def texts(self, protocol: str = "") -> list[list[str]]:
+        """Heads, then lines, of the main section of a protocol; see `Section.texts`."""
+        return self.of(protocol).texts()
 
-    def told(self, protocol: str = "") -> list[str]:
-        """What belongs around `shown`: its title, the basis, then the notes."""
-        return self.of(protocol).told()
+    def sentences(self, protocol: str = "") -> list[str]:
+        """What belongs around `texts`: its title, the basis, then the notes."""
+        return self.of(protocol).sentences()
 
     @property
     def main(self) -> list[Section]:

@@ -50,15 +50,15 @@ def tidy(table: Table) -> str:
 def _rows(table: Table) -> Iterator[dict[str, str]]:
     for section in table.sections:
         for line in section.lines:
-            shared = _shared(section, line, table.baseline)
+            shared = _line_facts(section, line, table.baseline)
             if line.reason and section.part != "labels":
                 yield shared | {"reason": line.reason}
             for column, cell in zip(section.columns, line.cells, strict=True):
                 if cell.number is not None:
-                    yield shared | _facts(column, cell, cell.number)
+                    yield shared | _number_facts(column, cell, cell.number)
 
 
-def _shared(section: Section, line: Line, baseline: str) -> dict[str, str]:
+def _line_facts(section: Section, line: Line, baseline: str) -> dict[str, str]:
     basis = section.basis
     assert basis is not None, "a grid has one"
     return {
@@ -78,7 +78,7 @@ def _shared(section: Section, line: Line, baseline: str) -> dict[str, str]:
     }
 
 
-def _facts(column: Column, cell: Cell, number: Number) -> dict[str, str]:
+def _number_facts(column: Column, cell: Cell, number: Number) -> dict[str, str]:
     published = number.published is not None
     return {
         "metric": column.metric,

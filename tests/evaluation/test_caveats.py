@@ -13,7 +13,7 @@ from rich.console import Console
 
 from sm3kit.cli.main import cli
 from sm3kit.data.progress import Reporter
-from sm3kit.evaluation.comparison import compared
+from sm3kit.evaluation.comparison import compare_runs
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.record_text import caveats
 from sm3kit.runs.run import Run
@@ -151,7 +151,7 @@ def test_a_comparison_says_what_holds_for_either_run(opened, runs, studies, fast
     spec = studies("moved", moved)
     Run(runs.stage2).studies.unlink()
     pair = [(opened(run, spec), settings) for run in (runs.stage1, runs.stage2)]
-    record = compared(*pair)
+    record = compare_runs(*pair)
     assert marks(record) == (list(MOVED), [])
 
 
@@ -160,7 +160,7 @@ def test_a_result_is_made_anew_once_images_were_replaced(own_copy, opened, fast)
     settings = dataclasses.replace(fast, protocol="knn")
     assert marks(evaluate(opened(run, spec), settings)) == ([], [])
     shutil.copy(folder / "images/lesion-00003_derm.jpg", folder / "images/lesion-00004_derm.jpg")
-    record = compared(*[(opened(run, spec), settings)] * 2)
+    record = compare_runs(*[(opened(run, spec), settings)] * 2)
     assert marks(record) == ([], ["lesion-00004"])
 
 

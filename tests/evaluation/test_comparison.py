@@ -7,7 +7,7 @@ import pytest
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.evaluation import evaluate as module
-from sm3kit.evaluation.comparison import compared
+from sm3kit.evaluation.comparison import compare_runs
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def comparing(opened, fast):
     def compare(first, second, *data, options=None, **changes):
         settings = dataclasses.replace(fast, **changes)
         tasks = [(opened(run, *data, options=options), settings) for run in (first, second)]
-        return compared(*tasks)
+        return compare_runs(*tasks)
 
     return compare
 
@@ -69,7 +69,7 @@ def test_two_runs(comparing, runs):
 def test_settings_in_which_both_differ_are_told(opened, fast, runs):
     settings = dataclasses.replace(fast, protocol="knn", select="last", k=3)
     other = dataclasses.replace(settings, k=5, seed=1)
-    record = compared((opened(runs.stage1), settings), (opened(runs.stage1), other))
+    record = compare_runs((opened(runs.stage1), settings), (opened(runs.stage1), other))
     assert record["differs"] == {"k": [3, 5], "seed": [0, 1]}
     assert record["seeds"] == [0, 1]
 
@@ -128,7 +128,7 @@ def test_other_studies_are_refused(opened, fast, runs, studies):
     settings = dataclasses.replace(fast, protocol="knn")
     half = studies("half", lambda i, row: row if i < 20 else None)
     with pytest.raises(DataError) as caught:
-        compared((opened(runs.stage1), settings), (opened(runs.stage2, half), settings))
+        compare_runs((opened(runs.stage1), settings), (opened(runs.stage2, half), settings))
     assert str(caught.value).startswith(
         "A comparison wants two runs on the same cases. 4 of 8 cases are only in the first and 0 "
         "of 4 only in the second, for example 'lesion-000"
@@ -139,7 +139,7 @@ def test_other_studies_are_refused(opened, fast, runs, studies):
 def test_ranks_are_not_compared(opened, fast, runs):
     settings = dataclasses.replace(fast, protocol="match", select="last")
     with pytest.raises(VariantError) as caught:
-        compared((opened(runs.stage1), settings), (opened(runs.stage2), settings))
+        compare_runs((opened(runs.stage1), settings), (opened(runs.stage2), settings))
     assert str(caught.value) == (
         "--compare wants one protocol with labels for both runs, probe, finetune or knn; not "
         "match. Give --protocol."
@@ -149,7 +149,7 @@ def test_ranks_are_not_compared(opened, fast, runs):
 def test_two_protocols_are_not_compared(opened, fast, runs):
     first = (opened(runs.stage1), dataclasses.replace(fast, protocol="knn"))
     with pytest.raises(VariantError, match="not knn and probe. Give --protocol."):
-        compared(first, (opened(runs.stage2), fast))
+        compare_runs(first, (opened(runs.stage2), fast))
 
 
 def test_one_leaky_run_makes_the_comparison_leaky(comparing, runs):

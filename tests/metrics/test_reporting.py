@@ -21,7 +21,7 @@ from sm3kit.metrics.per_label import mean_metrics as of_weightings
 from sm3kit.metrics.predictions import LabelScores, Predictions
 from sm3kit.metrics.reporting import (
     classes_with_enough,
-    described,
+    describe,
     measured_classes,
     metrics_of,
 )
@@ -177,7 +177,7 @@ def test_without_a_class_nothing_is_defined(several):
 
 
 def test_what_a_record_says_of_a_mean(several):
-    row = described(several(), 10)
+    row = describe(several(), 10)
     assert (row["reported"], row["classes"], row["few"]) == (None, ["A", "B", "C"], False)
     assert row["left_out"] == {"D": 3, "E": 0}
     counts = dict(zip(CLASSES, COUNTS, strict=True))
@@ -187,7 +187,7 @@ def test_what_a_record_says_of_a_mean(several):
 
 @pytest.mark.parametrize(("reported", "few"), [("B", False), ("C", False), ("D", True)])
 def test_what_a_record_says_of_a_chosen_class(several, reported, few):
-    row = described(several(reported), 10)
+    row = describe(several(reported), 10)
     assert (row["reported"], row["classes"], row["few"]) == (reported, [reported], few)
     assert row["left_out"] == {}
     assert reported_name(row) == reported
@@ -196,15 +196,15 @@ def test_what_a_record_says_of_a_chosen_class(several, reported, few):
 
 def test_notes(several):
     rows = {
-        "site": described(several(), 10),
-        "DIAG": described(several("D"), 10),
-        "fine": described(several("A"), 10),
+        "site": describe(several(), 10),
+        "DIAG": describe(several("D"), 10),
+        "fine": describe(several("A"), 10),
     }
     assert reporting_notes(rows, 10) == [
         "Uncertain, with fewer than 10 studies of the reported class or against it: DIAG D (3/80).",
         "Label site: its mean leaves out what has fewer than 10 studies, D (3), E (0).",
     ]
-    (note,) = reporting_notes({"site": described(several(), 41)}, 41)
+    (note,) = reporting_notes({"site": describe(several(), 41)}, 41)
     assert note == (
         "Label site has no number: no class has 41 studies, and 41 against it (A (40), B (25), "
         "C (12), D (3), E (0)). Ask for fewer with -o evaluate.min_positives=N."

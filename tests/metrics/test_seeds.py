@@ -64,7 +64,7 @@ def test_mean_and_spread_by_hand():
 def test_the_interval_is_of_the_mean_over_seeds_in_each_resample(random_predictions):
     runs = [random_predictions(seed) for seed in range(3)]
     found = summarise_seeds(runs, 200, 5)
-    drawn = [resample([run], 200, 5).averaged()["PN"]["auc"] for run in runs]
+    drawn = [resample([run], 200, 5).means()["PN"]["auc"] for run in runs]
     values = np.mean(drawn, axis=0)
     low, high = np.nanquantile(values[1:], [0.025, 0.975])
     assert found["labels"]["PN"]["ci95"] == pytest.approx([low, high], abs=1e-12)

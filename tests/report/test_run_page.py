@@ -265,4 +265,4 @@ def test_maps_of_another_space_and_no_gallery(world, full, space, said):
         picture = drawn.labels[label][0]
         assert picture.caption.startswith(said)
         assert picture.title == f"{label} before and after pre-training"
-        assert len(re.findall(r"purity \d+ % in the space", picture.told)) == 2
+        assert len(re.findall(r"purity \d+ % in the space", picture.alt)) == 2

@@ -43,7 +43,7 @@ def test_each_axis_has_a_chart_that_says_its_basis(study):
     setting = "probe, select val_best, split test, 2 seeds, 10 studies"
     assert setting in texts
     assert tree.find(f"{SVG}title").text == f"lr: mean AUC in %, {setting}"
-    assert pictures["lr"].told == "1e-06: 37.5; 0.0001: 62.5; 0.001: 12.5"
+    assert pictures["lr"].alt == "1e-06: 37.5; 0.0001: 62.5; 0.001: 12.5"
 
 
 def test_points_and_band_are_those_of_the_table(study):

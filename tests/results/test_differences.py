@@ -15,13 +15,13 @@ def test_the_same_rows_are_paired(tmp_path):
     assert row.more.mean == pytest.approx(800 / 24)
     assert row.more.low <= row.more.mean <= row.more.high
     assert row.note == ""
-    assert difference_section([row]).shown()[1][:4] == [
+    assert difference_section([row]).texts()[1][:4] == [
         "simclr",
         "probe",
         "58.3 ± 14.4",
         "91.7 ± 14.4",
     ]
-    assert difference_section([row]).shown()[1][4].startswith("+33.3 (")
+    assert difference_section([row]).texts()[1][4].startswith("+33.3 (")
 
 
 def test_other_cases_are_not_paired(tmp_path):
@@ -43,7 +43,7 @@ def test_rows_of_one_grid_alone_are_told(tmp_path):
         ("c", "not in the first"),
     ]
     assert [row.more for row in rows] == [None] * 3
-    assert difference_section(rows).shown()[3] == [
+    assert difference_section(rows).texts()[3] == [
         "c",
         "probe",
         "–",

@@ -36,8 +36,8 @@ def test_mean_and_spread_by_hand(tmp_path):
     assert found(means, "simclr", "spec").spread == pytest.approx(0)
     assert found(labels, "simclr", "auc", "RS").mean == pytest.approx(75)
     assert found(labels, "simclr", "auc", "RS").support == "4/10"
-    assert table.shown()[0] == ["row", "seeds", "AUC", "95 % interval"]
-    assert table.shown()[1][:3] == ["simclr", "3/3", "75.0 ± 25.0"]
+    assert table.texts()[0] == ["row", "seeds", "AUC", "95 % interval"]
+    assert table.texts()[1][:3] == ["simclr", "3/3", "75.0 ± 25.0"]
 
 
 def test_the_difference_is_paired_by_cases(tmp_path):
@@ -94,7 +94,7 @@ def test_the_best_of_a_column_and_all_that_look_the_same_are_marked(tmp_path):
     rows = [labelled(tmp_path, name, aucs) for name, aucs in TIES.items()]
     means = tabulate(grid(tmp_path, rows), 0).sections[0]
     assert [line.name for line in means.lines if line.cells[2].best] == ["a", "c"]
-    assert [row[2][-1] for row in means.shown()[1:]] == ["*", "0", "*"]
+    assert [row[2][-1] for row in means.texts()[1:]] == ["*", "0", "*"]
 
 
 TIES = {"a": [24, 12], "b": [12, 12], "c": [18, 18]}
@@ -111,7 +111,7 @@ def test_ranks_are_better_when_lower():
     assert section.basis.select == "last"
     assert "10 pairs, mean rank by chance 5.5" in section.basis.sentence()
     assert section.columns[5].head == "mean rank clinic→derm"
-    heads = section.shown()[0]
+    heads = section.texts()[0]
     assert heads == ["row", "seeds", "mean rank", "acc@1", "acc@5"]
 
 
@@ -147,7 +147,7 @@ def test_rows_without_a_result_say_why(tmp_path):
     }
     assert "half, seed 2 failed: out of memory" in means.notes
     assert "broken, seeds 0, 1 failed: ./b is gone" in means.notes
-    assert [row[2] for row in means.shown()[2:]] == ["failed", "not yet done"]
+    assert [row[2] for row in means.texts()[2:]] == ["failed", "not yet done"]
 
 
 def test_a_row_done_under_another_protocol_is_not_waiting(tmp_path):
@@ -164,12 +164,12 @@ def test_a_table_before_the_first_result_still_says_its_basis(tmp_path):
             "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; support not known "
             "before the first result"
         )
-    assert table.shown("match")[1] == ["simclr", "0/3", "not yet done", "–", "–"]
+    assert table.texts("match")[1] == ["simclr", "0/3", "not yet done", "–", "–"]
 
 
 def test_the_basis_names_rule_split_seeds_and_support_and_no_folder(tmp_path):
     table = tabulate(grid(tmp_path, [labelled(tmp_path, "simclr", [24])]), 0)
-    assert table.told()[:2] == [
+    assert table.sentences()[:2] == [
         "probe, mean of the labels",
         "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; 10 studies of 10 groups; "
         "positive of known: BWV PRS 4/10, RS PRS 4/10",
@@ -216,7 +216,7 @@ def test_the_four_wrong_averages_of_table_5_are_marked(tmp_path):
     shown = {line.name: line.cells[-1].text for line in means.lines}
     told = {name: f"{text}†" for name, text in WRONG.items()}
     assert shown == {**told, "simclr": "78.2", "mine": "–"}
-    assert [row[-1] for row in means.shown()[1:]] == [
+    assert [row[-1] for row in means.texts()[1:]] == [
         "74.7†", "76.9†", "77.3†", "79.0†", "78.2", "–"
     ]  # fmt: skip
     for text in WRONG.values():
@@ -273,7 +273,7 @@ def test_the_narrow_form_fits_a_terminal(tmp_path):
     rows = [
         labelled(tmp_path, name, [24, 18, 12], recipes=(name,)) for name in ("simclr-derm", "swav")
     ]
-    shown = tabulate(grid(tmp_path, rows, baseline="swav"), 50).shown()
+    shown = tabulate(grid(tmp_path, rows, baseline="swav"), 50).texts()
     widths = [max(len(row[place]) for row in shown) for place in range(len(shown[0]))]
     assert sum(widths) + 2 * (len(widths) - 1) <= 80
 

@@ -9,9 +9,9 @@ import pytest
 from fabricated import grid, labelled, matched
 
 from sm3kit.results.grid_table import tabulate
-from sm3kit.results.latex import escaped as tex
+from sm3kit.results.latex import escape as tex
 from sm3kit.results.latex import latex
-from sm3kit.results.markdown import escaped as md
+from sm3kit.results.markdown import escape as md
 from sm3kit.results.markdown import markdown
 from sm3kit.results.measured import RowResults
 from sm3kit.results.tidy import tidy

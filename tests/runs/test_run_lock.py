@@ -17,7 +17,7 @@ from safetensors import safe_open
 from tiny_runs import altered
 from sm3kit.core.errors import Interrupted, SM3Error, TrainingError, VariantError
 from sm3kit.core.files import STALE, remove_unfinished, whole_file
-from sm3kit.report.drawing import Drawn
+from sm3kit.report.drawing import Figures
 from sm3kit.runs import run_lock
 from sm3kit.runs.run import Run
 from sm3kit.training import stage1
@@ -232,7 +232,7 @@ def test_nobody_takes_an_interruption_for_a_part_that_failed():
         raise Interrupted("Stopped.")
 
     assert not issubclass(Interrupted, Exception)
-    drawn = Drawn()
+    drawn = Figures()
     with pytest.raises(Interrupted):
         drawn.attempt(stop, "Maps")
     assert not drawn.notes
