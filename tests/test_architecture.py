@@ -47,7 +47,7 @@ ROOMS = {
     "evaluation": TRAINED,
     "results": {*TRAINED, "evaluation"},
     "grids": {*TRAINED, "evaluation", "results"},
-    "deployment": {*TRAINED, "evaluation"},
+    "deployment": {*TRAINED, "evaluation", "results"},
     "report": {*TRAINED, "evaluation", "results", "grids"},
     "diagnosis": {"core", "data", "networks"},
     "cli": {

@@ -9,12 +9,16 @@ from sm3kit import __version__
 from sm3kit.core.registry import registry
 from sm3kit.deployment import STATEMENT
 from sm3kit.evaluation.classifier_file import ClassifierFile
-from sm3kit.evaluation.record_text import caveats_of_studies, mean_text, reported_name, support_text
+from sm3kit.evaluation.record_text import caveats_of_studies
 from sm3kit.networks.backbone import provider_and_model
+from sm3kit.results.evaluation_table import evaluation_section
+from sm3kit.results.markdown import table_text
 from sm3kit.runs.trained import Trained
 
 Card = tuple[str, str, list[str]]  # Title, example, and what a user must know.
-METRICS = ("auc", "sens", "spec", "prec")
+HEADS = (
+    "label", "class", "AUC", "sensitivity", "specificity", "precision", "positive of known",
+)  # fmt: skip
 SELECTIONS = {
     "val_best": "the epoch with the best mean AUC on the validation split",
     "last": "the last epoch; nothing was selected",
@@ -86,20 +90,13 @@ def _results(
             "after it."
         )
     chosen = ", ".join(f"{name} {value}" for name, value in file.chosen.items())
-    rows = [
-        f"| {name} | {reported_name(row)} | {_cells(row)} | {support_text(row)} |"
-        for name, row in result["labels"].items()
-    ]
-    rows.append(f"| **mean** | | {_cells(result['mean'])} | {mean_text(result)} |")
     return "\n".join(
         [
             f"Protocol {file.protocol}, scope {file.scope}, on {', '.join(result['data'])}, split "
             f"{file.split}: {result['cases']} studies of {result['groups']} patients or lesions.",
             f"Selection: {SELECTIONS[file.select]} ({chosen}). One seed ({file.seed}).",
             "",
-            "| label | class | AUC | sensitivity | specificity | precision | positive of known |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
-            *rows,
+            table_text(evaluation_section(result), HEADS),
             "",
             f"In percent; in brackets 95 % intervals of {result['resamples']} resamples of the "
             "patients or lesions.",
@@ -107,18 +104,6 @@ def _results(
             *[f"Note: {note}" for note in result["notes"]],
         ]
     )
-
-
-def _cells(row: Mapping[str, Any]) -> str:
-    return " | ".join(_cell(row[name], row["intervals"].get(name)) for name in METRICS)
-
-
-def _cell(value: float | None, ends: Sequence[float | None] | None) -> str:
-    if value is None:
-        return "-"
-    known = [100 * end for end in ends or () if end is not None]
-    interval = f" ({known[0]:.1f} to {known[1]:.1f})" if len(known) == 2 else ""
-    return f"{100 * value:.1f}{interval}"
 
 
 def _licences(trained: Trained) -> str:

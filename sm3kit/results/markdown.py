@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from sm3kit.results.table import Cell, Section, Table
 
@@ -16,6 +17,21 @@ def markdown(table: Table) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def table_text(section: Section, heads: Sequence[str] = ()) -> str:
+    """The bare table of a section: all columns, or those with the given heads."""
+    places = [
+        place for place, column in enumerate(section.columns) if not heads or column.head in heads
+    ]
+    columns = [section.columns[place] for place in places]
+    rows = [
+        [escape(column.head) for column in columns],
+        ["---" if column.unit == "text" else "---:" for column in columns],
+    ]
+    for line in (*section.lines, *section.foot):
+        rows.append([_text(line.cells[place]) for place in places])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, in one line."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
@@ -23,15 +39,9 @@ def escape(text: str) -> str:
 
 
 def _section(section: Section) -> str:
-    lines = [
-        [escape(column.head) for column in section.columns],
-        ["---", *["---:"] * (len(section.columns) - 1)],
-        *([_text(cell) for cell in line.cells] for line in (*section.lines, *section.foot)),
-    ]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     notes = "\n".join(f"- {escape(note)}" for note in section.notes)
     basis = [escape(section.basis.sentence())] if section.basis else []
-    return "\n\n".join([f"## {escape(section.title)}", *basis, table, notes])
+    return "\n\n".join([f"## {escape(section.title)}", *basis, table_text(section), notes])
 
 
 def _text(cell: Cell) -> str:
