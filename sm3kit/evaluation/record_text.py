@@ -91,8 +91,8 @@ def caveats(record: Record) -> list[str]:
     Args:
         record: of an evaluation, or of a comparison.
     """
-    told = [f"{LEAKY}."] if record.get("leaky") else []  # A matching chooses nothing.
-    return told + caveats_of_studies(record)
+    sentences = [f"{LEAKY}."] if record.get("leaky") else []  # A matching chooses nothing.
+    return sentences + caveats_of_studies(record)
 
 
 def caveats_of_studies(record: Record) -> list[str]:
@@ -101,16 +101,16 @@ def caveats_of_studies(record: Record) -> list[str]:
     Args:
         record: the ids of both, as `seen` and `replaced`, where they are known.
     """
-    told = []
+    sentences = []
     seen, replaced = ([*map(str, record.get(name) or ())] for name in ("seen", "replaced"))
     if seen:
-        told.append(
+        sentences.append(
             f"SEEN: {len(seen):,} of these studies were trained on before, or others of their "
             f"patients or lesions: {first_few(seen)}."
         )
     if replaced:
-        told.append(
+        sentences.append(
             f"REPLACED: the images of {len(replaced):,} studies are others than when the run was "
             f"trained: {first_few(replaced)}."
         )
-    return told
+    return sentences

@@ -16,7 +16,7 @@ from sm3kit.grids.folder import Folder
 from sm3kit.grids.grid import load, names
 from sm3kit.grids.standing import GridRun, collect
 from sm3kit.results.grid_table import tabulate
-from sm3kit.results.measured import GridResults
+from sm3kit.results.measurement import GridResults
 from sm3kit.results.table import Table
 from sm3kit.results.writers import write_all
 

@@ -12,7 +12,7 @@ from typing import Any
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.grids.folder import MAKE_ANEW, Folder, TaskRecord
 from sm3kit.grids.plan import Plan, Replicate, Task
-from sm3kit.results.measured import GridResults, RowResults
+from sm3kit.results.measurement import GridResults, RowResults
 
 
 @dataclass(frozen=True)

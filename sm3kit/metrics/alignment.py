@@ -55,14 +55,14 @@ def align(first: Predictions, second: Predictions) -> Predictions:
     return second
 
 
-def _check_same(name: str, one: LabelScores, other: LabelScores, ids: Array) -> None:
-    if (one.classes, one.reported) != (other.classes, other.reported):
+def _check_same(name: str, ours: LabelScores, theirs: LabelScores, ids: Array) -> None:
+    if (ours.classes, ours.reported) != (theirs.classes, theirs.reported):
         raise DataError(
-            f"A comparison wants the same classes of label {name!r}, not {', '.join(one.classes)} "
-            f"(reported: {one.reported or 'all'}) and {', '.join(other.classes)} "
-            f"(reported: {other.reported or 'all'}). {AGAIN}"
+            f"A comparison wants the same classes of label {name!r}, not {', '.join(ours.classes)} "
+            f"(reported: {ours.reported or 'all'}) and {', '.join(theirs.classes)} "
+            f"(reported: {theirs.reported or 'all'}). {AGAIN}"
         )
-    different = np.flatnonzero(one.truth != other.truth)
+    different = np.flatnonzero(ours.truth != theirs.truth)
     if len(different):
         raise DataError(
             f"A comparison wants the same truth, but label {name!r} differs in {len(different)} "

@@ -74,8 +74,8 @@ def label_metrics(
         DataError: the scores of a known case are not finite: NaN is neither higher nor lower.
     """
     scores, truth, weights, single = _known_cases(scores, truth, weights)
-    found = _all_metrics(scores, truth, reported, weights)
-    return {name: float(values[0]) for name, values in found.items()} if single else found
+    metrics = _all_metrics(scores, truth, reported, weights)
+    return {name: float(values[0]) for name, values in metrics.items()} if single else metrics
 
 
 def mean_metrics(
@@ -103,13 +103,16 @@ def mean_metrics(
         return {name: np.full(len(weights), np.nan) for name in METRICS}
     scores, truth, weights, _ = _known_cases(scores, truth, weights)
     counts = _call_counts(scores, truth, weights)
-    each = [
-        _of_ranking(scores[:, one], truth == one, weights) | _of_one(*counts, one)
-        for one in classes
+    by_class = [
+        _of_ranking(scores[:, index], truth == index, weights) | _of_class(*counts, index)
+        for index in classes
     ]
-    found = {name: mean_of_defined(np.stack([one[name] for one in each])) for name in each[0]}
-    found |= _over_classes(*(part[:, list(classes)] for part in counts)) | _accuracy(*counts)
-    return {name: found[name] for name in METRICS}
+    means = {
+        name: mean_of_defined(np.stack([metrics[name] for metrics in by_class]))
+        for name in by_class[0]
+    }
+    means |= _over_classes(*(part[:, list(classes)] for part in counts)) | _accuracy(*counts)
+    return {name: means[name] for name in METRICS}
 
 
 def mean_of_defined(values: Array) -> Array:
@@ -158,9 +161,9 @@ def _known_cases(
 
 
 def _all_metrics(scores: Array, truth: Array, reported: int, weights: Array) -> dict[str, Array]:
-    found = _of_ranking(scores[:, reported], truth == reported, weights)
-    found |= _of_argmax(scores, truth, reported, weights)
-    return {name: found[name] for name in METRICS}
+    metrics = _of_ranking(scores[:, reported], truth == reported, weights)
+    metrics |= _of_argmax(scores, truth, reported, weights)
+    return {name: metrics[name] for name in METRICS}
 
 
 def _of_ranking(score: Array, positive: Array, weights: Array) -> dict[str, Array]:
@@ -196,7 +199,7 @@ def _running(score: Array, weights: Array) -> tuple[Array, Array]:
 def _of_argmax(scores: Array, truth: Array, reported: int, weights: Array) -> dict[str, Array]:
     """The metrics of the most likely class; scores (N, C), truth (N,), weights (R, N)."""
     counts = _call_counts(scores, truth, weights)
-    return _of_one(*counts, reported) | _over_classes(*counts) | _accuracy(*counts)
+    return _of_class(*counts, reported) | _over_classes(*counts) | _accuracy(*counts)
 
 
 def _call_counts(scores: Array, truth: Array, weights: Array) -> tuple[Array, Array, Array]:
@@ -208,7 +211,7 @@ def _call_counts(scores: Array, truth: Array, weights: Array) -> tuple[Array, Ar
     return actual, predicted, correct
 
 
-def _of_one(actual: Array, predicted: Array, correct: Array, reported: int) -> dict[str, Array]:
+def _of_class(actual: Array, predicted: Array, correct: Array, reported: int) -> dict[str, Array]:
     """The metrics of one class against the rest."""
     positives, tp = actual[:, reported], correct[:, reported]
     negatives, fp = actual.sum(1) - positives, predicted[:, reported] - tp

@@ -139,13 +139,13 @@ def _read(path: Path) -> Predictions:
         if about["format"] != FORMAT:
             raise ValueError(f"format {about['format']!r} instead of {FORMAT}")
         labels = {
-            one["name"]: LabelScores(
-                tuple(one["classes"]),
-                one["reported"],
+            label["name"]: LabelScores(
+                tuple(label["classes"]),
+                label["reported"],
                 file[f"scores_{place}"],
                 file[f"truth_{place}"],
             )
-            for place, one in enumerate(about["labels"])
+            for place, label in enumerate(about["labels"])
         }
         least = int(about.get("min_positives", 1))  # Older files have none.
         return Predictions(labels, file["ids"], file["groups"], least)

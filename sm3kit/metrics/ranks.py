@@ -56,9 +56,9 @@ def first_of_each(keys_per_study: Sequence[Sequence[str]]) -> list[int]:
         keys_per_study: the keys of the images of each study; equal images have equal keys.
     """
     seen: set[str] = set()
-    kept = []
+    first = []
     for index, keys in enumerate(keys_per_study):
         if seen.isdisjoint(keys):
-            kept.append(index)
+            first.append(index)
         seen.update(keys)
-    return kept
+    return first

@@ -73,15 +73,15 @@ def describe(label: LabelScores, least: int) -> dict[str, Any]:
     counts = _counts(label)
     enough, measured = classes_with_enough(counts, least), measured_classes(label, least)
     index = label.reported_index if label.reported else None
-    found = support(label.truth, index, len(label.classes))
-    found["classes"] = dict(zip(label.classes, counts, strict=True))
+    cases = support(label.truth, index, len(label.classes))
+    cases["classes"] = dict(zip(label.classes, counts, strict=True))
     rest = [] if label.reported else [n for n in range(len(counts)) if n not in enough]
     return {
         "reported": label.reported or None,
         "classes": [label.classes[n] for n in measured],
         "left_out": {label.classes[n]: counts[n] for n in rest},
         "few": bool(label.reported) and index not in enough,
-        "support": found,
+        "support": cases,
     }
 
 

@@ -36,11 +36,11 @@ def attention_of(embedding: LabelEmbedding, joint: Tensor) -> Array | None:
         joint: (N, J).
     """
     device = next(embedding.parameters()).device
-    found = embedding.eval().relation.attention(joint.to(device))
-    if found is None:
+    attention = embedding.eval().relation.attention(joint.to(device))
+    if attention is None:
         return None
     order = embedding.order
-    weights: Array = found[:, :, order][:, :, :, order].cpu().numpy()
+    weights: Array = attention[:, :, order][:, :, :, order].cpu().numpy()
     return weights
 
 
@@ -69,8 +69,8 @@ def attention_picture(
     panel.set_xlabel("label that is looked at")
     panel.set_title(f"attention in %, {who}", fontsize=10)
     rows = "; ".join(
-        f"{one} looks most at {labels[int(row.argmax())]} ({100 * row.max():.0f} %)"
-        for one, row in zip(labels, mean, strict=True)
+        f"{label} looks most at {labels[int(row.argmax())]} ({100 * row.max():.0f} %)"
+        for label, row in zip(labels, mean, strict=True)
     )
     return Picture(
         name,
@@ -101,8 +101,8 @@ def row_picture(
     sets = {f"all {len(rows)} studies": rows.mean(0)}
     if truth.any():
         sets[f"{int(truth.sum())} with {reported}"] = rows[truth].mean(0)
-    shown = cut(labels)
-    left = 0.3 + LETTER * max(map(len, shown))
+    names = cut(labels)
+    left = 0.3 + LETTER * max(map(len, names))
     height = 0.42 * len(labels)
     figure, (panel,) = sheet(max(4.2, left + 2.4), height + 1.2, margins=(left, 0.15, 0.85, 0.35))
     thick = 0.8 / len(sets)
@@ -112,21 +112,21 @@ def row_picture(
             facecolor="white" if number else COLOURS[0], edgecolor=COLOURS[0], hatch=HATCHES[number],
         )  # fmt: skip
     panel.axvline(100 / len(labels), color=FAINT, linewidth=1, linestyle=(0, (4, 2)))
-    panel.set_yticks(range(len(labels)), shown)
+    panel.set_yticks(range(len(labels)), names)
     panel.invert_yaxis()
     panel.set_xlabel("attention in %; dashed: no preference")
     panel.set_title(f"{cut([label])[0]} looks at")
     figure.legend(*panel.get_legend_handles_labels(), loc="lower center", ncols=2)
     of = f"all studies, or over those with {reported}" if reported else "all studies"
-    told = "; ".join(
+    shares = "; ".join(
         f"{who}: "
-        + ", ".join(f"{one} {value:.0f} %" for one, value in zip(labels, row, strict=True))
+        + ", ".join(f"{name} {value:.0f} %" for name, value in zip(labels, row, strict=True))
         for who, row in sets.items()
     )
     return Picture(
         f"attention-{label}",
         f"What {label} looks at",
-        f"Bars of attention. {told}.",
+        f"Bars of attention. {shares}.",
         f"The row of {label}, mean over the heads and over {of}. "
         "Attention tells where a layer reads, not what decides.",
         figure,
@@ -140,8 +140,8 @@ def for_bertviz(weights: Array, labels: Sequence[str]) -> dict[str, Any]:
     """
     layer = weights.mean(0)
     tokens = list(labels)
-    one = {"name": None, "attn": [layer.tolist()], "left_text": tokens, "right_text": tokens}
-    return {"attention": [one], "default_filter": "0", "include_layers": [0]}
+    view = {"name": None, "attn": [layer.tolist()], "left_text": tokens, "right_text": tokens}
+    return {"attention": [view], "default_filter": "0", "include_layers": [0]}
 
 
 def export_attention(weights: Array, labels: Sequence[str], folder: Path) -> list[Path]:
@@ -173,5 +173,5 @@ def bertviz_page(weights: Array, labels: Sequence[str]) -> str:
     except ImportError as error:
         raise SM3Error(f"The head view wants BertViz. Install it with: {INSTALL}") from error
     layer = torch.from_numpy(weights.mean(0)).unsqueeze(0)
-    shown: str = bertviz.head_view([layer], list(labels), html_action="return").data
-    return shown
+    page: str = bertviz.head_view([layer], list(labels), html_action="return").data
+    return page

@@ -36,9 +36,9 @@ def confusion_picture(name: str, label: LabelScores, protocol: str) -> Picture:
     panel.set_title(name)
     right = int(np.trace(counts))
     rows = "; ".join(
-        f"{one}: "
-        + ", ".join(f"{n} as {other}" for n, other in zip(row, label.classes, strict=True) if n)
-        for one, row in zip(label.classes, counts, strict=True)
+        f"{true}: "
+        + ", ".join(f"{n} as {called}" for n, called in zip(row, label.classes, strict=True) if n)
+        for true, row in zip(label.classes, counts, strict=True)
         if row.any()
     )
     return Picture(

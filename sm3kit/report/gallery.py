@@ -141,9 +141,9 @@ def thumbnail(subject: Subject, case: Case, modality: str, side: int = SIDE) -> 
 
 def jpeg(pixels: Pixels) -> str:
     """Pixels as the address of an image inside a page; nothing but the pixels goes in."""
-    kept = io.BytesIO()
-    Image.fromarray(pixels).save(kept, "JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(kept.getvalue()).decode()}"
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def thumbnails(subject: Subject, search: Search) -> list[tuple[Query, list[Thumbnail]]]:

@@ -17,7 +17,7 @@ from sm3kit.report.run_page import STATEMENT
 from sm3kit.results.curves import charts
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.html import render
-from sm3kit.results.measured import GridResults, RowResults
+from sm3kit.results.measurement import GridResults, RowResults
 from sm3kit.results.picture import Picture
 from sm3kit.runs.run import Run
 

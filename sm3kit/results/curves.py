@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from sm3kit.results.measured import value_text
+from sm3kit.results.measurement import value_text
 from sm3kit.results.numbers import Number
 from sm3kit.results.picture import Picture, line_style, look, sheet
 from sm3kit.results.table import Line, Section, Table
@@ -166,7 +166,7 @@ def _draw(panel: Axes, curve: Curve, places: Mapping[str, float], style: dict[st
     spots = [(places[str(value)], number) for value, number in curve.points]
     means = [number.mean for _, number in spots]
     panel.plot([x for x, _ in spots], means, marker="o", label=curve.name, **style)
-    band = [(x, one.low, one.high) for x, one in spots if one.low is not None]
+    band = [(x, number.low, number.high) for x, number in spots if number.low is not None]
     if len(band) > 1:
         across, lows, highs = np.array(band, float).T
         panel.fill_between(across, lows, highs, color=style["color"], alpha=0.14, linewidth=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sm3kit.results.measured import (
+from sm3kit.results.measurement import (
     GridResults,
     Measurement,
     RowResults,

@@ -17,7 +17,7 @@ from sm3kit.evaluation.record_text import (
 from sm3kit.published.tables import for_recipe, source
 from sm3kit.results.differences import DIFFERENCE
 from sm3kit.results.grid_rows import PublishedRow, published_cell
-from sm3kit.results.measured import PERCENT, RANKS, metric_number
+from sm3kit.results.measurement import PERCENT, RANKS, metric_number
 from sm3kit.results.numbers import Basis, Number, data_name, most
 from sm3kit.results.table import NONE, Cell, Column, Line, Section
 

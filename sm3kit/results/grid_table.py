@@ -13,7 +13,7 @@ from sm3kit.evaluation.record_text import (
     support_text,
 )
 from sm3kit.results.grid_rows import GridRows, PublishedRow
-from sm3kit.results.measured import (
+from sm3kit.results.measurement import (
     RANKS,
     GridResults,
     Measurement,
@@ -68,7 +68,7 @@ def tabulate(results: GridResults, resamples: int = 2000) -> Table:
 
 def _label_sections(rows: GridRows, how: str) -> list[Section]:
     """The means, and the AUC of each label as soon as something is measured."""
-    summaries = [one.summary() if one.records else None for one in rows.measurements]
+    summaries = [row.summary() if row.records else None for row in rows.measurements]
     known = [summary for summary in summaries if summary]
     basis = rows.basis(_support(known))
     sections = [_means(rows, summaries, basis, how)]
@@ -199,7 +199,9 @@ def _rank_section(rows: GridRows, space: str) -> Section:
         [column.cell(_rank_number(row, space, beside, column)) for column in columns]
         for row, beside in zip(rows.measurements, rows.besides, strict=True)
     ]
-    support = sorted({(one["n"], one["chance"]) for spaces in ranks for one in spaces.values()})
+    support = sorted(
+        {(summary["n"], summary["chance"]) for spaces in ranks for summary in spaces.values()}
+    )
     seen = any(pairs_were_seen(record) for record in rows.records)
     return rows.section(
         columns,
@@ -215,13 +217,16 @@ def _rank_section(rows: GridRows, space: str) -> Section:
 def _rank_number(
     row: Measurement, space: str, beside: PublishedRow | None, column: Column
 ) -> Number | None:
-    directions = [_spaces(record).get(space, {}) for record in row.records]
-    ranks = [one[column.label] for one in directions if column.label in one]
-    number = rank_number(ranks, column.metric) if ranks else None
+    by_direction = [_spaces(record).get(space, {}) for record in row.records]
+    summaries = [ranks[column.label] for ranks in by_direction if column.label in ranks]
+    number = rank_number(summaries, column.metric) if summaries else None
     return beside.beside(number, column.metric) if beside and number else number
 
 
 def _spaces(record: Record) -> dict[str, dict[str, Any]]:
     """{space: {direction: ranks}} of a record; those without shared images by their own name."""
     rest = record.get("without_duplicates", {"space": {}})["space"]
-    return {**record["space"], **{f"{name} without duplicates": one for name, one in rest.items()}}
+    return {
+        **record["space"],
+        **{f"{name} without duplicates": ranks for name, ranks in rest.items()},
+    }

@@ -42,8 +42,8 @@ def escape(text: str) -> str:
 
 def _section(table: Table, section: Section) -> str:
     basis = [section.basis.sentence()] if section.basis else []
-    told = [f"{table.title}: {section.title}", *basis, *section.notes]
-    caption = " ".join(escape(f"{sentence.rstrip('.')}.") for sentence in told)
+    sentences = [f"{table.title}: {section.title}", *basis, *section.notes]
+    caption = " ".join(escape(f"{sentence.rstrip('.')}.") for sentence in sentences)
     lines = [
         r"\begin{table}[t]",
         r"\centering",

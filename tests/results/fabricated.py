@@ -4,7 +4,7 @@ import numpy as np
 
 from sm3kit.metrics.predictions import LabelScores, Predictions
 from sm3kit.metrics.summary import summarise
-from sm3kit.results.measured import GridResults, RowResults
+from sm3kit.results.measurement import GridResults, RowResults
 
 TRUTH = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
 

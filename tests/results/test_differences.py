@@ -4,7 +4,7 @@ import pytest
 from fabricated import grid, labelled, matched
 
 from sm3kit.results.differences import diff, difference_section
-from sm3kit.results.measured import RowResults
+from sm3kit.results.measurement import RowResults
 
 
 def test_the_same_rows_are_paired(tmp_path):

@@ -9,7 +9,7 @@ from fabricated import grid, labelled, matched
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import compare_seeds, summarise_seeds
 from sm3kit.results.grid_table import tabulate
-from sm3kit.results.measured import RowResults
+from sm3kit.results.measurement import RowResults
 
 
 def found(section, row, metric, label="mean"):

@@ -9,7 +9,7 @@ from fabricated import grid, labelled, matched
 from sm3kit.results.curves import charts
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.html import page
-from sm3kit.results.measured import RowResults
+from sm3kit.results.measurement import RowResults
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 NAME = "<script>alert(\"x\")</script> & 'co'"

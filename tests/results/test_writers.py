@@ -13,7 +13,7 @@ from sm3kit.results.latex import escape as tex
 from sm3kit.results.latex import latex
 from sm3kit.results.markdown import escape as md
 from sm3kit.results.markdown import markdown
-from sm3kit.results.measured import RowResults
+from sm3kit.results.measurement import RowResults
 from sm3kit.results.tidy import tidy
 from sm3kit.results.writers import write_all
 
