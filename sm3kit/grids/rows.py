@@ -20,7 +20,7 @@ from sm3kit.grids.listing import Listing, list_data
 from sm3kit.grids.planning import with_used_options
 from sm3kit.networks.assemble import build_pool
 from sm3kit.networks.plugins_in_use import plugin_names, plugins_in_use
-from sm3kit.results.measured import value_text
+from sm3kit.results.measurement import value_text
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import BUILT_IN_DATA, Layer
 

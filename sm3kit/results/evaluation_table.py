@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sm3kit.evaluation.record_text import (
+    Record,
     caveats_of_studies,
     left_out_text,
     mean_text,
@@ -20,8 +21,6 @@ from sm3kit.results.grid_rows import PublishedRow, published_cell
 from sm3kit.results.measurement import PERCENT, RANKS, metric_number
 from sm3kit.results.numbers import Basis, Number, data_name, most
 from sm3kit.results.table import NONE, Cell, Column, Line, Section
-
-Record = Mapping[str, Any]
 
 METRICS = (
     Column("AUC", "percent", "auc", narrow="AUC", interval="column"),

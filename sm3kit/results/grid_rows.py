@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sm3kit.core.errors import UnknownName
+from sm3kit.evaluation.record_text import Record
 from sm3kit.published.rows import MEAN, PaperRow
 from sm3kit.published.tables import for_recipe, load, source
-from sm3kit.results.measurement import RANKS, GridResults, Measurement, Record, RowResults, measure
+from sm3kit.results.measurement import RANKS, GridResults, Measurement, RowResults, measure
 from sm3kit.results.numbers import Basis, Number, data_name, most
 from sm3kit.results.table import NONE, WRONG, Cell, Column, Line, Section, mark_best
 

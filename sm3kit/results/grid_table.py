@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sm3kit.evaluation.record_text import (
+    Record,
     pairs_were_seen,
     reported_name,
     reporting_notes,
@@ -17,7 +18,6 @@ from sm3kit.results.measurement import (
     RANKS,
     GridResults,
     Measurement,
-    Record,
     difference,
     metric_number,
     rank_number,

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from sm3kit.core.errors import DataError
+from sm3kit.evaluation.record_text import Record
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.resampled import Resampled, resample
 from sm3kit.metrics.summary import summary_of, summary_of_difference
@@ -16,7 +17,6 @@ from sm3kit.results.numbers import Number
 
 RANKS = ("mean_rank", "acc@1", "acc@5")
 PERCENT = 100.0
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
