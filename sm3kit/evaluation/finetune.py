@@ -31,7 +31,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     scope = "all" if settings.scope == "auto" else settings.scope
     if scope not in ("all", "layers"):
         raise VariantError(f"--protocol finetune wants scope all or layers, not {scope}.")
-    network = _unfrozen(subject, settings, scope)
+    network = _network(subject, settings, scope)
     cases = subject.cases("train", labelled=True)
     names = list(subject.extractor.fusion.widths)
     views = StudyViews(
@@ -60,7 +60,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     return learn_labels(subject, settings, folder, lesson)
 
 
-def _unfrozen(subject: Subject, settings: Settings, scope: str) -> FromImages:
+def _network(subject: Subject, settings: Settings, scope: str) -> FromImages:
     """Networks and classifier, of which all learns, or all but the stems."""
     classifier = classifier_of(
         subject,

@@ -49,11 +49,11 @@ def _can_choose(labels: Sequence[LabelSpec], cases: Sequence[Case], least: int) 
     """Whether a label has an AUC on the cases."""
     for number, label in enumerate(labels):
         counts = Counter(case.labels[number] for case in cases)
-        found = [counts[index] for index in range(len(label.classes))]
+        sizes = [counts[index] for index in range(len(label.classes))]
         if not label.reported:
-            able = bool(classes_with_enough(found, least))
+            able = bool(classes_with_enough(sizes, least))
         else:
-            able = 0 < found[label.classes.index(label.reported)] < sum(found)
+            able = 0 < sizes[label.classes.index(label.reported)] < sum(sizes)
         if able:
             return True
     return False

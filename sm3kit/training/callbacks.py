@@ -38,14 +38,14 @@ class StopDiverged(pl.Callback):
         Raises:
             TrainingError: some are not finite; they are named.
         """
-        state = pl_module.state_dict() | _remembered(trainer.optimizers[0], pl_module)
+        state = pl_module.state_dict() | _optimiser_tensors(trainer.optimizers[0], pl_module)
         bad = not_finite(state)
         if bad:
             what = f"{len(bad)} of {len(state)} tensors ({listed(bad)}) are"
             raise cast(Learner, pl_module).diverged(what, "after the last step of")
 
 
-def _remembered(optimiser: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+def _optimiser_tensors(optimiser: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
     """What an optimiser remembers of the gradients of each weight, by its name."""
     names: dict[Tensor, str] = {weight: name for name, weight in module.named_parameters()}
     return {
@@ -222,7 +222,7 @@ def _signs(row: EpochRow) -> list[str]:
     stds = [value for name, value in row.items() if name.startswith("std/")]
     if stds:
         parts.append(f"std {min(stds, key=lambda std: (not math.isnan(std), std)):.2f}")
-    rank = _shown_rank(row)
+    rank = _mean_rank(row)
     if rank is not None:
         parts.append(f"rank {rank:.1f} of {row['rank/of']}")
     if "auc" in row:
@@ -236,8 +236,8 @@ def _signs(row: EpochRow) -> list[str]:
     return parts
 
 
-def _shown_rank(row: EpochRow) -> float | None:
-    """The one rank to show: in projection space if there is one, the mean of all directions."""
+def _mean_rank(row: EpochRow) -> float | None:
+    """The rank to show: in projection space if there is one, the mean of all directions."""
     for mark in ("*", ""):
         ranks = [
             float(value)

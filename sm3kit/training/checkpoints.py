@@ -106,7 +106,7 @@ def _without_ties(value: Any, words: dict[str, str]) -> Any:
             vars(state)["_metadata"] = _without_ties(value._metadata, words)
         return state
     if isinstance(value, list | tuple):
-        return type(value)([_without_ties(one, words) for one in value])
+        return type(value)([_without_ties(item, words) for item in value])
     return value
 
 
@@ -117,9 +117,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: it is damaged, no checkpoint of sm3kit, or of a training that diverged.
     """
     try:
-        content = _loaded(path)
+        content = _load(path)
         check_shape(content, SHAPE)
-        bad = not_finite(_tensors(content))
+        bad = not_finite(_flatten(content))
     except Exception as error:  # What a damaged or hostile file raises has no common base.
         # What torch says is for programmers, and how to run the code in a file is part of it.
         reason = str(error) if isinstance(error, SM3Error) else "it is cut off, or no checkpoint."
@@ -136,7 +136,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def _loaded(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():  # A pipe would be waited for without end.
         raise CheckpointError("it is not there, or no regular file.")
     with warnings.catch_warnings():
@@ -145,15 +145,15 @@ def _loaded(path: Path) -> dict[str, Any]:
     return content
 
 
-def _tensors(table: Mapping[Any, Any]) -> dict[str, Tensor]:
+def _flatten(table: Mapping[Any, Any]) -> dict[str, Tensor]:
     """All tensors of nested tables, by their place."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, value in table.items():
         if isinstance(value, Tensor):
-            found[str(name)] = value
+            tensors[str(name)] = value
         elif isinstance(value, Mapping):
-            found |= {f"{name}.{place}": tensor for place, tensor in _tensors(value).items()}
-    return found
+            tensors |= {f"{name}.{place}": tensor for place, tensor in _flatten(value).items()}
+    return tensors
 
 
 def read_last(run: Run, variant: Variant, data_hash: str) -> dict[str, Any] | None:

@@ -99,11 +99,11 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
     except Interrupted:
         raise Interrupted(_how_to_go_on(training, module)) from None
     except TrainingError as error:
-        raise TrainingError(f"{error} {_kept(training, module)}") from error
+        raise TrainingError(f"{error} {_remains(training, module)}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             f"The GPU has not enough memory for {TITLES[module.stage]}. {module.memory_remedy} "
-            f"{_kept(training, module)}"
+            f"{_remains(training, module)}"
         ) from error
 
 
@@ -141,7 +141,7 @@ def _how_to_go_on(training: Training, module: Learner) -> str:
     return f"Stopped in {where}. Go on with: {training.command}"
 
 
-def _kept(training: Training, module: Learner) -> str:
+def _remains(training: Training, module: Learner) -> str:
     if module.stage == "mlssl":
         return f"Stage 1 is kept; go on from it with --stage mlssl --init {training.run.folder}."
     if training.run.last.is_file():

@@ -48,7 +48,7 @@ def resolved_precision(wanted: str, network: nn.Module, image_size: int = 0) -> 
 
 def smallest_view(modalities: Mapping[str, Modality]) -> int:
     """The height of the smallest views, in pixels; vectors do not count, and 0 is none."""
-    heights = [one.shape[1] for one in modalities.values()]
+    heights = [modality.shape[1] for modality in modalities.values()]
     return min((height for height in heights if height > 1), default=0)
 
 

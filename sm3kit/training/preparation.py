@@ -100,7 +100,7 @@ class Setup:
             )
 
 
-def with_suggestions(variant: Variant, pool: Pool) -> tuple[Variant, Pool, list[str]]:
+def apply_suggestions(variant: Variant, pool: Pool) -> tuple[Variant, Pool, list[str]]:
     """The variant with all that is suggested in its settings and options, and its pool.
 
     Modalities suggest a backbone and the options that were fitted to their data; weights suggest
@@ -109,8 +109,8 @@ def with_suggestions(variant: Variant, pool: Pool) -> tuple[Variant, Pool, list[
     Returns:
         Variant, pool, and a sentence on each change that a user should know of.
     """
-    variant = _of_modalities(variant, pool.modalities)
-    options = _of_weights(variant, pool)
+    variant = _suggest_by_modalities(variant, pool.modalities)
+    options = _suggest_by_weights(variant, pool)
     if not options:
         return variant, pool, []
     variant = variant.changed({"options": options}, "weights")
@@ -118,7 +118,7 @@ def with_suggestions(variant: Variant, pool: Pool) -> tuple[Variant, Pool, list[
     return variant, viewed(pool, variant, {}), [note]
 
 
-def _of_modalities(variant: Variant, modalities: Mapping[str, Modality]) -> Variant:
+def _suggest_by_modalities(variant: Variant, modalities: Mapping[str, Modality]) -> Variant:
     """The variant with what its data said: backbones of modalities, options fitted to them."""
     own = {
         name: {"backbone": modality.backbone, **variant.per_modality.get(name, {})}
@@ -132,7 +132,7 @@ def _of_modalities(variant: Variant, modalities: Mapping[str, Modality]) -> Vari
     return resolved(variant.changed(changes, "modalities")) if own or fitted else variant
 
 
-def _of_weights(variant: Variant, pool: Pool) -> dict[str, dict[str, Any]]:
+def _suggest_by_weights(variant: Variant, pool: Pool) -> dict[str, dict[str, Any]]:
     """`mean` and `std` of each modality that nobody normalises, as its weights want them."""
     own: dict[str, dict[str, Any]] = {}
     for name, modality in pool.modalities.items():
@@ -157,7 +157,7 @@ def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]
     return values if len(values) == channels else (sum(values) / len(values),) * channels
 
 
-def trainable(pool: Pool, variant: Variant) -> list[Case]:
+def training_cases(pool: Pool, variant: Variant) -> list[Case]:
     """The cases to train on, if they and the variant can be trained at all.
 
     Raises:
@@ -211,8 +211,8 @@ def _rehearse_stage1(setup: Setup, parts: Stage1) -> None:
             name: [torch.randn(ROWS, parts.fusion.widths[name]) for _ in range(count)]
             for name, count in _views(setup).items()
         }
-        for each in parts.objectives.values():
-            for modality, objective in each.items():
+        for by_modality in parts.objectives.values():
+            for modality, objective in by_modality.items():
                 if modality in features:
                     views = features[modality]
                     copy.deepcopy(objective)(views, views if objective.wants_target else None)

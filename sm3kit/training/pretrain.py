@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import VariantError
+from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
+from sm3kit.data.batches import shares
 from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.pool import Pool
 from sm3kit.data.progress import Reporter
+from sm3kit.data.spellings import spelled_twice
+from sm3kit.datasets.base import SPLITS, Dataset
 from sm3kit.networks.assemble import Stage1, build_pool, modules, resolved
 from sm3kit.networks.extractor import Extractor
 from sm3kit.networks.feature_cache import FeatureCache
@@ -19,10 +24,9 @@ from sm3kit.runs.studies_record import keep_studies
 from sm3kit.runs.studies_seen import check_unchanged
 from sm3kit.runs.trained import Trained, read_trained, start_from
 from sm3kit.training import checkpoints, stage1, stage2
-from sm3kit.training.announcement import describe, name_sources
 from sm3kit.training.hardware import check_devices, chosen_workers, machine
 from sm3kit.training.monitoring import Ranks, final_ranks
-from sm3kit.training.preparation import Setup, rehearse, trainable, with_suggestions
+from sm3kit.training.preparation import Setup, apply_suggestions, rehearse, training_cases
 from sm3kit.training.world import join_world
 
 
@@ -62,14 +66,14 @@ def pretrain(
         Interrupted: the user stopped it; the run can be resumed.
     """
     run = Run(folder)
-    given = (variant, reporter, cache, resume, features or FeatureCache(None))
+    arguments = (variant, reporter, cache, resume, features or FeatureCache(None))
     if not join_world(variant.machine.devices, variant.machine.num_nodes).is_first:
-        return Outcome(run, _train(run, *given, main=False))
+        return Outcome(run, _train(run, *arguments, main=False))
     with hold_folder(folder, reporter.warn):
         if not resume:
             run.check_free()
         run.remove_unfinished()
-        ranks = _train(run, *given, main=True)
+        ranks = _train(run, *arguments, main=True)
         run.check_finished()
     return Outcome(run, ranks)
 
@@ -88,8 +92,8 @@ def _train(
     check_devices(variant.machine.devices)
     variant = resolved(variant)
     pool = build_pool(variant)
-    variant, pool, suggested = with_suggestions(variant, pool)
-    cases = trainable(pool, variant)
+    variant, pool, suggested = apply_suggestions(variant, pool)
+    cases = training_cases(pool, variant)
     setup = Setup(
         run,
         variant,
@@ -103,7 +107,7 @@ def _train(
     )
     labels = [] if variant.stage == "mmssl" else stage2.pseudo_labels(setup)
     resumed = checkpoints.read_last(run, variant, setup.data_hash) if resume else None
-    _goes_on(setup, resumed)
+    _check_goes_on(setup, resumed)
     # Stage 2 alone keeps the networks that it started from, in case its first epoch is stopped.
     kept = bool(resumed) or (resume and variant.stage == "mlssl" and run.mmssl.is_file())
     init = read_trained(Path(variant.init)) if variant.init and not kept else None
@@ -114,7 +118,7 @@ def _train(
     if main:
         rehearse(setup, parts, len(labels))
         if not (kept or covered):
-            name_sources(parts, variant, reporter)
+            _name_sources(setup, parts)
         for note in suggested:
             reporter.say(f"note     {note}")
         _begin(setup, parts, notes, init, kept)
@@ -126,7 +130,7 @@ def _train(
     return ranks
 
 
-def _goes_on(setup: Setup, resumed: dict[str, Any] | None) -> None:
+def _check_goes_on(setup: Setup, resumed: dict[str, Any] | None) -> None:
     """Refuses what a run that went so far cannot become, before its record is written anew."""
     if resumed is None:
         return
@@ -151,11 +155,7 @@ def _goes_on(setup: Setup, resumed: dict[str, Any] | None) -> None:
 
 
 def _stage1(
-    setup: Setup,
-    parts: Stage1,
-    extractor: Extractor,
-    resumed: dict[str, Any] | None,
-    main: bool,
+    setup: Setup, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None, main: bool
 ) -> Ranks:
     """Trains stage 1, or reads it where stage 2 has begun, and gives the ranks of its networks."""
     over = resumed is not None and resumed["stage"] == "mlssl"
@@ -173,11 +173,7 @@ def _stage1(
 
 
 def _stage2(
-    setup: Setup,
-    parts: Stage1,
-    extractor: Extractor,
-    resumed: dict[str, Any] | None,
-    kept: bool,
+    setup: Setup, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None, kept: bool
 ) -> None:
     """Stage 2 runs on one device: a step of it is a few matrix products."""
     if setup.variant.stage == "mlssl" and kept:
@@ -202,9 +198,61 @@ def _begin(setup: Setup, parts: Stage1, notes: list[str], init: Trained | None, 
     computed = machine(stage1.precision(setup, parts))
     started_from = None if kept else init.record() if init else {}
     setup.run.write_variant(variant, setup.data_hash, computed, started_from)
-    describe(setup.pool, setup.cases, parts, variant, reporter)
+    _describe(setup, parts)
     if init:
         reporter.say(f"init     {init.folder}, trained on {', '.join(init.variant.data)}")
     for note in notes:
         reporter.warn(note)
     reporter.say(f"machine  {', '.join(computed.values())}")
+
+
+def _name_sources(setup: Setup, parts: Stage1) -> None:
+    """Says where ImageNet weights come from that may take a while to fetch."""
+    sources = [
+        backbone.imagenet_weights
+        for name, backbone in parts.backbones.items()
+        if setup.variant.of(name, "weights") == "imagenet" and backbone.imagenet_weights
+    ]
+    for source in dict.fromkeys(sources):
+        setup.reporter.say(f"weights  imagenet, {source}")
+
+
+def _describe(setup: Setup, parts: Stage1) -> None:
+    """Says what will be trained: studies, networks, losses."""
+    variant, pool, say = setup.variant, setup.pool, setup.reporter.say
+    counts = ", ".join(f"{split} {len(cases)}" for split, cases in pool.cases.items())
+    have = ", ".join(f"{n} {c}" for n, c in shares(setup.cases, list(pool.modalities)).items())
+    losses = " + ".join([*parts.objectives, *parts.crossings])
+    notes = [note for source in pool.sources for note in _notes(source.dataset)]
+    for note in dict.fromkeys(notes + [n for m in pool.modalities.values() for n in m.notes]):
+        say(f"note     {note}")
+    say(f"data     {', '.join(variant.data)}: {counts} studies")
+    say(f"train    {len(setup.cases)} studies of {'+'.join(variant.splits)}: {have}")
+    for line in _networks(pool, parts, variant):
+        say(f"model    {line}")
+    say(f"loss     {losses}, fusion {variant.fusion}")
+
+
+def _notes(dataset: Dataset) -> list[str]:
+    """What a data set says of itself, and what its spelling may have split in two."""
+    studies = [study for split in SPLITS for study in dataset.studies(split)]
+    return [*dataset.notes, *spelled_twice(dataset.labels, studies)]
+
+
+def _networks(pool: Pool, parts: Stage1, variant: Variant) -> list[str]:
+    """One line for all backbones that are alike."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for name, modality in pool.modalities.items():
+        with_weights = "weights" in options_of(type(parts.backbones[name]))
+        weights = str(variant.of(name, "weights")) if with_weights else "none"
+        _, height, width = modality.shape
+        shown = f", {height} px" if height == width > 1 else ""
+        alike.setdefault((variant.of(name, "backbone"), weights, shown), []).append(name)
+    lines = []
+    for (backbone, weights, shown), names in alike.items():
+        count = sum(p.numel() for name in names for p in parts.backbones[name].parameters())
+        of = f"{', '.join(names)}: " if len(alike) > 1 else ""
+        lines.append(
+            f"{of}{len(names)} x {backbone} ({count / 1e6:.1f} M weights, {weights}){shown}"
+        )
+    return lines

@@ -62,9 +62,9 @@ class MultiModalSSL(Learner):
         self.networks = modules(parts)
         self.targets = NamedModules(
             {
-                name: NamedModules({m: copy.deepcopy(parts.backbones[m]) for m in each})
-                for name, each in parts.objectives.items()
-                if next(iter(each.values())).wants_target
+                name: NamedModules({m: copy.deepcopy(parts.backbones[m]) for m in by_modality})
+                for name, by_modality in parts.objectives.items()
+                if next(iter(by_modality.values())).wants_target
             }
         ).requires_grad_(False)
         # What the monitors look at, (modality or stream) -> views of the last steps.
@@ -108,13 +108,13 @@ class MultiModalSSL(Learner):
         """
         if self.variant.stage1.join_views:
             joined = {
-                name: self._features(name, torch.cat(each), networks[name])
-                for name, each in views.items()
+                name: self._features(name, torch.cat(own), networks[name])
+                for name, own in views.items()
             }
             return {name: list(rows.chunk(len(views[name]))) for name, rows in joined.items()}
         return {
-            name: [self._features(name, view, networks[name]) for view in each]
-            for name, each in views.items()
+            name: [self._features(name, view, networks[name]) for view in own]
+            for name, own in views.items()
         }
 
     def _features(self, modality: str, raw: Tensor, network: nn.Module) -> Tensor:
@@ -137,7 +137,7 @@ class MultiModalSSL(Learner):
         views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
         features = self.encode(views, self.parts.backbones)
         with torch.no_grad():
-            slow = {name: self.encode(views, self._slow(name)) for name in self.targets}
+            slow = {name: self.encode(views, self._slow_encoders(name)) for name in self.targets}
         with torch.autocast(self.device.type, enabled=False):
             groups = {name: batch.group[present[name]] for name in features}
             terms = self._terms_within(features, slow, groups)
@@ -155,15 +155,15 @@ class MultiModalSSL(Learner):
         groups: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
-        for name, each in self.parts.objectives.items():
-            for modality, objective in each.items():
+        for name, by_modality in self.parts.objectives.items():
+            for modality, objective in by_modality.items():
                 if modality not in features:
                     continue
                 targets = slow[name][modality] if name in slow else None
-                own = objective(features[modality], targets, group=groups[modality])
-                terms |= {_term(name, modality, term): value for term, value in own.items()}
-        for modality, each_view in features.items():
-            self._remember(modality, each_view)
+                losses = objective(features[modality], targets, group=groups[modality])
+                terms |= {_term(name, modality, term): value for term, value in losses.items()}
+        for modality, views in features.items():
+            self._remember(modality, views)
         return terms
 
     def _terms_across(
@@ -176,9 +176,9 @@ class MultiModalSSL(Learner):
             return {}
         count = len(next(iter(features.values())))
         whole = {
-            name: _scattered(features[name], present[name])
+            name: _scatter(features[name], present[name])
             if name in features
-            else self._absent(name, present[name], count)
+            else self._zeros(name, present[name], count)
             for name in present
         }
         streams = self.parts.fusion(whole, present)
@@ -188,27 +188,27 @@ class MultiModalSSL(Learner):
             self._remember(f"{name}*", [view[everywhere] for view in views])
         terms: dict[str, Tensor] = {}
         for name, objective in self.parts.crossings.items():
-            across = objective(streams, present=real, group=batch.group)
-            terms |= {_term(name, term, "loss"): value for term, value in across.items()}
+            losses = objective(streams, present=real, group=batch.group)
+            terms |= {_term(name, term, "loss"): value for term, value in losses.items()}
         return terms
 
-    def _absent(self, modality: str, present: Tensor, views: int) -> list[Tensor]:
+    def _zeros(self, modality: str, present: Tensor, views: int) -> list[Tensor]:
         width = self.parts.fusion.widths[modality]
         return [torch.zeros(len(present), width, device=self.device) for _ in range(views)]
 
-    def _slow(self, objective: str) -> dict[str, nn.Module]:
+    def _slow_encoders(self, objective: str) -> dict[str, nn.Module]:
         """The EMA encoders of an objective by modality."""
         encoders = self.targets[objective]
         assert isinstance(encoders, NamedModules)
         return dict(encoders.items())
 
     def _before_step(self, progress: float) -> None:
-        for name, each in self.parts.objectives.items():
-            for modality, objective in each.items():
+        for name, by_modality in self.parts.objectives.items():
+            for modality, objective in by_modality.items():
                 objective.before_step(progress)
                 if name in self.targets and progress > 0:
                     online = self.parts.backbones[modality]
-                    objective.update_target(online, self._slow(name)[modality], progress)
+                    objective.update_target(online, self._slow_encoders(name)[modality], progress)
         for objective in self.parts.crossings.values():
             objective.before_step(progress)
 
@@ -252,7 +252,7 @@ class MultiModalSSL(Learner):
         )
 
 
-def _scattered(views: list[Tensor], present: Tensor) -> list[Tensor]:
+def _scatter(views: list[Tensor], present: Tensor) -> list[Tensor]:
     """Rows of the present studies put back among zeros, (B, D) each."""
     if bool(present.all()):
         return views

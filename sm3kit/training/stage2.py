@@ -240,7 +240,7 @@ def train(setup: Setup, extractor: Extractor, resumed: dict[str, Any] | None) ->
     # moved again.
     frozen = " ".join(extractor.fingerprint(name) for name in extractor.backbones)
     first = _epochs_done(setup, resumed, frozen)
-    leaked = _leaked(setup, extractor) if variant.stage2.bn_leak else None
+    first_pass = _first_pass(setup, extractor) if variant.stage2.bn_leak else None
     torch.manual_seed(seed_for("relation", variant.seed))
     relation = build_relation(variant, extractor.fusion.joint_width, len(labels))
     source = _source(setup, extractor)
@@ -261,7 +261,8 @@ def train(setup: Setup, extractor: Extractor, resumed: dict[str, Any] | None) ->
         module.to(device)
         torch.manual_seed(seed_for("bank", variant.seed))
         module.fill_bank(
-            source.in_order(0) if leaked is None else iter(leaked), dropout=leaked is not None
+            source.in_order(0) if first_pass is None else iter(first_pass),
+            dropout=first_pass is not None,
         )
     setup.reporter.say(
         f"stage 2  relation {variant.relation}, clusterer {variant.clusterer}: "
@@ -299,7 +300,7 @@ def _epochs_done(setup: Setup, resumed: dict[str, Any] | None, frozen: str) -> i
     return done
 
 
-def _leaked(setup: Setup, extractor: Extractor) -> list[JointBatch]:
+def _first_pass(setup: Setup, extractor: Extractor) -> list[JointBatch]:
     """Joint features of a first pass in train mode, which moves the batch statistics.
 
     Source: the released code fills its memory bank before it calls `eval`.

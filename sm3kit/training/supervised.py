@@ -182,7 +182,7 @@ def learn(
         Interrupted, TrainingError: as `fit` does.
     """
     last = training.run.last
-    content = _same(training)
+    content = _read_same(training)
     if content is not None:
         checkpoints.resume(module, content, last)
         batches.first_epoch = batches.epoch = module.first_epoch
@@ -191,7 +191,7 @@ def learn(
     return module.select()
 
 
-def _same(training: Training) -> dict[str, Any] | None:
+def _read_same(training: Training) -> dict[str, Any] | None:
     """The last checkpoint, if there is one of the same evaluation; it only saves time."""
     try:
         content = checkpoints.read_checkpoint(training.run.last)

@@ -15,7 +15,7 @@ from sm3kit.networks.assemble import build_pool
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import resumable
 from sm3kit.runs.run import Run
-from sm3kit.training.preparation import with_suggestions
+from sm3kit.training.preparation import apply_suggestions
 
 
 class Half(Backbone):
@@ -41,7 +41,7 @@ def half(tiny, registered):
 
 
 def suggested(variant):
-    variant, pool, notes = with_suggestions(variant, build_pool(variant))
+    variant, pool, notes = apply_suggestions(variant, build_pool(variant))
     return variant, pool, notes
 
 
