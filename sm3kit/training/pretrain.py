@@ -94,17 +94,8 @@ def _train(
     pool = build_pool(variant)
     variant, pool, suggested = apply_suggestions(variant, pool)
     cases = training_cases(pool, variant)
-    setup = Setup(
-        run,
-        variant,
-        pool,
-        cases,
-        cache,
-        features,
-        reporter,
-        pool.listing_hash(),
-        chosen_workers(variant.machine.workers, len(cases)),
-    )
+    workers, listing = chosen_workers(variant.machine.workers, len(cases)), pool.listing_hash()
+    setup = Setup(run, variant, pool, cases, cache, features, reporter, listing, workers)
     labels = [] if variant.stage == "mmssl" else stage2.pseudo_labels(setup)
     resumed = checkpoints.read_last(run, variant, setup.data_hash) if resume else None
     _check_goes_on(setup, resumed)
