@@ -1,11 +1,77 @@
 """Checkpoints: equal contents are equal bytes, also after a run has gone on from one."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tiny_runs import altered
 
+from sm3kit.core.errors import CheckpointError
 from sm3kit.core.variant import Variant
-from sm3kit.training.checkpoints import FORMAT, read_checkpoint, write_checkpoint
+from sm3kit.training.base import Learner, adamw
+from sm3kit.training.checkpoints import (
+    FORMAT,
+    checkpoint,
+    read_checkpoint,
+    resume,
+    write_checkpoint,
+)
+
+
+class Line(Learner):
+    """Something that learns, with one weight per input."""
+
+    def __init__(self, inputs=2):
+        super().__init__("mmssl", Variant(), 5, 1, 0.1, 0)
+        self.layer = torch.nn.Linear(inputs, 1)
+        self.extra = {"best": 0.0}
+
+    def configure_optimizers(self):
+        weights = {self.rate: list(self.parameters())}
+        return adamw(weights, (0.9, 0.999), 1e-8, 0.0, self.optimiser_state)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """The last checkpoint of a line after one step, its file, and its optimiser."""
+    torch.manual_seed(0)
+    line = Line()
+    line.first_epoch, line.extra = 2, {"best": 0.7}
+    optimiser = line.configure_optimizers()
+    line.layer(torch.ones(1, 2)).sum().backward()
+    optimiser.step()
+    scaler = SimpleNamespace(state_dict=lambda: {"scale": 8.0})
+    trainer = SimpleNamespace(optimizers=[optimiser], precision_plugin=scaler)
+    file = tmp_path / "last.ckpt"
+    write_checkpoint(file, checkpoint(trainer, line, "hash"))
+    return SimpleNamespace(line=line, file=file, optimiser=optimiser)
+
+
+def test_a_training_goes_on_where_its_checkpoint_left_it(kept):
+    other = Line()
+    resume(other, read_checkpoint(kept.file), kept.file)
+    assert (other.first_epoch, other.epoch, other.extra) == (3, 3, {"best": 0.7})
+    assert other.scaler_state == {"scale": 8.0}
+    assert torch.equal(other.layer.weight, kept.line.layer.weight)
+    states = [
+        one.state_dict()["state"][0] for one in (other.configure_optimizers(), kept.optimiser)
+    ]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
+
+
+def test_another_network_does_not_go_on_with_it(kept):
+    with pytest.raises(CheckpointError, match=r"last\.ckpt is of another network: .*size mismatch"):
+        resume(Line(3), read_checkpoint(kept.file), kept.file)
+
+
+def test_another_optimiser_does_not_go_on_with_it(kept):
+    other = Line()
+    resume(other, read_checkpoint(kept.file), kept.file)
+    other.optimiser_state["param_groups"][0]["params"] = [0]
+    with pytest.raises(
+        CheckpointError, match="does not fit this optimiser. Delete it to train anew"
+    ):
+        other.configure_optimizers()
 
 
 def content():
