@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -23,16 +23,27 @@ TITLES = {
 }
 
 
+class Pace(Protocol):
+    """The settings of a training that all kinds of training have."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the studies, in all."""
+
+    @property
+    def lr(self) -> float:
+        """The learning rate to begin with."""
+
+
 class Learner(pl.LightningModule):
     """A LightningModule whose epochs count from the very beginning, however often it was stopped.
 
     Args:
         stage: its name, a key of `TITLES`.
         variant: of the run.
-        epochs: how many there are in all.
-        steps_per_epoch: optimiser steps in an epoch.
-        rate: the learning rate to begin with.
+        pace: how many epochs there are in all, and the learning rate.
         seed: of its epochs.
+        steps_per_epoch: optimiser steps in an epoch.
 
     Attributes:
         rate: the learning rate of the last step.
@@ -43,17 +54,11 @@ class Learner(pl.LightningModule):
     """
 
     def __init__(
-        self,
-        stage: str,
-        variant: Variant,
-        epochs: int,
-        steps_per_epoch: int,
-        rate: float,
-        seed: int,
+        self, stage: str, variant: Variant, pace: Pace, seed: int, steps_per_epoch: int
     ) -> None:
         super().__init__()
         self.stage, self.variant, self.seed = stage, variant, seed
-        self.epochs, self.steps_per_epoch, self.rate = epochs, steps_per_epoch, rate
+        self.epochs, self.rate, self.steps_per_epoch = pace.epochs, pace.lr, steps_per_epoch
         self.first_epoch = 0
         self.optimiser_state: dict[str, Any] | None = None
         self.scaler_state: dict[str, Any] | None = None

@@ -50,14 +50,7 @@ class MultiModalSSL(Learner):
         steps_per_epoch: int,
         validate: Callable[[], EpochRow] | None = None,
     ) -> None:
-        super().__init__(
-            "mmssl",
-            variant,
-            variant.stage1.epochs,
-            steps_per_epoch,
-            variant.stage1.lr,
-            variant.seed,
-        )
+        super().__init__("mmssl", variant, variant.stage1, variant.seed, steps_per_epoch)
         self.parts, self.modalities, self.validate = parts, modalities, validate
         self.networks = modules(parts)
         self.targets = NamedModules(
@@ -222,7 +215,7 @@ class MultiModalSSL(Learner):
             group["lr"] = group["initial_lr"] * share
 
     def _progress(self, batch_idx: int) -> float:
-        total = max(self.variant.stage1.epochs * self.steps_per_epoch - 1, 1)
+        total = max(self.epochs * self.steps_per_epoch - 1, 1)
         return min((self.epoch * self.steps_per_epoch + batch_idx) / total, 1.0)
 
     def _remember(self, name: str, views: list[Tensor], limit: int = 256) -> None:

@@ -70,14 +70,7 @@ class MultiLabelSSL(Learner):
         steps_per_epoch: int,
         truth: Mapping[str, Tensor] | None = None,
     ) -> None:
-        super().__init__(
-            "mlssl",
-            variant,
-            variant.stage2.epochs,
-            steps_per_epoch,
-            variant.stage2.lr,
-            variant.seed,
-        )
+        super().__init__("mlssl", variant, variant.stage2, variant.seed, steps_per_epoch)
         self.clusterer, self.labels, self.source = clusterer, labels, source
         self.truth = truth or {}
         self.relation = relation

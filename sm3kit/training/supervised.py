@@ -15,28 +15,20 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.nn.label_heads import label_loss
 from sm3kit.training import checkpoints
-from sm3kit.training.base import EpochRow, Learner, adamw
+from sm3kit.training.base import EpochRow, Learner, Pace, adamw
 from sm3kit.training.fitting import Training, fit
 
 
-class LabelSettings(Protocol):
-    """What learning from labels asks of the settings of an evaluation."""
+class LabelSettings(Pace, Protocol):
+    """What learning from labels asks of the settings of an evaluation, beside its pace."""
 
     @property
     def protocol(self) -> str:
         """Either "probe" or "finetune"."""
 
     @property
-    def epochs(self) -> int:
-        """Passes over the labelled studies."""
-
-    @property
     def batch_size(self) -> int:
         """Studies per step."""
-
-    @property
-    def lr(self) -> float:
-        """Of AdamW, as the next two."""
 
     @property
     def weight_decay(self) -> float:
@@ -77,14 +69,7 @@ class Supervised(Learner):
         steps_per_epoch: int,
         score: Callable[[nn.Module], float] | None,
     ) -> None:
-        super().__init__(
-            settings.protocol,
-            variant,
-            settings.epochs,
-            steps_per_epoch,
-            settings.lr,
-            settings.seed,
-        )
+        super().__init__(settings.protocol, variant, settings, settings.seed, steps_per_epoch)
         self.network, self.learning, self.settings = network, list(learning), settings
         self.labels, self.score = list(labels), score
         # What learns, as it was after the best epoch; kept in the checkpoint.

@@ -22,7 +22,7 @@ class Line(Learner):
     """Something that learns, with one weight per input."""
 
     def __init__(self, inputs=2):
-        super().__init__("mmssl", Variant(), 5, 1, 0.1, 0)
+        super().__init__("mmssl", Variant(), SimpleNamespace(epochs=5, lr=0.1), 0, 1)
         self.layer = torch.nn.Linear(inputs, 1)
         self.extra = {"best": 0.0}
 

@@ -46,7 +46,7 @@ def test_stage_2_names_its_own_batch(full, second, train, tmp_path):
     with pytest.raises(TrainingError) as caught:
         train(second)
     assert str(caught.value) == (
-        "The GPU has not enough memory for stage 2. Lower -o training.mlssl_batch_size, now 12. "
+        "The GPU has not enough memory for stage 2. Lower -o stage2.batch_size, now 12. "
         f"Stage 1 is kept; go on from it with --stage mlssl --init {tmp_path / 'run'}."
     )
 
