@@ -9,10 +9,11 @@ import click
 
 from sm3kit.cli import completion
 from sm3kit.cli.settings import parsed_options, plugin_file_option, plugin_options
-from sm3kit.core.errors import OptionError, UnknownName
+from sm3kit.core.errors import UnknownName
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
 from sm3kit.core.registry import REGISTRIES
+from sm3kit.core.settings import refuse_unknown_owners
 
 if TYPE_CHECKING:
     from sm3kit.authoring.examination import Examination
@@ -58,7 +59,9 @@ def check(
         known = {plugin for reg in REGISTRIES.values() for plugin in reg.names()}
         raise UnknownName(unknown("plugin", bare, known))
     chosen = parsed_options(options)
-    _refuse_others(chosen, {declaration.name for _, declaration in members})
+    refuse_unknown_owners(
+        chosen, "plugin to be checked", {declaration.name for _, declaration in members}
+    )
     examinations = []
     for owner, declaration in members:
         material = TrialInput(**to, options=chosen.get(declaration.name, {}))
@@ -76,14 +79,6 @@ def check(
         click.echo(f"{len(examinations)} plugins, {len(bad)} with faults: {', '.join(bad) or '-'}")
     if not all(examination.fine for examination in examinations):
         raise click.exceptions.Exit(1)
-
-
-def _refuse_others(chosen: dict[str, Any], names: set[str]) -> None:
-    for owner in chosen:
-        if owner not in names:
-            raise OptionError(
-                f"Option -o {owner}.…: {unknown('plugin to be checked', owner, names)}"
-            )
 
 
 def _show(examination: Examination) -> None:

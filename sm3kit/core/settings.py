@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from sm3kit.core.errors import VariantError
+from sm3kit.core.errors import OptionError, VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import convert, fields_of
 
@@ -76,6 +76,23 @@ def _merged(
             raise VariantError(f"{source} of {owner!r} want a table, not {values!r}.")
         merged.setdefault(owner, {}).update(values)
     return merged
+
+
+def refuse_unknown_owners(owners: Iterable[str], noun: str, known: Iterable[str]) -> None:
+    """Makes sure that options of the command line are those of something that is there.
+
+    Args:
+        owners: what options were given of.
+        noun: what is known, for the message.
+        known: names.
+
+    Raises:
+        OptionError: an owner is not known.
+    """
+    names = set(known)
+    for owner in owners:
+        if owner not in names:
+            raise OptionError(f"Option -o {owner}.…: {unknown(noun, owner, names)}")
 
 
 @functools.cache

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm3kit.core.errors import DataError, OptionError, VariantError
+from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.names import unknown
+from sm3kit.core.settings import refuse_unknown_owners
 from sm3kit.core.variant import Variant
 from sm3kit.data.cases import Case, Source
 from sm3kit.data.image_cache import ImageCache
@@ -78,7 +79,9 @@ def find_studies(predictor: Predictor, question: Question) -> StudyList:
     for owner, settings in question.options.items():
         options[owner] = {**options.get(owner, {}), **settings}
     datasets = [open_dataset(spec, options) for spec in specs]
-    _check_options(specs, question.options)
+    refuse_unknown_owners(
+        question.options, "data set here", {spec.partition(":")[0] for spec in specs}
+    )
     rename = dict(question.rename)
     if not (rename or question.manifest or question.data):
         rename = dict(variant.map)
@@ -213,10 +216,3 @@ def _readers(
             )
         readers[name] = reader
     return readers
-
-
-def _check_options(specs: Sequence[str], options: Mapping[str, Any]) -> None:
-    known = {spec.partition(":")[0] for spec in specs}
-    for owner in options:
-        if owner not in known:
-            raise OptionError(f"Option -o {owner}.…: {unknown('data set here', owner, known)}")
