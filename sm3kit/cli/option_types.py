@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sm3kit.core.options import Option, fields_of, fitted
+from sm3kit.core.options import Option, cast, fields_of
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -39,7 +39,7 @@ class Number(ParamType):
     ) -> int | float:
         """The number, or a wrong command line that says what is wanted."""
         try:
-            number: int | float = fitted(self.option, value)
+            number: int | float = cast(self.option, value)
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
         return number

@@ -75,10 +75,10 @@ def fields_of(record: type) -> dict[str, Option]:
     """The fields of a dataclass as options, in their order; the default of a table is empty."""
     hints = typing.get_type_hints(record, include_extras=True)
     return {
-        one.name: Option(
-            one.name, hints[one.name], {} if one.default is dataclasses.MISSING else one.default
+        part.name: Option(
+            part.name, hints[part.name], {} if part.default is dataclasses.MISSING else part.default
         )
-        for one in dataclasses.fields(record)
+        for part in dataclasses.fields(record)
     }
 
 
@@ -94,19 +94,19 @@ def check_fields(record: Any, owner: str) -> None:
             convert(option, getattr(record, name), owner)
 
 
-def bind(component: Callable[..., Any], owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def bind(component: Callable[..., Any], owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The given options, converted to the types that the component declares.
 
     Args:
         owner: how messages call the component, for example "objective 'simclr'".
-        given: option names and values; text is converted.
+        settings: option names and values; text is converted.
 
     Raises:
         OptionError: an option that does not exist, or a value of another type or out of range.
     """
     known = options_of(component)
     bound = {}
-    for name, value in given.items():
+    for name, value in settings.items():
         if name not in known:
             raise OptionError(f"The {owner}: {unknown('option', name, known)}")
         bound[name] = convert(known[name], value, owner)
@@ -120,14 +120,14 @@ def convert(option: Option, value: Any, owner: str) -> Any:
         OptionError: the value does not fit.
     """
     try:
-        return fitted(option, value)
+        return cast(option, value)
     except ValueError as error:
         known = option.default is not inspect.Parameter.empty
         default = f" Its default is {option.default!r}." if known else ""
         raise OptionError(f"The {owner}: option {option.name!r} {error}.{default}") from None
 
 
-def fitted(option: Option, value: Any) -> Any:
+def cast(option: Option, value: Any) -> Any:
     """A value, or its text, as the type of an option and within its range.
 
     Raises:
@@ -142,10 +142,10 @@ def fitted(option: Option, value: Any) -> Any:
 def _as(kind: Any, value: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        found = _as(arguments[0], value)
-        if not all(one.holds(found) for one in arguments[1:] if isinstance(one, Range)):
+        number = _as(arguments[0], value)
+        if not all(limit.holds(number) for limit in arguments[1:] if isinstance(limit, Range)):
             raise ValueError
-        return found
+        return number
     if origin in (Union, types.UnionType):
         return _as_union(arguments, value)
     if origin is Literal:
@@ -234,7 +234,7 @@ def _as_text(value: Any) -> str:
 def _type_text(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        limits = " ".join(str(one) for one in arguments[1:] if isinstance(one, Range))
+        limits = " ".join(str(limit) for limit in arguments[1:] if isinstance(limit, Range))
         return f"{_type_text(arguments[0])} {limits}".strip()
     if kind is type(None):
         return "none"

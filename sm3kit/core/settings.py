@@ -102,19 +102,19 @@ def addresses(record_type: type) -> tuple[str, ...]:
     for name, option in fields_of(record_type).items():
         is_record = dataclasses.is_dataclass(option.type)
         inner = addresses(typing.cast(type, option.type)) if is_record else ()
-        names += [f"{name}.{one}" for one in inner] or [name]
+        names += [f"{name}.{part}" for part in inner] or [name]
     return tuple(names)
 
 
 def by_address(record: Any) -> dict[str, Any]:
     """{address: value} of every field."""
     values: dict[str, Any] = {}
-    for one in dataclasses.fields(record):
-        value = getattr(record, one.name)
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
         if dataclasses.is_dataclass(value):
-            values |= {f"{one.name}.{name}": inner for name, inner in by_address(value).items()}
+            values |= {f"{field.name}.{name}": inner for name, inner in by_address(value).items()}
         else:
-            values[one.name] = value
+            values[field.name] = value
     return values
 
 
