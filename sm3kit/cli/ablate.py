@@ -210,8 +210,7 @@ def _results(run: GridRun, files: Sequence[Path]) -> dict[str, Any]:
 def _print_json(run: GridRun, content: dict[str, Any], wanted: bool) -> None:
     """The document on stdout, if --json asks for one."""
     if wanted:
-        document = {"folder": str(run.folder.path), **content}
-        print_json(document)
+        print_json({"folder": str(run.folder.path), **content})
 
 
 @ablate.command()

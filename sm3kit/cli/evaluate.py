@@ -22,7 +22,7 @@ from sm3kit.cli.settings import (
 )
 from sm3kit.cli.streams import print_json
 from sm3kit.core.errors import VariantError
-from sm3kit.evaluation.settings import Settings
+from sm3kit.evaluation.settings import PROTOCOLS, SELECTIONS, Settings
 
 
 @click.command()
@@ -36,7 +36,7 @@ from sm3kit.evaluation.settings import Settings
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["probe", "finetune", "knn", "match"]),
+    type=click.Choice(PROTOCOLS),
     help="probe: classifiers on frozen features (the default). finetune: the networks, too. knn: "
     "votes of the nearest training studies. match: rank of the true partner.",
 )
@@ -45,7 +45,7 @@ from sm3kit.evaluation.settings import Settings
 )
 @click.option(
     "--select",
-    type=click.Choice(["val_best", "last", "test_best"]),
+    type=click.Choice(SELECTIONS),
     help="How an epoch (or k) is chosen: by the validation split (the default), not at all, or by "
     "the split that is measured on, which marks the result as leaky.",
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sm3kit.grids.grid import PROTOCOLS
+from sm3kit.evaluation.settings import PROTOCOLS
 from sm3kit.grids.plan import TRAINING
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from sm3kit.core.errors import OptionError, one_line
 from sm3kit.core.options import fields_of
 from sm3kit.core.text import fold_lines
 from sm3kit.core.variant import Variant
+from sm3kit.evaluation.settings import SELECTIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -123,7 +124,7 @@ def classifier_options(command: F) -> F:
     )
     select = click.option(
         "--select",
-        type=click.Choice(["val_best", "last", "test_best"]),
+        type=click.Choice(SELECTIONS),
         help="The classifier whose epoch was chosen so; val_best and last come before test_best.",
     )
     name = click.option(

@@ -17,6 +17,8 @@ from sm3kit.core.variant import Variant
 
 Protocol = Literal["probe", "finetune", "knn", "match"]
 Selection = Literal["val_best", "last", "test_best"]
+PROTOCOLS: tuple[str, ...] = typing.get_args(Protocol)
+SELECTIONS: tuple[str, ...] = typing.get_args(Selection)
 
 # Crop and flip alone, as in the released evaluation.
 MILD = {"views": 1, "jitter": 0.0, "grayscale": 0.0, "blur": 0.0}

@@ -8,19 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import shown, unknown
 from sm3kit.core.options import Option, convert
 from sm3kit.datasets.base import SPLITS
-from sm3kit.evaluation.settings import Protocol, Selection
+from sm3kit.evaluation.settings import PROTOCOLS, SELECTIONS
 from sm3kit.runs import named_yaml
 
 BUILT_IN = resources.files("sm3kit") / "grids" / "builtin"
-PROTOCOLS: tuple[str, ...] = get_args(Protocol)
-SELECTIONS: tuple[str, ...] = get_args(Selection)
 MODES = ("product", "one-at-a-time")
 MOST_RUNS = 10_000
 

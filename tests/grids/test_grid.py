@@ -11,9 +11,9 @@ from sm3kit.published.tables import load as published
 
 @pytest.mark.parametrize("name", grid.names())
 def test_built_in_grids_are_grids(name):
-    found = grid.load(name)
-    assert found.title and found.rows
-    assert grid.parse(name, found.source(), "again") == found
+    built_in = grid.load(name)
+    assert built_in.title and built_in.rows
+    assert grid.parse(name, built_in.source(), "again") == built_in
 
 
 def test_the_built_in_grids():
@@ -88,8 +88,8 @@ def test_two_rows_of_one_name_are_no_grid(tmp_path):
 
 
 def test_the_command_line_says_something_else():
-    found = grid.load("quick").with_changes(["synthetic:40"], [3], ["knn"])
-    assert (found.data, found.seeds, found.protocols) == (("synthetic:40",), (3,), ("knn",))
+    own = grid.load("quick").with_changes(["synthetic:40"], [3], ["knn"])
+    assert (own.data, own.seeds, own.protocols) == (("synthetic:40",), (3,), ("knn",))
     assert grid.load("quick").with_changes() == grid.load("quick")
     with pytest.raises(VariantError, match="command line: No protocol named 'nn'"):
         grid.load("quick").with_changes(protocols=["nn"])
@@ -98,8 +98,8 @@ def test_the_command_line_says_something_else():
 
 
 def test_a_product_has_every_combination():
-    found = grid.parse("own", tiny(axes={"values": {"lr": [1, 2], "eps": [3, 4]}}), "own")
-    assert list(points(found)) == [
+    own = grid.parse("own", tiny(axes={"values": {"lr": [1, 2], "eps": [3, 4]}}), "own")
+    assert list(points(own)) == [
         {"lr": 1, "eps": 3},
         {"lr": 1, "eps": 4},
         {"lr": 2, "eps": 3},
@@ -109,8 +109,8 @@ def test_a_product_has_every_combination():
 
 def test_one_at_a_time_varies_each_axis_alone():
     axes = {"mode": "one-at-a-time", "values": {"lr": [1, 2], "eps": [3]}}
-    found = grid.parse("own", tiny(axes=axes), "own")
-    assert list(points(found)) == [{}, {"lr": 1}, {"lr": 2}, {"eps": 3}]
+    own = grid.parse("own", tiny(axes=axes), "own")
+    assert list(points(own)) == [{}, {"lr": 1}, {"lr": 2}, {"eps": 3}]
 
 
 def test_names_of_points():

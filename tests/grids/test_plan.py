@@ -22,18 +22,18 @@ def rows(**changes):
 
 
 def plan(**changes):
-    found = grid.parse("own", tiny(**changes), "own")
-    return plan_of(found, rows_of(found))
+    own = grid.parse("own", tiny(**changes), "own")
+    return plan_of(own, rows_of(own))
 
 
-def kinds(found):
-    return Counter(task.kind for task in found.tasks.values())
+def kinds(shared):
+    return Counter(task.kind for task in shared.tasks.values())
 
 
 @pytest.fixture(scope="module")
 def table5():
-    found = grid.load("table5").with_changes(DATA)
-    return plan_of(found, rows_of(found))
+    own = grid.load("table5").with_changes(DATA)
+    return plan_of(own, rows_of(own))
 
 
 def test_table_5_trains_each_distinct_stage_1_once(table5):
@@ -61,28 +61,28 @@ def test_rows_are_finished_one_after_the_other(table5):
     rows_in_order = [task.name.partition(",")[0] for task in table5.tasks.values()]
     assert list(dict.fromkeys(rows_in_order)) == list(grid.load("table5").rows)
     changes = sum(
-        one != other for one, other in zip(rows_in_order, rows_in_order[1:], strict=False)
+        row != other for row, other in zip(rows_in_order, rows_in_order[1:], strict=False)
     )
     assert changes == 13
 
 
 def test_table_1_evaluates_each_row_as_the_paper_does():
-    found = rows_of(grid.load("table1").with_changes(DATA))
-    assert {row.name: row.protocols for row in found} == {
+    table1 = rows_of(grid.load("table1").with_changes(DATA))
+    assert {row.name: row.protocols for row in table1} == {
         "Baseline-50-ImageNet": ("finetune",),
         "SimCLR": ("probe",),
         "SM3-50-linear": ("probe",),
         "SM3-50-finetune": ("finetune",),
     }
-    shared = plan_of(dataclasses.replace(grid.load("table1"), seeds=(0,)), found)
+    shared = plan_of(dataclasses.replace(grid.load("table1"), seeds=(0,)), table1)
     # Both rows of SM3 are one training.
     assert kinds(shared) == {"mmssl": 3, "mlssl": 1, "finetune": 2, "probe": 2}
 
 
 def test_table_6_matches_the_pairs_that_it_trained_on():
-    found = grid.load("table6").with_changes(DATA, [0])
-    stages = plan_of(found, rows_of(found)).tasks.values()
-    assert {(s.settings["split"], s.settings["select"]) for s in stages if s.kind == "match"} == {
+    own = grid.load("table6").with_changes(DATA, [0])
+    tasks = plan_of(own, rows_of(own)).tasks.values()
+    assert {(s.settings["split"], s.settings["select"]) for s in tasks if s.kind == "match"} == {
         ("train", "last")
     }
 
@@ -90,12 +90,12 @@ def test_table_6_matches_the_pairs_that_it_trained_on():
 @pytest.mark.parametrize(("name", "kind"), [("fig5-mmssl", "mmssl"), ("fig5-mlssl", "mlssl")])
 def test_the_rows_own_value_is_trained_once(name, kind):
     # The settings of the paper, as own data have them.
-    found = dataclasses.replace(grid.load(name).with_changes(DATA), base={"recipe": "sm3"})
-    every = rows_of(found)
-    values = sum(len(values) for values in found.axes.values())
-    assert len(every) == 1 + values
+    own = dataclasses.replace(grid.load(name).with_changes(DATA), base={"recipe": "sm3"})
+    points = rows_of(own)
+    values = sum(len(values) for values in own.axes.values())
+    assert len(points) == 1 + values
     # Each axis goes through the row's own value.
-    assert kinds(plan_of(found, every))[kind] == 1 + values - len(found.axes)
+    assert kinds(plan_of(own, points))[kind] == 1 + values - len(own.axes)
 
 
 def test_the_plan_is_the_same_when_it_is_read_again(table5):
@@ -115,9 +115,9 @@ def test_the_plan_is_the_same_when_it_is_read_again(table5):
     ],
 )
 def test_what_influences_nothing_is_in_no_key(changes):
-    one = {"recipe": "sep_sep"}
-    found = plan(rows={"one": one, "other": one | changes}, baseline="")
-    assert kinds(found) == {"mmssl": 1, "probe": 1}
+    row = {"recipe": "sep_sep"}
+    shared = plan(rows={"one": row, "other": row | changes}, baseline="")
+    assert kinds(shared) == {"mmssl": 1, "probe": 1}
 
 
 @pytest.mark.parametrize(
@@ -129,35 +129,35 @@ def test_what_influences_nothing_is_in_no_key(changes):
     ],
 )
 def test_what_influences_stage_1_is_in_its_key(changes):
-    one = {"recipe": "tel"}
-    found = plan(rows={"one": one, "other": one | changes}, baseline="")
-    assert kinds(found) == {"mmssl": 2, "mlssl": 2, "probe": 2}
+    row = {"recipe": "tel"}
+    shared = plan(rows={"one": row, "other": row | changes}, baseline="")
+    assert kinds(shared) == {"mmssl": 2, "mlssl": 2, "probe": 2}
 
 
 def test_an_evaluation_that_differs_shares_the_training():
-    one = {"recipe": "tel"}
-    found = plan(
-        rows={"one": one, "other": one | {"evaluate": {"probe": {"lr": 0.5}}}}, baseline=""
+    row = {"recipe": "tel"}
+    shared = plan(
+        rows={"one": row, "other": row | {"evaluate": {"probe": {"lr": 0.5}}}}, baseline=""
     )
     # The relation's own settings lie over those of any probe, but for the rate that is not theirs.
-    assert kinds(found)["mlssl"] == 1
+    assert kinds(shared)["mlssl"] == 1
 
 
 def test_the_file_of_weights_counts_by_its_content(tmp_path):
-    found = []
+    plans = []
     for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
         file = tmp_path / name
         file.write_bytes(content)
-        found.append(plan(rows={"one": {"weights": str(file)}}, baseline=""))
-    first, copy, other = (next(iter(one.tasks)) for one in found)
+        plans.append(plan(rows={"one": {"weights": str(file)}}, baseline=""))
+    first, copy, other = (next(iter(shared.tasks)) for shared in plans)
     assert first == copy != other
 
 
 def test_the_base_lies_under_the_recipes_of_a_row():
-    found = {row.name: row.variant for row in rows()}
-    assert found["random"].stage1.epochs == 0  # The recipe's.
-    assert found["sep_sep"].stage1.epochs == 1  # The base's.
-    assert found["sep_sep"].stage1.lr == 0.004  # Of quick, which the data ask for.
+    variants = {row.name: row.variant for row in rows()}
+    assert variants["random"].stage1.epochs == 0  # The recipe's.
+    assert variants["sep_sep"].stage1.epochs == 1  # The base's.
+    assert variants["sep_sep"].stage1.lr == 0.004  # Of quick, which the data ask for.
 
 
 def test_a_complete_recipe_of_a_row_leaves_quick_out():
