@@ -15,13 +15,13 @@ LONGEST = 80  # Characters of a value that a message repeats.
 MOST = 100  # Names that a message lists.
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """A value as a message repeats it: as Python writes it, and no longer than half a line."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def listed(names: Iterable[str]) -> str:
+def list_names(names: Iterable[str]) -> str:
     """Names in a row, the first hundred of very many: "id, split and 9,900 more"."""
     known = list(names)
     more = f" and {len(known) - MOST:,} more" if len(known) > MOST else ""
@@ -47,7 +47,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 def unknown(noun: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is not among the known ones."""
     names = sorted(known)
-    return f"No {noun} named {name!r}. {suggestion(name, names)}Known: {listed(names)}."
+    return f"No {noun} named {name!r}. {suggestion(name, names)}Known: {list_names(names)}."
 
 
 def pair_names(names: Iterable[str]) -> dict[tuple[str, str], str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
 from sm3kit.core.errors import BrokenPlugin, OptionError
-from sm3kit.core.names import shown, unknown
+from sm3kit.core.names import quote, unknown
 from sm3kit.core.ranges import FINITE, WHOLE, Range
 
 WORDS = {
@@ -136,7 +136,7 @@ def cast(option: Option, value: Any) -> Any:
     try:
         return _as(option.type, value)
     except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"wants {option.wanted}, not {shown(value)}") from None
+        raise ValueError(f"wants {option.wanted}, not {quote(value)}") from None
 
 
 def _as(kind: Any, value: Any) -> Any:

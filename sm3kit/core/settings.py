@@ -15,7 +15,7 @@ from sm3kit.core.options import convert, fields_of
 Record = TypeVar("Record")
 
 
-def laid_over(
+def lay_over(
     record: Record,
     changes: Mapping[str, Any],
     source: str,
@@ -57,7 +57,7 @@ def laid_over(
         if not isinstance(value, Mapping):
             raise VariantError(f"{source}: {address} wants a table, not {value!r}.")
         if is_record:
-            values[name] = laid_over(own, value, source, noun, f"{address}.", known)
+            values[name] = lay_over(own, value, source, noun, f"{address}.", known)
         elif typing.get_origin(typing.get_args(kind)[1]) is dict:
             values[name] = _merged(own, value, f"{source}: {address}")
         else:

@@ -12,7 +12,7 @@ from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import check_fields, convert, fields_of
-from sm3kit.core.settings import by_address, laid_over, plain
+from sm3kit.core.settings import by_address, lay_over, plain
 from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 
 # What may differ when a run goes on: it says how to compute, or how far, not what.
@@ -87,7 +87,7 @@ class Variant:
         check_fields(self, "variant")
 
     def changed(self, changes: Mapping[str, Any], source: str) -> Variant:
-        """A copy with changes laid over it, in the form of a recipe; see `laid_over`.
+        """A copy with changes laid over it, in the form of a recipe; see `lay_over`.
 
         Args:
             changes: field names and values, text or typed.
@@ -97,7 +97,7 @@ class Variant:
             VariantError: an unknown field, or a value that wants a table.
             OptionError: a value of another type or out of range.
         """
-        variant = laid_over(self, changes, source)
+        variant = lay_over(self, changes, source)
         if "per_modality" not in changes:
             return variant
         return dataclasses.replace(variant, per_modality=_typed(variant.per_modality, source))

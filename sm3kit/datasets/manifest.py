@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
-from sm3kit.core.names import listed
+from sm3kit.core.names import list_names
 from sm3kit.core.names import unknown as unknown_name
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.tables.csv_table import Row, Table, as_number, class_name, read_table
@@ -215,7 +215,7 @@ def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
     if not images:
         raise DataError(
             f"{table.path} has no column with image paths ({', '.join(IMAGE_SUFFIXES[:4])} ...). "
-            f"Its columns: {listed(table.columns)}. {_suffix_left_out(table)}"
+            f"Its columns: {list_names(table.columns)}. {_suffix_left_out(table)}"
         )
     return images
 
@@ -298,7 +298,7 @@ def _label_columns(
     notes = []
     if left_out:
         notes.append(
-            f"Not taken as labels: {listed(left_out)}. "
+            f"Not taken as labels: {list_names(left_out)}. "
             "Name the labels with -o manifest.labels=NAME,... to choose others."
         )
     if not chosen:

@@ -18,7 +18,7 @@ from sm3kit.data.viewing import spec_of
 from sm3kit.datasets.base import LabelSpec, ModalitySpec
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
-from sm3kit.nn.finite import listed, not_finite
+from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.runs.run import versions
 from sm3kit.runs.tensor_file import write_tensors
 
@@ -124,7 +124,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if bad:
         raise CheckpointError(
             f"The classifier {path} is of a training that diverged: {len(bad)} of {len(state)} "
-            f"tensors ({listed(bad)}) are not finite. Evaluate the run again with a lower --lr."
+            f"tensors ({first_two(bad)}) are not finite. Evaluate the run again with a lower --lr."
         )
     return state
 

@@ -12,7 +12,7 @@ from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import check_fields
-from sm3kit.core.settings import laid_over
+from sm3kit.core.settings import lay_over
 from sm3kit.core.variant import Variant
 
 Protocol = Literal["probe", "finetune", "knn", "match"]
@@ -91,7 +91,7 @@ class Settings:
                 f"{source}: views wants a table in a recipe file, such as {{flip: 0.5}}, not "
                 f"{changes['views']!r}."
             )
-        return laid_over(self, changes, source, "evaluation setting")
+        return lay_over(self, changes, source, "evaluation setting")
 
 
 # What trains a relation, too, sees smaller crops and has another eps, as in the release.

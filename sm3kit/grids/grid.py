@@ -12,7 +12,7 @@ from typing import Any
 
 from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
-from sm3kit.core.names import shown, unknown
+from sm3kit.core.names import quote, unknown
 from sm3kit.core.options import Option, convert
 from sm3kit.datasets.base import SPLITS
 from sm3kit.evaluation.settings import PROTOCOLS, SELECTIONS
@@ -121,11 +121,11 @@ def parse(name: str, content: Any, source: str) -> Grid:
     base = content.get("base") or {}
     for row, settings in {**rows, "base": base}.items():
         if not isinstance(settings, Mapping):
-            raise VariantError(f"{source}: {row} wants a table of settings, not {shown(settings)}.")
+            raise VariantError(f"{source}: {row} wants a table of settings, not {quote(settings)}.")
         if not _is_name(settings.get("recipe")):
             raise VariantError(
                 f"{source}: the recipe of {row} wants a name, or a list of names, not "
-                f"{shown(settings['recipe'])}."
+                f"{quote(settings['recipe'])}."
             )
     mode, axes = _axes(content.get("axes") or {}, source)
     grid = Grid(
@@ -175,7 +175,7 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
     if not isinstance(content, Mapping) or set(content) - {"mode", "values"}:
         raise VariantError(
             f"{source}: axes wants 'mode' and 'values', such as "
-            f"{{mode: product, values: {{stage1.lr: [0.001, 0.01]}}}}, not {shown(content)}."
+            f"{{mode: product, values: {{stage1.lr: [0.001, 0.01]}}}}, not {quote(content)}."
         )
     mode = str(content.get("mode", "product"))
     if mode not in MODES:
@@ -184,12 +184,12 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
     if not isinstance(axes, Mapping):
         raise VariantError(
             f"{source}: the values of axes want a table, such as {{stage1.lr: [0.001, 0.01]}}, not "
-            f"{shown(axes)}."
+            f"{quote(axes)}."
         )
     for name, values in axes.items():
         if not isinstance(values, list | tuple):
             raise VariantError(
-                f"{source}: axis {name!r} wants a list of values, not {shown(values)}."
+                f"{source}: axis {name!r} wants a list of values, not {quote(values)}."
             )
         if not values:
             raise VariantError(

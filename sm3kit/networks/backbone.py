@@ -19,7 +19,7 @@ from sm3kit.core.options import bind, fields_of, options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.modalities.base import Modality
-from sm3kit.nn.finite import listed, not_finite
+from sm3kit.nn.finite import first_two, not_finite
 
 DEFAULT_PROVIDER = str(fields_of(Variant)["backbone"].default).partition("/")[0]
 # What users take; where a size does not fit, the next ones that do are named.
@@ -70,7 +70,7 @@ def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
         weights = options.get("weights", "none")
         raise CheckpointError(
             f"The backbone of {modality} wants finite weights to start from, and --weights "
-            f"{weights} gives NaN or infinity in {listed(bad)}. Give another file, or none."
+            f"{weights} gives NaN or infinity in {first_two(bad)}. Give another file, or none."
         )
     return backbone
 

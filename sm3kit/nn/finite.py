@@ -34,7 +34,7 @@ def not_finite(tensors: Mapping[str, Any]) -> list[str]:
     return [name for name in tensors if name in bad]
 
 
-def listed(names: Sequence[str]) -> str:
+def first_two(names: Sequence[str]) -> str:
     """The first two names, and how many there are beside them."""
     more = len(names) - 2
     return ", ".join(names[:2]) + (f" and {more} more" if more > 0 else "")

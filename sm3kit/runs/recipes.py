@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from sm3kit.core.errors import VariantError
-from sm3kit.core.names import shown
+from sm3kit.core.names import quote
 from sm3kit.core.variant import Variant
 from sm3kit.runs import named_yaml
 
@@ -64,7 +64,7 @@ def load(name: str) -> dict[str, Any]:
         raise VariantError(f"Recipe {name!r} wants a table of settings, such as 'fusion: concat'.")
     base = settings.get("base", "")
     if not isinstance(base, str):
-        raise VariantError(f"Recipe {name!r}: base wants the name of a recipe, not {shown(base)}.")
+        raise VariantError(f"Recipe {name!r}: base wants the name of a recipe, not {quote(base)}.")
     return settings
 
 

@@ -16,7 +16,7 @@ from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.core.variant import Variant
 from sm3kit.networks.extractor import Extractor
 from sm3kit.runs.run import Run
-from sm3kit.nn.finite import listed, not_finite
+from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.nn.named_modules import module_key
 
 # What the model file says of itself.
@@ -120,7 +120,7 @@ def read_trained(folder: Path) -> Trained:
     if bad:
         raise CheckpointError(
             f"{run.model} is of a training that diverged: {len(bad)} of {len(weights)} tensors "
-            f"({listed(bad)}) are not finite. Train the run again with a lower --lr."
+            f"({first_two(bad)}) are not finite. Train the run again with a lower --lr."
         )
     digest = hashlib.blake2b(run.model.read_bytes(), digest_size=8).hexdigest()
     return Trained(folder, variant, *found, *tables, weights, digest)

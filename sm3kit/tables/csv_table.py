@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import regular_file
-from sm3kit.core.names import listed, suggestion
+from sm3kit.core.names import list_names, suggestion
 from sm3kit.tables.spreadsheets import original
 
 SEPARATORS = (",", ";", "\t")
@@ -67,7 +67,7 @@ class Table:
                 near = suggestion(column, self.columns)
                 raise DataError(
                     f"{self.path} has no column {column!r}. {near}"
-                    f"Its columns: {listed(self.columns)}. {remedy}".rstrip()
+                    f"Its columns: {list_names(self.columns)}. {remedy}".rstrip()
                 )
 
     def place(self, row: Row, column: str) -> str:
@@ -79,7 +79,7 @@ class Table:
         known = list(known)
         return DataError(
             f"{self.place(row, column)}: unknown value {row[column]!r}. "
-            f"{suggestion(row[column], known)}Known: {listed(known)}."
+            f"{suggestion(row[column], known)}Known: {list_names(known)}."
         )
 
     def flag(self, row: Row, column: str) -> int | None:

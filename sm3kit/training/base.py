@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sm3kit.core.errors import CheckpointError, TrainingError
 from sm3kit.core.variant import Variant
-from sm3kit.nn.finite import listed, not_finite
+from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.training.seeds import seed_of_epoch
 
 EpochRow = dict[str, Any]  # An epoch in metrics.csv, by column.
@@ -104,7 +104,7 @@ class Learner(pl.LightningModule):
         """
         self.last_terms = {name: term.detach() for name, term in terms.items()}
         if terms and not bool(torch.stack(list(self.last_terms.values())).isfinite().all()):
-            raise self.diverged(f"The loss term {listed(not_finite(terms))}{where} is")
+            raise self.diverged(f"The loss term {first_two(not_finite(terms))}{where} is")
 
     def diverged(self, what: str, moment: str = "in") -> TrainingError:
         """The error where something is not finite.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sm3kit.core.errors import Interrupted
 from sm3kit.data.progress import Reporter
-from sm3kit.nn.finite import listed, not_finite
+from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.runs.run import Run
 from sm3kit.training.base import EpochRow, Learner
 
@@ -41,7 +41,7 @@ class StopDiverged(pl.Callback):
         state = pl_module.state_dict() | _optimiser_tensors(trainer.optimizers[0], pl_module)
         bad = not_finite(state)
         if bad:
-            what = f"{len(bad)} of {len(state)} tensors ({listed(bad)}) are"
+            what = f"{len(bad)} of {len(state)} tensors ({first_two(bad)}) are"
             raise cast(Learner, pl_module).diverged(what, "after the last step of")
 
 

@@ -19,7 +19,7 @@ from sm3kit.core.files import whole_file
 from sm3kit.core.plain_json import check_shape
 from sm3kit.core.variant import Variant
 from sm3kit.networks.assemble import resolved
-from sm3kit.nn.finite import listed, not_finite
+from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.runs.resumption import with_stage2_of
 from sm3kit.runs.run import REMEDY, Run
 from sm3kit.runs.tensor_file import write_tensors
@@ -130,7 +130,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is no checkpoint that this version of sm3kit wrote.")
     if bad:
         raise CheckpointError(
-            f"The checkpoint {path} is of a training that diverged: {listed(bad)} are not finite. "
+            f"The checkpoint {path} is of a training that diverged: {first_two(bad)} are not finite. "
             "Delete it, and train anew with a lower --lr."
         )
     return content
@@ -230,7 +230,7 @@ def write_stage(
     bad = not_finite(networks)
     if bad:
         raise TrainingError(
-            f"{len(bad)} of {len(networks)} tensors ({listed(bad)}) are not finite at the end of "
+            f"{len(bad)} of {len(networks)} tensors ({first_two(bad)}) are not finite at the end of "
             f"{TITLES[record['stage']]}, and no model is written. Lower --lr, or take --precision "
             "32."
         )

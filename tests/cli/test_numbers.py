@@ -18,7 +18,7 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import Option, convert, fields_of, options_of
 from sm3kit.core.ranges import Range
 from sm3kit.core.registry import registry
-from sm3kit.core.settings import laid_over
+from sm3kit.core.settings import lay_over
 from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import Settings
@@ -137,7 +137,7 @@ def test_every_number_setting_has_a_range_and_checks_itself(record):
         assert refused
         for text in refused:
             with pytest.raises(OptionError, match=f"'{option.name}' wants"):
-                laid_over(record(), {option.name: text}, "a recipe")
+                lay_over(record(), {option.name: text}, "a recipe")
         made = [float(text) for text in ("nan", "1e11") if text in refused]
         for number in made:
             pair = typing.get_origin(typing.get_args(option.type)[0]) is tuple

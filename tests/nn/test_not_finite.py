@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sm3kit.core.errors import DataError, TrainingError
-from sm3kit.nn.finite import check_features, listed, not_finite
+from sm3kit.nn.finite import check_features, first_two, not_finite
 from sm3kit.nn.monitors import alignment, normalised_std, partner_ranks, rankme, uniformity
 from sm3kit.training.callbacks import COLLAPSED, Monitor
 from sm3kit.training.monitoring import collapse
@@ -49,9 +49,9 @@ def test_weights_with_a_gradient_are_looked_at_as_they_are():
 
 
 def test_what_is_listed():
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b"]) == "a, b"
-    assert listed(["a", "b", "c", "d"]) == "a, b and 2 more"
+    assert first_two(["a"]) == "a"
+    assert first_two(["a", "b"]) == "a, b"
+    assert first_two(["a", "b", "c", "d"]) == "a, b and 2 more"
 
 
 def test_features_are_refused_by_their_name():
