@@ -82,9 +82,9 @@ def pretraining(variant: Variant) -> Command:
     for modality, settings in changed.get("per_modality", {}).items():
         for name, value in settings.items():
             words += [_flag(name), f"{modality}={value}"]
-    told = {"data", *REPEATED, *FLAGS, *IN_A_FILE, "map", "per_modality", "protocol"}
+    with_words = {"data", *REPEATED, *FLAGS, *IN_A_FILE, "map", "per_modality", "protocol"}
     for address, value in changed.items():
-        if address not in told:
+        if address not in with_words:
             words += ["-o", f"{address}={_value(value)}"]
     return _with_options(words, variant, base, changed)
 
