@@ -22,7 +22,7 @@ from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import summarise
 from sm3kit.published.tables import for_recipe
 from sm3kit.runs.run import versions
-from sm3kit.training.hardware import machine
+from sm3kit.training.hardware import machine_record
 
 Record = dict[str, Any]
 # What a result depends on; two results that agree in these are the same.
@@ -139,7 +139,7 @@ def _head(subject: Subject, settings: Settings) -> Record:
         "studies": {split: len(cases) for split, cases in pool.cases.items()},
         "notes": list(subject.notes),
         "settings": json.loads(json.dumps(dataclasses.asdict(settings))),
-        "machine": machine(subject.encoder.precision),
+        "machine": machine_record(subject.encoder.precision),
         "versions": versions(),
         "trainable_parameters": 0,
     }

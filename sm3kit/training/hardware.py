@@ -52,7 +52,7 @@ def smallest_view(modalities: Mapping[str, Modality]) -> int:
     return min((height for height in heights if height > 1), default=0)
 
 
-def machine(precision: str) -> dict[str, str]:
+def machine_record(precision: str) -> dict[str, str]:
     """What a run was computed on and in, for its record."""
     on_gpu = torch.cuda.is_available()
     device = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"

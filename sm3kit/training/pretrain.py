@@ -24,7 +24,7 @@ from sm3kit.runs.studies_record import keep_studies
 from sm3kit.runs.studies_seen import check_unchanged
 from sm3kit.runs.trained import Trained, read_trained, start_from
 from sm3kit.training import checkpoints, stage1, stage2
-from sm3kit.training.hardware import check_devices, chosen_workers, machine
+from sm3kit.training.hardware import check_devices, chosen_workers, machine_record
 from sm3kit.training.monitoring import Ranks, final_ranks
 from sm3kit.training.preparation import Setup, apply_suggestions, rehearse, training_cases
 from sm3kit.training.world import join_world
@@ -186,7 +186,7 @@ def _begin(setup: Setup, parts: Stage1, notes: list[str], init: Trained | None, 
     setup.read_images()
     earlier = init.folder if init else None
     keep_studies(setup.run, setup.pool, variant.splits, setup.images, earlier, kept=kept)
-    computed = machine(stage1.precision(setup, parts))
+    computed = machine_record(stage1.precision(setup, parts))
     started_from = None if kept else init.record() if init else {}
     setup.run.write_variant(variant, setup.data_hash, computed, started_from)
     _describe(setup, parts)
