@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tiny_runs"]
+pytest_plugins = ["shared_folders", "tiny_runs"]
 FEW_FILES = 2
 
 

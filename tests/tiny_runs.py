@@ -1,8 +1,10 @@
-"""Runs that take a second, for the tests of every room."""
+"""Drawn studies and runs that take a second, for the tests of every room."""
 
+import csv
 import dataclasses
 import io
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,11 @@ from sm3kit.core.variant import PARTS, Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.run import Run
+from sm3kit.synthesis.layouts import write
 from sm3kit.training.pretrain import pretrain
+
+SPLITS = ("train", "train", "train", "val", "test")
 
 
 def altered(variant, /, **changes):
@@ -60,27 +66,124 @@ def tiny2():
     return TINY2
 
 
-@pytest.fixture(scope="session")
-def first(tmp_path_factory):
-    """The folder of a run of stage 1, to start from. It must not be changed."""
-    folder = tmp_path_factory.mktemp("first") / "run"
-    quiet = Reporter(Console(file=io.StringIO()))
-    pretrain(dataclasses.replace(TINY2, stage="mmssl"), folder, quiet, ImageCache(None))
-    return folder
+# Studies
+
+
+def read_table(file):
+    """The rows of a CSV file, each a dictionary."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def write_table(file, rows):
+    """Rows with the columns of the first, as a CSV file."""
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.DictWriter(lines, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def rows_with_labels(rows):
+    """Drawn pairs with labels from the place of the row; a class has three studies in a split."""
+    for i, row in enumerate(rows):
+        j = i // 5
+        yield {
+            **{column: row[column] for column in ("id", "derm", "clinic")},
+            "split": SPLITS[i % 5],
+            "shape": "ab"[j % 2],
+            "tone": "xyz"[j % 3],
+            "edge": "mn"[j // 2 % 2],
+        }
 
 
 @pytest.fixture(scope="session")
-def both(tmp_path_factory):
+def drawn_folder(shared_folder):
+    """40 drawn pairs of 32 pixels, and two tables of them with 24 + 8 + 8 studies in a split.
+
+    own.csv has labels that are known by heart; checklist.csv has the drawn labels, and a study of
+    the test split lacks its clinical picture. Nothing in the folder may be changed.
+    """
+
+    def draw(folder):
+        write("manifest", folder, 40, 32, 0)
+        rows = read_table(folder / "manifest.csv")
+        write_table(folder / "own.csv", list(rows_with_labels(rows)))
+        for i, row in enumerate(rows):
+            row["split"] = SPLITS[i % 5]
+        rows[9]["clinic"] = ""
+        write_table(folder / "checklist.csv", rows)
+
+    return shared_folder("drawn", draw)
+
+
+@pytest.fixture(scope="session")
+def drawn_copy(drawn_folder, tmp_path_factory):
+    """A copy of the drawn pairs, to which tables and pictures may be added."""
+    return shutil.copytree(drawn_folder, tmp_path_factory.mktemp("studies") / "data")
+
+
+@pytest.fixture(scope="session")
+def studies(drawn_folder, drawn_copy):
+    """studies(name, change=None) -> the spec of a table of the drawn pairs.
+
+    `change(i, row)` gives the row to write, or None to leave it out. "own" without a change is
+    what the shared runs were trained on.
+    """
+
+    def table(name, change=None):
+        if name == "own" and change is None:
+            return f"manifest:{drawn_folder / 'own.csv'}"
+        rows = read_table(drawn_folder / "own.csv")
+        rows = [change(i, row) if change else row for i, row in enumerate(rows)]
+        write_table(drawn_copy / f"{name}.csv", [row for row in rows if row is not None])
+        return f"manifest:{drawn_copy / name}.csv"
+
+    return table
+
+
+# Runs
+
+
+def quiet():
+    """A reporter that nobody hears."""
+    return Reporter(Console(file=io.StringIO()))
+
+
+@pytest.fixture(scope="session")
+def shared_run(shared_folder, studies):
+    """shared_run(name, **changes) -> the folder of a run of both stages on the drawn pairs.
+
+    It is trained once in a run of the tests and must not be changed.
+    """
+    stage1 = {"epochs": 2, "monitor_every": 1}
+    variant = altered(TINY2, data=(studies("own"),), stage1=stage1)
+
+    def train_once(name, **changes):
+        changed = altered(variant, **changes)
+        return shared_folder(
+            name, lambda folder: pretrain(changed, folder, quiet(), ImageCache(None))
+        )
+
+    return train_once
+
+
+@pytest.fixture(scope="session")
+def stage1_run(shared_run):
+    """The folder of a run of stage 1. It must not be changed."""
+    return shared_run("stage1", stage="mmssl")
+
+
+@pytest.fixture(scope="session")
+def stage2_run(shared_run):
     """The folder of a run of both stages. It must not be changed."""
-    folder = tmp_path_factory.mktemp("both") / "run"
-    pretrain(TINY2, folder, Reporter(Console(file=io.StringIO())), ImageCache(None))
-    return folder
+    return shared_run("stage2")
 
 
 @pytest.fixture
-def second(first):
-    """Two epochs of stage 2 on the networks of `first`."""
-    return dataclasses.replace(TINY2, stage="mlssl", init=str(first))
+def second(stage1_run):
+    """Two epochs of stage 2 on the networks and the data of `stage1_run`."""
+    variant, _ = Run(stage1_run).read_variant()
+    return dataclasses.replace(variant, stage="mlssl", init=str(stage1_run))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """`sm3kit evaluate` as people call it: streams, exit codes, one-line answers, tables of 80 columns."""
 
-import csv
 import io
 import json
 import shutil
@@ -14,12 +13,9 @@ from sm3kit.cli.main import cli
 from sm3kit.cli.result_table import show, show_comparison
 from sm3kit.core.errors import Interrupted
 from sm3kit.data.progress import Reporter
-from sm3kit.synthesis.layouts import write
 from sm3kit.training import callbacks
 from sm3kit.training.callbacks import ShowProgress
 
-SMALL = ["--epochs", "1", "--batch-size", "8", "--image-size", "32"]
-SMALL += ["-o", "sep_sep.projection=16", "-o", "stage1.monitor_every=0"]
 QUICK = ["--epochs", "2", "-o", "evaluate.resamples=20"]
 
 
@@ -27,37 +23,10 @@ def sm3kit(*words):
     return CliRunner().invoke(cli, [str(word) for word in words], prog_name="sm3kit")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """40 drawn pairs with three labels that every split knows."""
-    folder = tmp_path_factory.mktemp("cli") / "data"
-    write("manifest", folder, 40, 32, 0)
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    with (folder / "own.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "split", "derm", "clinic", "shape", "tone"])
-        for i, row in enumerate(rows):
-            split = ("train", "train", "train", "val", "test")[i % 5]
-            labels = ["ab"[i // 5 % 2], "xyz"[i // 5 % 3]]
-            writer.writerow([row["id"], split, row["derm"], row["clinic"], *labels])
-    return f"manifest:{folder / 'own.csv'}"
-
-
-@pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
-    """A run of stage 1 by the real command, trained once."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    words = ["--recipe", "quick", "--data", data, "--stage", "mmssl", *SMALL, "--out", folder]
-    result = sm3kit("pretrain", *words)
-    assert result.exit_code == 0, result.output
-    return folder
-
-
 @pytest.fixture
-def run(trained, tmp_path):
-    """A copy that a test may write to."""
-    return shutil.copytree(trained, tmp_path / "run")
+def run(stage1_run, tmp_path):
+    """A copy of a run of stage 1 that a test may write to."""
+    return shutil.copytree(stage1_run, tmp_path / "run")
 
 
 class TestStreams:

@@ -1,21 +1,16 @@
-"""Three tiny runs with classifiers, trained once, and the real command."""
+"""Tiny runs with classifiers, made once, and the real command."""
 
-import csv
 import dataclasses
-import io
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
+from tiny_runs import TINY2, quiet, read_table
 
 from sm3kit.cli.main import cli
-from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
-from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.data.progress import Reporter
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.predictor import open_predictor
 from sm3kit.evaluation.evaluate import evaluate
@@ -23,8 +18,6 @@ from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs.trained import read_trained
-from sm3kit.synthesis.layouts import write
-from sm3kit.training.pretrain import pretrain
 
 FAST = Settings(epochs=2, batch_size=16, resamples=20, feature_views=1)
 
@@ -51,23 +44,14 @@ def one_line():
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory):
-    """40 drawn pairs of 32 pixels, with the labels of the checklist; the test split misses one image."""
-    folder = tmp_path_factory.mktemp("studies") / "data"
-    write("manifest", folder, 40, 32, 0)
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for i, row in enumerate(rows):
-        row["split"] = ("train", "train", "train", "val", "test")[i % 5]
-    rows[9]["clinic"] = ""
-    with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+def drawn(drawn_folder, drawn_copy):
+    """The table of the checklist; `folder` is a copy, to which tables and pictures may be added."""
+    table = drawn_folder / "checklist.csv"
+    rows = read_table(table)
     return SimpleNamespace(
-        folder=folder,
+        folder=drawn_copy,
         rows=rows,
-        table=folder / "manifest.csv",
+        table=table,
         test=[row for row in rows if row["split"] == "test"],
         whole=rows[4],
         partial=rows[9],
@@ -75,40 +59,34 @@ def drawn(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained_runs(drawn, tmp_path_factory):
-    """both: two modalities and stage 2, probe and fine-tuning; derm: one modality; bare: no classifier."""
-    home = tmp_path_factory.mktemp("runs")
-    images = ImageCache(None)
-    features = FeatureCache(None)
-    reporter = Reporter(Console(file=io.StringIO()))
-    both = Variant(
-        data=(f"manifest:{drawn.table}",),
-        backbone="timm/test_resnet",
-        weights="none",
-        stage="both",
-        clusterer="torch",
-        image_size=32,
-        options={
-            "sep_sep": {"projection": 16},
-            "tel": {"embedding": 16, "feedforward": 16},
-            "manifest": {"reported": ("DIAG:NEV", "PN:TYP", "VS:ABS", "BWV:ABS")},
-        },
-        stage1=Stage1Settings(
-            epochs=1, batch_size=3, lr=1e-3, eps=1e-8, monitor_every=0, precision="32"
-        ),
-        stage2=Stage2Settings(epochs=1, batch_size=8, feature_views=1),
-        machine=MachineSettings(workers=0),
-    )
-    derm = dataclasses.replace(both, stage="mmssl", fusion="none", modality=("derm",), seed=1)
-    for name, variant in (("both", both), ("derm", derm)):
-        pretrain(variant, home / name, reporter, images)
-    shutil.copytree(home / "derm", home / "bare")
-    for name, protocol in (("both", "probe"), ("both", "finetune"), ("derm", "probe")):
-        subject = open_subject(home / name, [], images, features, reporter)
-        # A larger rate than usual, so that two epochs are seen in the probabilities.
-        changes = {"protocol": protocol, "seed": subject.variant.seed}
-        evaluate(subject, dataclasses.replace(FAST, **changes, lr=0.02, select="last"))
-    return home
+def trained_runs(drawn, shared_run, shared_folder):
+    """both: two modalities and stage 2, probe and fine-tuning; derm: one modality; bare: no classifier.
+
+    What is deployed has the labels of the checklist and classifiers, which the runs of the other
+    rooms have not.
+    """
+    reported = {"reported": ("DIAG:NEV", "PN:TYP", "VS:ABS", "BWV:ABS")}
+    changes = {
+        "data": (f"manifest:{drawn.table}",),
+        "options": {**TINY2.options, "manifest": reported},
+        "stage1": {"epochs": 1, "monitor_every": 0},
+        "stage2": {"epochs": 1},
+    }
+    both = shared_run("checklist-both", **changes)
+    changes |= {"stage": "mmssl", "fusion": "none", "modality": ("derm",), "seed": 1}
+    derm = shared_run("checklist-derm", **changes)
+
+    def classify(home):
+        shutil.copytree(both, home / "both")
+        shutil.copytree(derm, home / "derm")
+        shutil.copytree(derm, home / "bare")
+        for name, protocol in (("both", "probe"), ("both", "finetune"), ("derm", "probe")):
+            subject = open_subject(home / name, [], ImageCache(None), FeatureCache(None), quiet())
+            # A larger rate than usual, so that two epochs are seen in the probabilities.
+            changes = {"protocol": protocol, "seed": subject.variant.seed}
+            evaluate(subject, dataclasses.replace(FAST, **changes, lr=0.02, select="last"))
+
+    return shared_folder("classified", classify)
 
 
 @pytest.fixture

@@ -160,17 +160,17 @@ def test_another_evaluation_does_not_go_on_with_it(opened, fast, runs, monkeypat
 
 @pytest.mark.parametrize("fusion", ["sep_shared", "concat"])
 def test_networks_of_other_fusions_are_saved_whole(
-    trained_runs, opened, fast, tmp_path, images, fusion
+    stage1_run, opened, fast, tmp_path, images, fusion
 ):
     """A projector that modalities share is one module under one name."""
     variant = altered(
-        Run(trained_runs / "stage1").read_variant()[0],
+        Run(stage1_run).read_variant()[0],
         fusion=fusion,
         options={},
         stage1={"epochs": 0},
     )
     run = tmp_path / fusion
-    pretrain(variant, run, opened(trained_runs / "stage1").reporter, images)
+    pretrain(variant, run, opened(stage1_run).reporter, images)
     subject = opened(run)
     evaluate(subject, dataclasses.replace(fast, epochs=1, select="last", **SLOW))
     kept = network(run)

@@ -139,15 +139,15 @@ def test_labels_are_not_needed(studies, matched, runs):
 
 
 @pytest.fixture
-def three(studies, opened, images, trained_runs, tmp_path):
+def three(studies, opened, images, stage1_run, tmp_path):
     """A run with networks for three modalities, of which the third shows other lesions."""
 
     def change(i, row):
         return {**row, "close": f"images/lesion-{39 - i:05d}_clinic.jpg"}
 
-    variant, _ = Run(trained_runs / "stage1").read_variant()
+    variant, _ = Run(stage1_run).read_variant()
     variant = altered(variant, data=(studies("three", change),), stage1={"epochs": 0})
-    pretrain(variant, tmp_path / "three", opened(trained_runs / "stage1").reporter, images)
+    pretrain(variant, tmp_path / "three", opened(stage1_run).reporter, images)
     return tmp_path / "three"
 
 
@@ -170,9 +170,9 @@ def test_data_that_lack_a_modality_are_matched_by_the_others(studies, matched, t
 
 
 def test_a_fusion_without_streams_of_its_own_has_no_projection(
-    opened, matched, images, trained_runs, tmp_path
+    opened, matched, images, stage1_run, tmp_path
 ):
-    variant, _ = Run(trained_runs / "stage1").read_variant()
+    variant, _ = Run(stage1_run).read_variant()
     variant = altered(variant, fusion="concat", options={}, stage1={"epochs": 0})
-    pretrain(variant, tmp_path / "concat", opened(trained_runs / "stage1").reporter, images)
+    pretrain(variant, tmp_path / "concat", opened(stage1_run).reporter, images)
     assert list(matched(tmp_path / "concat")["space"]) == ["backbone"]

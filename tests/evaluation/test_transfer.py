@@ -184,24 +184,25 @@ def test_other_channels_are_refused(studies, opened, runs, registered):
     )
 
 
-def test_a_changed_listing_is_noted(studies, evaluated, runs):
-    try:
-        studies("own", lambda i, row: {**row, "split": "train"} if i == 3 else row)
-        record = evaluated(runs.stage1, protocol="knn")
-    finally:
-        studies("own")
+def test_a_changed_listing_is_noted(studies, evaluated, stage1_run, train):
+    variant, _ = Run(stage1_run).read_variant()
+    variant = altered(variant, data=(studies("listing"),), stage1={"epochs": 0})
+    run = train(variant)[0].run.folder
+    studies("listing", lambda i, row: {**row, "split": "train"} if i == 3 else row)
+    record = evaluated(run, protocol="knn")
+    studies("listing")
     assert record["notes"] == [
         "The listing of the data has changed since the run was trained; its splits may be others."
     ]
-    assert evaluated(runs.stage1, protocol="knn")["notes"] == []
+    assert evaluated(run, protocol="knn")["notes"] == []
 
 
 def test_images_seen_in_pre_training_are_noted_for_the_runs_own_data(
-    opened, studies, trained_runs, images, tmp_path
+    opened, studies, stage1_run, images, tmp_path
 ):
-    variant, _ = Run(trained_runs / "stage1").read_variant()
+    variant, _ = Run(stage1_run).read_variant()
     variant = altered(variant, splits=("train", "test"), stage1={"epochs": 0})
-    pretrain(variant, tmp_path / "seen", opened(trained_runs / "stage1").reporter, images)
+    pretrain(variant, tmp_path / "seen", opened(stage1_run).reporter, images)
     note = "Pre-training saw the images of the test split."
     assert note in opened(tmp_path / "seen").notes
     assert note in opened(tmp_path / "seen", studies("own")).notes

@@ -152,13 +152,13 @@ class Measured(Dataset):
 
 
 @pytest.mark.slow
-def test_data_of_a_plugin_are_reported_too(world, registered, tmp_path):
+def test_data_of_a_plugin_are_reported_too(world, registered, tiny, tmp_path):
     registered("modalities", "waves", Waves)
     registered("datasets", "measured", Measured)
     for place in range(24):
         wave = np.random.default_rng(place).normal(size=(1, 32, 32)).astype(np.float32)
         np.save(tmp_path / f"{place}.npy", wave)
-    run = world.train("waves", data=(f"measured:{tmp_path}",), stage1={"epochs": 1})
+    run = world.train("waves", altered(tiny, data=(f"measured:{tmp_path}",), stage1={"epochs": 1}))
     made = world.report(run, figures=True)
     assert made.notes == []
     text = made.page.read_text("utf-8")

@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 import torch
+from tiny_runs import altered
 
 from sm3kit.core.errors import CheckpointError
 from sm3kit.evaluation.fused_features import joint_of
@@ -163,10 +164,8 @@ def test_a_map_is_kept_and_the_same_again(tmp_path):
 
 def test_before_training_is_what_a_run_of_no_epochs_keeps(world, full):
     """The weights of zero epochs, of both stages, are those that the longer run began with."""
-    data = world.open(full).variant.data
-    subject = world.open(
-        world.train("start", data=data, stage="both", stage1={"epochs": 0}, stage2={"epochs": 0})
-    )
+    none = altered(world.open(full).variant, stage1={"epochs": 0}, stage2={"epochs": 0})
+    subject = world.open(world.train("start", none))
     before = spaces.before_training(world.open(full))
     for name, value in subject.extractor.state_dict().items():
         assert torch.equal(before.extractor.state_dict()[name], value), name

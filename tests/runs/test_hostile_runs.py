@@ -18,16 +18,16 @@ from sm3kit.training.checkpoints import read_checkpoint
 
 
 @pytest.fixture(scope="module")
-def files(first, tmp_path_factory):
-    state = load_file(Run(first).model)
+def files(stage1_run, tmp_path_factory):
+    state = load_file(Run(stage1_run).model)
     name = next(name for name, value in state.items() if value.ndim == 4)
     # The tensor that the lies are about comes first.
     return hostile_files(tmp_path_factory.mktemp("hostile"), {name: state.pop(name), **state})
 
 
 @pytest.fixture
-def run(first, tmp_path):
-    shutil.copytree(first, tmp_path / "run")
+def run(stage1_run, tmp_path):
+    shutil.copytree(stage1_run, tmp_path / "run")
     return Run(tmp_path / "run")
 
 

@@ -142,14 +142,14 @@ class TestLock:
 
 
 class TestNoRun:
-    def test_a_start_that_failed_is_no_run(self, short, train, first, tmp_path, monkeypatch):
+    def test_a_start_that_failed_is_no_run(self, short, train, stage1_run, tmp_path, monkeypatch):
         def fail(job, *rest):
             raise TrainingError("Too hot.")
 
         with monkeypatch.context() as patch:
             patch.setattr(stage1, "train", fail)
             with pytest.raises(TrainingError):
-                train(dataclasses.replace(short, init=str(first)))
+                train(dataclasses.replace(short, init=str(stage1_run)))
         run = Run(tmp_path / "run")
         assert run.exists
         assert "started_from" in run.variant_file.read_text()

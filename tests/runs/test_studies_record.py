@@ -92,12 +92,11 @@ def test_an_older_run_goes_on_and_keeps_them_from_then(variant, train):
     assert run.studies.read_bytes() == kept
 
 
-def test_a_stage_of_its_own_on_the_same_data_says_it_once(both, tiny2, train):
-    second = dataclasses.replace(tiny2, stage="mlssl", init=str(both))
+def test_a_stage_of_its_own_on_the_same_data_says_it_once(second, studies, train):
     assert len(read_studies(train(second)[0].run)) == 1
     other = dataclasses.replace(second, data=("synthetic:60",))
     earlier, own = sorted(read_studies(train(other, "other")[0].run), key=lambda one: not one.run)
-    assert (earlier.run, earlier.data) == (str(both), "synthetic:40")
+    assert (earlier.run, earlier.data) == (second.init, studies("own"))
     assert earlier.studies == earlier.trained
     assert (own.run, own.data) == ("", "synthetic:60")
 

@@ -48,9 +48,9 @@ def quiet():
 
 
 @pytest.fixture(scope="module")
-def trained(both, tmp_path_factory):
+def trained(stage2_run, tmp_path_factory):
     """A run of both stages with the classifier of a probe. It must not be changed."""
-    folder = shutil.copytree(both, tmp_path_factory.mktemp("finite") / "run")
+    folder = shutil.copytree(stage2_run, tmp_path_factory.mktemp("finite") / "run")
     evaluate(subject_of(folder), dataclasses.replace(FAST, protocol="probe"))
     return folder
 

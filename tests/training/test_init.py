@@ -49,43 +49,43 @@ def manifest(folder, *modalities, channels=3):
 
 
 @pytest.fixture
-def copied(first, tmp_path):
+def copied(stage1_run, tmp_path):
     """A run of stage 1 that may be deleted."""
-    return Path(shutil.copytree(first, tmp_path / "copied"))
+    return Path(shutil.copytree(stage1_run, tmp_path / "copied"))
 
 
-def test_networks_start_from_the_earlier_run(tiny, first, train, tmp_path):
-    _, said = train(altered(tiny, init=str(first), seed=5, stage1={"epochs": 0}))
-    assert f"init {first}, trained on synthetic:40" in " ".join(said.split())
-    assert same(weights(tmp_path / "run"), weights(first))
+def test_networks_start_from_the_earlier_run(tiny, stage1_run, studies, train, tmp_path):
+    _, said = train(altered(tiny, init=str(stage1_run), seed=5, stage1={"epochs": 0}))
+    assert f"init {stage1_run}, trained on {studies('own')}" in " ".join(said.split())
+    assert same(weights(tmp_path / "run"), weights(stage1_run))
 
 
-def test_training_goes_on_from_there(tiny, first, train, tmp_path):
-    train(altered(tiny, init=str(first), stage1={"epochs": 1}), "from")
+def test_training_goes_on_from_there(tiny, stage1_run, train, tmp_path):
+    train(altered(tiny, init=str(stage1_run), stage1={"epochs": 1}), "from")
     train(altered(tiny, stage1={"epochs": 1}), "anew")
-    assert not same(weights(tmp_path / "from"), weights(first))
+    assert not same(weights(tmp_path / "from"), weights(stage1_run))
     assert not same(weights(tmp_path / "from"), weights(tmp_path / "anew"))
 
 
-def test_stage_2_leaves_the_networks_of_the_earlier_run(second, first, train, tmp_path):
+def test_stage_2_leaves_the_networks_of_the_earlier_run(second, stage1_run, train, tmp_path):
     outcome, _ = train(second)
     networks = ("backbones.", "fusion.")
-    assert same(weights(tmp_path / "run", *networks), weights(first))
+    assert same(weights(tmp_path / "run", *networks), weights(stage1_run))
     assert outcome.ranks == {}
     # So does stage 2 on a run that has one already.
     train(altered(second, init=str(tmp_path / "run"), relation="proj"), "third")
-    assert same(weights(tmp_path / "third", *networks), weights(first))
+    assert same(weights(tmp_path / "third", *networks), weights(stage1_run))
     assert record(tmp_path / "third")["started_from"]["stage"] == "mlssl"
 
 
-def test_the_record_says_where_a_run_comes_from(second, first, train, tmp_path):
+def test_the_record_says_where_a_run_comes_from(second, stage1_run, train, tmp_path):
     train(altered(second, stage2={"epochs": 1}))
     wanted = {
-        "run": str(first),
-        "model": read_trained(first).file_hash,
+        "run": str(stage1_run),
+        "model": read_trained(stage1_run).file_hash,
         "recipe": [],
-        "data": ["synthetic:40"],
-        "data_hash": record(first)["data_hash"],
+        "data": list(second.data),
+        "data_hash": record(stage1_run)["data_hash"],
         "stage": "mmssl",
         "splits": ["train"],
         "init": "",
@@ -95,8 +95,8 @@ def test_the_record_says_where_a_run_comes_from(second, first, train, tmp_path):
     # And still says so when it went on.
     train(second, resume=True)
     assert record(tmp_path / "run")["started_from"] == wanted
-    assert Run(tmp_path / "run").read_variant()[0].init == str(first)
-    assert "started_from" not in record(first)
+    assert Run(tmp_path / "run").read_variant()[0].init == str(stage1_run)
+    assert "started_from" not in record(stage1_run)
 
 
 def test_a_run_goes_on_when_the_earlier_one_has_gone(second, copied, train, tmp_path):
@@ -137,36 +137,36 @@ def test_stage_1_goes_on_when_the_earlier_run_has_gone(tiny, copied, train, tmp_
 # What does not fit
 
 
-def test_another_backbone(tiny, first, train, tmp_path):
+def test_another_backbone(tiny, stage1_run, train, tmp_path):
     with pytest.raises(CheckpointError) as caught:
-        train(altered(tiny, init=str(first), backbone="timm/test_convnext"))
+        train(altered(tiny, init=str(stage1_run), backbone="timm/test_convnext"))
     assert str(caught.value) == (
-        f"--init {first} was trained with --backbone timm/test_resnet for derm, "
+        f"--init {stage1_run} was trained with --backbone timm/test_resnet for derm, "
         "not timm/test_convnext. Give the same backbone, or another run."
     )
     assert not (tmp_path / "run").exists()
 
 
-def test_no_modality_in_common(tiny, first, train, tmp_path):
+def test_no_modality_in_common(tiny, stage1_run, train, tmp_path):
     spec = manifest(tmp_path / "d", "ct", "pet")
     with pytest.raises(CheckpointError) as caught:
-        train(altered(tiny, init=str(first), data=(spec,)))
+        train(altered(tiny, init=str(stage1_run), data=(spec,)))
     assert str(caught.value) == (
-        f"--init {first} has networks for derm, clinic, and the data have ct, pet. "
+        f"--init {stage1_run} has networks for derm, clinic, and the data have ct, pet. "
         "Rename a modality with --map."
     )
 
 
-def test_a_modality_that_the_earlier_run_lacks(tiny, first, train, tmp_path):
+def test_a_modality_that_the_earlier_run_lacks(tiny, stage1_run, train, tmp_path):
     spec = manifest(tmp_path / "d", "derm", "mr")
     one = altered(tiny, data=(spec,), stage1={"epochs": 0})
-    _, said = train(altered(one, init=str(first)))
+    _, said = train(altered(one, init=str(stage1_run)))
     words = " ".join(said.split())
-    assert f"warning: mr has no network in {first} and starts anew" in words
-    assert f"warning: the fusion of {first} is another and starts anew" in words
+    assert f"warning: mr has no network in {stage1_run} and starts anew" in words
+    assert f"warning: the fusion of {stage1_run} is another and starts anew" in words
     train(one, "anew")
     found, anew = weights(tmp_path / "run"), weights(tmp_path / "anew")
-    assert same(weights(tmp_path / "run", "backbones.derm"), weights(first, "backbones.derm"))
+    assert same(weights(tmp_path / "run", "backbones.derm"), weights(stage1_run, "backbones.derm"))
     # "Anew" is the whole truth: no projector of the earlier run, although one is called alike.
     assert same(
         {n: v for n, v in found.items() if not n.startswith("backbones.derm")},
@@ -174,13 +174,13 @@ def test_a_modality_that_the_earlier_run_lacks(tiny, first, train, tmp_path):
     )
 
 
-def test_other_channels(tiny, first, train, tmp_path):
+def test_other_channels(tiny, stage1_run, train, tmp_path):
     spec = manifest(tmp_path / "d", "derm", "clinic", channels=1)
     options = {**tiny.options, "photo": {"channels": 1}}
     with pytest.raises(CheckpointError) as caught:
-        train(altered(tiny, init=str(first), data=(spec,), options=options))
+        train(altered(tiny, init=str(stage1_run), data=(spec,), options=options))
     assert str(caught.value).startswith(
-        f"The weights of derm in {first} do not fit this network: Error(s) in loading state_dict"
+        f"The weights of derm in {stage1_run} do not fit this network: Error(s) in loading state_dict"
     )
 
 
