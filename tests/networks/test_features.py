@@ -85,27 +85,27 @@ def views_of(setup, variant, view):
 def test_no_view_is_encoded_twice(second, train, tmp_path, encoded):
     kept = tmp_path / "features"
     train(second, "a", features=kept)
-    assert encoded[0] == 28 * 2 * 2  # Studies, modalities, views.
+    assert encoded[0] == 24 * 2 * 2  # Studies, modalities, views.
     assert len(files(kept)) == 4
     train(altered(second, relation="msa", seed=0, stage2={"epochs": 3}), "b", features=kept)
-    assert encoded[0] == 112
+    assert encoded[0] == 96
     train(altered(second, stage2={"feature_views": 3}), "c", features=kept)
-    assert encoded[0] == 112 + 56
+    assert encoded[0] == 96 + 48
     train(altered(second, seed=1), "d", features=kept)
-    assert encoded[0] == 112 + 56 + 112
+    assert encoded[0] == 96 + 48 + 96
 
 
 def test_without_a_cache_each_run_encodes(second, train, tmp_path, encoded):
     for name in ("a", "b"):
         train(altered(second, stage2={"epochs": 1}), name)
-    assert encoded[0] == 2 * 112
+    assert encoded[0] == 2 * 96
     assert not list(tmp_path.rglob("*features*"))
 
 
 def test_new_views_are_encoded_in_every_epoch(second, train, tmp_path, encoded):
     train(altered(second, stage2={"feature_views": 0}), features=tmp_path / "features")
     # To fill the bank, and in each of two epochs.
-    assert encoded[0] == 28 * 2 * 3
+    assert encoded[0] == 24 * 2 * 3
     assert not (tmp_path / "features").exists()
 
 

@@ -317,8 +317,8 @@ def test_fine_tuning_on_them_has_no_loss(overflowing):
     [
         ("fusion", "match", "The features of derm after the fusion are not finite"),
         ("fusion", "projection", "The features of projection/derm to be written are not"),
-        ("relation", "embedding", "The features of embedding/DIAG to be written are not"),
-        ("relation", "report", "The features of DIAG in the space embedding are not"),
+        ("relation", "embedding", "The features of embedding/shape to be written are not"),
+        ("relation", "report", "The features of shape in the space embedding are not"),
         ("relation", "probe", "The loss term "),
     ],
 )
