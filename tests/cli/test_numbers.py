@@ -162,7 +162,9 @@ def test_a_plugin_refuses_numbers_out_of_range_before_anything_is_written(family
             continue
         flags = [USING[family], name] if family in USING else []
         flags += ["--backbone", MODELS[name]] if family == "backbones" else []
-        for value in outside(option):
+        refused = outside(option)
+        # What is refused was found by the check itself; here it is asked by the command.
+        for value in {*refused[:1], *refused[-1:]}:
             out = tmp_path / "run"
             setting = f"{name}.{option.name}={value}"
             words = ["pretrain", "--data", "synthetic:24", *flags, "-o", setting, "--out", out]

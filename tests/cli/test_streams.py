@@ -80,9 +80,9 @@ def test_a_terminal_of_few_letters(more, tmp_path):
         assert (done.returncode, done.stderr) == (0, b""), words
         assert done.stdout.isascii(), words
     assert b"/?" in called("cache", more=more).stdout
-    done = called("report", str(folder), more=more)
+    done = called("plugins", "show", folder.name, more=more)
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
-    assert done.stderr.isascii() and b"holds neither a run nor a grid" in done.stderr
+    assert done.stderr.isascii() and b"No plugin named" in done.stderr
 
 
 @pytest.mark.parametrize("more", ASCII)
@@ -104,7 +104,7 @@ def test_a_size_that_no_terminal_has(size):
 @pytest.mark.parametrize(
     "more",
     [
-        {"RANK": "", "WORLD_SIZE": "", "LOCAL_RANK": "", "SLURM_PROCID": ""},
+        slow({"RANK": "", "WORLD_SIZE": "", "LOCAL_RANK": "", "SLURM_PROCID": ""}),
         slow({"OMP_NUM_THREADS": ""}),
         slow({"TMPDIR": "/nowhere/at/all"}),
         slow({"HOME": ""}),

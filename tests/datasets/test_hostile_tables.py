@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from violations import violations
 
 from sm3kit.data.check import check
 from sm3kit.datasets.base import Dataset
@@ -94,44 +95,55 @@ def table(case: str, drawn: Callable[[str], Path]) -> Damaged:
 
 
 @every_table
-@pytest.mark.parametrize("damage", HARMLESS)
-def test_what_reads_as_if_nothing_had_happened(case: str, table: Damaged, damage: str) -> None:
-    sound, found = table.answer(table.sound), table.answer(HARMLESS[damage](table.sound))
-    if (case, damage) in OTHERWISE:
-        assert isinstance(found, str)
-        return
+def test_what_reads_as_if_nothing_had_happened(case: str, table: Damaged) -> None:
+    sound = table.answer(table.sound)
     assert isinstance(sound, Dataset)
-    assert not isinstance(found, str), found
-    assert found.studies() == sound.studies()
-    assert found.labels == sound.labels
+
+    def reads(damage: str) -> None:
+        answer = table.answer(HARMLESS[damage](table.sound))
+        if (case, damage) in OTHERWISE:
+            assert isinstance(answer, str)
+            return
+        assert not isinstance(answer, str), answer
+        assert answer.studies() == sound.studies()
+        assert answer.labels == sound.labels
+
+    assert violations(reads, [(damage,) for damage in HARMLESS]) == []
 
 
 @every_table
-@pytest.mark.parametrize("damage", BROKEN)
-def test_what_is_refused(case: str, table: Damaged, damage: str) -> None:
-    said = table.answer(BROKEN[damage](table.sound))
-    if (case, damage) in OTHERWISE:
-        assert not isinstance(said, str)
-        return
-    assert isinstance(said, str)
-    assert table.file.name in said
+def test_what_is_refused(case: str, table: Damaged) -> None:
+    def refused(damage: str) -> None:
+        answer = table.answer(BROKEN[damage](table.sound))
+        if (case, damage) in OTHERWISE:
+            assert not isinstance(answer, str)
+            return
+        assert isinstance(answer, str)
+        assert table.file.name in answer
+
+    assert violations(refused, [(damage,) for damage in BROKEN]) == []
 
 
 @every_table
-@pytest.mark.parametrize("damage", ODD)
-def test_what_is_read_or_refused(case: str, table: Damaged, damage: str) -> None:
-    found = table.answer(ODD[damage](table.sound))
-    assert isinstance(found, str) or found.studies()
+def test_what_is_read_or_refused(table: Damaged) -> None:
+    def answers(damage: str) -> None:
+        answer = table.answer(ODD[damage](table.sound))
+        assert isinstance(answer, str) or answer.studies()
+
+    assert violations(answers, [(damage,) for damage in ODD]) == []
 
 
 @every_table
-@pytest.mark.parametrize("value", VALUES)
-def test_what_may_stand_in_a_column(case: str, table: Damaged, value: str) -> None:
+def test_what_may_stand_in_a_column(case: str, table: Damaged) -> None:
     width = len(rows_of(table.sound)[0])
     columns = range(width) if case == "manifest" else sorted({0, 1, width // 2, width - 1})
-    for column in [place for place in columns if place < width]:
-        found = table.answer(with_value(table.sound, column, value))
-        assert isinstance(found, str) or found.studies()
+
+    def answers(value: str, column: int) -> None:
+        answer = table.answer(with_value(table.sound, column, value))
+        assert isinstance(answer, str) or answer.studies()
+
+    cases = [(value, column) for value in VALUES for column in columns if column < width]
+    assert violations(answers, cases) == []
 
 
 @pytest.mark.parametrize(

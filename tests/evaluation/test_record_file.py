@@ -4,6 +4,7 @@ import copy
 import json
 
 import pytest
+from violations import violations
 
 from sm3kit.core.errors import DataError
 from sm3kit.evaluation.record_file import read_record
@@ -34,27 +35,31 @@ def test_a_record(file):
     assert read_record(file) == RECORD
 
 
-@pytest.mark.parametrize("name", RECORD)
-@pytest.mark.parametrize("value", [None, 5, "text", [{}], {"a": "b"}, {"a": {"auc": "high"}}])
-def test_another_value(name, value, file):
+def test_another_value(file):
     """It is taken where it does no harm, and else said."""
-    usual = type(RECORD[name])
-    file.write_text(json.dumps({**RECORD, name: value}), "utf-8")
-    try:
-        assert isinstance(read_record(file)[name], usual)
-    except DataError as error:
-        assert str(error).startswith(f"{file} is damaged, or no record of an evaluation: ")
-        assert name in str(error)
-        assert str(error).endswith(" Evaluate again.")
+
+    def read(name, value):
+        file.write_text(json.dumps({**RECORD, name: value}), "utf-8")
+        try:
+            assert isinstance(read_record(file)[name], type(RECORD[name]))
+        except DataError as error:
+            assert str(error).startswith(f"{file} is damaged, or no record of an evaluation: ")
+            assert name in str(error)
+            assert str(error).endswith(" Evaluate again.")
+
+    values = [None, 5, "text", [{}], {"a": "b"}, {"a": {"auc": "high"}}]
+    assert violations(read, [(name, value) for name in RECORD for value in values]) == []
 
 
-@pytest.mark.parametrize("name", RECORD)
-def test_what_is_missing(name, file):
-    rest = copy.deepcopy(RECORD)
-    del rest[name]
-    file.write_text(json.dumps(rest), "utf-8")
-    with pytest.raises(DataError, match=f"it has no {name}"):
-        read_record(file)
+def test_what_is_missing(file):
+    def read(name):
+        rest = copy.deepcopy(RECORD)
+        del rest[name]
+        file.write_text(json.dumps(rest), "utf-8")
+        with pytest.raises(DataError, match=f"it has no {name}"):
+            read_record(file)
+
+    assert violations(read, [(name,) for name in RECORD]) == []
 
 
 @pytest.mark.parametrize(
