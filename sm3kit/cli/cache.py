@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from sm3kit.cli.option_types import Number
+from sm3kit.cli.settings import json_option
 from sm3kit.cli.streams import print_json
 from sm3kit.core import ranges
 from sm3kit.core.text import in_units
@@ -20,7 +21,7 @@ CLEARABLE = ("images", "features")
 
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 @click.pass_context
 def cache(ctx: click.Context, as_json: bool) -> None:
     """Show or clear what is kept to be quick.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sm3kit.cli.settings import console, say
+from sm3kit.cli.settings import console, json_option, say
 from sm3kit.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ STYLES = {"ok": None, "hint": "yellow", "broken": "red"}
 
 @click.command()
 @click.option("-q", "--quiet", is_flag=True, help="Only hints and what is broken.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 def doctor(quiet: bool, as_json: bool) -> None:
     """Look for what is wrong with an installation, and say what to do.
 

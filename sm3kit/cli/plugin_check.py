@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sm3kit.cli import completion
-from sm3kit.cli.settings import parsed_options, plugin_file_option, plugin_options
+from sm3kit.cli.settings import json_option, parsed_options, plugin_file_option, plugin_options
 from sm3kit.core.errors import UnknownName
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @plugin_options
 @plugin_file_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 def check(
     name: str,
     family: str | None,

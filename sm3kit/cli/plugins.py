@@ -11,7 +11,7 @@ import click
 
 from sm3kit.cli.completion import any_plugin
 from sm3kit.cli.plugin_check import check
-from sm3kit.cli.settings import plugin_file_option
+from sm3kit.cli.settings import json_option, plugin_file_option
 from sm3kit.core.errors import BrokenPlugin, SM3Error, UnknownName
 from sm3kit.core.installed import Declaration
 from sm3kit.core.kinds import KINDS
@@ -33,7 +33,7 @@ plugins.add_command(check)
 @click.option("--family", type=click.Choice(list(KINDS)), help="Only this family.")
 @click.option("--load", is_flag=True, help="Import every plugin, to find what only that shows.")
 @plugin_file_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 def list_plugins(family: str | None, load: bool, as_json: bool) -> None:
     """List what is installed, by family; broken plugins are marked, with the reason."""
     rows_of = {

@@ -13,6 +13,7 @@ from sm3kit.cli.settings import (
     classifier_options,
     console,
     image_cache,
+    json_option,
     map_option,
     parsed_map,
     parsed_options,
@@ -78,7 +79,7 @@ from sm3kit.core.errors import VariantError
 )
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a row per study.")
 @plugin_file_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 @click.option("--no-cache", is_flag=True, help="Do not keep decoded images.")
 @click.pass_context
 def predict(

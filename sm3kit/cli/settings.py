@@ -102,11 +102,16 @@ def _name_plugin_files(ctx: click.Context, option: click.Parameter, files: Seque
         ctx.with_resource(with_plugin_files(files))
 
 
+def json_option(command: F) -> F:
+    """--json, which puts everything for people on stderr."""
+    text = "One JSON document on stdout."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
 def output_options(command: F) -> F:
-    """--quiet, and --json, which puts everything for people on stderr."""
-    as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    """--quiet, and --json."""
     quiet = click.option("-q", "--quiet", is_flag=True, help="Only warnings and the last line.")
-    return quiet(as_json(command))
+    return quiet(json_option(command))
 
 
 def no_cache_option(command: F) -> F:

@@ -4,13 +4,15 @@ import errno
 import re
 import unicodedata
 
+SPACE = "Free some space, or choose another place."
+PERMISSION = "Choose another place, or ask for the permission."
 ADVICE = {
     errno.ENAMETOOLONG: "A name may have 255 bytes, and a path 4,096. Give a shorter one.",
-    errno.ENOSPC: "Free some space, or choose another place.",
-    errno.EDQUOT: "Free some space, or choose another place.",
+    errno.ENOSPC: SPACE,
+    errno.EDQUOT: SPACE,
     errno.EROFS: "Choose another place.",
-    errno.EACCES: "Choose another place, or ask for the permission.",
-    errno.EPERM: "Choose another place, or ask for the permission.",
+    errno.EACCES: PERMISSION,
+    errno.EPERM: PERMISSION,
 }
 LONGEST_WORD = 300  # Characters without a blank; a cell of a table may be endless.
 # Of letters that steer a terminal, break its line, or turn its direction.

@@ -106,8 +106,7 @@ def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        advice = remedy or "Free some space or choose another folder."
-        raise SM3Error(f"Cannot write {path}: {error.strerror or error}. {advice}") from error
+        raise _not_written(path, error, remedy) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -144,10 +143,14 @@ def whole_folder(
             shutil.rmtree(old)
     except OSError as error:
         _refuse_taken(path, replace)  # Another writer may have been first.
-        advice = "Free some space or choose another folder."
-        raise SM3Error(f"Cannot write {path}: {error.strerror or error}. {advice}") from error
+        raise _not_written(path, error) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _not_written(path: Path, error: OSError, remedy: str = "") -> SM3Error:
+    advice = remedy or "Free some space or choose another folder."
+    return SM3Error(f"Cannot write {path}: {error.strerror or error}. {advice}")
 
 
 def _refuse_taken(path: Path, replace: bool) -> None:

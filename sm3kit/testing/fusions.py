@@ -117,7 +117,7 @@ def any_order(trial: FusionTrial) -> None:
             here = real[name][order]
             for view, other in zip(views, two[name], strict=True):
                 near = torch.allclose(view[order][here], other[here], atol=1e-4)
-                require(near, "depends on the order of the rows in a batch")
+                require(near, tensors.ORDER)
 
 
 @LAWS.law("names")

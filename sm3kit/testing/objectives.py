@@ -112,7 +112,7 @@ def any_order(trial: ObjectiveTrial) -> None:
     plain = objective(features, **keywords)
     other = objective(shuffle(features), **shuffle(keywords))
     difference = max(float((plain[name] - other[name]).detach().abs()) for name in plain)
-    require(difference < TOLERANCE, "depends on the order of the rows in a batch")
+    require(difference < TOLERANCE, tensors.ORDER)
 
 
 @LAWS.law("names")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sm3kit.objectives.base import Objective
 from sm3kit.testing.law import require
 
+ORDER = "depends on the order of the rows in a batch"
 ROWS, WIDTH, TOLERANCE = 6, 16, 1e-5
 
 
@@ -79,7 +80,7 @@ def any_row_order(module: Callable[[Tensor], Tensor], rows: Tensor) -> None:
     order = order_of_rows(len(rows))
     with torch.no_grad():
         difference = (module(rows)[order] - module(rows[order])).abs().max()
-    require(float(difference) < 1e-4, "depends on the order of the rows in a batch")
+    require(float(difference) < 1e-4, ORDER)
 
 
 def round_trip(module: nn.Module, fresh: nn.Module, call: Callable[[nn.Module], Any]) -> None:
