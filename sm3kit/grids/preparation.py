@@ -129,7 +129,7 @@ def _record(grid: Grid, rows: list[GridRow]) -> dict[str, Any]:
         "baseline": _baseline(grid, rows),
         "seeds": list(grid.seeds),
         "protocols": list(protocols),
-        "axes": _varied(rows) if grid.mode == "one-at-a-time" else {},
+        "axes": _axis_values(rows) if grid.mode == "one-at-a-time" else {},
         "listings": [data.as_dict() for data in listings.values()],
         "rows": {row.name: _entry(row) for row in rows},
         "source": grid.source(),
@@ -153,7 +153,7 @@ def _baseline(grid: Grid, rows: list[GridRow]) -> str:
     return next((row.name for row in rows if row.row == grid.baseline), "")
 
 
-def _varied(rows: list[GridRow]) -> dict[str, list[Any]]:
+def _axis_values(rows: list[GridRow]) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for row in rows:
         for axis, value in row.axes.items():

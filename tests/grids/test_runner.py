@@ -147,7 +147,8 @@ def test_a_stage_under_way_elsewhere_is_waited_for(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_two_processes_do_nothing_twice(tmp_path):
-    file = write(tmp_path / "own.yaml", tiny(protocols=["probe", "match"]))
+    rows = {name: {"recipe": name} for name in ("sep_sep", "tel")}
+    file = write(tmp_path / "own.yaml", tiny(rows=rows, baseline=""))
     words = [*COMMAND, "--grid", file, "--out", str(tmp_path / "grid")]
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=280)[0] for process in both]
