@@ -16,8 +16,7 @@ from sm3kit.evaluation.settings import settings_of
 from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs import recipes
-from sm3kit.runs.run import free_folder
-from sm3kit.runs.trained import read_trained
+from sm3kit.runs.run import Run, free_folder
 from sm3kit.synthesis.layouts import write
 from sm3kit.training.pretrain import pretrain
 
@@ -39,7 +38,7 @@ if __name__ == "__main__":
         write("manifest", Path("new"), pairs=1, size=64)
     clinic, derm = visible_paths(Path("new"), "**/*.jpg")[:2]
 
-    trained = read_trained(run)
+    trained = Run(run).trained()
     predictor = open_predictor(trained, find_classifier(trained, "probe"))
     for pictures in ({"derm": str(derm), "clinic": str(clinic)}, {"derm": str(derm)}):
         record = predict([predictor], Question(pictures), images, reporter)

@@ -183,7 +183,7 @@ def stage2_run(shared_run):
 @pytest.fixture
 def second(stage1_run):
     """Two epochs of stage 2 on the networks and the data of `stage1_run`."""
-    variant, _ = Run(stage1_run).read_variant()
+    variant = Run(stage1_run).record().variant
     return dataclasses.replace(variant, stage="mlssl", init=str(stage1_run))
 
 

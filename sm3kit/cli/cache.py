@@ -14,7 +14,7 @@ from sm3kit.core import ranges
 from sm3kit.core.text import in_units
 
 if TYPE_CHECKING:
-    from sm3kit.networks.cache_folders import Holding
+    from sm3kit.data.cache_folders import Holding
 
 # The names of engine.cache_folders, repeated so that --help imports nothing; a test compares.
 CLEARABLE = ("images", "features")
@@ -38,7 +38,7 @@ def cache(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand:
         return
     from sm3kit.core.files import cache_root
-    from sm3kit.networks.cache_folders import holdings
+    from sm3kit.data.cache_folders import holdings
 
     parts = holdings()
     if as_json:
@@ -85,7 +85,7 @@ def clear(parts: tuple[str, ...], older_than: float, yes: bool, as_json: bool) -
     Both, if none is named. Safe while trainings run: what they miss they make again.
     """
     from sm3kit.core.files import cache_root
-    from sm3kit.networks.cache_folders import clear as clear_folders
+    from sm3kit.data.cache_folders import clear as clear_folders
 
     if as_json and not yes:
         raise click.UsageError("--json cannot ask. Add --yes.")

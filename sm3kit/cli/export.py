@@ -42,10 +42,10 @@ def export(
       sm3kit export runs/one --format onnx --out classifier
     """
     from sm3kit.deployment.export import export as write
-    from sm3kit.runs.trained import read_trained
+    from sm3kit.runs.run import Run
 
     write(
-        read_trained(run),
+        Run(run).trained(),
         form,
         out,
         modality=modality,

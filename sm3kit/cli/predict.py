@@ -117,7 +117,7 @@ def predict(
     from sm3kit.deployment.predict import write_csv
     from sm3kit.deployment.predictor import open_predictor
     from sm3kit.deployment.question import Question
-    from sm3kit.runs.trained import read_trained
+    from sm3kit.runs.run import Run
 
     folders = _folders(run, runs)
     question = Question(
@@ -127,7 +127,7 @@ def predict(
     out = console(stderr=as_json)
     predictors = []
     for folder in folders:
-        trained = read_trained(folder)
+        trained = Run(folder).trained()
         file = find_classifier(trained, protocol, select, classifier)
         predictors.append(open_predictor(trained, file))
     if saliency is not None:

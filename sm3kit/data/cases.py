@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sm3kit.core.errors import VariantError
+from sm3kit.core.names import unknown
 from sm3kit.datasets.base import Dataset, Study, as_paths
 
 if TYPE_CHECKING:
@@ -59,6 +60,35 @@ class Case:
     def shown(self) -> dict[str, str]:
         """{modality: path} that evaluation shows: of several the one in the middle."""
         return {name: paths[len(paths) // 2] for name, paths in self.images.items()}
+
+
+def pool_names(
+    modalities: Sequence[Sequence[str]], rename: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """{name in the data: name in the pool} for each data set, as --map says.
+
+    `clinic=close-up` calls clinic what the data call close-up. Where no data set has a close-up,
+    it calls their clinic close-up.
+
+    Raises:
+        VariantError: neither side is a modality of the data, or two would share a name.
+    """
+    known = {name for names in modalities for name in names}
+    table: dict[str, str] = {}
+    for left, right in rename.items():
+        if right in known:
+            table[right] = left
+        elif left in known:
+            table[left] = right
+        else:
+            raise VariantError(f"Option --map {left}={right}: {unknown('modality', right, known)}")
+    renamed_sets = []
+    for names in modalities:
+        new = {name: table.get(name, name) for name in names}
+        if len(set(new.values())) < len(new):
+            raise VariantError(f"Option --map gives two of {', '.join(names)} the same name.")
+        renamed_sets.append(new)
+    return renamed_sets
 
 
 def registered(

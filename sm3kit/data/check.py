@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import file_and_part, regular_file
-from sm3kit.data.check_report import Fault, LabelCounts, Report, Shared, Sizes, Use
-from sm3kit.data.spellings import spelled_twice
+from sm3kit.data.check_report import Fault, LabelCounts, Report, Shared, Sizes, Use, spelled_twice
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study, as_paths
 from sm3kit.tables.duplicates import same_content
 from sm3kit.tables.joining import near_path

@@ -18,7 +18,7 @@ import numpy.lib.format as npy
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import file_and_part, whole_file
-from sm3kit.data.bounded_folder import BoundedFolder, chosen_limit
+from sm3kit.data.cache_folders import BoundedFolder, chosen_limit
 from sm3kit.imaging.arrays import read_header
 from sm3kit.imaging.layout import to_chw, to_hwc
 from sm3kit.modalities.base import Image, Modality

@@ -13,8 +13,7 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
-from sm3kit.data.cases import Case, Source, registered
-from sm3kit.data.renaming import renamed
+from sm3kit.data.cases import Case, Source, pool_names, registered
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, ModalitySpec, file_names
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def open_pool(
         image_size: gives S of the views of a modality, in pixels.
         only: modalities to use; empty takes all.
         among: modalities to use if the data have them; empty takes all.
-        rename: {name in the pool: name in the data}; see `renamed`.
+        rename: {name in the pool: name in the data}; see `pool_names`.
         options: {plugin or modality: {option: value}}.
         paired_geometry: registered modalities of a study are cropped, flipped and turned alike.
 
@@ -104,7 +103,7 @@ def open_pool(
     """
     options = options or {}
     datasets = [open_dataset(spec, options) for spec in specs]
-    names = renamed([list(dataset.modalities) for dataset in datasets], rename or {})
+    names = pool_names([list(dataset.modalities) for dataset in datasets], rename or {})
     known = list(dict.fromkeys(name for table in names for name in table.values()))
     for name in only:
         if name not in known:

@@ -20,7 +20,7 @@ from sm3kit.evaluation.caveats import replaced_studies, seen_studies
 from sm3kit.evaluation.predicting import case_id
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import check_features
-from sm3kit.runs.run import versions
+from sm3kit.runs.record import versions
 
 SPACES = ("backbone", "joint", "embedding", "projection")
 Array = npt.NDArray[Any]
@@ -74,17 +74,17 @@ def embed(subject: Subject, splits: Sequence[str], spaces: Sequence[str]) -> Emb
     found: dict[str, tuple[Tensor, Tensor]] = {}
     if "backbone" in spaces:
         found |= {f"backbone/{name}": (one, present[name]) for name, one in rows.items()}
-    fusion = subject.extractor.fusion.to("cpu")
+    branches = subject.branches
+    if "projection" in spaces:
+        real = branches.fusion.stream_present(present)
+        streams = branches.embed(rows, present).streams
+        found |= {f"projection/{name}": (one, real[name]) for name, one in streams.items()}
     with torch.no_grad():
-        if "projection" in spaces:
-            streams = fusion({name: [one] for name, one in rows.items()}, present)
-            real = fusion.stream_present(present)
-            found |= {f"projection/{name}": (v[0], real[name]) for name, v in streams.items()}
-        joint = fusion.joint(rows, present)
+        joint = branches.joint(rows, present)
         if "joint" in spaces:
-            found["joint"] = joint, every
+            found["joint"] = joint.cpu(), every
         if "embedding" in spaces and subject.embedding is not None:
-            embeddings = subject.embedding.to("cpu")(joint)
+            embeddings = subject.embedding(joint).cpu()
             for number, label in enumerate(subject.pool.labels):
                 found[f"embedding/{label.name}"] = embeddings[:, number], every
     return _plain(subject, cases, found, present)
@@ -97,7 +97,7 @@ def _check(subject: Subject, space: str) -> None:
             f"--space embedding wants a run with stage 2 for the labels of the data, and {folder} "
             "has none. Take --space joint."
         )
-    if space == "projection" and not subject.extractor.fusion.default_objective:
+    if space == "projection" and not subject.branches.fusion.default_objective:
         raise VariantError(
             f"--space projection wants a fusion with streams, and {folder} has the fusion "
             f"{subject.variant.fusion}. Take --space backbone."

@@ -21,8 +21,8 @@ from sm3kit.deployment.timm_folder import export_timm
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.nn.named_modules import module_key
+from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.tensor_file import write_tensors
-from sm3kit.runs.trained import Trained
 
 LISTING = "sm3kit.json"
 LOAD_SAFETENSORS = """
@@ -34,7 +34,7 @@ state = {{n[len(start):]: w for n, w in weights.items() if n.startswith(start)}}
 
 
 def export(
-    trained: Trained,
+    trained: TrainedModel,
     form: str,
     out: Path,
     *,
@@ -85,7 +85,9 @@ def export(
         write_listing(folder, facts)
 
 
-def _safetensors(trained: Trained, file: ClassifierFile | None, out: Path, folder: Path) -> Card:
+def _safetensors(
+    trained: TrainedModel, file: ClassifierFile | None, out: Path, folder: Path
+) -> Card:
     write_tensors(folder / "model.safetensors", trained.weights)
     parts = {
         "backbones.MODALITY.": "networks from a view to a feature; below `model.` in timm's names",
@@ -115,7 +117,7 @@ def _safetensors(trained: Trained, file: ClassifierFile | None, out: Path, folde
     return f"All weights of {trained.folder.name}", example, use
 
 
-def _modality(trained: Trained, modality: str) -> str:
+def _modality(trained: TrainedModel, modality: str) -> str:
     known = list(trained.channels)
     if modality in known:
         return modality
@@ -130,7 +132,7 @@ def _modality(trained: Trained, modality: str) -> str:
 
 
 def _classifier(
-    trained: Trained, form: str, protocol: str | None, select: str | None, name: str
+    trained: TrainedModel, form: str, protocol: str | None, select: str | None, name: str
 ) -> ClassifierFile | None:
     """The classifier; where the format can do without, none if there is none and none is named."""
     try:

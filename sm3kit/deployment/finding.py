@@ -7,13 +7,13 @@ from pathlib import Path
 from sm3kit.core.errors import CheckpointError, VariantError
 from sm3kit.core.names import unknown
 from sm3kit.evaluation.classifier_file import ClassifierFile, read_classifier
-from sm3kit.runs.trained import Trained
+from sm3kit.runs.model import TrainedModel
 
 SPLITS = ("test", "val", "train")
 
 
 def find_classifier(
-    trained: Trained, protocol: str | None = None, select: str | None = None, name: str = ""
+    trained: TrainedModel, protocol: str | None = None, select: str | None = None, name: str = ""
 ) -> ClassifierFile:
     """The classifier that `sm3kit evaluate` left in a run.
 
@@ -68,7 +68,7 @@ def _readable(files: list[Path]) -> tuple[list[ClassifierFile], CheckpointError 
     return known, damage
 
 
-def _order(one: ClassifierFile, trained: Trained) -> tuple[object, ...]:
+def _order(one: ClassifierFile, trained: TrainedModel) -> tuple[object, ...]:
     return (
         one.protocol != trained.variant.protocol,
         one.leaky or one.seen,
@@ -80,7 +80,9 @@ def _order(one: ClassifierFile, trained: Trained) -> tuple[object, ...]:
     )
 
 
-def _none(trained: Trained, files: list[Path], protocol: str | None, select: str | None) -> str:
+def _none(
+    trained: TrainedModel, files: list[Path], protocol: str | None, select: str | None
+) -> str:
     asked = [f"--protocol {protocol}"] if protocol else []
     asked += [f"--select {select}"] if select else []
     what = f" with {' '.join(asked)}" if asked and files else ""

@@ -13,7 +13,7 @@ from sm3kit.evaluation.record_text import caveats_of_studies
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.results.evaluation_table import evaluation_section
 from sm3kit.results.markdown import table_text
-from sm3kit.runs.trained import Trained
+from sm3kit.runs.model import TrainedModel
 
 Card = tuple[str, str, list[str]]  # Title, example, and what a user must know.
 HEADS = (
@@ -28,7 +28,7 @@ SELECTIONS = {
 
 
 def model_card(
-    trained: Trained,
+    trained: TrainedModel,
     title: str,
     example: str,
     file: ClassifierFile | None,
@@ -51,7 +51,7 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _training(trained: Trained) -> str:
+def _training(trained: TrainedModel) -> str:
     v = trained.variant
     recipe = ", ".join(v.recipe) or "none"
     lines = [
@@ -72,7 +72,7 @@ def _training(trained: Trained) -> str:
     return "\n".join(lines)
 
 
-def _start(trained: Trained, name: str) -> str:
+def _start(trained: TrainedModel, name: str) -> str:
     if trained.variant.init:
         return f"the run {trained.variant.init}"
     weights = str(trained.variant.of(name, "weights"))
@@ -82,7 +82,7 @@ def _start(trained: Trained, name: str) -> str:
 
 
 def _results(
-    trained: Trained, file: ClassifierFile | None, result: Mapping[str, Any] | None
+    trained: TrainedModel, file: ClassifierFile | None, result: Mapping[str, Any] | None
 ) -> str:
     if file is None or result is None or "labels" not in result:
         return (
@@ -106,7 +106,7 @@ def _results(
     )
 
 
-def _licences(trained: Trained) -> str:
+def _licences(trained: TrainedModel) -> str:
     kinds = list(dict.fromkeys(spec.partition(":")[0] for spec in trained.variant.data))
     started = [n for n in trained.channels if trained.variant.of(n, "weights") != "none"]
     providers = dict.fromkeys(provider_and_model(trained.variant, name)[0] for name in started)

@@ -21,7 +21,7 @@ from sm3kit.deployment import STATEMENT
 from sm3kit.deployment.model_card import Card
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.evaluation.classifier_file import ClassifierFile
-from sm3kit.runs.trained import Trained
+from sm3kit.runs.model import TrainedModel
 
 TOLERANCE = 1e-4
 PRESENT = "present"
@@ -47,8 +47,7 @@ class Graph(nn.Module):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         self.names = [name for name in predictor.streams if name in predictor.modalities]
-        self.extractor, self.classifier = predictor.extractor, predictor.classifier
-        self.modalities = predictor.modalities
+        self.branches, self.classifier = predictor.branches, predictor.classifier
 
     def forward(self, views: list[Tensor], present: Tensor) -> list[Tensor]:
         """Probabilities [(B, C)] * K.
@@ -58,17 +57,16 @@ class Graph(nn.Module):
                 values where the image is missing.
             present: (B, M) bool, in the order of `names`.
         """
-        fusion = self.extractor.fusion
         masks, features = {}, {}
         for number, (name, raw) in enumerate(zip(self.names, views, strict=True)):
-            rows = self.extractor.backbones[name](self.modalities[name].normalise(raw)).float()
+            rows = self.branches.encode(name, raw)
             masks[name] = present[:, number]
             features[name] = torch.where(masks[name].unsqueeze(1), rows, torch.zeros_like(rows))
-        for name, width in fusion.widths.items():
+        for name, width in self.branches.widths.items():
             if name not in features:
                 masks[name] = torch.zeros_like(present[:, 0])
                 features[name] = present[:, :1].float().expand(-1, width) * 0
-        logits = self.classifier(fusion.joint(features, masks))
+        logits = self.classifier(self.branches.joint(features, masks))
         return [rows.softmax(dim=1) for rows in logits]
 
 
@@ -211,7 +209,9 @@ def _library(name: str) -> Any:
         ) from error
 
 
-def onnx_card(trained: Trained, file: ClassifierFile, facts: Mapping[str, Any], out: Path) -> Card:
+def onnx_card(
+    trained: TrainedModel, file: ClassifierFile, facts: Mapping[str, Any], out: Path
+) -> Card:
     """What the model card says of a graph; `facts` are those of `write_onnx`."""
     names = facts["inputs"][PRESENT]["order"]
     inputs = ", ".join(

@@ -25,7 +25,7 @@ from sm3kit.deployment.question import (
 from sm3kit.deployment.reading import read_and_predict
 from sm3kit.evaluation.record_text import caveats_of_studies
 from sm3kit.metrics.checklist import RULE, checklist_of, seven_points
-from sm3kit.runs.run import versions
+from sm3kit.runs.record import versions
 from sm3kit.tables.spreadsheets import write_rows
 
 FIRST, LAST = ("id", "split", "missing"), "error"

@@ -15,15 +15,13 @@ from sm3kit.evaluation.classifier import Classifier, FromFeatures, FromImages
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.predicting import scores
-from sm3kit.evaluation.subject import extractor_of
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.assemble import build_relation
-from sm3kit.networks.extraction import Features, encode
-from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.branches import Branches
+from sm3kit.networks.extraction import Features
 from sm3kit.networks.joint_batches import CachedJoint
-from sm3kit.runs.plugin_origins import check_recorded
+from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.run import Run
-from sm3kit.runs.trained import Trained
 from sm3kit.training.hardware import cpu_has_bf16
 
 
@@ -32,27 +30,27 @@ class Predictor:
     """Turns images into class probabilities.
 
     Attributes:
-        trained: the run.
+        trained: the model of the run.
         file: where the classifier comes from.
         modalities: {modality: how its images are read, viewed and normalised}.
-        extractor: backbones and fusion, in eval mode.
+        branches: backbones and fusion, in eval mode.
         classifier: heads, and the relation if there is one, in eval mode.
     """
 
-    trained: Trained
+    trained: TrainedModel
     file: ClassifierFile
     modalities: Mapping[str, Modality]
-    extractor: Extractor
+    branches: Branches
     classifier: Classifier
 
     @property
     def streams(self) -> list[str]:
         """The names of all modalities that the networks know, in the order of the fusion."""
-        return list(self.extractor.fusion.widths)
+        return list(self.branches.widths)
 
     def to(self, device: str) -> Predictor:
         """Moves all networks to a device."""
-        self.extractor.to(device)
+        self.branches.to(device)
         self.classifier.to(device)
         return self
 
@@ -66,9 +64,9 @@ class Predictor:
             DataError: some are not finite.
         """
         if self.file.protocol == "finetune":
-            found = scores(FromImages(self.extractor, self.classifier), batches)
+            found = scores(FromImages(self.branches, self.classifier), batches)
         else:
-            joint = CachedJoint(self._features(batches), self.extractor, self.file.seed)
+            joint = CachedJoint(self._features(batches), self.branches, self.file.seed)
             found = scores(FromFeatures(self.classifier), joint.in_order(EVALUATION))
         for label, rows in zip(self.file.labels, found, strict=True):
             if not bool(rows.isfinite().all()):
@@ -79,18 +77,17 @@ class Predictor:
         return found
 
     def _features(self, batches: Iterable[Batch]) -> Features:
-        parts: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = [
-            (
-                {n: r.cpu() for n, r in encode(self.extractor, batch, self._precision()).items()},
-                batch.present,
-            )
-            for batch in batches
-        ]
+        tables: list[dict[str, Tensor]] = []
+        masks: list[dict[str, Tensor]] = []
+        for batch in batches:
+            features = self.branches.frozen_features(batch, self._precision())
+            tables.append({name: rows.cpu() for name, rows in features.items()})
+            masks.append(batch.present)
         names = self.streams
-        count = sum(len(present[names[0]]) for _, present in parts)
+        count = sum(len(present[names[0]]) for present in masks)
         return Features(
-            {name: [torch.cat([rows[name] for rows, _ in parts]).numpy()] for name in names},
-            {name: torch.cat([present[name] for _, present in parts]) for name in names},
+            {name: [torch.cat([table[name] for table in tables]).numpy()] for name in names},
+            {name: torch.cat([present[name] for present in masks]) for name in names},
             torch.empty(count, 0, dtype=torch.long),
             [""] * count,
             torch.zeros(count, dtype=torch.long),
@@ -98,32 +95,32 @@ class Predictor:
 
     def _precision(self) -> str:
         """The precision of the features that the classifier learned from, where it is fast."""
-        fast = self.extractor.device.type == "cuda" or (
+        fast = self.branches.device.type == "cuda" or (
             self.file.precision == "bf16-mixed" and cpu_has_bf16()
         )
         return self.file.precision if fast else "32-true"
 
 
-def open_predictor(trained: Trained, file: ClassifierFile) -> Predictor:
+def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
     """Builds the networks of a run and the classifier that was trained on them, on the CPU.
 
     Raises:
         SM3Error: a plugin is missing, or the weights do not fit.
     """
-    check_recorded(Run(trained.folder).plugin_files(), str(trained.folder))
+    Run(trained.folder).changed_plugins()
     modalities = {
         name: build_modality(name, reading.spec, reading.image_size, {})
         for name, reading in file.readings.items()
     }
-    extractor = extractor_of(trained, modalities)
-    width, embedding = extractor.fusion.joint_width, None
+    branches = trained.branches(modalities)
+    width, embedding = branches.joint_width, None
     if file.places is not None:
         relation = build_relation(trained.variant, width, len(trained.labels))
         embedding = LabelEmbedding(relation, file.places)
     classes = [len(label.classes) for label in file.labels]
     classifier = Classifier(embedding, width, classes, [None] * len(classes))
     network = FromFeatures(classifier)
-    whole = FromImages(extractor, classifier)
+    whole = FromImages(branches, classifier)
     try:
         (whole if file.protocol == "finetune" else network).load_state_dict(file.weights())
     except RuntimeError as error:
@@ -133,6 +130,4 @@ def open_predictor(trained: Trained, file: ClassifierFile) -> Predictor:
         ) from error
     # As after the training: torch takes other kernels for frozen weights, and last bits differ.
     whole.requires_grad_(file.protocol == "finetune").eval()
-    if trained.variant.machine.channels_last:
-        extractor.to(memory_format=torch.channels_last)
-    return Predictor(trained, file, modalities, extractor, classifier)
+    return Predictor(trained, file, modalities, branches, classifier)

@@ -11,15 +11,13 @@ from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.settings import refuse_unknown_owners
 from sm3kit.core.variant import Variant
-from sm3kit.data.cases import Case, Source
+from sm3kit.data.cases import Case, Source, pool_names
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool, build_modality, open_dataset
-from sm3kit.data.renaming import renamed
 from sm3kit.datasets.base import SPLITS, Dataset, Study, as_paths
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.modalities.base import Modality
 from sm3kit.runs.run import Run
-from sm3kit.runs.studies_record import read_studies
 from sm3kit.runs.studies_seen import changed, trained_on
 
 
@@ -85,7 +83,7 @@ def find_studies(predictor: Predictor, question: Question) -> StudyList:
     rename = dict(question.rename)
     if not (rename or question.manifest or question.data):
         rename = dict(variant.map)
-    names = renamed([list(dataset.modalities) for dataset in datasets], rename)
+    names = pool_names([list(dataset.modalities) for dataset in datasets], rename)
     sources = [
         Source(
             spec,
@@ -156,7 +154,7 @@ def studies_seen_before(
     Returns:
         "seen", where a split is asked for that was not to be trained on, and "replaced".
     """
-    record = read_studies(Run(predictor.trained.folder))
+    record = Run(predictor.trained.folder).studies()
     cases = {name: [case for case in studies.cases if case.study.split == name] for name in SPLITS}
     pool = Pool(studies.sources, predictor.modalities, studies.readers, (), cases, ())
     own = () if question.data else predictor.trained.variant.splits

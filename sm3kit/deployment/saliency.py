@@ -118,22 +118,22 @@ class _OfOneModality(nn.Module):
 
     def __init__(self, predictor: Predictor, batch: Batch, modality: str, label: int) -> None:
         super().__init__()
-        self.backbone = predictor.extractor.backbones[modality]
-        self.fusion, self.classifier = predictor.extractor.fusion, predictor.classifier
+        self.backbone = predictor.branches.backbones[modality]
+        self.branches, self.classifier = predictor.branches, predictor.classifier
         self.modality, self.label, self.present = modality, label, batch.present
         with torch.no_grad():
-            self.others = predictor.extractor.features(batch)
+            self.others = self.branches.features(batch)
 
     def forward(self, view: Tensor) -> Tensor:
         """Logits (1, C)."""
         features = {**self.others, self.modality: self.backbone(view).float()}
-        logits: list[Tensor] = self.classifier(self.fusion.joint(features, self.present))
+        logits: list[Tensor] = self.classifier(self.branches.joint(features, self.present))
         return logits[self.label]
 
 
 def _last_map(predictor: Predictor, modality: str) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """The layer that Grad-CAM looks at, and what makes its output (B, C, H, W)."""
-    network: Any = getattr(predictor.extractor.backbones[modality], "model", None)
+    network: Any = getattr(predictor.branches.backbones[modality], "model", None)
     try:
         last = list(network.feature_info)[-1]
         layer, width = network.get_submodule(last["module"]), int(last["num_chs"])

@@ -10,17 +10,16 @@ import torch
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.data.cases import pool_names
 from sm3kit.data.pool import build_modality, open_dataset
-from sm3kit.data.renaming import renamed
 from sm3kit.datasets.base import ModalitySpec
 from sm3kit.deployment.model_card import Card
 from sm3kit.deployment.predictor import open_predictor
 from sm3kit.evaluation.classifier_file import ClassifierFile
-from sm3kit.evaluation.subject import extractor_of
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.backbone import provider_and_model
+from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.tensor_file import write_tensors
-from sm3kit.runs.trained import Trained
 
 LOAD_TIMM = """
 import timm
@@ -32,7 +31,7 @@ features = model(transform(image).unsqueeze(0))  # image: from PIL
 
 
 def export_timm(
-    trained: Trained,
+    trained: TrainedModel,
     file: ClassifierFile | None,
     tuned: ClassifierFile | None,
     name: str,
@@ -50,7 +49,7 @@ def export_timm(
     """
     provider, model = provider_and_model(trained.variant, name)
     seen = _modality_of(trained, file, name)
-    networks = open_predictor(trained, tuned).extractor if tuned else extractor_of(trained, {})
+    networks = open_predictor(trained, tuned).branches if tuned else trained.branches({})
     backbone: Any = networks.backbones[name]
     write_timm(backbone, architecture_of(backbone, model), name, seen, folder)
     made = "fine-tuned with labels" if tuned else "pre-trained, as `sm3kit embed` sees it"
@@ -141,7 +140,7 @@ def mean_and_deviation(name: str, modality: Modality) -> tuple[list[float], list
     return [round(one, 9) for one in mean.tolist()], [round(one, 9) for one in deviation.tolist()]
 
 
-def _modality_of(trained: Trained, file: ClassifierFile | None, name: str) -> Modality:
+def _modality_of(trained: TrainedModel, file: ClassifierFile | None, name: str) -> Modality:
     """How the images of a modality are seen: as a classifier says, else as the run's data say."""
     v = trained.variant
     if file is not None and name in file.readings:
@@ -157,10 +156,10 @@ def _modality_of(trained: Trained, file: ClassifierFile | None, name: str) -> Mo
     return build_modality(name, spec, int(v.of(name, "image_size")), v.options)
 
 
-def _spec(trained: Trained, name: str) -> ModalitySpec:
+def _spec(trained: TrainedModel, name: str) -> ModalitySpec:
     v = trained.variant
     datasets = [open_dataset(spec, v.options) for spec in v.data]
-    tables = renamed([list(one.modalities) for one in datasets], v.map)
+    tables = pool_names([list(one.modalities) for one in datasets], v.map)
     return next(
         dataset.modalities[own]
         for dataset, table in zip(datasets, tables, strict=True)

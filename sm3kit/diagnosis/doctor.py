@@ -13,11 +13,10 @@ from pathlib import Path
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.files import cache_root
 from sm3kit.core.text import in_units
-from sm3kit.data.bounded_folder import GIB
+from sm3kit.data.cache_folders import GIB, Holding, holdings
 from sm3kit.diagnosis.finding import PATIENCE, Finding, ImportTrial, try_imports
 from sm3kit.diagnosis.libraries import MODULES, gpus, libraries
 from sm3kit.diagnosis.plugins import check_checkouts, plugins, targets
-from sm3kit.networks.cache_folders import Holding, holdings
 
 NARROWEST = 60
 QUOTA = Path("/sys/fs/cgroup/cpu.max")

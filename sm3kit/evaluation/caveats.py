@@ -17,13 +17,13 @@ def seen_studies(subject: Subject, split: str) -> list[str] | None:
     Returns:
         None for a run that keeps no record of its studies.
     """
-    if not subject.record:
+    if not subject.studies:
         return None
     same_data = list(subject.variant.data) == list(subject.trained.variant.data)
     if split == "train" or (same_data and split in subject.trained.variant.splits):
         return []
     cases = subject.pool.cases[split]
-    seen = trained_on(subject.record, subject.pool, cases, subject.images)
+    seen = trained_on(subject.studies, subject.pool, cases, subject.images)
     return [case_id(subject.pool, case) for case in seen]
 
 
@@ -33,8 +33,8 @@ def replaced_studies(subject: Subject) -> list[str] | None:
     Returns:
         None for a run that keeps no record of its studies.
     """
-    if not subject.record:
+    if not subject.studies:
         return None
     cases = [case for cases in subject.pool.cases.values() for case in cases]
-    replaced = changed(subject.record, subject.pool, cases, subject.images)
+    replaced = changed(subject.studies, subject.pool, cases, subject.images)
     return [case_id(subject.pool, case) for case in replaced]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sm3kit.data.batches import Batch
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.subject import Subject
-from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.branches import Branches
 from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.nn.label_heads import LabelHeads
 
@@ -72,17 +72,18 @@ class FromImages(nn.Module):
     """Networks and a classifier whose batches are images.
 
     Args:
-        extractor: backbones and fusion.
+        branches: backbones and fusion.
         classifier: heads, and the relation if there is one.
     """
 
-    def __init__(self, extractor: Extractor, classifier: Classifier) -> None:
+    def __init__(self, branches: Branches, classifier: Classifier) -> None:
         super().__init__()
-        self.extractor, self.classifier = extractor, classifier
+        # The first name stands in files.
+        self.extractor, self.classifier = branches, classifier
 
     def forward(self, batch: Batch) -> list[Tensor]:
         """Logits [(B, C)] * K."""
-        joint = self.extractor.joint(batch)
+        joint = self.extractor.joint(self.extractor.features(batch), batch.present)
         with torch.autocast(joint.device.type, enabled=False):
             logits: list[Tensor] = self.classifier(joint)
         return logits
@@ -100,5 +101,5 @@ def classifier_of(subject: Subject, *, relation: bool, prototypes: bool, seed: i
     classes = [len(label.classes) for label in subject.pool.labels]
     start = subject.prototypes if prototypes else [None] * len(classes)
     embedding = copy.deepcopy(subject.embedding) if relation else None
-    width = subject.extractor.fusion.joint_width
+    width = subject.branches.joint_width
     return Classifier(embedding, width, classes, start).to(subject.device)

@@ -19,7 +19,7 @@ from sm3kit.datasets.base import LabelSpec, ModalitySpec
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import first_two, not_finite
-from sm3kit.runs.run import versions
+from sm3kit.runs.record import versions
 from sm3kit.runs.tensor_file import write_tensors
 
 FORMAT = 1

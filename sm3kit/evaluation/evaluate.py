@@ -9,11 +9,11 @@ from typing import Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
-from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.caveats import replaced_studies, seen_studies
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
+from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.record_text import reporting_notes
 from sm3kit.evaluation.settings import Settings
@@ -21,7 +21,7 @@ from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import summarise
 from sm3kit.published.tables import for_recipe
-from sm3kit.runs.run import versions
+from sm3kit.runs.record import versions
 from sm3kit.training.hardware import machine_record
 
 Record = dict[str, Any]

@@ -12,9 +12,9 @@ from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import viewed
-from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.classifier import FromImages, classifier_of
 from sm3kit.evaluation.learning import Lesson, learn_labels
+from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 
@@ -33,7 +33,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
         raise VariantError(f"--protocol finetune wants scope all or layers, not {scope}.")
     network = _network(subject, settings, scope)
     cases = subject.cases("train", labelled=True)
-    names = list(subject.extractor.fusion.widths)
+    names = list(subject.branches.widths)
     views = StudyViews(
         viewed(subject.pool, subject.variant, settings.views), cases, subject.images, settings.seed
     )
@@ -68,10 +68,10 @@ def _network(subject: Subject, settings: Settings, scope: str) -> FromImages:
         prototypes=settings.prototypes,
         seed=settings.seed,
     )
-    extractor = copy.deepcopy(subject.extractor).requires_grad_(True)
+    branches = copy.deepcopy(subject.branches).requires_grad_(True)
     classifier.requires_grad_(True)
     if scope == "layers":
-        for backbone in extractor.backbones.values():
+        for backbone in branches.backbones.values():
             for weight in backbone.stem():  # type: ignore[operator]
                 weight.requires_grad_(False)
-    return FromImages(extractor, classifier)
+    return FromImages(branches, classifier)

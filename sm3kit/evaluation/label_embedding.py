@@ -10,7 +10,7 @@ from sm3kit.data.pool import Pool
 from sm3kit.networks.assemble import build_relation
 from sm3kit.nn.label_heads import of_equal_length
 from sm3kit.relations.base import Relation
-from sm3kit.runs.trained import Trained, load_part
+from sm3kit.runs.model import TrainedModel
 
 
 class LabelEmbedding(nn.Module):
@@ -32,7 +32,7 @@ class LabelEmbedding(nn.Module):
 
 
 def label_embedding(
-    trained: Trained, pool: Pool, width: int
+    trained: TrainedModel, pool: Pool, width: int
 ) -> tuple[LabelEmbedding | None, list[Tensor | None], list[str]]:
     """The relation and the prototypes for the labels of the pool, if they were trained for them.
 
@@ -62,7 +62,7 @@ def label_embedding(
             ],
         )
     relation = build_relation(trained.variant, width, len(known))
-    load_part(relation, trained.of("relation"), trained, "the relation")
+    trained.load(relation, trained.of("relation"), "the relation")
     places = [place for place in order if place is not None]
     weights = [trained.of("prototypes")[f"heads.{place}.weight"] for place in places]
     fitting = [

@@ -13,8 +13,7 @@ from torch import nn
 from sm3kit.core.errors import DataError
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.evaluation.answer import Answer
-from sm3kit.evaluation.predicting import predictions_of, scores
+from sm3kit.evaluation.predicting import Answer, predictions_of, scores
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject

@@ -7,11 +7,9 @@ from typing import Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.data.cases import Case
-from sm3kit.evaluation.fused_features import pair_spaces
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.ranks import first_of_each, rank_summary
-from sm3kit.networks.encoding import directions
 
 
 def match(subject: Subject, settings: Settings) -> dict[str, Any]:
@@ -53,8 +51,8 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
 
 
 def _spaces(subject: Subject, cases: Sequence[Case]) -> dict[str, dict[str, dict[str, float]]]:
-    spaces, present = pair_spaces(subject, cases)
+    embeddings = subject.embeddings(cases)
     return {
-        space: {way.name: rank_summary(way.ranks().numpy()) for way in directions(vectors, present)}
-        for space, vectors in spaces.items()
+        space: {way.name: rank_summary(way.ranks().numpy()) for way in embeddings.directions(space)}
+        for space in embeddings.spaces
     }

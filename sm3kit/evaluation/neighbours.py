@@ -9,9 +9,7 @@ from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.data.cases import Case
-from sm3kit.evaluation.answer import Answer
-from sm3kit.evaluation.fused_features import joint_of
-from sm3kit.evaluation.predicting import predictions_of
+from sm3kit.evaluation.predicting import Answer, predictions_of
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
@@ -30,7 +28,7 @@ def knn(subject: Subject, settings: Settings) -> Answer:
     nor does one of the same patient or lesion.
     """
     bank_cases = subject.cases("train", labelled=True)
-    bank = unit_length(joint_of(subject, bank_cases))
+    bank = unit_length(subject.joint(bank_cases))
     truth = torch.tensor([case.labels for case in bank_cases])
     classes = [len(label.classes) for label in subject.pool.labels]
     measured = subject.cases(settings.split, labelled=True)
@@ -41,7 +39,7 @@ def knn(subject: Subject, settings: Settings) -> Answer:
     def answers(cases: Sequence[Case], neighbours: Sequence[int]) -> list[list[Tensor]]:
         own = torch.tensor([case.group for case in cases])
         same = own.unsqueeze(1) == groups
-        joint = unit_length(joint_of(subject, cases))
+        joint = unit_length(subject.joint(cases))
         return votes(joint, bank, truth, classes, neighbours, settings.temperature, same)
 
     k = min(settings.k, len(bank) - (settings.split == "train"))

@@ -11,9 +11,9 @@ from sm3kit.data.batches import EVALUATION, StudyViews
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import viewed
-from sm3kit.evaluation.answer import Answer
 from sm3kit.evaluation.classifier import FromFeatures, classifier_of
 from sm3kit.evaluation.learning import Lesson, learn_labels
+from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointSource
@@ -97,11 +97,11 @@ def _source(
         other = viewed(subject.pool, subject.variant, settings.views) if augmented else subject.pool
         shown = StudyViews(other, cases, subject.images, settings.seed)
         size = subject.variant.stage1.batch_size
-        return EncodedJoint(shown, subject.extractor, encoder.precision, size, encoder.workers)
+        return EncodedJoint(shown, subject.branches, encoder.precision, size, encoder.workers)
     with subject.reporter:
         features = (
             encoder.augmented(shown, settings.feature_views, settings.views)
             if augmented
             else encoder.evaluation(shown)
         )
-    return CachedJoint(features, subject.extractor, settings.seed)
+    return CachedJoint(features, subject.branches, settings.seed)

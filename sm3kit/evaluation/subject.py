@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,14 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool, open_pool
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.label_embedding import LabelEmbedding, label_embedding
-from sm3kit.modalities.base import Modality
-from sm3kit.networks.assemble import build_fusion, check_owners
-from sm3kit.networks.backbone import build_backbone
+from sm3kit.networks.assemble import check_owners
+from sm3kit.networks.branches import Branches, Embeddings
 from sm3kit.networks.extraction import Encoder, Features
-from sm3kit.networks.extractor import Extractor
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.runs.plugin_origins import check_recorded
+from sm3kit.nn.finite import check_features
+from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.run import Run
-from sm3kit.runs.studies_record import SourceRecord, read_studies
-from sm3kit.runs.trained import Trained, load_part, read_trained
+from sm3kit.runs.studies_record import SourceRecord
 from sm3kit.training.hardware import chosen_workers, resolved_precision, smallest_view
 
 
@@ -38,35 +37,41 @@ class Subject:
     """The networks of a run on a pool of studies.
 
     Attributes:
-        trained: the run.
+        trained: the model of the run.
         variant: its choices, with the data at hand.
         pool: the studies.
-        extractor: backbones and fusion, on the device, frozen.
         embedding: the relation, if stage 2 was trained for the labels of the pool; else None.
         prototypes: per label of the pool the weights (C, P) of its prototypes, or None.
         images: decoded images.
-        encoder: gives features.
+        encoder: gives features of its branches, which are frozen and on the device.
         reporter: where progress is shown.
         notes: what a reader of the results should know, a sentence each.
-        record: the studies that the run was trained with; empty if it keeps none.
     """
 
-    trained: Trained
+    trained: TrainedModel
     variant: Variant
     pool: Pool
-    extractor: Extractor
     embedding: LabelEmbedding | None
     prototypes: Sequence[Tensor | None]
     images: ImageCache
     encoder: Encoder
     reporter: Reporter
     notes: Sequence[str]
-    record: Sequence[SourceRecord] = ()
+
+    @property
+    def branches(self) -> Branches:
+        """Backbones and fusion."""
+        return self.encoder.branches
 
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return self.extractor.device
+        return self.branches.device
+
+    @cached_property
+    def studies(self) -> list[SourceRecord]:
+        """The studies that the run was trained with; none if it keeps no record of them."""
+        return Run(self.trained.folder).studies()
 
     def computed_in(self, precision: str) -> Subject:
         """The same, with networks that compute in a precision; "run" is that of the run."""
@@ -74,7 +79,7 @@ class Subject:
             return self
         encoder = copy.copy(self.encoder)
         size = smallest_view(self.pool.modalities)
-        encoder.precision = resolved_precision(precision, self.extractor, size)
+        encoder.precision = resolved_precision(precision, self.branches, size)
         return dataclasses.replace(self, encoder=encoder)
 
     def cases(self, split: str, *, labelled: bool) -> list[Case]:
@@ -108,6 +113,29 @@ class Subject:
         with self.reporter:
             return self.encoder.evaluation(self.shown(cases, self.variant.seed))
 
+    def joint(self, cases: Sequence[Case]) -> Tensor:
+        """Joint features (N, J) of the evaluation view of cases, on the CPU.
+
+        Raises:
+            TrainingError: some are not finite.
+        """
+        features = self.features(cases)
+        with torch.no_grad():
+            joint = self.branches.joint(features.whole(), features.present).cpu()
+        check_features({"all modalities": joint}, "joined by the fusion")
+        return joint
+
+    def embeddings(self, cases: Sequence[Case]) -> Embeddings:
+        """Features and streams of the evaluation view of cases.
+
+        Raises:
+            TrainingError: some are not finite.
+        """
+        features = self.features(cases)
+        embeddings = self.branches.embed(features.whole(), features.present)
+        check_features(embeddings.of_modalities, "after the fusion")
+        return embeddings
+
 
 def open_subject(
     folder: Path,
@@ -131,8 +159,9 @@ def open_subject(
     Raises:
         SM3Error: no run, other networks, or data that cannot be opened.
     """
-    trained = read_trained(folder)
-    changed_files = check_recorded(Run(folder).plugin_files(), str(folder))
+    run = Run(folder)
+    trained = run.trained()
+    changed_files = run.changed_plugins()
     changes: dict[str, Any] = {"options": options or {}}
     if data:
         changes |= {"data": list(data)}
@@ -142,41 +171,29 @@ def open_subject(
     transferred = list(variant.data) != list(trained.variant.data)
     pool = _pool(trained, variant, transferred)
     check_owners(options or {}, pool, "evaluate")
-    extractor = extractor_of(trained, pool.modalities)
-    embedding, prototypes, notes = label_embedding(trained, pool, extractor.fusion.joint_width)
+    branches = trained.branches(pool.modalities)
+    embedding, prototypes, notes = label_embedding(trained, pool, branches.joint_width)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    extractor.to(device).requires_grad_(False).eval()
+    branches.to(device).requires_grad_(False).eval()
     if embedding is not None:
         embedding.to(device).eval()
-    if variant.machine.channels_last:
-        extractor.to(memory_format=torch.channels_last)
     count = sum(len(cases) for cases in pool.cases.values())
     encoder = Encoder(
-        extractor,
+        branches,
         variant,
         features,
         reporter,
-        resolved_precision(variant.stage1.precision, extractor, smallest_view(pool.modalities)),
+        resolved_precision(variant.stage1.precision, branches, smallest_view(pool.modalities)),
         chosen_workers(variant.machine.workers, count),
     )
-    record = read_studies(Run(folder))
-    notes += changed_files + _notes(trained, pool, transferred, record)
-    return Subject(
-        trained,
-        variant,
-        pool,
-        extractor,
-        embedding,
-        prototypes,
-        images,
-        encoder,
-        reporter,
-        notes,
-        record,
+    subject = Subject(
+        trained, variant, pool, embedding, prototypes, images, encoder, reporter, notes
     )
+    notes.extend(changed_files + _notes(subject, transferred))
+    return subject
 
 
-def _pool(trained: Trained, variant: Variant, transferred: bool) -> Pool:
+def _pool(trained: TrainedModel, variant: Variant, transferred: bool) -> Pool:
     """The studies, with those of their modalities that the run has networks for.
 
     Other data may know nothing of a common geometry; it concerns random views alone.
@@ -198,28 +215,10 @@ def _pool(trained: Trained, variant: Variant, transferred: bool) -> Pool:
     return pool
 
 
-def extractor_of(trained: Trained, modalities: Mapping[str, Modality]) -> Extractor:
-    """The backbones and the fusion of a run; also for modalities that the data lack.
-
-    Args:
-        modalities: {modality: how raw views are normalised}.
-    """
-    bare = trained.variant.without_weights()
-    backbones = {
-        name: build_backbone(bare, name, channels) for name, channels in trained.channels.items()
-    }
-    fusion = build_fusion(bare, {name: one.width for name, one in backbones.items()})
-    for name, backbone in backbones.items():
-        load_part(backbone, trained.backbone(name), trained, name)
-    load_part(fusion, trained.of("fusion"), trained, "the fusion")
-    return Extractor(backbones, fusion, modalities, trained.variant.machine.channels_last)
-
-
-def _notes(
-    trained: Trained, pool: Pool, transferred: bool, record: Sequence[SourceRecord]
-) -> list[str]:
-    notes = []
-    if not record:
+def _notes(subject: Subject, transferred: bool) -> list[str]:
+    trained, pool = subject.trained, subject.pool
+    notes: list[str] = []
+    if not subject.studies:
         notes.append(
             "The run keeps no record of its studies, so nobody can tell whether measured ones were "
             "trained on."

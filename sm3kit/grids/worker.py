@@ -150,7 +150,7 @@ class Worker:
         variant = Variant().changed(task.settings, str(self.folder.plan_file))
         if run.last.is_file():
             # As it was called then: another machine may reach the folder by another path.
-            variant = dataclasses.replace(variant, init=run.read_variant()[0].init)
+            variant = dataclasses.replace(variant, init=run.record().variant.init)
         elif task.parent:
             variant = dataclasses.replace(variant, init=str(self.folder.run(task.parent)))
         pretrain(variant, run.folder, reporter, self.images, True, self.features)

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer
 from sm3kit.core.errors import OptionError, VariantError
 from sm3kit.core.names import unknown
@@ -20,6 +19,7 @@ from sm3kit.data.pool import Pool, open_pool
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.backbone import tried_backbone
+from sm3kit.networks.branches import Branches
 from sm3kit.networks.plugins_in_use import implied_objectives, plugin_names, plugins_in_use
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.objectives.base import Objective
@@ -31,15 +31,13 @@ class Stage1:
     """The parts of a multi-modality pre-training.
 
     Attributes:
-        backbones: {modality: backbone}.
+        branches: the backbones and the fusion.
         objectives: {objective: {modality: objective}}, for those that work within a modality.
-        fusion: the fusion.
         crossings: {objective: objective}, for those that work on the fusion's streams.
     """
 
-    backbones: Mapping[str, Backbone]
+    branches: Branches
     objectives: Mapping[str, Mapping[str, Objective]]
-    fusion: Fusion
     crossings: Mapping[str, Objective]
 
 
@@ -139,7 +137,7 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
     if not within and not across:
         raise VariantError("There is nothing to learn from: give an --objective or a --fusion.")
     return Stage1(
-        backbones,
+        Branches(backbones, fusion, modalities, variant.machine.channels_last),
         {
             name: {
                 modality: _build(variant, "objectives", name, width)
@@ -147,7 +145,6 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
             }
             for name in within
         },
-        fusion,
         {name: _build(variant, "objectives", name, 0) for name in across},
     )
 
@@ -174,11 +171,11 @@ def modules(parts: Stage1) -> nn.ModuleDict:
     """All networks of stage 1 under the names that checkpoints use."""
     return nn.ModuleDict(
         {
-            "backbones": NamedModules(parts.backbones),
+            "backbones": parts.branches.backbones,
             "objectives": NamedModules(
                 {name: NamedModules(each) for name, each in parts.objectives.items()}
             ),
-            "fusion": parts.fusion,
+            "fusion": parts.branches.fusion,
             "crossings": NamedModules(parts.crossings),
         }
     )

@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sm3kit.core.variant import Variant
-from sm3kit.data.batches import EVALUATION, Batch, Collate, StudyViews, one_thread_each
+from sm3kit.data.batches import EVALUATION, Collate, StudyViews, one_thread_each
 from sm3kit.data.cases import Case
 from sm3kit.data.progress import Reporter
 from sm3kit.data.viewing import described, viewed
 from sm3kit.networks.backbone import provider_and_model
-from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.branches import Branches
 from sm3kit.networks.feature_cache import FeatureCache, Rows
-from sm3kit.nn.finite import check_features
 
 FORMAT = 2  # What the first one kept was not looked at: it may be not finite.
 
@@ -77,7 +76,7 @@ class Encoder:
     """Encodes views with frozen networks, unless the cache has their features.
 
     Args:
-        extractor: the networks; they are in eval mode meanwhile.
+        branches: the networks; they are in eval mode meanwhile.
         variant: image size, options and seed of the views; batch size.
         cache: where features are kept.
         reporter: where progress is shown.
@@ -87,14 +86,14 @@ class Encoder:
 
     def __init__(
         self,
-        extractor: Extractor,
+        branches: Branches,
         variant: Variant,
         cache: FeatureCache,
         reporter: Reporter,
         precision: str,
         workers: int = 0,
     ) -> None:
-        self.extractor, self.variant, self.cache = extractor, variant, cache
+        self.branches, self.variant, self.cache = branches, variant, cache
         self.reporter, self.precision, self.workers = reporter, precision, workers
         self._weights: dict[str, str] = {}
 
@@ -118,7 +117,7 @@ class Encoder:
     def _features(
         self, shown: StudyViews, views: Sequence[int], changes: Mapping[str, Any]
     ) -> Features:
-        names = list(self.extractor.fusion.widths)
+        names = list(self.branches.widths)
         content = {name: self._content(shown, name, changes) for name in names}
         keys = {
             (name, view): _hash([content[name], _drawn(shown, name, view)])
@@ -145,7 +144,7 @@ class Encoder:
 
     def _encoded(self, shown: StudyViews, views: Sequence[int], task: int | None) -> Any:
         """Yields {modality: (N, D)} for each view; one loader serves all of them."""
-        size = self.variant.stage1.batch_size
+        size, widths = self.variant.stage1.batch_size, self.branches.widths
         loader = DataLoader(
             shown,
             batch_sampler=[
@@ -153,16 +152,15 @@ class Encoder:
                 for view in views
                 for start in range(0, len(shown), size)
             ],
-            collate_fn=Collate(list(self.extractor.fusion.widths)),
+            collate_fn=Collate(list(widths)),
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=one_thread_each,
         )
-        widths = self.extractor.fusion.widths
         tables = {name: np.empty((len(shown), width), np.float32) for name, width in widths.items()}
         done = 0
         for batch in loader:
-            for name, rows in encode(self.extractor, batch, self.precision).items():
+            for name, rows in self.branches.frozen_features(batch, self.precision).items():
                 tables[name][done : done + len(rows)] = rows.cpu().numpy()
             done += len(batch.index)
             self.reporter.advance(task)
@@ -174,7 +172,7 @@ class Encoder:
     def _content(self, shown: StudyViews, name: str, changes: Mapping[str, Any]) -> str:
         """A hash of all that the features of a modality depend on, beside the draw of a view."""
         if name not in self._weights:
-            self._weights[name] = self.extractor.fingerprint(name)
+            self._weights[name] = self.branches.fingerprint(name)
         images = [_images(shown, case, name) for case in shown.cases]
         provider = provider_and_model(self.variant, name)[0]
         backbone = self.variant.of(name, "backbone")
@@ -201,21 +199,6 @@ def _drawn(shown: StudyViews, name: str, view: int) -> list[Any]:
 
 def _hash(facts: list[Any]) -> str:
     return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=20).hexdigest()
-
-
-@torch.inference_mode()
-def encode(extractor: Extractor, batch: Batch, precision: str) -> dict[str, Tensor]:
-    """Features {modality: (B, D)} under frozen networks in eval mode.
-
-    Raises:
-        TrainingError: some are not finite.
-    """
-    extractor.eval()
-    kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-    with torch.autocast(extractor.device.type, dtype=kind, enabled=kind is not None):
-        features = extractor.features(batch)
-    check_features(features, f"computed in {precision}")
-    return features
 
 
 def _there(rows: Rows | None) -> Rows:

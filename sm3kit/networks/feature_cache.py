@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.files import whole_file
-from sm3kit.data.bounded_folder import BoundedFolder, chosen_limit
+from sm3kit.data.cache_folders import BoundedFolder, chosen_limit
 
 Rows = npt.NDArray[np.float32]
 

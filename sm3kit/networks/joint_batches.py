@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.networks.extraction import Features, encode
-from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.branches import Branches
+from sm3kit.networks.extraction import Features
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ class CachedJoint:
 
     Args:
         features: V views of N studies.
-        extractor: for its fusion.
+        branches: for their fusion.
         seed: of the draws, which depend on it, the epoch and the modality alone.
         batch_size: of batches in order.
     """
 
     def __init__(
-        self, features: Features, extractor: Extractor, seed: int, batch_size: int = 1024
+        self, features: Features, branches: Branches, seed: int, batch_size: int = 1024
     ) -> None:
-        self.features, self.extractor = features, extractor
+        self.features, self.branches = features, branches
         self.seed, self.batch_size = seed, batch_size
 
     def __len__(self) -> int:
@@ -97,12 +97,10 @@ class CachedJoint:
 
     def batch(self, index: Tensor, chosen: Mapping[str, np.ndarray]) -> JointBatch:
         """The studies at `index` (B,) under the chosen views."""
-        device = self.extractor.device
-        rows = {n: r.to(device) for n, r in self.features.rows(index, chosen).items()}
-        present = {n: p[index].to(device) for n, p in self.features.present.items()}
+        present = {name: mask[index] for name, mask in self.features.present.items()}
         with torch.no_grad():
-            joint = self.extractor.fusion.joint(rows, present)
-        return JointBatch(joint, self.features.labels[index], index).to(device)
+            joint = self.branches.joint(self.features.rows(index, chosen), present)
+        return JointBatch(joint, self.features.labels[index], index).to(self.branches.device)
 
 
 class _Shuffled:
@@ -125,7 +123,7 @@ class EncodedJoint:
 
     Args:
         shown: the studies.
-        extractor: frozen networks.
+        branches: frozen networks.
         precision: as Lightning names it.
         batch_size: of batches in order.
         workers: processes that prepare views.
@@ -134,12 +132,12 @@ class EncodedJoint:
     def __init__(
         self,
         shown: StudyViews,
-        extractor: Extractor,
+        branches: Branches,
         precision: str,
         batch_size: int = 96,
         workers: int = 0,
     ) -> None:
-        self.shown, self.extractor, self.precision = shown, extractor, precision
+        self.shown, self.branches, self.precision = shown, branches, precision
         self.batch_size, self.workers = batch_size, workers
 
     def __len__(self) -> int:
@@ -147,27 +145,24 @@ class EncodedJoint:
 
     def shuffled(self, batches: EpochBatches) -> _Encoding:
         """Batches of random views in the order of `batches`."""
-        names = list(self.extractor.fusion.widths)
+        names = list(self.branches.widths)
         return _Encoding(self, train_loader(self.shown, batches, names, self.workers), batches)
 
     def in_order(self, epoch: int) -> Iterator[JointBatch]:
         """All studies in order, under the views of an epoch."""
-        names = list(self.extractor.fusion.widths)
+        names = list(self.branches.widths)
         loader = eval_loader(self.shown, self.batch_size, names, self.workers, epoch)
         yield from self.encoded(loader)
 
     def encoded(self, loader: Any) -> Iterator[JointBatch]:
         """Batches of images as joint features."""
-        device = self.extractor.device
         for batch in loader:
-            rows = encode(self.extractor, batch, self.precision)
-            present = {name: mask.to(device) for name, mask in batch.present.items()}
+            features = self.branches.frozen_features(batch, self.precision)
             with torch.no_grad():
                 # A copy: what inference mode made cannot be saved for a gradient.
-                joint = self.extractor.fusion.joint(
-                    {name: one.clone() for name, one in rows.items()}, present
-                )
-            yield JointBatch(joint, batch.labels, batch.index).to(device)
+                copied = {name: rows.clone() for name, rows in features.items()}
+                joint = self.branches.joint(copied, batch.present)
+            yield JointBatch(joint, batch.labels, batch.index).to(self.branches.device)
 
 
 class _Encoding:

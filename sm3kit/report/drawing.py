@@ -13,7 +13,6 @@ import numpy.typing as npt
 from sm3kit.core.errors import SM3Error
 from sm3kit.data.cases import Case
 from sm3kit.evaluation.classifier import Classifier
-from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.report import attention, spaces
@@ -171,7 +170,7 @@ def _attention(figures: Figures, material: Material, subject: Subject, cases: li
         after_probe = spaces.kept_classifier(subject, *probe).embedding
         assert after_probe is not None
         embedding, moment = after_probe, "after the probe"
-    weights = attention.attention_of(embedding, joint_of(subject, cases))
+    weights = attention.attention_of(embedding, subject.joint(cases))
     if weights is None:
         relation = subject.trained.variant.relation
         figures.notes.append(f"The relation {relation} has no attention to show.")

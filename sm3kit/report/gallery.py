@@ -13,9 +13,8 @@ import torch
 from PIL import Image
 
 from sm3kit.data.cases import Case
-from sm3kit.evaluation.fused_features import pair_spaces
 from sm3kit.evaluation.subject import Subject
-from sm3kit.networks.encoding import Direction, directions
+from sm3kit.networks.branches import Direction
 from sm3kit.nn.unit_length import unit_length
 from sm3kit.results.picture import COLOURS, Picture, look, sheet
 
@@ -96,9 +95,9 @@ def searches(subject: Subject, cases: Sequence[Case], shown: int = QUERIES) -> l
 
     Source: Wang et al. 2025, section 5.2.3, cosine similarity; its figure of matches tells no rule.
     """
-    spaces, present = pair_spaces(subject, cases)
-    space = "projection" if "projection" in spaces else "backbone"
-    return [_search(way, space, cases, shown) for way in directions(spaces[space], present)]
+    embeddings = subject.embeddings(cases)
+    space = embeddings.spaces[-1]
+    return [_search(way, space, cases, shown) for way in embeddings.directions(space)]
 
 
 def _search(way: Direction, space: str, cases: Sequence[Case], shown: int) -> Search:

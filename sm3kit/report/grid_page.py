@@ -142,7 +142,7 @@ def _row(row: RowResults, replicates: Sequence[Replicate], home: Folder, out: Pa
     command, doubt = None, ""
     if first:
         try:
-            command = pretraining(Run(first).read_variant()[0])
+            command = pretraining(Run(first).record().variant)
         except SM3Error as error:
             doubt = str(error)
     return RowRuns(row.name, row.recipes, runs, command, doubt)

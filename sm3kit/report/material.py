@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import DataError, SM3Error
-from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.evaluate import predictions_file
@@ -17,6 +16,7 @@ from sm3kit.evaluation.subject import Subject, open_subject
 from sm3kit.grids.folder import Folder
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.record import RunRecord
 from sm3kit.runs.run import Run
 
 ORDER = {
@@ -67,9 +67,8 @@ class Material:
     """What a report of a run is made of.
 
     Attributes:
-        folder: of the run.
-        variant: its choices.
-        facts: data_hash, hardware, versions and started_from, as the run recorded them.
+        run: the run.
+        record: its choices, and what it was trained on.
         rows: of metrics.csv.
         results: evaluations, the most telling first.
         subject: networks and studies; None if they cannot be opened.
@@ -77,9 +76,8 @@ class Material:
         notes: what is missing and why, a sentence each.
     """
 
-    folder: Path
-    variant: Variant
-    facts: Mapping[str, Any]
+    run: Run
+    record: RunRecord
     rows: Sequence[Mapping[str, Any]]
     results: Sequence[Result]
     subject: Subject | None
@@ -96,7 +94,7 @@ class Material:
         found = [one for one in self.results if one.labelled and not one.record["transfer"]]
         honest = [one for one in found if not (one.record["leaky"] or one.record.get("seen"))]
         # That of the run's own protocol, else the first.
-        own = [one for one in honest if one.record["protocol"] == self.variant.protocol]
+        own = [one for one in honest if one.record["protocol"] == self.record.variant.protocol]
         return next(iter([*own[:1], *honest, *found]), None)
 
 
@@ -116,10 +114,7 @@ def gather(
         CheckpointError: there is no run, or its record is damaged.
     """
     run = Run(folder)
-    variant, _ = run.read_variant()
-    record = run.read_record()
-    facts = {name: record.get(name, {}) for name in ("data_hash", "hardware", "versions")}
-    facts["started_from"] = record.get("started_from", {})
+    record = run.record()
     notes: list[str] = []
     subject = None
     if run.model.is_file():
@@ -132,9 +127,7 @@ def gather(
                 f"out. {error}"
             )
     results, damaged = _results(folder)
-    return Material(
-        folder, variant, facts, run.metrics(), results, subject, run.finished, [*notes, *damaged]
-    )
+    return Material(run, record, run.metrics(), results, subject, run.finished, [*notes, *damaged])
 
 
 def _results(folder: Path) -> tuple[list[Result], list[str]]:

@@ -15,7 +15,6 @@ from sm3kit.results.evaluation_table import evaluation_section
 from sm3kit.results.html import render
 from sm3kit.results.numbers import data_name
 from sm3kit.results.table import Section
-from sm3kit.runs.run import Run
 
 STATEMENT = (
     "This is the output of research software, not of a medical device. Nothing here is for "
@@ -40,7 +39,7 @@ def run_page(material: Material, figures: Figures) -> str:
     sections = [result_section(result.record, result.title, model) for result in material.results]
     return render(
         "run.html",
-        title=f"sm3kit: {material.folder.resolve().name}",
+        title=f"sm3kit: {material.run.folder.resolve().name}",
         statement=STATEMENT,
         contents=contents,
         notes=[*material.notes, *figures.notes],
@@ -53,7 +52,9 @@ def run_page(material: Material, figures: Figures) -> str:
         else [],
         best=BEST,
         commands=_commands(material),
-        variant=yaml.safe_dump(material.variant.as_dict(), sort_keys=False, allow_unicode=True),
+        variant=yaml.safe_dump(
+            material.record.variant.as_dict(), sort_keys=False, allow_unicode=True
+        ),
     )
 
 
@@ -72,19 +73,19 @@ def result_section(record: Record, title: str, model: str) -> Section:
 
 
 def _facts(material: Material) -> dict[str, str]:
-    v, told = material.variant, material.facts
+    record = material.record
+    v = record.variant
     subject = material.subject
     stages = {"both": "stage 1 and stage 2", "mmssl": "stage 1", "mlssl": "stage 2 alone"}
     studies = ""
     if subject:
         studies = ", ".join(f"{split} {len(cases)}" for split, cases in subject.pool.cases.items())
-    started = told["started_from"]
     return {
-        "run": str(material.folder),
+        "run": str(material.run.folder),
         "state": "finished"
         if material.finished
-        else f"not finished: go on with {Run(material.folder).resume_command}",
-        "data": f"{', '.join(map(data_name, v.data))} (listing {told['data_hash']})",
+        else f"not finished: go on with {material.run.resume_command}",
+        "data": f"{', '.join(map(data_name, v.data))} (listing {record.data_hash})",
         "studies": studies,
         "pre-trained on": f"split {', '.join(v.splits)}, without labels",
         "modalities": _modalities(material),
@@ -97,16 +98,18 @@ def _facts(material: Material) -> dict[str, str]:
         ),
         "recipe": ", ".join(v.recipe),
         "seed": str(v.seed),
-        "started from": ", ".join(f"{name} {value}" for name, value in started.items() if value),
-        "machine": ", ".join(map(str, told["hardware"].values())),
-        "versions": ", ".join(f"{name} {number}" for name, number in told["versions"].items()),
+        "started from": ", ".join(
+            f"{name} {value}" for name, value in record.started_from.items() if value
+        ),
+        "machine": ", ".join(map(str, record.hardware.values())),
+        "versions": ", ".join(f"{name} {number}" for name, number in record.versions.items()),
     }
 
 
 def _modalities(material: Material) -> str:
     subject = material.subject
     if subject is None:
-        return ", ".join(material.variant.modality)
+        return ", ".join(material.record.variant.modality)
     cases = [case for cases in subject.pool.cases.values() for case in cases]
     return ", ".join(
         f"{name} ({sum(name in case.images for case in cases)} studies)"
@@ -116,9 +119,9 @@ def _modalities(material: Material) -> str:
 
 def _missing(material: Material) -> list[tuple[str, str]]:
     """What has not been measured, and the command that measures it."""
-    run, subject = material.folder, material.subject
+    run, subject = material.run.folder, material.subject
     if not material.finished:
-        return [("The training is not finished.", Run(run).resume_command)]
+        return [("The training is not finished.", material.run.resume_command)]
     labels = subject is None or bool(subject.pool.labels)
     commands = []
     if labels and not any(result.labelled for result in material.results):
@@ -132,11 +135,11 @@ def _missing(material: Material) -> list[tuple[str, str]]:
 
 def _commands(material: Material) -> list[tuple[str, Command]]:
     """What each command makes, and the command."""
-    run = str(material.folder)
+    run = str(material.run.folder)
     return [
-        ("The training", pretraining(material.variant)),
+        ("The training", pretraining(material.record.variant)),
         *(
-            (result.title, evaluation(result.record, material.variant, run))
+            (result.title, evaluation(result.record, material.record.variant, run))
             for result in material.results
         ),
         ("This page", Command(("sm3kit", "report", run))),

@@ -15,16 +15,14 @@ from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.data.cases import Case
 from sm3kit.evaluation.classifier import Classifier, FromFeatures, classifier_of
 from sm3kit.evaluation.classifier_file import read_weights
-from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.networks.assemble import build_relation, build_stage1
 from sm3kit.networks.extraction import Encoder
-from sm3kit.networks.extractor import Extractor
 from sm3kit.nn.finite import check_features
 from sm3kit.nn.unit_length import unit_length
-from sm3kit.runs.trained import read_trained, start_from
+from sm3kit.runs.run import Run
 from sm3kit.training.seeds import seed_for
 
 Space = Literal["embedding", "logits", "backbone"]
@@ -51,7 +49,7 @@ def tables(
         TrainingError: what is found in it is not finite.
     """
     names = [label.name for label in subject.pool.labels]
-    joint = joint_of(subject, cases)
+    joint = subject.joint(cases)
     if space == "backbone":
         return dict.fromkeys(names, unit_length(joint).numpy())
     network = classifier if space == "logits" else subject.embedding
@@ -87,23 +85,21 @@ def before_training(subject: Subject) -> Subject:
         )
     # As stage 1 begins: weights depend on the seed and on the order of the modalities.
     torch.manual_seed(seed_for("networks", variant.seed))
-    parts = build_stage1(variant, {name: modalities[name] for name in trained.channels})
-    extractor = Extractor(parts.backbones, parts.fusion, modalities, variant.machine.channels_last)
+    branches = build_stage1(variant, {name: modalities[name] for name in trained.channels}).branches
     if variant.init:
-        start_from(read_trained(Path(variant.init)), extractor, variant)
+        Run(Path(variant.init)).trained().start(branches, variant)
     embedding = None
     if subject.embedding is not None:
         torch.manual_seed(seed_for("relation", variant.seed))
-        relation = build_relation(variant, extractor.fusion.joint_width, len(trained.labels))
+        relation = build_relation(variant, branches.joint_width, len(trained.labels))
         embedding = LabelEmbedding(relation, subject.embedding.order).to(subject.device).eval()
-    extractor.to(subject.device).requires_grad_(False).eval()
+    branches.to(subject.device).requires_grad_(False).eval()
     kept = subject.encoder
     encoder = Encoder(
-        extractor, subject.variant, kept.cache, subject.reporter, kept.precision, kept.workers
+        branches, subject.variant, kept.cache, subject.reporter, kept.precision, kept.workers
     )
     return dataclasses.replace(
         subject,
-        extractor=extractor,
         encoder=encoder,
         embedding=embedding,
         prototypes=[None] * len(subject.pool.labels),

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.networks.assemble import resolved
-from sm3kit.runs.plugin_origins import check_recorded
 from sm3kit.runs.recipes import Layer, laid_over
 from sm3kit.runs.run import Run
 
@@ -24,9 +23,9 @@ def resumable(run: Run, asked: Sequence[Layer], alone: Variant) -> Variant:
     Raises:
         VariantError: the command line asks for another variant than the run's.
     """
-    kept_variant = run.read_variant()[0]
-    check_recorded(run.plugin_files(), str(run.folder))
-    stored = resolved(kept_variant)
+    kept = run.record().variant
+    run.changed_plugins()
+    stored = resolved(kept)
     wanted = laid_over(stored, asked)
     if any(layer.recipes for layer in asked):
         epochs = {stage: {"epochs": getattr(wanted, stage).epochs} for stage in ("stage1", "stage2")}

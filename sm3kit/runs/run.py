@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-from safetensors import SafetensorError, safe_open
-
-from sm3kit import __version__
-from sm3kit.core import plain_json
-from sm3kit.core.errors import CheckpointError, DataError, SM3Error, TrainingError, VariantError
+from sm3kit.core.errors import CheckpointError, TrainingError, VariantError
 from sm3kit.core.files import remove_unfinished, whole_file
-from sm3kit.tables.spreadsheets import read_rows, write_rows
 from sm3kit.core.variant import Variant
-from sm3kit.runs import plain_yaml
-from sm3kit.runs.plugin_origins import files_of
-
-# What variant.yaml holds beside the settings of a variant.
-FACTS: dict[str, plain_json.Shape] = {
-    "data_hash": str,
-    "hardware": {"*": str},
-    "versions": {"*": str},
-    "started_from?": dict,
-    "plugin_files?": [{"file": str, "content": str, "names": [str]}],
-}
-REMEDY = "Free some space, then go on with --resume, or choose another folder with --out."
+from sm3kit.runs.model import DAMAGE, TrainedModel, read_facts, read_model
+from sm3kit.runs.plugin_origins import check_recorded, files_of
+from sm3kit.runs.record import REMEDY, RunRecord, versions
+from sm3kit.runs.studies_record import SourceRecord, read_studies
+from sm3kit.tables.spreadsheets import read_rows, write_rows
 
 
 class Run:
@@ -42,7 +28,7 @@ class Run:
         self.mmssl = folder / "checkpoints" / "mmssl.ckpt"
         self.mlssl = folder / "checkpoints" / "mlssl.ckpt"
         self.model = folder / "model.safetensors"
-        self.studies = folder / "studies.json.gz"
+        self.studies_file = folder / "studies.json.gz"
 
     @property
     def exists(self) -> bool:
@@ -67,13 +53,21 @@ class Run:
         """Whether every stage ran to its end: the model is written last, and names its stage."""
         if not (self.exists and self.model.is_file()):
             return False
-        wanted = "mmssl" if self.read_variant()[0].stage == "mmssl" else "mlssl"
+        wanted = "mmssl" if self.record().variant.stage == "mmssl" else "mlssl"
         try:
-            with safe_open(self.model, "pt") as file:
-                facts = plain_json.parse(file.metadata()["sm3kit"])
-                return bool(facts["stage"] == wanted)
-        except (SafetensorError, OSError, TypeError, KeyError, DataError):
+            return bool(read_facts(self.model)["stage"] == wanted)
+        except DAMAGE:
             return False
+
+    def record(self) -> RunRecord:
+        """Every choice of this run, and what it was trained on.
+
+        Raises:
+            CheckpointError: there is no run here, or its record is damaged.
+        """
+        if not self.exists:
+            raise CheckpointError(f"{self.folder} holds no run: there is no variant.yaml in it.")
+        return RunRecord.read(self.variant_file)
 
     def write_variant(
         self,
@@ -82,60 +76,51 @@ class Run:
         hardware: Mapping[str, str],
         init: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes every choice, resolved, with the data's hash, the hardware and versions.
+        """Writes the record: every choice, resolved, with the data's hash, the hardware and versions.
 
         Args:
             init: what the run that this one started from was trained on, for the record; empty
                 if there is none, and None keeps what the record says of it.
         """
-        init = self.read_record().get("started_from", {}) if init is None else init
-        facts: dict[str, Any] = {"data_hash": data_hash}
-        facts |= {"hardware": dict(hardware), "versions": versions()}
-        facts |= {"started_from": dict(init)} if init else {}
-        files = files_of(variant)
-        facts |= {"plugin_files": files} if files else {}
-        record = {**variant.as_dict(), **facts}
-        with whole_file(self.variant_file, REMEDY) as part:
-            part.write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True), "utf-8")
+        if init is None:
+            init = self.record().started_from if self.exists else {}
+        facts = (dict(hardware), versions(), dict(init), files_of(variant))
+        RunRecord(variant, data_hash, *facts).write(self.variant_file)
 
-    def read_variant(self) -> tuple[Variant, str]:
-        """The variant of this run, and the hash of the data that it was trained on.
+    def trained(self) -> TrainedModel:
+        """The model of this run.
 
         Raises:
-            CheckpointError: there is no run here, or its record is damaged.
+            CheckpointError: there is none, it is damaged, or its training diverged.
         """
-        if not self.exists:
-            raise CheckpointError(f"{self.folder} holds no run: there is no variant.yaml in it.")
-        record = self.read_record()
-        known = {name.removesuffix("?") for name in FACTS}
-        settings = {name: value for name, value in record.items() if name not in known}
-        try:
-            variant = Variant().changed(settings, str(self.variant_file))
-        except SM3Error as error:
-            raise CheckpointError(f"{self.variant_file} is no record of a run: {error}") from error
-        return variant, str(record["data_hash"])
-
-    def read_record(self) -> dict[str, Any]:
-        """The content of variant.yaml; empty if there is none.
-
-        Raises:
-            CheckpointError: it is damaged.
-        """
-        if not self.exists:
-            return {}
-        file, largest = self.variant_file, plain_yaml.LARGEST_RECORD
-        try:
-            record: dict[str, Any] = plain_yaml.read(
-                file, "record of a run", CheckpointError, largest
+        if self.model.is_file():
+            return read_model(self.model)
+        if self.exists:
+            raise CheckpointError(
+                f"The run {self.folder} has no model yet. Finish it with: {self.resume_command}"
             )
-            plain_json.check_shape(record, FACTS)
-        except DataError as error:
-            raise CheckpointError(f"{file} is no record of a run: {error}") from error
-        return record
+        raise CheckpointError(
+            f"{self.folder} holds no run: there is no model.safetensors in it. Give the folder that "
+            "`sm3kit pretrain` wrote."
+        )
 
-    def plugin_files(self) -> list[dict[str, Any]]:
-        """The single files that plugins came from when the run was trained; see `files_of`."""
-        return list(self.read_record().get("plugin_files", []))
+    def studies(self) -> list[SourceRecord]:
+        """The studies that this run was trained with; none if it keeps no record of them.
+
+        Raises:
+            CheckpointError: the record is damaged.
+        """
+        return read_studies(self.studies_file)
+
+    def changed_plugins(self) -> list[str]:
+        """A sentence on each plugin file that has changed since the run was trained.
+
+        Raises:
+            VariantError: plugins of such a file are not known now.
+            CheckpointError: the record is damaged.
+        """
+        recorded = self.record().plugin_files if self.exists else []
+        return check_recorded(recorded, str(self.folder))
 
     def read_metrics(self, stage: str, epochs: int) -> list[dict[str, Any]]:
         """The rows of other stages, and of the first epochs of this one; later ones were not kept."""
@@ -187,7 +172,7 @@ class Run:
     def remove_unfinished(self) -> None:
         """Removes what a killed training left half-written; for who holds the folder."""
         weights = (self.last, self.mmssl, self.mlssl, self.model)
-        for file in (self.variant_file, self.metrics_file, self.studies, *weights):
+        for file in (self.variant_file, self.metrics_file, self.studies_file, *weights):
             remove_unfinished(file)
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -198,12 +183,6 @@ class Run:
             part.open("w", newline="", encoding="utf-8") as file,
         ):
             write_rows(file, [columns, *([row.get(name, "") for name in columns] for row in rows)])
-
-
-def versions() -> dict[str, str]:
-    """Versions of sm3kit and of what its numbers depend on."""
-    names = ("torch", "torchvision", "lightly", "timm", "pytorch_lightning", "numpy")
-    return {"sm3kit": __version__, **{name: metadata.version(name) for name in names}}
 
 
 def free_folder(variant: Variant) -> Path:

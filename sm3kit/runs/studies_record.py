@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -13,21 +15,28 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-from sm3kit.core.errors import CheckpointError, DataError
-from sm3kit.core.files import regular_file, whole_file
+from sm3kit.core.errors import CheckpointError, DataError, SM3Error
+from sm3kit.core.files import file_and_part, regular_file, whole_file
 from sm3kit.core.plain_json import check_shape, parse
-from sm3kit.datasets.base import SPLITS
 from sm3kit.data.cases import Case
-from sm3kit.data.fingerprints import FORM, PART, fingerprint
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
-from sm3kit.runs.run import REMEDY, Run
+from sm3kit.modalities.base import Modality
+from sm3kit.datasets.base import SPLITS
+from sm3kit.runs.record import REMEDY
 
 FORMAT = 1
 # {"group", "split", "images": {modality: [fingerprint of each of its images]}}
 Entry = Mapping[str, Any]
 ENTRY = {"group": str, "split": str, "images": {"*": [str]}}
 SOURCE = {"run": str, "data": str, "splits": [str], "readings": {"*": str}, "studies": {"*": ENTRY}}
+
+HEAD = 4096  # Bytes of each file of a folder, such as a series of slices, that are looked at.
+PART = "#"  # Begins the hash of a part of a file: two rows of a table may well be equal.
+
+# Bytes, time of change in ns, and a hash of the content; without a hash, nothing is known of it.
+UNKNOWN = "0 0 "
+FORM = re.compile(rf"\d+ \d+ ({PART}?[0-9a-f]{{16}})?")
 
 
 @dataclass(frozen=True)
@@ -98,57 +107,25 @@ def with_earlier(
     return found
 
 
-def keep_studies(
-    run: Run,
-    pool: Pool,
-    splits: Sequence[str],
-    images: ImageCache,
-    init: Path | None,
-    *,
-    kept: bool,
-) -> None:
-    """Writes the record of a run that is about to be trained.
-
-    Args:
-        run: the run.
-        pool: its studies.
-        splits: what it is trained on.
-        images: the cache that has read them.
-        init: the run that it starts from.
-        kept: whether the run goes on, and its record holds what it started from.
-
-    Raises:
-        CheckpointError: the record of the earlier run is damaged.
-    """
-    before = read_studies(run) if kept else []
-    if before and run.last.is_file():
-        return  # A checkpoint fits no other data.
-    record = record_of(pool, splits, images)
-    record += [one for one in before if one.run]
-    if init is not None and not kept:
-        record = with_earlier(record, init, read_studies(Run(init)))
-    write_studies(run, record)
-
-
-def write_studies(run: Run, record: Sequence[SourceRecord]) -> None:
+def write_studies(file: Path, record: Sequence[SourceRecord]) -> None:
     """Writes the record of a run: whole, and equal bytes for equal records."""
     names = [field.name for field in fields(SourceRecord)]
     sources = [{name: getattr(one, name) for name in names} for one in record]
     text = json.dumps({"format": FORMAT, "sources": sources}, ensure_ascii=False)
-    with whole_file(run.studies, REMEDY) as part:
+    with whole_file(file, REMEDY) as part:
         part.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
-def read_studies(run: Run) -> list[SourceRecord]:
+def read_studies(file: Path) -> list[SourceRecord]:
     """The record of a run; nothing for a run of an older sm3kit.
 
     Raises:
         CheckpointError: it is damaged.
     """
-    if not run.studies.exists():
+    if not file.exists():
         return []
     remedy = "Bring it back, or delete it to do without."
-    file = regular_file(run.studies, "record of studies", remedy, CheckpointError)
+    file = regular_file(file, "record of studies", remedy, CheckpointError)
     try:
         facts = parse(gzip.decompress(file.read_bytes()).decode())
         check_shape(facts, {"format": int, "sources": [SOURCE]})
@@ -185,3 +162,72 @@ def _entry(pool: Pool, case: Case, splits: Sequence[str], images: ImageCache) ->
         for name, paths in case.images.items()
     }
     return {"group": case.study.group, "split": case.study.split, "images": table}
+
+
+def fingerprint(path: str, reader: Modality, images: ImageCache, *, parts: bool) -> str:
+    """What is kept of an image: "BYTES TIME HASH".
+
+    Args:
+        path: of the image.
+        reader: how it is read.
+        images: decoded images; a file whose content it knows is not read again.
+        parts: whether a part of a file is looked at, which must be decoded for it.
+    """
+    known = images.size_and_time(path, reader)
+    if known is None or (file_and_part(path)[1] and not parts):
+        return UNKNOWN
+    return f"{known[0]} {known[1]} {identity(path, reader, images)}"
+
+
+def same_image(
+    path: str, reader: Modality, images: ImageCache, before: str, *, alike: bool
+) -> bool | None:
+    """Whether an image is the one that a fingerprint was taken of; None if nobody can tell.
+
+    One that has the size and the time of change of then is not read.
+
+    Args:
+        alike: whether it is read as it was read then.
+    """
+    size, time, digest = before.split(" ")
+    now = images.size_and_time(path, reader)
+    if now is None or not digest:
+        return None
+    if now == (int(size), int(time)):
+        return True
+    if file_and_part(path)[1]:  # The rest of the file may have changed, and the size with it.
+        return identity(path, reader, images) == digest if alike else None
+    return now[0] == int(size) and identity(path, reader, images) == digest
+
+
+def identity(path: str, reader: Modality, images: ImageCache) -> str:
+    """A hash of an image that stays when its files are copied; empty if it cannot be read.
+
+    Of a part of a file, such as a row of a table, what is read from it is hashed, as the rest of
+    the file may change. Of a folder the names, sizes and first bytes of its files are hashed.
+    """
+    try:
+        if file_and_part(path)[1]:
+            image = images.get(path, reader)
+            return PART + _hash(f"{image.shape} {image.dtype}".encode(), image.tobytes())
+        folders = [Path(file) for file in reader.files(path) if Path(file).is_dir()]
+        whole = "" if folders else images.digest(path, reader)
+        heads = [part for folder in folders for part in _heads(folder)]
+        return _hash(whole.encode(), *heads) if whole or heads else ""
+    except (SM3Error, OSError):
+        return ""
+
+
+def _heads(folder: Path) -> Iterator[bytes]:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            yield f"{file.relative_to(folder)} {file.stat().st_size}".encode()
+            with file.open("rb") as opened:
+                yield opened.read(HEAD)
+
+
+def _hash(*parts: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from sm3kit.core.errors import CheckpointError
-from sm3kit.tables.joining import first_few
-from sm3kit.datasets.base import SPLITS
 from sm3kit.data.cases import Case
-from sm3kit.data.fingerprints import identity, same_image
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.runs.run import Run
 from sm3kit.data.pool import Pool
-from sm3kit.runs.studies_record import SourceRecord, read_studies
+from sm3kit.datasets.base import SPLITS
+from sm3kit.runs.run import Run
+from sm3kit.runs.studies_record import (
+    SourceRecord,
+    identity,
+    record_of,
+    same_image,
+    with_earlier,
+    write_studies,
+)
+from sm3kit.tables.joining import first_few
 
 Record = Sequence[SourceRecord]
 
@@ -62,13 +69,45 @@ def check_unchanged(run: Run, pool: Pool, cases: Sequence[Case], images: ImageCa
     Raises:
         CheckpointError: images of its training have been replaced.
     """
-    found = changed(read_studies(run), pool, cases, images)
+    found = changed(run.studies(), pool, cases, images)
     if found:
         raise CheckpointError(
             f"Images of {run.folder} have been replaced since its training began, those of "
             f"{len(found)} of {len(cases)} studies: {first_few([one.study.id for one in found])}. "
             "Bring them back, or train anew with another --out."
         )
+
+
+def keep_studies(
+    run: Run,
+    pool: Pool,
+    splits: Sequence[str],
+    images: ImageCache,
+    init: Path | None,
+    *,
+    kept: bool,
+) -> None:
+    """Writes the record of a run that is about to be trained.
+
+    Args:
+        run: the run.
+        pool: its studies.
+        splits: what it is trained on.
+        images: the cache that has read them.
+        init: the run that it starts from.
+        kept: whether the run goes on, and its record holds what it started from.
+
+    Raises:
+        CheckpointError: the record of the earlier run is damaged.
+    """
+    before = run.studies() if kept else []
+    if before and run.last.is_file():
+        return  # A checkpoint fits no other data.
+    record = record_of(pool, splits, images)
+    record += [one for one in before if one.run]
+    if init is not None and not kept:
+        record = with_earlier(record, init, Run(init).studies())
+    write_studies(run.studies_file, record)
 
 
 def _same_source(record: Record, pool: Pool, index: int, images: ImageCache) -> list[SourceRecord]:

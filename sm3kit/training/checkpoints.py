@@ -20,8 +20,9 @@ from sm3kit.core.plain_json import check_shape
 from sm3kit.core.variant import Variant
 from sm3kit.networks.assemble import resolved
 from sm3kit.nn.finite import first_two, not_finite
+from sm3kit.runs.record import REMEDY
 from sm3kit.runs.resumption import with_stage2_of
-from sm3kit.runs.run import REMEDY, Run
+from sm3kit.runs.run import Run
 from sm3kit.runs.tensor_file import write_tensors
 from sm3kit.training.base import TITLES, Learner
 

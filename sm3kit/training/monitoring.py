@@ -13,8 +13,7 @@ from torch import Tensor
 from sm3kit.clusterers.base import Clustering
 from sm3kit.core.names import pair_names
 from sm3kit.data.batches import StudyViews, eval_loader
-from sm3kit.networks.encoding import encoded, mean_ranks
-from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.branches import Branches
 from sm3kit.nn.finite import check_features
 from sm3kit.nn.monitors import alignment, normalised_std, rankme, uniformity
 from sm3kit.training.base import EpochRow
@@ -66,31 +65,31 @@ def collapse(seen: dict[str, list[list[Tensor]]]) -> EpochRow:
     return row
 
 
-def validation_ranks(extractor: Extractor, batches: Any) -> EpochRow:
+def validation_ranks(branches: Branches, batches: Any) -> EpochRow:
     """Mean rank of the true partner among the validation pairs, per direction and space.
 
     NaN where features are not finite: a monitor shows it, and the end of the stage refuses it.
     """
-    studies = encoded(extractor, batches)
+    studies = branches.embed_batches(batches)
     row: EpochRow = {}
     for space, mark in (("projection", "*"), ("backbone", "")):
-        for direction, (rank, count) in mean_ranks(studies, space).items():
+        for direction, (rank, count) in studies.mean_ranks(space).items():
             row[f"rank/{direction}{mark}"] = rank
             row["rank/of"] = count
     return row
 
 
-def validation(setup: Setup, extractor: Extractor) -> Callable[[], EpochRow] | None:
+def validation(setup: Setup, branches: Branches) -> Callable[[], EpochRow] | None:
     """What ranks the validation pairs, unless there are none or they are trained on."""
     held_out = setup.pool.cases["val"]
     if not held_out or "val" in setup.variant.splits:
         return None
     shown = StudyViews(setup.pool, held_out, setup.images, setup.variant.seed)
     loader = eval_loader(shown, setup.variant.stage1.batch_size, list(setup.pool.modalities))
-    return lambda: validation_ranks(extractor, loader)
+    return lambda: validation_ranks(branches, loader)
 
 
-def final_ranks(setup: Setup, extractor: Extractor) -> Ranks:
+def final_ranks(setup: Setup, branches: Branches) -> Ranks:
     """{split: {space: {direction: (mean rank, pairs)}}} of the networks as they are.
 
     Raises:
@@ -100,7 +99,7 @@ def final_ranks(setup: Setup, extractor: Extractor) -> Ranks:
     if len(names) < 2:
         return {}
     # Lightning brings the networks back to the CPU when it is done.
-    extractor.to("cuda" if torch.cuda.is_available() else "cpu")
+    branches.to("cuda" if torch.cuda.is_available() else "cpu")
     ranks: Ranks = {}
     for split in dict.fromkeys([*setup.variant.splits, "val"]):
         cases = setup.pool.cases[split]
@@ -108,9 +107,9 @@ def final_ranks(setup: Setup, extractor: Extractor) -> Ranks:
             continue
         shown = StudyViews(setup.pool, cases, setup.images, setup.variant.seed)
         batches: Any = eval_loader(shown, setup.variant.stage1.batch_size, names, setup.workers)
-        studies = encoded(extractor, batches)
+        studies = branches.embed_batches(batches)
         check_features(studies.vectors(), f"of the split {split}, after stage 1,")
-        ranks[split] = {space: mean_ranks(studies, space) for space in ("backbone", "projection")}
+        ranks[split] = {space: studies.mean_ranks(space) for space in ("backbone", "projection")}
     return ranks
 
 

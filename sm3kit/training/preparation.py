@@ -201,14 +201,14 @@ def rehearse(setup: Setup, parts: Stage1, labels: int) -> None:
     if setup.variant.stage != "mlssl" and setup.variant.stage1.epochs:
         _rehearse_stage1(setup, parts)
     if setup.variant.stage != "mmssl":
-        _rehearse_stage2(setup, parts.fusion.joint_width, labels)
+        _rehearse_stage2(setup, parts.branches.joint_width, labels)
 
 
 @torch.no_grad()
 def _rehearse_stage1(setup: Setup, parts: Stage1) -> None:
     with torch.random.fork_rng(devices=[]):
         features = {
-            name: [torch.randn(ROWS, parts.fusion.widths[name]) for _ in range(count)]
+            name: [torch.randn(ROWS, parts.branches.widths[name]) for _ in range(count)]
             for name, count in _views(setup).items()
         }
         for by_modality in parts.objectives.values():
@@ -216,7 +216,7 @@ def _rehearse_stage1(setup: Setup, parts: Stage1) -> None:
                 if modality in features:
                     views = features[modality]
                     copy.deepcopy(objective)(views, views if objective.wants_target else None)
-        if parts.crossings and features.keys() == parts.fusion.widths.keys():
+        if parts.crossings and features.keys() == parts.branches.widths.keys():
             streams = _streams(parts, features)
             for objective in parts.crossings.values():
                 copy.deepcopy(objective)(streams)
@@ -231,7 +231,7 @@ def _rehearse_stage2(setup: Setup, joint_width: int, labels: int) -> None:
 
 def _streams(parts: Stage1, features: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
     present = {name: torch.ones(ROWS, dtype=torch.bool) for name in features}
-    streams: dict[str, list[Tensor]] = copy.deepcopy(parts.fusion)(features, present)
+    streams: dict[str, list[Tensor]] = copy.deepcopy(parts.branches.fusion)(features, present)
     return streams
 
 

@@ -10,19 +10,17 @@ from sm3kit.core.errors import VariantError
 from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import shares
+from sm3kit.data.check_report import spelled_twice
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.data.progress import Reporter
-from sm3kit.data.spellings import spelled_twice
 from sm3kit.datasets.base import SPLITS, Dataset
 from sm3kit.networks.assemble import Stage1, build_pool, modules, resolved
-from sm3kit.networks.extractor import Extractor
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.run import Run
 from sm3kit.runs.run_lock import hold_folder
-from sm3kit.runs.studies_record import keep_studies
-from sm3kit.runs.studies_seen import check_unchanged
-from sm3kit.runs.trained import Trained, read_trained, start_from
+from sm3kit.runs.studies_seen import check_unchanged, keep_studies
 from sm3kit.training import checkpoints, stage1, stage2
 from sm3kit.training.hardware import check_devices, chosen_workers, machine_record
 from sm3kit.training.monitoring import Ranks, final_ranks
@@ -101,11 +99,11 @@ def _train(
     _check_goes_on(setup, resumed)
     # Stage 2 alone keeps the networks that it started from, in case its first epoch is stopped.
     kept = bool(resumed) or (resume and variant.stage == "mlssl" and run.mmssl.is_file())
-    init = read_trained(Path(variant.init)) if variant.init and not kept else None
+    init = Run(Path(variant.init)).trained() if variant.init and not kept else None
     # A modality that the earlier run lacks starts from the weights.
     covered = init is not None and set(pool.modalities) <= set(init.channels)
-    parts, extractor = stage1.build(setup, trained_before=kept or covered)
-    notes = start_from(init, extractor, variant) if init else []
+    parts = stage1.build(setup, trained_before=kept or covered)
+    notes = init.start(parts.branches, variant) if init else []
     if main:
         rehearse(setup, parts, len(labels))
         if not (kept or covered):
@@ -115,9 +113,9 @@ def _train(
         _begin(setup, parts, notes, init, kept)
     ranks: Ranks = {}
     if variant.stage != "mlssl":
-        ranks = _stage1(setup, parts, extractor, resumed, main)
+        ranks = _stage1(setup, parts, resumed, main)
     if main and variant.stage != "mmssl":
-        _stage2(setup, parts, extractor, resumed, kept)
+        _stage2(setup, parts, resumed, kept)
     return ranks
 
 
@@ -145,34 +143,31 @@ def _check_goes_on(setup: Setup, resumed: dict[str, Any] | None) -> None:
     check_unchanged(setup.run, setup.pool, setup.cases, setup.images)
 
 
-def _stage1(
-    setup: Setup, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None, main: bool
-) -> Ranks:
+def _stage1(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None, main: bool) -> Ranks:
     """Trains stage 1, or reads it where stage 2 has begun, and gives the ranks of its networks."""
     over = resumed is not None and resumed["stage"] == "mlssl"
     if over:
         _read_stage1(setup, parts)
     else:
-        stage1.train(setup, parts, extractor, resumed)
+        stage1.train(setup, parts, resumed)
     if not main:
         return {}
     # Before the model is written: features that are not finite leave none.
-    ranks = final_ranks(setup, extractor)
+    ranks = final_ranks(setup, parts.branches)
     if not over:
         stage1.write(setup, parts)
     return ranks
 
 
-def _stage2(
-    setup: Setup, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None, kept: bool
-) -> None:
+def _stage2(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None, kept: bool) -> None:
     """Stage 2 runs on one device: a step of it is a few matrix products."""
     if setup.variant.stage == "mlssl" and kept:
         _read_stage1(setup, parts)
     elif setup.variant.stage == "mlssl":
         # What it started from, so that it can be resumed even when that has gone.
         stage1.write(setup, parts)
-    stage2.train(setup, extractor, resumed if resumed and resumed["stage"] == "mlssl" else None)
+    own = resumed if resumed and resumed["stage"] == "mlssl" else None
+    stage2.train(setup, parts.branches, own)
 
 
 def _read_stage1(setup: Setup, parts: Stage1) -> None:
@@ -180,7 +175,9 @@ def _read_stage1(setup: Setup, parts: Stage1) -> None:
     checkpoints.load_weights(modules(parts), content["model"], setup.run.mmssl)
 
 
-def _begin(setup: Setup, parts: Stage1, notes: list[str], init: Trained | None, kept: bool) -> None:
+def _begin(
+    setup: Setup, parts: Stage1, notes: list[str], init: TrainedModel | None, kept: bool
+) -> None:
     """Decodes the images, writes the record of the run, and says what will be trained."""
     variant, reporter = setup.variant, setup.reporter
     setup.read_images()
@@ -201,7 +198,7 @@ def _name_sources(setup: Setup, parts: Stage1) -> None:
     """Says where ImageNet weights come from that may take a while to fetch."""
     sources = [
         backbone.imagenet_weights
-        for name, backbone in parts.backbones.items()
+        for name, backbone in parts.branches.backbones.items()
         if setup.variant.of(name, "weights") == "imagenet" and backbone.imagenet_weights
     ]
     for source in dict.fromkeys(sources):
@@ -234,14 +231,16 @@ def _networks(pool: Pool, parts: Stage1, variant: Variant) -> list[str]:
     """One line for all backbones that are alike."""
     alike: dict[tuple[str, str, str], list[str]] = {}
     for name, modality in pool.modalities.items():
-        with_weights = "weights" in options_of(type(parts.backbones[name]))
+        with_weights = "weights" in options_of(type(parts.branches.backbones[name]))
         weights = str(variant.of(name, "weights")) if with_weights else "none"
         _, height, width = modality.shape
         shown = f", {height} px" if height == width > 1 else ""
         alike.setdefault((variant.of(name, "backbone"), weights, shown), []).append(name)
     lines = []
     for (backbone, weights, shown), names in alike.items():
-        count = sum(p.numel() for name in names for p in parts.backbones[name].parameters())
+        count = sum(
+            p.numel() for name in names for p in parts.branches.backbones[name].parameters()
+        )
         of = f"{', '.join(names)}: " if len(alike) > 1 else ""
         lines.append(
             f"{of}{len(names)} x {backbone} ({count / 1e6:.1f} M weights, {weights}){shown}"

@@ -14,12 +14,9 @@ from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import Batch, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.modalities.base import Modality
 from sm3kit.networks.assemble import Stage1, build_stage1, modules
 from sm3kit.networks.backbone import provider_and_model
-from sm3kit.networks.extractor import Extractor
 from sm3kit.nn.named_modules import NamedModules
-from sm3kit.nn.precision import full_precision
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner, adamw
 from sm3kit.training.fitting import fit
@@ -37,7 +34,6 @@ class MultiModalSSL(Learner):
     Args:
         parts: networks and losses.
         variant: optimiser settings and seed.
-        modalities: {modality: how raw views are normalised}.
         steps_per_epoch: optimiser steps in an epoch.
         validate: gives the ranks of the validation pairs, now and then; None has no such pairs.
     """
@@ -46,16 +42,17 @@ class MultiModalSSL(Learner):
         self,
         parts: Stage1,
         variant: Variant,
-        modalities: Mapping[str, Modality],
         steps_per_epoch: int,
         validate: Callable[[], EpochRow] | None = None,
     ) -> None:
         super().__init__("mmssl", variant, variant.stage1, variant.seed, steps_per_epoch)
-        self.parts, self.modalities, self.validate = parts, modalities, validate
+        self.parts, self.validate = parts, validate
         self.networks = modules(parts)
         self.targets = NamedModules(
             {
-                name: NamedModules({m: copy.deepcopy(parts.backbones[m]) for m in by_modality})
+                name: NamedModules(
+                    {m: copy.deepcopy(parts.branches.backbones[m]) for m in by_modality}
+                )
                 for name, by_modality in parts.objectives.items()
                 if next(iter(by_modality.values())).wants_target
             }
@@ -75,7 +72,7 @@ class MultiModalSSL(Learner):
         v = self.variant
         saving = [
             f"-o {provider_and_model(v, name)[0]}.grad_checkpointing=true"
-            for name, backbone in self.parts.backbones.items()
+            for name, backbone in self.parts.branches.backbones.items()
             if "grad_checkpointing" in options_of(type(backbone))
         ]
         lower = (
@@ -92,29 +89,23 @@ class MultiModalSSL(Learner):
         return row
 
     def encode(
-        self, views: Mapping[str, list[Tensor]], networks: Mapping[str, nn.Module]
+        self, views: Mapping[str, list[Tensor]], networks: NamedModules
     ) -> dict[str, list[Tensor]]:
         """Features {modality: [(B, D)] * V} in float32.
 
         As in the released code, each view is a batch of B rows for the batch norm of the backbone,
         unless `join_views` makes one of V * B rows.
         """
+        encode = self.parts.branches.encode
         if self.variant.stage1.join_views:
             joined = {
-                name: self._features(name, torch.cat(own), networks[name])
-                for name, own in views.items()
+                name: encode(name, torch.cat(own), networks[name]) for name, own in views.items()
             }
             return {name: list(rows.chunk(len(views[name]))) for name, rows in joined.items()}
         return {
-            name: [self._features(name, view, networks[name]) for view in own]
+            name: [encode(name, view, networks[name]) for view in own]
             for name, own in views.items()
         }
-
-    def _features(self, modality: str, raw: Tensor, network: nn.Module) -> Tensor:
-        images = self.modalities[modality].normalise(raw)
-        if self.variant.machine.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return full_precision(network(images))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The weighted sum of all terms.
@@ -128,7 +119,7 @@ class MultiModalSSL(Learner):
         # A modality that fewer than two studies have cannot be contrasted in this batch.
         present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
         views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
-        features = self.encode(views, self.parts.backbones)
+        features = self.encode(views, self.parts.branches.backbones)
         with torch.no_grad():
             slow = {name: self.encode(views, self._slow_encoders(name)) for name in self.targets}
         with torch.autocast(self.device.type, enabled=False):
@@ -174,8 +165,8 @@ class MultiModalSSL(Learner):
             else self._zeros(name, present[name], count)
             for name in present
         }
-        streams = self.parts.fusion(whole, present)
-        real = self.parts.fusion.stream_present(present)
+        streams = self.parts.branches.streams(whole, present)
+        real = self.parts.branches.fusion.stream_present(present)
         everywhere = torch.stack(list(real.values())).all(dim=0)
         for name, views in streams.items():
             self._remember(f"{name}*", [view[everywhere] for view in views])
@@ -186,21 +177,21 @@ class MultiModalSSL(Learner):
         return terms
 
     def _zeros(self, modality: str, present: Tensor, views: int) -> list[Tensor]:
-        width = self.parts.fusion.widths[modality]
+        width = self.parts.branches.widths[modality]
         return [torch.zeros(len(present), width, device=self.device) for _ in range(views)]
 
-    def _slow_encoders(self, objective: str) -> dict[str, nn.Module]:
+    def _slow_encoders(self, objective: str) -> NamedModules:
         """The EMA encoders of an objective by modality."""
         encoders = self.targets[objective]
         assert isinstance(encoders, NamedModules)
-        return dict(encoders.items())
+        return encoders
 
     def _before_step(self, progress: float) -> None:
         for name, by_modality in self.parts.objectives.items():
             for modality, objective in by_modality.items():
                 objective.before_step(progress)
                 if name in self.targets and progress > 0:
-                    online = self.parts.backbones[modality]
+                    online = self.parts.branches.backbones[modality]
                     objective.update_target(online, self._slow_encoders(name)[modality], progress)
         for objective in self.parts.crossings.values():
             objective.before_step(progress)
@@ -257,7 +248,7 @@ def _term(objective: str, owner: str, term: str) -> str:
     return f"{objective}/{owner}" if term == "loss" else f"{objective}/{owner}/{term}"
 
 
-def build(setup: Setup, *, trained_before: bool) -> tuple[Stage1, Extractor]:
+def build(setup: Setup, *, trained_before: bool) -> Stage1:
     """Networks and losses of stage 1 at their start.
 
     Args:
@@ -266,19 +257,10 @@ def build(setup: Setup, *, trained_before: bool) -> tuple[Stage1, Extractor]:
     # Weights depend on the seed alone, whatever ran before in this process.
     torch.manual_seed(seed_for("networks", setup.variant.seed))
     start = setup.variant.without_weights() if trained_before else setup.variant
-    parts = build_stage1(start, setup.pool.modalities)
-    extractor = Extractor(
-        parts.backbones, parts.fusion, setup.pool.modalities, setup.variant.machine.channels_last
-    )
-    if setup.variant.machine.channels_last:
-        # Now, not when they are trained: a stage 2 that goes on must round as it did before.
-        extractor.to(memory_format=torch.channels_last)
-    return parts, extractor
+    return build_stage1(start, setup.pool.modalities)
 
 
-def train(
-    setup: Setup, parts: Stage1, extractor: Extractor, resumed: dict[str, Any] | None
-) -> None:
+def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
     """Trains what is left of stage 1.
 
     Raises:
@@ -287,8 +269,8 @@ def train(
     variant, views, names = setup.variant, setup.views, list(setup.pool.modalities)
     first = resumed["epochs_done"] if resumed else 0
     steps = len(_batches(setup, 0, variant.machine.devices * variant.machine.num_nodes, first))
-    validate = validation(setup, extractor)
-    module = MultiModalSSL(parts, variant, setup.pool.modalities, steps, validate)
+    validate = validation(setup, parts.branches)
+    module = MultiModalSSL(parts, variant, steps, validate)
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
         setup.reporter.say(f"resume   after epoch {first} of {variant.stage1.epochs}")

@@ -17,8 +17,8 @@ from sm3kit.data.batches import StudyViews
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import viewed
 from sm3kit.networks.assemble import build_clusterer, build_relation
+from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder
-from sm3kit.networks.extractor import Extractor
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch, JointSource
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
@@ -218,25 +218,25 @@ def pseudo_labels(setup: Setup) -> list[PseudoLabel]:
     return labels
 
 
-def train(setup: Setup, extractor: Extractor, resumed: dict[str, Any] | None) -> None:
+def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> None:
     """Trains stage 2 on one device and writes its model.
 
     Raises:
-        CheckpointError: the extractor is another than when the stage began.
+        CheckpointError: the networks are others than when the stage began.
         Interrupted, TrainingError: as `fit` does.
     """
     variant = setup.variant
     labels = pseudo_labels(setup)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    extractor.to(device).requires_grad_(False).eval()
+    branches.to(device).requires_grad_(False).eval()
     # As stage 1 left it: batch statistics of a GPU may differ in their last bits when they are
     # moved again.
-    frozen = " ".join(extractor.fingerprint(name) for name in extractor.backbones)
+    frozen = " ".join(branches.fingerprint(name) for name in branches.backbones)
     first = _epochs_done(setup, resumed, frozen)
-    first_pass = _first_pass(setup, extractor) if variant.stage2.bn_leak else None
+    first_pass = _first_pass(setup, branches) if variant.stage2.bn_leak else None
     torch.manual_seed(seed_for("relation", variant.seed))
-    relation = build_relation(variant, extractor.fusion.joint_width, len(labels))
-    source = _source(setup, extractor)
+    relation = build_relation(variant, branches.joint_width, len(labels))
+    source = _source(setup, branches)
     batches = EpochBatches(
         len(setup.cases), variant.stage2.batch_size, variant.seed, first_epoch=first
     )
@@ -262,23 +262,23 @@ def train(setup: Setup, extractor: Extractor, resumed: dict[str, Any] | None) ->
         + ", ".join(f"{label.name} {label.clusters}" for label in labels)
     )
     fit(module, setup.training(), lambda rank, world: source.shuffled(batches))
-    _write(setup, extractor, module)
+    _write(setup, branches, module)
 
 
-def _source(setup: Setup, extractor: Extractor) -> JointSource:
+def _source(setup: Setup, branches: Branches) -> JointSource:
     """Joint features of the studies to train on, from the cache or encoded in every epoch."""
     variant = setup.variant
-    precision = resolved_precision(variant.stage2.precision, extractor)
+    precision = resolved_precision(variant.stage2.precision, branches)
     if variant.stage2.feature_views == 0:
         other = viewed(setup.pool, variant, variant.stage2.views)
         shown = StudyViews(other, setup.cases, setup.images, variant.seed)
-        return EncodedJoint(shown, extractor, precision, variant.stage1.batch_size, setup.workers)
-    encoder = Encoder(extractor, variant, setup.features, setup.reporter, precision, setup.workers)
+        return EncodedJoint(shown, branches, precision, variant.stage1.batch_size, setup.workers)
+    encoder = Encoder(branches, variant, setup.features, setup.reporter, precision, setup.workers)
     with setup.reporter:
         features = encoder.augmented(
             setup.views, variant.stage2.feature_views, variant.stage2.views
         )
-    return CachedJoint(features, extractor, variant.seed)
+    return CachedJoint(features, branches, variant.seed)
 
 
 def _epochs_done(setup: Setup, resumed: dict[str, Any] | None, frozen: str) -> int:
@@ -293,7 +293,7 @@ def _epochs_done(setup: Setup, resumed: dict[str, Any] | None, frozen: str) -> i
     return done
 
 
-def _first_pass(setup: Setup, extractor: Extractor) -> list[JointBatch]:
+def _first_pass(setup: Setup, branches: Branches) -> list[JointBatch]:
     """Joint features of a first pass in train mode, which moves the batch statistics.
 
     Source: the released code fills its memory bank before it calls `eval`.
@@ -303,23 +303,23 @@ def _first_pass(setup: Setup, extractor: Extractor) -> list[JointBatch]:
     shown = StudyViews(other, setup.cases, setup.images, variant.seed)
     torch.manual_seed(seed_for("statistics", variant.seed))
     order = EpochBatches(len(setup.cases), variant.stage2.batch_size, variant.seed, least=1)
-    source = EncodedJoint(shown, extractor, "32-true", workers=setup.workers)
+    source = EncodedJoint(shown, branches, "32-true", workers=setup.workers)
     batches = source.shuffled(order).loader
     joint_batches = []
     for batch in batches:
         # One image alone may have no batch statistics.
-        extractor.train(all(int(mask.sum()) != 1 for mask in batch.present.values()))
+        branches.train(all(int(mask.sum()) != 1 for mask in batch.present.values()))
         with torch.no_grad():
-            joint = extractor.joint(batch)
-        joint_batches.append(JointBatch(joint, batch.labels, batch.index).to(extractor.device))
-    extractor.eval()
+            joint = branches.joint(branches.features(batch), batch.present)
+        joint_batches.append(JointBatch(joint, batch.labels, batch.index).to(branches.device))
+    branches.eval()
     return joint_batches
 
 
-def _write(setup: Setup, extractor: Extractor, module: MultiLabelSSL) -> None:
+def _write(setup: Setup, branches: Branches, module: MultiLabelSSL) -> None:
     clusters = {label.name: label.clusters for label in module.labels}
     record = {**setup.record("mlssl", setup.variant.stage2.epochs), "labels": clusters}
-    networks: dict[str, Tensor] = dict(extractor.state_dict())
+    networks: dict[str, Tensor] = dict(branches.state_dict())
     for part in ("relation", "prototypes"):
         state = getattr(module, part).state_dict()
         networks |= {f"{part}.{name}": value for name, value in state.items()}

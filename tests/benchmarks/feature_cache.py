@@ -124,8 +124,8 @@ def extraction(bench: Bench) -> None:
     size = subject.variant.stage1.batch_size
     from sm3kit.data.batches import eval_loader
 
-    batches = list(eval_loader(shown, size, list(subject.extractor.fusion.widths)))
-    network = subject.extractor
+    batches = list(eval_loader(shown, size, list(subject.branches.widths)))
+    network = subject.branches
     inputs = [{n: network.modalities[n].normalise(b.views[n][0]) for n in b.views} for b in batches]
     encode(network, batches[-1], encoder.precision)
     ratios = []

@@ -30,7 +30,7 @@ from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.runs.trained import read_trained
+from sm3kit.runs.run import Run
 from sm3kit.synthesis.layouts import write
 from sm3kit.training.hardware import keep_freed_memory
 from sm3kit.training.pretrain import pretrain
@@ -66,7 +66,7 @@ def opened(folder: Path, backbone: str, pixels: int) -> Predictor:
     subject = open_subject(folder / "run", (), images, features, reporter)
     settings = Settings(epochs=1, select="last", feature_views=1, resamples=2, seed=0)
     evaluate(subject, dataclasses.replace(settings, views={**settings.views, "views": 1}))
-    trained = read_trained(folder / "run")
+    trained = Run(folder / "run").trained()
     return open_predictor(trained, find_classifier(trained))
 
 
@@ -90,7 +90,7 @@ def bare_seconds(predictor: Predictor, question: Question) -> float:
     with torch.inference_mode(), torch.autocast(device(), dtype=kind, enabled=kind is not None):
         for each in ready:
             for name, images in each.items():
-                found = predictor.extractor.backbones[name](images)
+                found = predictor.branches.backbones[name](images)
         found.sum().item()
     return clock() - start
 

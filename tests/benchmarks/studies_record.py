@@ -16,7 +16,7 @@ from sm3kit.data.pool import Pool
 from sm3kit.datasets.base import SPLITS, Dataset, ModalitySpec, Study
 from sm3kit.modalities.photo import Photo
 from sm3kit.runs.run import Run
-from sm3kit.runs.studies_record import read_studies, record_of, write_studies
+from sm3kit.runs.studies_record import record_of, write_studies
 from sm3kit.runs.studies_seen import changed, trained_on
 
 SHARES = (0.7, 0.85, 1.0)
@@ -60,9 +60,9 @@ def main() -> None:
         images = ImageCache(None)
         record = timed("record, all files read", lambda: record_of(pool, ["train"], images))
         timed("record, hashes known from decoding", lambda: record_of(pool, ["train"], images))
-        timed("write", lambda: write_studies(run, record))
-        print(f"  {run.studies.stat().st_size / 1e6:.2f} MB on disk")
-        kept = timed("read", lambda: read_studies(run))
+        timed("write", lambda: write_studies(run.studies_file, record))
+        print(f"  {run.studies_file.stat().st_size / 1e6:.2f} MB on disk")
+        kept = timed("read", lambda: run.studies())
         every, test = pool.of(SPLITS), pool.cases["test"]
         fresh = ImageCache(None)
         timed("replaced? nothing was touched", lambda: changed(kept, pool, every, fresh))

@@ -31,7 +31,7 @@ def step_time(side: str, backbone: str, size: int, studies: int) -> float:
     names = ("derm", "clinic")
     modalities = {name: Photo(size) for name in names}
     torch.manual_seed(0)
-    module = MultiModalSSL(build_stage1(variant, modalities), variant, modalities, 1).to(device)
+    module = MultiModalSSL(build_stage1(variant, modalities), variant, 1).to(device)
     if side != "plain":
         keep_freed_memory()
         module.to(memory_format=torch.channels_last)

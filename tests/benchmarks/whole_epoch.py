@@ -61,7 +61,7 @@ class Bare:
         order = EpochBatches(len(cases), variant.stage1.batch_size, variant.seed)
         self.batches = list(train_loader(views, order, names, 0))
         parts = build_stage1(variant, pool.modalities)
-        self.module = MultiModalSSL(parts, variant, pool.modalities, len(self.batches))
+        self.module = MultiModalSSL(parts, variant, len(self.batches))
         self.module.to(memory_format=torch.channels_last)
         self.optimiser = self.module.configure_optimizers()
 
@@ -70,14 +70,14 @@ class Bare:
         parts = self.module.parts
         start = time.perf_counter()
         for batch in self.batches:
-            features = self.module.encode(batch.views, parts.backbones)
+            features = self.module.encode(batch.views, parts.branches.backbones)
             terms = [
                 term
                 for each in parts.objectives.values()
                 for name, objective in each.items()
                 for term in objective(features[name]).values()
             ]
-            streams = parts.fusion(features, batch.present)
+            streams = parts.branches.streams(features, batch.present)
             for crossing in parts.crossings.values():
                 terms += crossing(streams, present=batch.present, group=batch.group).values()
             torch.stack(terms).sum().backward()

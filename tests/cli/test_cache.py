@@ -12,8 +12,8 @@ from PIL import Image
 from sm3kit.cli.cache import CLEARABLE
 from sm3kit.cli.main import cli
 from sm3kit.core.registry import registry
+from sm3kit.data import cache_folders
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.networks import cache_folders
 from sm3kit.networks.feature_cache import FeatureCache
 
 DAY = 86400

@@ -16,7 +16,7 @@ from PIL import Image
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import file_and_part
 from sm3kit.data import image_cache
-from sm3kit.data.bounded_folder import GIB
+from sm3kit.data.cache_folders import GIB
 from sm3kit.data.image_cache import Filled, ImageCache
 from sm3kit.imaging import arrays
 from sm3kit.modalities.photo import Photo

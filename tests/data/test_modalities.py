@@ -18,7 +18,6 @@ from sm3kit.networks.assemble import build_pool, resolved
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import resumable
 from sm3kit.runs.run import Run
-from sm3kit.runs.trained import read_trained
 
 SIDE = 48
 
@@ -175,7 +174,7 @@ def test_modalities_may_have_networks_and_sizes_of_their_own(mixed, train, tmp_p
     assert "ct, pet: 2 x timm/test_resnet" in flat
     assert "eye: 1 x timm/test_efficientnet" in flat
     assert "48 px" in flat
-    trained = read_trained(outcome.run.folder)
+    trained = outcome.run.trained()
     assert trained.variant.of("eye", "backbone") == "timm/test_efficientnet"
     assert trained.variant.of("ct", "image_size") == 32
     train(altered(mixed, stage1={"epochs": 3}), "run", resume=True)
@@ -184,19 +183,19 @@ def test_modalities_may_have_networks_and_sizes_of_their_own(mixed, train, tmp_p
 def test_the_rest_of_the_method_follows(mixed, train, tiny2):
     both = dataclasses.replace(tiny2, data=mixed.data, per_modality=mixed.per_modality)
     outcome, _ = train(altered(both, stage2={"batch_size": 4}))
-    assert read_trained(outcome.run.folder).stage == "mlssl"
+    assert outcome.run.trained().stage == "mlssl"
 
 
 def test_a_modality_may_suggest_its_network(scans, tiny, train, registered, monkeypatch):
     monkeypatch.setattr(Photo, "backbone", "timm/test_efficientnet")
     outcome, _ = train(altered(tiny, data=(scans,), stage1={"epochs": 0}))
-    variant = read_trained(outcome.run.folder).variant
+    variant = outcome.run.trained().variant
     assert {variant.of(n, "backbone") for n in ("ct", "eye")} == {"timm/test_efficientnet"}
     chosen = {"eye": {"backbone": "timm/test_resnet"}}
     outcome, _ = train(
         altered(tiny, data=(scans,), per_modality=chosen, stage1={"epochs": 0}), "chosen"
     )
-    variant = read_trained(outcome.run.folder).variant
+    variant = outcome.run.trained().variant
     assert variant.of("eye", "backbone") == "timm/test_resnet"
     assert variant.of("ct", "backbone") == "timm/test_efficientnet"
 
@@ -317,5 +316,5 @@ def test_batches_without_anything_to_compare_are_no_error(scans, tiny2, train, r
         tiny2, data=(spec,), fusion=fusion, stage1={"batch_size": 2}, stage2={"batch_size": 4}
     )
     outcome, _ = train(one)
-    weights = read_trained(outcome.run.folder).weights
+    weights = outcome.run.trained().weights
     assert all(bool(value.isfinite().all()) for value in weights.values())

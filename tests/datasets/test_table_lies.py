@@ -13,7 +13,7 @@ from violations import violations
 from sm3kit.core.errors import DataError
 from sm3kit.core.options import bind
 from sm3kit.data.check import check
-from sm3kit.data.spellings import spelled_twice
+from sm3kit.data.check_report import spelled_twice
 from sm3kit.datasets.base import Dataset
 from sm3kit.datasets.derm7pt import Derm7pt
 from sm3kit.datasets.manifest import Manifest

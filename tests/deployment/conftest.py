@@ -17,7 +17,7 @@ from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.runs.trained import read_trained
+from sm3kit.runs.run import Run
 
 FAST = Settings(epochs=2, batch_size=16, resamples=20, feature_views=1)
 
@@ -104,7 +104,7 @@ def predictor(trained_runs):
     """predictor(name="both", protocol="probe") -> Predictor."""
 
     def opening(name="both", protocol="probe"):
-        trained = read_trained(trained_runs / name)
+        trained = Run(trained_runs / name).trained()
         return open_predictor(trained, find_classifier(trained, protocol))
 
     return opening

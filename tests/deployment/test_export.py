@@ -15,15 +15,10 @@ from safetensors.torch import load_file
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import SM3Error, VariantError
 from sm3kit.core.files import whole_folder
-from sm3kit.data.image_cache import ImageCache
 from sm3kit.deployment.export import LISTING, export, keep_unlisted, write_listing
-from sm3kit.deployment.question import Question, find_studies
-from sm3kit.deployment.reading import ReadStudies, batches_of
 from sm3kit.deployment.timm_folder import mean_and_deviation, write_timm
-from sm3kit.evaluation.subject import extractor_of
-from sm3kit.metrics.predictions import Predictions
 from sm3kit.modalities.photo import Photo
-from sm3kit.runs.trained import read_trained
+from sm3kit.runs.run import Run
 
 
 class TestTimm:
@@ -73,7 +68,7 @@ class TestTimm:
         words = ["export", runs.both, "--format", "timm", "--modality", "derm"]
         assert sm3kit(*words, "--out", tmp_path / "plain").exit_code == 0
         assert sm3kit(*words, "--protocol", "finetune", "--out", tmp_path / "tuned").exit_code == 0
-        trained = read_trained(runs.both)
+        trained = Run(runs.both).trained()
         start = "backbones.derm.model."
         plain, tuned = (load_file(tmp_path / n / "model.safetensors") for n in ("plain", "tuned"))
         assert all(torch.equal(plain[n], w) for n, w in trained.of(start[:-1]).items())
@@ -120,7 +115,7 @@ class TestSafetensors:
     def test_all_weights_of_the_run_and_of_its_classifier(self, runs, sm3kit, tmp_path):
         out = tmp_path / "out"
         assert sm3kit("export", runs.both, "--format", "safetensors", "--out", out).exit_code == 0
-        trained = read_trained(runs.both)
+        trained = Run(runs.both).trained()
         weights = load_file(out / "model.safetensors")
         assert set(weights) == set(trained.weights)
         assert all(torch.equal(weights[name], value) for name, value in trained.weights.items())
@@ -154,48 +149,12 @@ def run_card(out, **names):
 def graph(request, trained_runs, tmp_path_factory):
     """(folder of the graph, protocol)."""
     out = tmp_path_factory.mktemp("onnx") / request.param
-    export(read_trained(trained_runs / "both"), "onnx", out, protocol=request.param)
+    export(Run(trained_runs / "both").trained(), "onnx", out, protocol=request.param)
     return out, request.param
 
 
 @pytest.mark.slow
 class TestOnnx:
-    def feed(self, predictor, names):
-        """Raw views of the test split, {input: array}, as they come from the run's reading."""
-        asked = find_studies(predictor, Question(split="test"))
-        (batch,) = batches_of(
-            asked, predictor.modalities, names, ImageCache(None), 99, ReadStudies()
-        )
-        present = np.stack([batch.present[name].numpy() for name in names], axis=1)
-        return {**{n: batch.views[n][0].numpy() for n in names}, "present": present}
-
-    def test_onnxruntime_gives_the_probabilities_of_evaluate(self, graph, predictor, trained_runs):
-        folder, protocol = graph
-        session = onnxruntime.InferenceSession(folder / "model.onnx")
-        feed = self.feed(predictor("both", protocol), ["derm", "clinic"])
-        assert feed["derm"].dtype == np.uint8
-        assert not feed["present"].all(), "a study of the test split misses an image"
-        path = trained_runs / "both" / "eval" / f"{protocol}-test.predictions.npz"
-        kept = Predictions.load(path)
-        # Batches of one, of five, and of the rest.
-        for part in (slice(0, 1), slice(1, 6), slice(6, None)):
-            answers = session.run(None, {name: rows[part] for name, rows in feed.items()})
-            for output, rows in zip(session.get_outputs(), answers, strict=True):
-                wanted = kept.labels[output.name].scores[part]
-                assert rows.shape == wanted.shape
-                assert np.abs(rows - wanted).max() < 1e-4
-
-    def test_what_stands_for_a_missing_image_does_not_matter(self, graph, predictor):
-        folder, protocol = graph
-        session = onnxruntime.InferenceSession(folder / "model.onnx")
-        feed = self.feed(predictor("both", protocol), ["derm", "clinic"])
-        feed["present"] = np.array([[True, False]] * len(feed["derm"]))
-        one = session.run(None, feed)
-        other = session.run(None, {**feed, "clinic": 255 - feed["clinic"]})
-        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-        both = session.run(None, {**feed, "present": np.ones_like(feed["present"])})
-        assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(one, both, strict=True))
-
     def test_the_graph_says_what_it_is(self, graph):
         folder, _ = graph
         model = onnx.load(folder / "model.onnx")
@@ -331,4 +290,4 @@ def test_networks_of_modalities_without_images_are_written_too(runs, drawn, sm3k
     assert result.exit_code == 0, result.output
     session = onnxruntime.InferenceSession(out / "model.onnx")
     assert [one.name for one in session.get_inputs()] == ["derm", "present"]
-    assert set(extractor_of(read_trained(runs.both), {}).backbones) == {"derm", "clinic"}
+    assert set(Run(runs.both).trained().branches({}).backbones) == {"derm", "clinic"}

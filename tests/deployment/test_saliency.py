@@ -21,7 +21,7 @@ from sm3kit.deployment.saliency import heat_of, write_picture
 from sm3kit.evaluation.classifier import Classifier
 from sm3kit.fusions.none import NoFusion
 from sm3kit.modalities.photo import Photo
-from sm3kit.networks.extractor import Extractor
+from sm3kit.networks.branches import Branches
 
 SIZE = 32
 
@@ -61,13 +61,13 @@ def predictor_of(backbones, size=SIZE):
     """A predictor of one label with the classes dark and bright, the latter by the mean feature."""
     widths = {name: one.width for name, one in backbones.items()}
     modalities = {name: Photo(size, mean=(0.0,), std=(1.0,)) for name in backbones}
-    extractor = Extractor(backbones, NoFusion(widths), modalities, False)
+    branches = Branches(backbones, NoFusion(widths), modalities, False)
     classifier = Classifier(None, sum(widths.values()), [2], [None])
     head = classifier.heads.heads[0]
     nn.init.zeros_(head.weight)
     head.weight.data[1] = 1.0
     file = SimpleNamespace(labels=(LabelSpec("light", ("dark", "bright"), "bright"),))
-    return Predictor(None, file, modalities, extractor.eval(), classifier.eval())
+    return Predictor(None, file, modalities, branches.eval(), classifier.eval())
 
 
 def batch_of(predictor, **views):

@@ -24,7 +24,10 @@ from sm3kit.datasets.derm7pt import Derm7pt
 @pytest.mark.parametrize("name", ["sm3", "release", "paper"])
 def test_what_is_as_in_the_code(name, release_folder, trained):
     module = training(name)
-    heads = [*module.parts.objectives["simclr"].values(), *module.parts.fusion.projectors.values()]
+    heads = [
+        *module.parts.objectives["simclr"].values(),
+        *module.parts.branches.fusion.projectors.values(),
+    ]
     for head in heads:
         layers = [one for one in head.modules() if isinstance(one, nn.Linear | nn.BatchNorm1d)]
         assert [type(one) for one in layers] == [nn.Linear, nn.BatchNorm1d] * 3

@@ -13,8 +13,8 @@ from sm3kit.fusions.sep_sep import SepSep
 from sm3kit.fusions.sep_shared import SepShared
 from sm3kit.fusions.sum import Sum
 from sm3kit.metrics.per_label import label_metrics
+from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Features
-from sm3kit.networks.extractor import Extractor
 from sm3kit.networks.joint_batches import CachedJoint
 from sm3kit.nn.label_heads import label_loss
 
@@ -61,20 +61,19 @@ def test_a_study_without_one_modality_has_zeros():
     for fusion in (NoFusion, Concat, Sum, SepSep, SepShared):
         backbones = {name: Small("any", 3).eval() for name in MODALITIES}
         modalities = dict.fromkeys(MODALITIES, Plain())
-        extractor = Extractor(
-            backbones, fusion(dict.fromkeys(MODALITIES, WIDTH)), modalities, False
-        )
+        branches = Branches(backbones, fusion(dict.fromkeys(MODALITIES, WIDTH)), modalities, False)
         whole = torch.cat([backbones[name](given.views[name][0]) for name in MODALITIES], dim=1)
         wanted = whole.detach().clone()
         wanted[1, WIDTH:] = 0
-        torch.testing.assert_close(extractor.joint(given).detach(), wanted)
+        joint = branches.joint(branches.features(given), given.present)
+        torch.testing.assert_close(joint.detach(), wanted)
         # Features that were kept count likewise, whatever stands in the place of the missing one.
         kept = {
             name: [rows.numpy()]
             for name, rows in zip(MODALITIES, whole.detach().chunk(2, 1), strict=True)
         }
         features = Features(kept, given.present, given.labels, list("abcd"), given.group)
-        source = CachedJoint(features, extractor, 0)
+        source = CachedJoint(features, branches, 0)
         (found,) = source.in_order(0)
         torch.testing.assert_close(found.joint, wanted)
         assert found.count == len(source) == 4

@@ -133,11 +133,11 @@ def test_each_view_is_a_batch_of_the_backbone():
         def look(network, given, seen=seen):
             seen.append(len(given[0]))
 
-        for network in module.parts.backbones.values():
+        for network in module.parts.branches.backbones.values():
             network.layers[1].register_forward_pre_hook(look)
         module.training_step(batch(96), 0)
         assert seen == sizes
-        for network in module.parts.backbones.values():
+        for network in module.parts.branches.backbones.values():
             assert counts(network) == ({1} if joined else {2})
 
 
@@ -150,7 +150,7 @@ def test_views_are_one_batch_of_the_projectors_or_one_each(fusion):
         assert counts(objective) == {1}
     # A shared projector is called for two views of two modalities.
     calls = {"concat": {1}, "sum": {1}, "sep_sep": {2}, "sep_shared": {4}}
-    assert counts(module.parts.fusion) == calls.get(fusion, set())
+    assert counts(module.parts.branches.fusion) == calls.get(fusion, set())
 
 
 @row(STAGE_1, "Negatives", "the batch of 96")

@@ -49,7 +49,7 @@ def test_views_of_stage_2_are_encoded_once_and_drawn_anew(begun, trained, monkey
 def test_the_first_pass_over_the_data(begun, trained, leak):
     found = begun(stage2={"bn_leak": leak})
     kept = load_file(trained.folder / "model.safetensors")
-    now = found.loader.source.extractor.state_dict()
+    now = found.loader.source.branches.state_dict()
     moved = {name for name, value in now.items() if not torch.equal(value.cpu(), kept[name])}
     assert any("running_mean" in name for name in moved) == leak
     assert bool(moved) == leak

@@ -151,7 +151,7 @@ def test_each_view_is_a_batch_in_byol_and_swav(name):
     module = training(name)
     module.training_step(batch(), 0)
     for modality in MODALITIES:
-        assert counts(module.parts.backbones[modality]) == {2}
+        assert counts(module.parts.branches.backbones[modality]) == {2}
         assert counts(module.parts.objectives[name][modality]) == {2}
 
 

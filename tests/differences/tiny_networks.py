@@ -25,7 +25,7 @@ def training(*names, **changes):
     """Stage 1 of recipes, over tiny networks."""
     variant = recipe(*names, backbone="small/any", **changes)
     modalities = {name: Plain() for name in MODALITIES}
-    return MultiModalSSL(build_stage1(variant, modalities), variant, modalities, STEPS)
+    return MultiModalSSL(build_stage1(variant, modalities), variant, STEPS)
 
 
 def table(count=COUNT, width=WIDTH, seed=0, kind=torch.float64):

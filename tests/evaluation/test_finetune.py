@@ -58,7 +58,7 @@ def modes(monkeypatch):
 def test_all_changes_every_layer_and_not_the_run(opened, fast, runs, modes):
     model = digest(runs.stage2 / "model.safetensors")
     subject = opened(runs.stage2)
-    before = parameters(subject.extractor.backbones)
+    before = parameters(subject.branches.backbones)
     relation = parameters(subject.embedding.relation)
     record = evaluate(subject, dataclasses.replace(fast, select="last", **SLOW))
     after = part(network(runs.stage2), "extractor.backbones.")
@@ -66,11 +66,11 @@ def test_all_changes_every_layer_and_not_the_run(opened, fast, runs, modes):
     after = part(network(runs.stage2), "classifier.embedding.relation.")
     assert [name for name in relation if torch.equal(relation[name], after[name])] == []
     # What was opened can be evaluated again.
-    assert same(parameters(subject.extractor.backbones), before)
+    assert same(parameters(subject.branches.backbones), before)
     assert same(parameters(subject.embedding.relation), relation)
     assert modes == {True}
     assert record["scope"] == "all"
-    learned = sum(p.numel() for p in subject.extractor.backbones.parameters())
+    learned = sum(p.numel() for p in subject.branches.backbones.parameters())
     learned += sum(p.numel() for p in subject.embedding.parameters()) + (16 + 1) * 7
     assert record["trainable_parameters"] == learned
     assert digest(runs.stage2 / "model.safetensors") == model
@@ -78,9 +78,9 @@ def test_all_changes_every_layer_and_not_the_run(opened, fast, runs, modes):
 
 def test_layers_leaves_the_stem_as_it_is(opened, fast, runs, modes):
     subject = opened(runs.stage1)
-    before = parameters(subject.extractor.backbones)
-    stems = {id(weight) for one in subject.extractor.backbones.values() for weight in one.stem()}
-    names = {n for n, w in subject.extractor.backbones.named_parameters() if id(w) in stems}
+    before = parameters(subject.branches.backbones)
+    stems = {id(weight) for one in subject.branches.backbones.values() for weight in one.stem()}
+    names = {n for n, w in subject.branches.backbones.named_parameters() if id(w) in stems}
     chosen = dataclasses.replace(fast, select="last", scope="layers", **SLOW)
     record = evaluate(subject, chosen)
     after = part(network(runs.stage1, "finetune-test-layers"), "extractor.backbones.")
@@ -88,7 +88,7 @@ def test_layers_leaves_the_stem_as_it_is(opened, fast, runs, modes):
     assert 0 < len(names) < len(before)
     assert modes == {True}
     learned = sum(w.numel() for name, w in before.items() if name not in names)
-    width = subject.extractor.fusion.joint_width
+    width = subject.branches.joint_width
     assert record["trainable_parameters"] == learned + (width + 1) * 7
 
 
@@ -164,7 +164,7 @@ def test_networks_of_other_fusions_are_saved_whole(
 ):
     """A projector that modalities share is one module under one name."""
     variant = altered(
-        Run(stage1_run).read_variant()[0],
+        Run(stage1_run).record().variant,
         fusion=fusion,
         options={},
         stage1={"epochs": 0},

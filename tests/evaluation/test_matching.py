@@ -21,7 +21,8 @@ class Fixed:
 
     def __init__(self, encoder, rows):
         self.precision, self.rows = encoder.precision, rows
-        self.widths = encoder.extractor.fusion.widths
+        self.branches = encoder.branches
+        self.widths = encoder.branches.widths
 
     def evaluation(self, shown):
         numbers = torch.arange(len(shown))
@@ -145,7 +146,7 @@ def three(studies, opened, images, stage1_run, tmp_path):
     def change(i, row):
         return {**row, "close": f"images/lesion-{39 - i:05d}_clinic.jpg"}
 
-    variant, _ = Run(stage1_run).read_variant()
+    variant = Run(stage1_run).record().variant
     variant = altered(variant, data=(studies("three", change),), stage1={"epochs": 0})
     pretrain(variant, tmp_path / "three", opened(stage1_run).reporter, images)
     return tmp_path / "three"
@@ -172,7 +173,7 @@ def test_data_that_lack_a_modality_are_matched_by_the_others(studies, matched, t
 def test_a_fusion_without_streams_of_its_own_has_no_projection(
     opened, matched, images, stage1_run, tmp_path
 ):
-    variant, _ = Run(stage1_run).read_variant()
+    variant = Run(stage1_run).record().variant
     variant = altered(variant, fusion="concat", options={}, stage1={"epochs": 0})
     pretrain(variant, tmp_path / "concat", opened(stage1_run).reporter, images)
     assert list(matched(tmp_path / "concat")["space"]) == ["backbone"]

@@ -12,6 +12,7 @@ from sm3kit.core.errors import DataError
 from sm3kit.evaluation import neighbours
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.neighbours import votes
+from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
 
 # Four directions in a plane, and what is known of them.
@@ -127,7 +128,7 @@ def known(monkeypatch):
         rows[torch.arange(len(cases)), torch.tensor([case.labels[0] for case in cases])] = 1
         return rows
 
-    monkeypatch.setattr(neighbours, "joint_of", joint)
+    monkeypatch.setattr(Subject, "joint", joint)
 
 
 def test_neighbours_that_tell_the_label_give_a_perfect_score(evaluated, runs, known):
@@ -176,7 +177,7 @@ def test_the_train_split_leaves_each_patient_out(studies, evaluated, runs, monke
         rows[torch.arange(len(cases)), torch.tensor([case.labels[0] for case in cases])] = 1
         return rows
 
-    monkeypatch.setattr(neighbours, "joint_of", joint)
+    monkeypatch.setattr(Subject, "joint", joint)
     spec = studies("patients", change)
     chosen = {"protocol": "knn", "split": "train", "select": "last", "k": 1}
     record = evaluated(runs.stage1, spec, **chosen)

@@ -42,24 +42,24 @@ def embedding(record):
 
 def test_labels_reach_the_heads_alone(opened, fast, runs):
     subject = opened(runs.stage1)
-    before = state(subject.extractor)
+    before = state(subject.branches)
     record = evaluate(subject, fast)
-    width = subject.extractor.fusion.joint_width
+    width = subject.branches.joint_width
     assert record["scope"] == "heads"
     assert record["trainable_parameters"] == (width + 1) * CLASSES
     # Parameters and the running statistics of batch norm.
-    assert same(before, state(subject.extractor))
-    assert not subject.extractor.training
+    assert same(before, state(subject.branches))
+    assert not subject.branches.training
 
 
 def test_labels_reach_heads_and_relation_after_stage_2(opened, fast, runs):
     subject = opened(runs.stage2)
-    networks, relation = state(subject.extractor), state(subject.embedding.relation)
+    networks, relation = state(subject.branches), state(subject.embedding.relation)
     record = evaluate(subject, fast)
     assert record["scope"] == "relation"
     wanted = count(subject.embedding.relation) + (EMBEDDING + 1) * CLASSES
     assert record["trainable_parameters"] == wanted
-    assert same(networks, state(subject.extractor))
+    assert same(networks, state(subject.branches))
     after = embedding(record)
     assert [n for n, old in relation.items() if torch.equal(old, after[f"relation.{n}"])] == []
     assert same(relation, state(subject.embedding.relation))
@@ -105,7 +105,7 @@ def test_heads_start_as_the_prototypes_where_these_fit(opened, studies, runs):
 def test_heads_on_the_joint_feature_take_no_prototypes(opened, runs):
     subject = opened(runs.stage2)
     heads = classifier_of(subject, relation=False, prototypes=True, seed=0).heads.heads
-    assert {head.in_features for head in heads} == {subject.extractor.fusion.joint_width}
+    assert {head.in_features for head in heads} == {subject.branches.joint_width}
 
 
 class Separable:
@@ -113,7 +113,8 @@ class Separable:
 
     def __init__(self, encoder):
         self.precision, self.workers, self.cache = "32-true", 0, encoder.cache
-        self.widths = encoder.extractor.fusion.widths
+        self.branches = encoder.branches
+        self.widths = encoder.branches.widths
 
     def evaluation(self, shown):
         return self.augmented(shown, 1, {})
@@ -155,9 +156,9 @@ def test_a_seed_gives_one_result(evaluated, runs):
 def test_views_that_are_encoded_in_every_epoch(opened, evaluated, fast, runs):
     cached = evaluated(runs.stage1, epochs=8)
     subject = opened(runs.stage1)
-    before = state(subject.extractor)
+    before = state(subject.branches)
     fresh = evaluate(subject, dataclasses.replace(fast, epochs=8, feature_views=0))
-    assert same(before, state(subject.extractor))
+    assert same(before, state(subject.branches))
     assert fresh["trainable_parameters"] == cached["trainable_parameters"]
     # Other views of 24 studies move the mean of three labels a little.
     assert fresh["mean"]["auc"] == pytest.approx(cached["mean"]["auc"], abs=0.25)

@@ -51,7 +51,7 @@ def test_some_of_the_labels_keep_the_relation(studies, opened, evaluated, runs):
     spec = studies("two-labels", change)
     subject = opened(runs.stage2, spec)
     assert subject.embedding.order == [1, 2]
-    joint = torch.randn(5, subject.extractor.fusion.joint_width)
+    joint = torch.randn(5, subject.branches.joint_width)
     whole = opened(runs.stage2).embedding(joint)
     assert torch.equal(subject.embedding(joint), whole[:, [1, 2]])
     assert evaluated(runs.stage2, spec)["scope"] == "relation"
@@ -185,7 +185,7 @@ def test_other_channels_are_refused(studies, opened, runs, registered):
 
 
 def test_a_changed_listing_is_noted(studies, evaluated, stage1_run, train):
-    variant, _ = Run(stage1_run).read_variant()
+    variant = Run(stage1_run).record().variant
     variant = altered(variant, data=(studies("listing"),), stage1={"epochs": 0})
     run = train(variant)[0].run.folder
     studies("listing", lambda i, row: {**row, "split": "train"} if i == 3 else row)
@@ -200,7 +200,7 @@ def test_a_changed_listing_is_noted(studies, evaluated, stage1_run, train):
 def test_images_seen_in_pre_training_are_noted_for_the_runs_own_data(
     opened, studies, stage1_run, images, tmp_path
 ):
-    variant, _ = Run(stage1_run).read_variant()
+    variant = Run(stage1_run).record().variant
     variant = altered(variant, splits=("train", "test"), stage1={"epochs": 0})
     pretrain(variant, tmp_path / "seen", opened(stage1_run).reporter, images)
     note = "Pre-training saw the images of the test split."

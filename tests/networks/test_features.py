@@ -59,9 +59,9 @@ def study_of(tmp_path):
         images = ImageCache(None)
         cases = pool.of(variant.splits)
         setup = Setup(run, variant, pool, cases, images, cache, quiet, "hash", 0)
-        _, extractor = stage1.build(setup, trained_before=False)
-        extractor.requires_grad_(False).eval()
-        return setup, extractor, Encoder(extractor, variant, cache, quiet, precision)
+        branches = stage1.build(setup, trained_before=False).branches
+        branches.requires_grad_(False).eval()
+        return setup, branches, Encoder(branches, variant, cache, quiet, precision)
 
     return make
 
@@ -124,7 +124,7 @@ def test_the_cache_changes_no_number(second, train, tmp_path):
 
 @pytest.mark.parametrize("view", [EVALUATION, 0, 2])
 def test_features_are_those_of_a_direct_forward(some, study_of, tmp_path, view):
-    setup, extractor, encoder = study_of(some, FeatureCache(tmp_path / "features"))
+    setup, branches, encoder = study_of(some, FeatureCache(tmp_path / "features"))
     for _ in range(2):  # Encoded, then from the cache.
         if view == EVALUATION:
             features, place = encoder.evaluation(setup.views), 0
@@ -136,7 +136,7 @@ def test_features_are_those_of_a_direct_forward(some, study_of, tmp_path, view):
             assert torch.equal(mask, batch.present[name])
             table = torch.from_numpy(np.array(features.views[name][place]))
             with torch.no_grad():
-                direct = extractor.encode(name, batch.views[name][0][mask])
+                direct = branches.encode(name, batch.views[name][0][mask])
             torch.testing.assert_close(table[mask], direct, rtol=0, atol=1e-6)
             assert table[~mask].abs().max() == 0 if bool((~mask).any()) else name == "derm"
         assert torch.equal(features.labels, batch.labels)
@@ -146,15 +146,15 @@ def test_features_are_those_of_a_direct_forward(some, study_of, tmp_path, view):
 
 def test_views_of_an_epoch_are_the_cached_ones(some, study_of):
     """Without a cache, epoch e sees what is cached as view e."""
-    setup, extractor, encoder = study_of(some)
+    setup, branches, encoder = study_of(some)
     features = encoder.augmented(setup.views, 3, some.stage2.views)
     present = features.present
     other = viewed(setup.pool, some, some.stage2.views)
     shown = StudyViews(other, setup.cases, setup.images, some.seed)
-    anew = EncodedJoint(shown, extractor, "32-true", batch_size=5)
+    anew = EncodedJoint(shown, branches, "32-true", batch_size=5)
     for epoch in range(3):
         chosen = {name: np.full(len(features), epoch) for name in present}
-        wanted = extractor.fusion.joint(features.rows(torch.arange(len(features)), chosen), present)
+        wanted = branches.joint(features.rows(torch.arange(len(features)), chosen), present)
         found = list(anew.in_order(epoch))
         assert torch.cat([batch.index for batch in found]).tolist() == list(range(len(features)))
         joint = torch.cat([batch.joint for batch in found])
@@ -166,12 +166,12 @@ def test_views_of_an_epoch_are_the_cached_ones(some, study_of):
             torch.testing.assert_close(batch.joint, wanted[batch.index], rtol=0, atol=1e-6)
 
 
-def test_the_extractor_is_in_eval_mode_when_it_encodes(some, study_of):
-    setup, extractor, encoder = study_of(some)
-    extractor.train()
-    before = {name: value.clone() for name, value in extractor.state_dict().items()}
+def test_the_networks_are_in_eval_mode_when_it_encodes(some, study_of):
+    setup, branches, encoder = study_of(some)
+    branches.train()
+    before = {name: value.clone() for name, value in branches.state_dict().items()}
     encoder.evaluation(setup.views)
-    assert all(torch.equal(before[name], value) for name, value in extractor.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in branches.state_dict().items())
 
 
 # Keys
@@ -217,15 +217,15 @@ def test_what_features_depend_on_names_them(tiny2, study_of, tmp_path, changes, 
     settings = {n: v for n, v in changes.items() if " " not in n and n != "precision"}
     other = altered(one, **{**settings, "options": options})
     # Weights depend on the seed as well; here they are told apart.
-    setup, extractor, encoder = study_of(
+    setup, branches, encoder = study_of(
         altered(other, seed=0), cache, changes.get("precision", "32-true")
     )
     setup = altered(setup, variant=other)
     if "weights of" in changes:
-        first = next(extractor.backbones[changes["weights of"]].parameters())
+        first = next(branches.backbones[changes["weights of"]].parameters())
         first.data[(0,) * first.ndim] += 1e-6
     if "statistics of" in changes:
-        state = extractor.backbones[changes["statistics of"]].state_dict()
+        state = branches.backbones[changes["statistics of"]].state_dict()
         next(value for name, value in state.items() if "running_var" in name).mul_(1.001)
     if "image of" in changes:
         Image.new("RGB", (32, 32), (1, 2, 3)).save(tmp_path / "d" / f"{changes['image of']}2.png")
@@ -345,8 +345,8 @@ def test_a_table_larger_than_the_limit_is_not_kept(tmp_path):
 @pytest.fixture
 def drawing(some, study_of):
     """drawing(seed, count, views): a CachedJoint over made-up features."""
-    _, extractor, _ = study_of(some)
-    widths = extractor.fusion.widths
+    _, branches, _ = study_of(some)
+    widths = branches.widths
 
     def make(seed=0, count=50, views=4):
         tables = {
@@ -357,7 +357,7 @@ def drawing(some, study_of):
         labels = torch.arange(count).unsqueeze(1)
         ids = [str(i) for i in range(count)]
         features = Features(tables, present, labels, ids, torch.arange(count))
-        return CachedJoint(features, extractor, seed, batch_size=16)
+        return CachedJoint(features, branches, seed, batch_size=16)
 
     return make
 
@@ -382,7 +382,7 @@ def test_in_order_and_shuffled_show_the_same_views(drawing):
     assert [batch.count for batch in ordered] == [16, 16, 16, 2]
     joint = torch.cat([batch.joint for batch in ordered])
     chosen = source.drawn(2)
-    width = source.extractor.fusion.widths["derm"]
+    width = source.branches.widths["derm"]
     for place, name in enumerate(("derm", "clinic")):
         part = joint[:, place * width : (place + 1) * width]
         views = torch.from_numpy(chosen[name]) * source.features.present[name]

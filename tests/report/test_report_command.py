@@ -96,7 +96,7 @@ def test_a_command_is_written_with_an_option_on_each_line():
 
 def test_the_command_of_an_evaluation_has_what_differs(full):
     record = json.loads((full / "eval" / "probe-test.json").read_text("utf-8"))
-    words = evaluation(record, Run(full).read_variant()[0], "RUN").words
+    words = evaluation(record, Run(full).record().variant, "RUN").words
     assert words[:5] == ("sm3kit", "evaluate", "RUN", "--protocol", "probe")
     assert words[words.index("--epochs") + 1] == "1"
     assert "evaluate.resamples=20" in words

@@ -10,7 +10,6 @@ import torch
 from tiny_runs import altered
 
 from sm3kit.core.errors import CheckpointError
-from sm3kit.evaluation.fused_features import joint_of
 from sm3kit.metrics.per_label import label_metrics
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import metrics_of
@@ -167,8 +166,8 @@ def test_before_training_is_what_a_run_of_no_epochs_keeps(world, full):
     none = altered(world.open(full).variant, stage1={"epochs": 0}, stage2={"epochs": 0})
     subject = world.open(world.train("start", none))
     before = spaces.before_training(world.open(full))
-    for name, value in subject.extractor.state_dict().items():
-        assert torch.equal(before.extractor.state_dict()[name], value), name
+    for name, value in subject.branches.state_dict().items():
+        assert torch.equal(before.branches.state_dict()[name], value), name
     for name, value in subject.embedding.state_dict().items():
         assert torch.equal(before.embedding.state_dict()[name], value), name
     after = world.open(full)
@@ -210,7 +209,7 @@ def test_a_space_that_is_not_there_says_so(world, others):
 def test_attention_adds_up_and_is_written_for_bertviz(world, full, tmp_path, monkeypatch):
     subject = world.open(full)
     cases = subject.cases("test", labelled=True)
-    weights = attention_of(subject.embedding, joint_of(subject, cases))
+    weights = attention_of(subject.embedding, subject.joint(cases))
     assert weights.shape == (8, 1, 3, 3)
     assert np.allclose(weights.sum(3), 1, atol=1e-6)
     labels = ["one", "two", "three"]

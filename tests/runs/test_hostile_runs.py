@@ -11,9 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sm3kit.core.errors import CheckpointError, SM3Error
-from sm3kit.evaluation.subject import extractor_of
 from sm3kit.runs.run import Run
-from sm3kit.runs.trained import read_trained
 from sm3kit.training.checkpoints import read_checkpoint
 
 
@@ -50,7 +48,7 @@ def refusal(read, *arguments):
 def test_the_model_of_a_run(run, files, capfd):
     for source in files.values():
         put(run.model, source)
-        assert str(run.folder) in refusal(read_trained, run.folder)
+        assert str(run.folder) in refusal(run.trained)
         assert not run.finished
     assert capfd.readouterr() == ("", "")
 
@@ -136,7 +134,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_model_that_has_changed(run, name):
     changed_model(run, CHANGES[name])
-    said = refusal(lambda: extractor_of(read_trained(run.folder), {}))
+    said = refusal(lambda: run.trained().branches({}))
     assert str(run.folder) in said
 
 

@@ -59,7 +59,7 @@ def test_a_record_of_a_run(name, tmp_path):
     run = Run(tmp_path)
     run.variant_file.write_bytes(whole_files()[name])
     with pytest.raises(CheckpointError, match=r"variant\.yaml is no record of a run: "):
-        run.read_variant()
+        run.record()
 
 
 @pytest.mark.parametrize("name", ["data_hash", "hardware", "plugin_files", "versions", "stage1"])
@@ -72,7 +72,7 @@ def test_a_record_with_another_value(name, tmp_path):
 
     def read(value):
         run.variant_file.write_text(f"{others}{name}: {value}\n", encoding="utf-8")
-        said = answer(run.read_variant)
+        said = answer(run.record)
         assert not said or said.startswith(f"{run.variant_file} is no record of a run: ")
 
     assert violations(read, [(text,) for text in VALUES.values() if len(text) < 9999]) == []
@@ -81,7 +81,8 @@ def test_a_record_with_another_value(name, tmp_path):
 def test_a_record_is_read_again(tmp_path):
     run = Run(tmp_path)
     run.write_variant(Variant(seed=3), "0" * 16, {"device": "CPU"})
-    assert run.read_variant() == (Variant(seed=3), "0" * 16)
+    record = run.record()
+    assert (record.variant, record.data_hash) == (Variant(seed=3), "0" * 16)
 
 
 @pytest.mark.parametrize(

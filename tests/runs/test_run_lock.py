@@ -184,7 +184,7 @@ class TestNoRun:
     def test_a_run_of_both_stages_does_not_go_back(self, tiny2, train):
         outcome, _ = train(altered(tiny2, stage2={"epochs": 1}))
         before = outcome.run.variant_file.read_bytes()
-        recorded, _ = outcome.run.read_variant()
+        recorded = outcome.run.record().variant
         with pytest.raises(VariantError, match="so --stage mmssl comes too late. Leave it out"):
             train(dataclasses.replace(recorded, stage="mmssl"), resume=True)
         assert outcome.run.variant_file.read_bytes() == before

@@ -12,11 +12,11 @@ import pytest
 
 from tiny_runs import altered
 from sm3kit.core.errors import CheckpointError, DataError
-from sm3kit.data.fingerprints import fingerprint, same_image
+from sm3kit.runs.studies_record import fingerprint, same_image
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.modalities.base import Modality
 from sm3kit.runs.run import Run
-from sm3kit.runs.studies_record import read_studies, write_studies
+from sm3kit.runs.studies_record import write_studies
 from sm3kit.synthesis.layouts import write
 
 SPLITS = {"train", "val", "test"}
@@ -38,7 +38,7 @@ def variant(tiny, drawn):
 
 def test_a_run_keeps_all_studies_and_a_fingerprint_of_each_image(variant, train, drawn):
     outcome, _ = train(variant)
-    (source,) = read_studies(outcome.run)
+    (source,) = outcome.run.studies()
     assert (source.run, source.data, source.splits) == ("", variant.data[0], ["train"])
     assert len(source.studies) == 20
     assert {one["split"] for one in source.studies.values()} == SPLITS
@@ -53,10 +53,10 @@ def test_a_run_keeps_all_studies_and_a_fingerprint_of_each_image(variant, train,
 
 def test_equal_records_are_equal_bytes(variant, train):
     runs = [train(variant, folder=name)[0].run for name in ("one", "two")]
-    one, two = (run.studies.read_bytes() for run in runs)
+    one, two = (run.studies_file.read_bytes() for run in runs)
     assert one == two
-    write_studies(runs[0], read_studies(runs[1]))
-    assert runs[0].studies.read_bytes() == two
+    write_studies(runs[0].studies_file, runs[1].studies())
+    assert runs[0].studies_file.read_bytes() == two
 
 
 def test_going_on_with_other_images_is_refused_before_anything_is_written(variant, train, drawn):
@@ -68,7 +68,7 @@ def test_going_on_with_other_images_is_refused_before_anything_is_written(varian
     shutil.copy(drawn / "images/lesion-00001_derm.jpg", drawn / "images/lesion-00000_derm.jpg")
     with pytest.raises(CheckpointError) as caught:
         train(longer, resume=True)
-    count = len(read_studies(run)[0].trained)
+    count = len(run.studies()[0].trained)
     assert str(caught.value) == (
         f"Images of {run.folder} have been replaced since its training began, those of 1 of "
         f"{count} studies: lesion-00000. Bring them back, or train anew with another --out."
@@ -85,17 +85,17 @@ def test_going_on_with_other_images_is_refused_before_anything_is_written(varian
 
 def test_an_older_run_goes_on_and_keeps_them_from_then(variant, train):
     run = train(variant)[0].run
-    kept = run.studies.read_bytes()
-    run.studies.unlink()
-    assert read_studies(run) == []
+    kept = run.studies_file.read_bytes()
+    run.studies_file.unlink()
+    assert run.studies() == []
     train(altered(variant, stage1={"epochs": 2}), resume=True)
-    assert run.studies.read_bytes() == kept
+    assert run.studies_file.read_bytes() == kept
 
 
 def test_a_stage_of_its_own_on_the_same_data_says_it_once(second, studies, train):
-    assert len(read_studies(train(second)[0].run)) == 1
+    assert len(train(second)[0].run.studies()) == 1
     other = dataclasses.replace(second, data=("synthetic:60",))
-    earlier, own = sorted(read_studies(train(other, "other")[0].run), key=lambda one: not one.run)
+    earlier, own = sorted(train(other, "other")[0].run.studies(), key=lambda one: not one.run)
     assert (earlier.run, earlier.data) == (second.init, studies("own"))
     assert earlier.studies == earlier.trained
     assert (own.run, own.data) == ("", "synthetic:60")
@@ -103,7 +103,7 @@ def test_a_stage_of_its_own_on_the_same_data_says_it_once(second, studies, train
 
 def test_what_a_killed_run_left_half_written_goes(variant, train):
     run = train(variant)[0].run
-    left = run.folder / f".{run.studies.name}.0123456789ab.part"
+    left = run.folder / f".{run.studies_file.name}.0123456789ab.part"
     left.touch()
     train(variant, resume=True)
     assert not left.exists()
@@ -147,17 +147,17 @@ DAMAGED = {
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_record_is_one_line(tmp_path, content):
     run = Run(tmp_path)
-    run.studies.write_bytes(content)
+    run.studies_file.write_bytes(content)
     with pytest.raises(CheckpointError, match="is damaged, or no record of studies: ") as caught:
-        read_studies(run)
+        run.studies()
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(" Bring it back, or delete it to do without.")
 
 
 def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
-    os.mkfifo(Run(tmp_path).studies)
+    os.mkfifo(Run(tmp_path).studies_file)
     with pytest.raises(CheckpointError, match="is a named pipe, not a record of studies"):
-        read_studies(Run(tmp_path))
+        Run(tmp_path).studies()
 
 
 class Rows(Modality):

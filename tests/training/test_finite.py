@@ -32,7 +32,6 @@ from sm3kit.nn.finite import not_finite
 from sm3kit.objectives.base import Objective
 from sm3kit.report import spaces
 from sm3kit.runs.run import Run
-from sm3kit.runs.trained import read_trained
 from sm3kit.training import checkpoints
 from sm3kit.training.monitoring import validation_ranks
 
@@ -151,12 +150,12 @@ def test_the_weights_of_stage_2(second, train, tmp_path):
     )
     run = Run(tmp_path / "run")
     assert not run.mlssl.exists()
-    assert read_trained(run.folder).stage == "mmssl"
+    assert run.trained().stage == "mmssl"
     assert finite_on_disk(run.folder)
     # As the message says.
     again = dataclasses.replace(second, init=str(run.folder))
     train(again, "again")
-    assert read_trained(tmp_path / "again").stage == "mlssl"
+    assert Run(tmp_path / "again").trained().stage == "mlssl"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +224,7 @@ def test_what_goes_wrong_in_the_last_step_of_a_later_epoch(
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
     monkeypatch.setattr(Trap, "kind", "none")
     train(altered(trapped, stage1={"epochs": 3}), resume=True)
-    assert read_trained(run.folder).variant.stage1.epochs == 3
+    assert run.trained().variant.stage1.epochs == 3
     assert finite_on_disk(run.folder)
 
 
@@ -342,7 +341,7 @@ def test_validation_ranks_show_nan_and_stop_nothing(overflowing):
 
     subject = subject_of(overflowing)
     shown = subject.shown(subject.pool.cases["train"], 0)
-    row = validation_ranks(subject.extractor, eval_loader(shown, 8, list(subject.pool.modalities)))
+    row = validation_ranks(subject.branches, eval_loader(shown, 8, list(subject.pool.modalities)))
     assert math.isnan(row["rank/derm->clinic"])
     assert math.isnan(row["rank/clinic->derm"])
 
@@ -358,7 +357,7 @@ def test_the_model_of_a_run(run, second, train, tmp_path, value):
         r"finite\. Train the run again with a lower --lr\.$"
     )
     for use in (
-        lambda: read_trained(run),
+        lambda: Run(run).trained(),
         lambda: subject_of(run),
         lambda: train(dataclasses.replace(second, init=str(run))),
     ):
@@ -392,7 +391,7 @@ def test_the_checkpoint_of_stage_1(second, train, tmp_path):
 def test_a_classifier(run):
     file = next((run / "eval").glob("probe*.safetensors"))
     name = spoil(file, "classifier", math.nan)
-    trained = read_trained(run)
+    trained = Run(run).trained()
     with pytest.raises(CheckpointError) as caught:
         open_predictor(trained, find_classifier(trained, "probe"))
     assert f"tensors ({name}) are not finite. Evaluate the run again" in str(caught.value)
@@ -483,7 +482,7 @@ def test_predictions_of_a_run_whose_features_overflow(sm3kit_command, overflowin
     # The classifier is told of the networks as they are now.
     with safe_open(file, "pt") as content:
         kept = content.metadata()
-    own = json.loads(kept["sm3kit"]) | {"model": read_trained(overflowing).file_hash}
+    own = json.loads(kept["sm3kit"]) | {"model": Run(overflowing).trained().file_hash}
     save_file(load_file(file), file, metadata=kept | {"sm3kit": json.dumps(own)})
     done = sm3kit_command("predict", overflowing, "--data", *facts["data"])
     refused(done, "The features of derm computed in 32-true are not finite")

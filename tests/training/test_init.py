@@ -13,7 +13,6 @@ from tiny_runs import altered
 
 from sm3kit.core.errors import CheckpointError, Interrupted
 from sm3kit.runs.run import Run
-from sm3kit.runs.trained import read_trained
 from sm3kit.training import fitting
 
 change = dataclasses.replace
@@ -82,7 +81,7 @@ def test_the_record_says_where_a_run_comes_from(second, stage1_run, train, tmp_p
     train(altered(second, stage2={"epochs": 1}))
     wanted = {
         "run": str(stage1_run),
-        "model": read_trained(stage1_run).file_hash,
+        "model": Run(stage1_run).trained().file_hash,
         "recipe": [],
         "data": list(second.data),
         "data_hash": record(stage1_run)["data_hash"],
@@ -95,7 +94,7 @@ def test_the_record_says_where_a_run_comes_from(second, stage1_run, train, tmp_p
     # And still says so when it went on.
     train(second, resume=True)
     assert record(tmp_path / "run")["started_from"] == wanted
-    assert Run(tmp_path / "run").read_variant()[0].init == str(stage1_run)
+    assert Run(tmp_path / "run").record().variant.init == str(stage1_run)
     assert "started_from" not in record(stage1_run)
 
 

@@ -14,7 +14,7 @@ COUNT, WIDTH = 120, 16
 
 
 class Alone:
-    """An extractor whose joint feature is that of its one modality."""
+    """Branches whose joint feature is that of its one modality."""
 
     device = torch.device("cpu")
 

@@ -92,7 +92,7 @@ def stage1(tiny, objective, fusion, **changes):
     )
     torch.manual_seed(0)
     modalities = {name: Plain() for name in MODALITIES}
-    return MultiModalSSL(build_stage1(variant, modalities), variant, modalities, STEPS).double()
+    return MultiModalSSL(build_stage1(variant, modalities), variant, STEPS).double()
 
 
 def batches(steps=STEPS):
@@ -226,9 +226,9 @@ def test_a_row_of_simclr(tiny, fusion):
     module = stage1(tiny, "simclr", fusion)
     reference, heads = HEADS[fusion]
     parts = module.parts
-    named = {f"backbone {name}": parts.backbones[name] for name in MODALITIES}
+    named = {f"backbone {name}": parts.branches.backbones[name] for name in MODALITIES}
     named |= {name: parts.objectives["simclr"][name].head for name in MODALITIES}
-    named |= {name: parts.fusion.get_submodule(place) for name, place in heads.items()}
+    named |= {name: parts.branches.fusion.get_submodule(place) for name, place in heads.items()}
     twin = Twin(module, named)
 
     def loss_of(views):
@@ -248,9 +248,9 @@ def test_a_row_of_simclr(tiny, fusion):
 
 
 def test_joined_views_are_one_batch_of_the_backbone(tiny):
-    module = stage1(tiny, "simclr", "none", join_views=True)
+    module = stage1(altered(tiny, stage1={"join_views": True}), "simclr", "none")
     parts = module.parts
-    named = {f"backbone {name}": parts.backbones[name] for name in MODALITIES}
+    named = {f"backbone {name}": parts.branches.backbones[name] for name in MODALITIES}
     named |= {name: parts.objectives["simclr"][name].head for name in MODALITIES}
     twin = Twin(module, named)
 
@@ -266,7 +266,7 @@ def test_equation_1_with_the_first_view_as_the_only_anchor(tiny):
     for objective in module.parts.objectives["simclr"].values():
         objective.anchors = "first"
     parts = module.parts
-    named = {f"backbone {name}": parts.backbones[name] for name in MODALITIES}
+    named = {f"backbone {name}": parts.branches.backbones[name] for name in MODALITIES}
     named |= {name: parts.objectives["simclr"][name].head for name in MODALITIES}
     twin = Twin(module, named)
 
@@ -286,7 +286,7 @@ def test_the_row_of_byol(tiny):
     named = {}
     for name in MODALITIES:
         objective = parts.objectives["byol"][name]
-        named[f"backbone {name}"] = parts.backbones[name]
+        named[f"backbone {name}"] = parts.branches.backbones[name]
         named[f"slow backbone {name}"] = module.targets["byol"][name]
         named[f"projector {name}"] = objective.projector
         named[f"slow projector {name}"] = objective.target_projector
@@ -340,7 +340,7 @@ def test_the_row_of_swav(tiny):
     named, queues = {}, {}
     for name in MODALITIES:
         objective = parts.objectives["swav"][name]
-        named[f"backbone {name}"] = parts.backbones[name]
+        named[f"backbone {name}"] = parts.branches.backbones[name]
         named[f"projector {name}"] = objective.projector
         named[f"prototypes {name}"] = objective.prototypes.heads[0]
         queues[name] = []

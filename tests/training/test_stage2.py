@@ -1,4 +1,4 @@
-"""Stage 2 end to end: from a frozen extractor to label embeddings, and on again after a stop."""
+"""Stage 2 end to end: from frozen branches to label embeddings, and on again after a stop."""
 
 import csv
 import multiprocessing
@@ -17,7 +17,6 @@ from sm3kit.core.errors import CheckpointError, DataError, Interrupted, VariantE
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import resumable
 from sm3kit.runs.run import Run
-from sm3kit.runs.trained import read_trained
 from sm3kit.training.stage2 import MultiLabelSSL
 
 NAMES = ["DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS"]
@@ -98,7 +97,7 @@ def test_both_stages_leave_one_model(tiny2, train, tmp_path):
     assert content["assigned"].shape == (8, 28)
     assert len(content["ids"]) == 28
     assert same(content["model"], found)
-    trained = read_trained(run.folder)
+    trained = run.trained()
     assert trained.stage == "mlssl"
     assert dict(trained.labels) == dict(zip(NAMES, CLUSTERS, strict=True))
     assert set(outcome.ranks) == {"train", "val"}
@@ -173,10 +172,10 @@ def test_neither_relation_nor_prototypes_to_learn(second, train, tmp_path):
 def test_zero_epochs_of_stage_2_write_its_model(second, train):
     outcome, _ = train(but(second, stage2={"epochs": 0}))
     assert outcome.run.finished
-    assert read_trained(outcome.run.folder).stage == "mlssl"
+    assert outcome.run.trained().stage == "mlssl"
 
 
-# The extractor is frozen
+# The branches are frozen
 
 
 @pytest.mark.parametrize("feature_views", [0, 2])
@@ -409,7 +408,7 @@ def test_data_without_labels_need_to_say_how_many(tiny2, train, tmp_path):
         "say how many: -o stage2.pseudo_labels=8 -o stage2.clusters=3."
     )
     outcome, said = train(but(one, stage2={"pseudo_labels": 2, "clusters": 3}))
-    assert dict(read_trained(outcome.run.folder).labels) == {"pseudo1": 3, "pseudo2": 3}
+    assert dict(outcome.run.trained().labels) == {"pseudo1": 3, "pseudo2": 3}
     assert not [name for name in rows(outcome.run.folder)[0] if name.startswith("nmi_truth")]
     assert "pseudo1 3, pseudo2 3" in said
 
@@ -423,7 +422,7 @@ def test_one_pseudo_label(second, train, tmp_path):
 
 def test_as_many_clusters_for_every_label(second, train, tmp_path):
     train(but(second, stage2={"clusters": 4, "epochs": 1}))
-    assert set(read_trained(tmp_path / "run").labels.values()) == {4}
+    assert set(Run(tmp_path / "run").trained().labels.values()) == {4}
 
 
 def test_missing_modalities_and_unknown_labels(tiny2, train, tmp_path):
