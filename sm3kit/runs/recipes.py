@@ -19,7 +19,8 @@ DEFAULT_BASES = ("quick", "sm3")  # For the built-in studies, and for all other 
 # Flags of a command whose names are not those of their settings.
 FLAGS = {
     **{name: f"stage1.{name}" for name in ("epochs", "batch_size", "lr", "precision")},
-    **{"mlssl_epochs": "stage2.epochs", "feature_views": "stage2.feature_views"},
+    "mlssl_epochs": "stage2.epochs",
+    "feature_views": "stage2.feature_views",
     **{name: f"machine.{name}" for name in ("devices", "num_nodes", "workers")},
 }
 

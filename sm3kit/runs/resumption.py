@@ -28,7 +28,9 @@ def resumable(run: Run, asked: Sequence[Layer], alone: Variant) -> Variant:
     stored = resolved(kept)
     wanted = laid_over(stored, asked)
     if any(layer.recipes for layer in asked):
-        epochs = {stage: {"epochs": getattr(wanted, stage).epochs} for stage in ("stage1", "stage2")}
+        epochs = {
+            stage: {"epochs": getattr(wanted, stage).epochs} for stage in ("stage1", "stage2")
+        }
         per_modality = {**stored.per_modality, **alone.per_modality}
         wanted = dataclasses.replace(
             alone.changed(epochs, "command line"), stage=wanted.stage, per_modality=per_modality

@@ -21,8 +21,8 @@ from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.data.cases import Case
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
-from sm3kit.modalities.base import Modality
 from sm3kit.datasets.base import SPLITS
+from sm3kit.modalities.base import Modality
 from sm3kit.runs.record import REMEDY
 
 FORMAT = 1

@@ -33,7 +33,10 @@ def answer(make):
     return said
 
 
-READERS = {"recipe": lambda file: recipes.resolve(recipes.Layer({"recipe": file})), "grid": grid.load}
+READERS = {
+    "recipe": lambda file: recipes.resolve(recipes.Layer({"recipe": file})),
+    "grid": grid.load,
+}
 
 
 @pytest.mark.parametrize("role", READERS)

@@ -80,7 +80,11 @@ def test_the_built_in_studies_take_the_quick_recipe():
 def test_other_data_take_the_released_settings(data):
     variant, said = resolve([], {"data": data})
     assert variant.recipe == ("sm3",)
-    assert (variant.backbone, variant.stage1.batch_size, variant.stage1.lr) == ("timm/resnet50.tv_in1k", 96, 1e-6)
+    assert (variant.backbone, variant.stage1.batch_size, variant.stage1.lr) == (
+        "timm/resnet50.tv_in1k",
+        96,
+        1e-6,
+    )
     assert variant.data == data
     assert said == (
         "recipe sm3, because the released settings on one device are the default for own data"
@@ -347,7 +351,9 @@ def test_a_later_layer_beats_the_recipes_and_settings_of_an_earlier_one():
 
 
 def test_the_settings_of_a_layer_name_its_source():
-    with pytest.raises(OptionError, match=r"^The row 'a': option 'stage2.bank' wants memory\|fresh"):
+    with pytest.raises(
+        OptionError, match=r"^The row 'a': option 'stage2.bank' wants memory\|fresh"
+    ):
         recipes.resolve(Layer({"stage2": {"bank": "old"}}, "row 'a'"))
 
 

@@ -13,8 +13,8 @@ import torch
 import yaml
 from filelock import FileLock
 from safetensors import safe_open
-
 from tiny_runs import altered
+
 from sm3kit.core.errors import Interrupted, SM3Error, TrainingError, VariantError
 from sm3kit.core.files import STALE, remove_unfinished, whole_file
 from sm3kit.report.drawing import Figures

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tiny_runs import altered
+
 from sm3kit.core.errors import CheckpointError, DataError
-from sm3kit.runs.studies_record import fingerprint, same_image
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.modalities.base import Modality
 from sm3kit.runs.run import Run
-from sm3kit.runs.studies_record import write_studies
+from sm3kit.runs.studies_record import fingerprint, same_image, write_studies
 from sm3kit.synthesis.layouts import write
 
 SPLITS = {"train", "val", "test"}
