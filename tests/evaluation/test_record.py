@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from sm3kit.core.errors import DataError, SM3Error
-from sm3kit.evaluation.evaluate import _published, evaluate, result_file
+from sm3kit.evaluation.evaluate import _published_number, evaluate, result_file
 from sm3kit.metrics.predictions import Predictions
 
 PROTOCOLS = ["probe", "finetune", "knn"]
@@ -271,19 +271,19 @@ class TestPublishedNumbers:
     }
 
     def test_all_fit(self):
-        found = _published(self.FITS)["published"]
+        found = _published_number(self.FITS)["published"]
         assert (found["row"], found["table"], found["mark"]) == ("sep_sep", "5", "79.5")
         assert found["auc"] == 79.5
 
     def test_ranks_on_the_training_split(self):
         """Table 6 ranks the pairs that the networks were trained on."""
         record = {**self.FITS, "protocol": "match"}
-        found = _published({**record, "split": "train"})["published"]
+        found = _published_number({**record, "split": "train"})["published"]
         assert (found["row"], found["table"], found["mark"]) == ("sep_sep", "6", "7.23")
         assert found["mean_rank"] == 7.23
         assert "auc" not in found
-        assert _published(record) == {}
-        assert _published({**record, "split": "train", "data": ["milk10k:folder"]}) == {}
+        assert _published_number(record) == {}
+        assert _published_number({**record, "split": "train", "data": ["milk10k:folder"]}) == {}
 
     @pytest.mark.parametrize(
         "change",
@@ -300,7 +300,7 @@ class TestPublishedNumbers:
         ids=["finetune", "knn", "val", "milk10k", "pooled", "recipe", "no-recipe", "pre-trained"],
     )
     def test_one_does_not(self, change):
-        assert _published({**self.FITS, **change}) == {}
+        assert _published_number({**self.FITS, **change}) == {}
 
     def test_a_tiny_run_has_none(self, evaluated, runs):
         assert "published" not in evaluated(runs.stage1, protocol="knn")
