@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sm3kit.results.picture import Picture
 from sm3kit.results.table import Table
+
+if TYPE_CHECKING:
+    from sm3kit.results.picture import Picture
 
 
 def page(table: Table, curves: Sequence[Picture] = ()) -> str:

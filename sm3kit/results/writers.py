@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sm3kit.core.files import whole_file
-from sm3kit.results.curves import charts
 from sm3kit.results.html import page
 from sm3kit.results.latex import latex
 from sm3kit.results.markdown import markdown
 from sm3kit.results.table import Table
 from sm3kit.results.tidy import tidy
+
+if TYPE_CHECKING:
+    from sm3kit.results.picture import Picture
 
 
 def write_all(table: Table, folder: Path) -> list[Path]:
@@ -24,7 +27,7 @@ def write_all(table: Table, folder: Path) -> list[Path]:
     Raises:
         SM3Error: the disk is full or the folder cannot be written.
     """
-    curves = list(charts(table).values())
+    curves = _curves(table)
     texts = {
         "table.csv": tidy(table),
         "table.md": markdown(table),
@@ -37,3 +40,12 @@ def write_all(table: Table, folder: Path) -> list[Path]:
         with whole_file(Path(folder) / name) as part:
             part.write_bytes(content)
     return [Path(folder) / name for name in contents]
+
+
+def _curves(table: Table) -> list[Picture]:
+    """The charts of a table with axes; without any, matplotlib is not imported."""
+    if not table.axes:
+        return []
+    from sm3kit.results.curves import charts
+
+    return list(charts(table).values())
