@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -40,8 +40,9 @@ A recipe is a YAML file with settings. There are two sorts:
 - A **row** recipe sets what makes one row of the paper's Table 5, or of Table 1, and lies on top
   of a complete one.
 
-It says what is trained at its top, and how in the tables `stage1`, `stage2` and `machine`. The
-command line calls a setting in a table by both names: `-o stage1.weight_decay=0.01`.
+What is trained stands at the top of a recipe; how it is trained stands in its tables `stage1`,
+`stage2` and `machine`. On the command line and on the axes of a grid, a dot stands between a table
+and its setting: `-o stage1.weight_decay=0.01`.
 
 Flags beat recipes, a later recipe beats an earlier one, recipes beat the base. So put the
 complete recipe first:
@@ -167,10 +168,19 @@ def rows() -> str:
     for name in recipes.names():
         if name in BASES:
             continue
-        sets = ", ".join(f"`{key}: {shown(value)}`" for key, value in recipes.load(name).items())
+        sets = ", ".join(f"`{key}: {shown(value)}`" for key, value in dotted(recipes.load(name)))
         line = cell(recipes.headline(name))
         parts.append(f"| `sm3kit pretrain --recipe {name} --data SPEC` | {line} | {sets} |\n")
     return "".join(parts)
+
+
+def dotted(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """(address, value) of the settings of a recipe."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        inner = dotted(value) if isinstance(value, dict) else []
+        pairs += [(f"{key}.{name}", one) for name, one in inner] or [(key, value)]
+    return pairs
 
 
 @click.command()

@@ -11,7 +11,8 @@ import click
 
 from sm3kit.cli.completion import data_specs, plugin_option, setting_addresses
 from sm3kit.core.errors import OptionError, one_line
-from sm3kit.core.options import fields_of
+from sm3kit.core.names import suggestion
+from sm3kit.core.settings import addresses
 from sm3kit.core.text import fold_lines
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import SELECTIONS
@@ -157,7 +158,9 @@ def parsed_settings(texts: Sequence[str]) -> list[tuple[str, str]]:
     settings = []
     for text in texts:
         name, equals, value = text.partition("=")
-        if equals and name in fields_of(Variant):
+        known = addresses(Variant)
+        # An owner may have an equals sign in its name, and the name of a setting has none.
+        if equals and (name in known or ("." not in name and suggestion(name, known))):
             settings.append((name, value))
         else:
             for owner, options in parsed_options([text]).items():

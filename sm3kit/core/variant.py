@@ -180,15 +180,22 @@ def table_at(address: str, value: Any) -> dict[str, Any]:
             `evaluate.probe.lr`; or `simclr.temperature`, an option of a plugin or modality.
         value: text or typed.
     """
+    return _table_in(Variant, address, value) or _table_in(Variant, f"options.{address}", value)
+
+
+def _table_in(record: type, address: str, value: Any) -> dict[str, Any]:
+    """The table that sets a field of a record, or something within it; empty if it has none."""
+    fields = fields_of(record)
     first, dot, rest = address.partition(".")
-    kind = fields_of(Variant)[first].type if first in fields_of(Variant) else None
-    if dot and dataclasses.is_dataclass(kind):
-        return {first: {rest: value}}
-    if dot and typing.get_origin(kind) is dict:
-        owner, _, name = rest.rpartition(".")
-        return {first: {owner: {name: value}} if owner else {name: value}}
-    owner, dot, name = address.rpartition(".")
-    return {"options": {owner: {name: value}}} if dot else {name: value}
+    kind = fields[first].type if first in fields else None
+    if not dot:
+        return {address: value}
+    if dataclasses.is_dataclass(kind):
+        return {first: _table_in(typing.cast(type, kind), rest, value) or {rest: value}}
+    if typing.get_origin(kind) is not dict:
+        return {}
+    owner, _, name = rest.rpartition(".")
+    return {first: {owner: {name: value}} if owner else {name: value}}
 
 
 def _typed(table: Mapping[str, Mapping[str, Any]], source: str) -> dict[str, dict[str, Any]]:

@@ -122,6 +122,10 @@ def test_debug_shows_the_traceback():
             "command line: No setting named 'stage1.mlssl_lr'. Did you mean 'stage1.lr'",
         ),
         (
+            ["pretrain", "-o", "weight_decay=3"],
+            "command line: No setting named 'weight_decay'. Did you mean 'stage1.weight_decay' or",
+        ),
+        (
             ["pretrain", "-o", "stage1.eps=x"],
             "The command line: option 'stage1.eps' wants a number",
         ),

@@ -217,6 +217,7 @@ def test_a_variant_is_frozen():
         ("stage2.views", {"stage2": {"views": 3}}),
         ("evaluate.probe-relation.lr", {"evaluate": {"probe-relation": {"lr": 3}}}),
         ("per_modality.t1.w.image_size", {"per_modality": {"t1.w": {"image_size": 3}}}),
+        ("stage2.views.jitter", {"stage2": {"views": {"jitter": 3}}}),
         ("map.clinic", {"map": {"clinic": 3}}),
         ("simclr.temperature", {"options": {"simclr": {"temperature": 3}}}),
         ("t1.w.rotate", {"options": {"t1.w": {"rotate": 3}}}),
