@@ -107,6 +107,22 @@ PROJECT_OF = {
 }
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "shared"}
 
+FILES_IN_A_ROOM = 20
+USED_ONCE = 20  # Fewer modules than these have one other that imports them.
+# Of these sorts there is a file for each, whoever asks for it.
+SORTS = {
+    "protocols": ("evaluation.finetune", "evaluation.matching", "evaluation.neighbours"),
+    "executors": ("grids.executors",),
+    "figures": tuple(
+        f"report.{name}" for name in ("calibration", "clusters", "confusion", "embedding", "roc")
+    ),
+    "layouts": tuple(f"synthesis.layout_{name}" for name in ("derm7pt", "manifest", "milk10k")),
+    "writers": (
+        *("results.latex", "results.tidy", "results.writers", "report.grid_page"),
+        *("deployment.embedding_file", "deployment.onnx_graph", "deployment.timm_folder"),
+    ),
+}
+
 LONGEST_MODULE, LONGEST_FUNCTION, LONGEST_FIRST_LINE = 250, 45, 100
 LONGEST_IN_CLI = 40  # A command parses, calls and shows.
 # Modules with one idea that takes more room; the reason beside each.
@@ -218,6 +234,51 @@ def test_every_library_is_a_declared_dependency():
     used = {library for module in modules for library in libraries(module)}
     missing = {one for one in used if PROJECT_OF.get(one, one).replace("_", "-") not in declared}
     assert not missing, f"setup.cfg does not declare {sorted(missing)}"
+
+
+# Files
+
+
+def test_no_room_is_crowded():
+    """A folder within a room is counted for itself."""
+    sizes = {}
+    for module, path in FILES.items():
+        if path.name != "__init__.py":
+            folder = module.rpartition(".")[0]
+            sizes[folder] = sizes.get(folder, 0) + 1
+    crowded = {folder: size for folder, size in sizes.items() if size > FILES_IN_A_ROOM}
+    assert not crowded
+
+
+def used_once():
+    """{module: the only one that imports it}; commands and plugins aside, and all of SORTS.
+
+    What a command alone calls does not count: its logic may not stand in the command.
+    """
+    users = {module: [] for module in MODULES}
+    for module in FILES:
+        for name in imports(module) & users.keys() - {module}:
+            users[name].append(module)
+    plugins = {
+        target.partition(":")[0] for names in declared().values() for target in names.values()
+    }
+    aside = [name for names in SORTS.values() for name in names]
+    return {
+        module: others[0]
+        for module, others in users.items()
+        if len(others) == 1
+        and not {room(module), room(others[0])} & {"cli"}
+        and module not in plugins
+        and not within(module.removeprefix("sm3kit."), aside)
+        and FILES[module].name != "__init__.py"
+    }
+
+
+def test_a_file_that_one_other_imports_is_part_of_that_one():
+    """Unless it hides a library, or an idea of its own: some are, most are not."""
+    modules = used_once()
+    pairs = [f"{module} <- {user}" for module, user in modules.items()]
+    assert len(modules) < USED_ONCE, listed(pairs)
 
 
 # Plugins

@@ -7,11 +7,11 @@ import pty
 import re
 import struct
 import subprocess
-import sys
 import sysconfig
 import termios
 from pathlib import Path
 
+import fabricated
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -21,9 +21,6 @@ from sm3kit.cli.tables import show_section, show_table
 from sm3kit.core.text import fold_lines
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.table import Cell, Column, Line, Section
-
-sys.path.append(str(Path(__file__).parents[1] / "results"))
-import fabricated
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sm3kit"
 SMALL = [

@@ -3,12 +3,14 @@
 import contextlib
 import copy
 import dataclasses
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from row_settings import recipe
+from small_networks import Small
+from tiny_run import Begun, quiet
 from tiny_runs import altered
 
 from sm3kit.core.registry import registry
@@ -21,11 +23,6 @@ from sm3kit.training import pretrain as pretraining
 from sm3kit.training import stage2, supervised
 from sm3kit.training.stage1 import MultiModalSSL
 from sm3kit.training.stage2 import MultiLabelSSL
-
-sys.path.append(str(Path(__file__).parents[1] / "training"))
-from row_settings import recipe
-from test_reference import Small
-from tiny_run import Begun, quiet
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from differences_page import BOTH, row
-from test_reference import EXACT, Plain, Small, contrast
+from small_networks import EXACT, Plain, Small, contrast
 from tiny_networks import COUNT, MODALITIES, WIDTH, batch, streams, table, training
 from torch.nn import functional as F
 

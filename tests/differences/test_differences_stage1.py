@@ -9,7 +9,7 @@ import torch
 import torchvision
 from differences_page import PROSE, ROWS, SAID, STAGE_1, row, sentence
 from row_settings import recipe
-from test_reference import EXACT, contrast
+from small_networks import EXACT, contrast
 from tiny_networks import (
     COUNT,
     MODALITIES,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from differences_page import ROWS, STAGE_2, row, sentence
 from row_settings import COLUMNS, recipe, values
-from test_reference import EXACT, LABELS, WIDTH, Listed
+from small_networks import EXACT, LABELS, WIDTH, Listed
 from tiny_networks import COUNT, TRAINING, table, width_of_the_joint_feature
 from tiny_pictures import grey_share, photo, plain_picture, views_of
 from torch import nn

@@ -7,7 +7,7 @@ import pytest
 import torch
 from differences_page import BOTH, ROWS, row, sentence
 from row_settings import recipe
-from test_reference import EXACT, TEMPERATURE, contrast
+from small_networks import EXACT, TEMPERATURE, contrast
 from tiny_networks import (
     COUNT,
     MODALITIES,

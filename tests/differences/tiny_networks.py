@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 from row_settings import recipe
-from test_reference import WIDTH, Plain
+from small_networks import WIDTH, Plain
 
 from sm3kit.backbones.timm import Timm
 from sm3kit.data.batches import Batch

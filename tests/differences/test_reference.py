@@ -9,60 +9,21 @@ import math
 
 import pytest
 import torch
+from small_networks import EXACT, LABELS, WIDTH, Listed, Plain, contrast
 from tiny_runs import altered
-from torch import nn
 from torch.nn import functional as F
 
-from sm3kit.backbones.base import Backbone
 from sm3kit.core.registry import registry
 from sm3kit.data.batches import Batch
 from sm3kit.networks.assemble import build_stage1
-from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.objectives.byol import BYOL
 from sm3kit.objectives.swav import SwAV
 from sm3kit.training.stage1 import MultiModalSSL
-from sm3kit.training.stage2 import MultiLabelSSL, PseudoLabel
+from sm3kit.training.stage2 import MultiLabelSSL
 
-EXACT = {"rtol": 1e-9, "atol": 1e-9}
 MODALITIES = ("derm", "clinic")
-ROWS, STEPS, WIDTH, PROJECTION, TEMPERATURE = 8, 3, 6, 4, 0.1
+ROWS, STEPS, PROJECTION = 8, 3, 4
 ADAMW = {"lr": 1e-2, "betas": (0.9, 0.999), "eps": 1e-5, "weight_decay": 0.05}
-
-
-class Small(Backbone):
-    """Two convolutions with batch norm."""
-
-    def __init__(self, model, channels):
-        super().__init__()
-        self.width = WIDTH
-        self.layers = nn.Sequential(
-            nn.Conv2d(channels, 5, 3, bias=False),
-            nn.BatchNorm2d(5),
-            nn.ReLU(),
-            nn.Conv2d(5, WIDTH, 3, bias=False),
-            nn.BatchNorm2d(WIDTH),
-            nn.ReLU(),
-        )
-
-    def forward(self, view):
-        return self.layers(view).mean(dim=(2, 3))
-
-
-class Plain:
-    """A modality whose views are what the network wants."""
-
-    channels = 3
-    shape = (3, 9, 9)
-
-    def normalise(self, views):
-        return views
-
-
-@pytest.fixture(autouse=True)
-def _backbone():
-    registry("backbones").register("small")(Small)
-    yield
-    registry("backbones").unregister("small")
 
 
 def stage1(tiny, objective, fusion, **changes):
@@ -114,19 +75,6 @@ def batch_of(views):
 
 
 # The reference: formulas of the paper and the released code, in torch alone.
-
-
-def contrast(a, b, anchors="all"):
-    """NT-Xent of N pairs, row by row."""
-    rows = F.normalize(torch.cat([a, b]), dim=1)
-    similar = rows @ rows.T / TEMPERATURE
-    count = len(a)
-    losses = []
-    for row in range(2 * count if anchors == "all" else count):
-        partner = (row + count) % (2 * count)
-        others = [column for column in range(2 * count) if column != row]
-        losses.append(torch.logsumexp(similar[row, others], 0) - similar[row, partner])
-    return torch.stack(losses).mean()
 
 
 def joined(network, views):
@@ -394,21 +342,7 @@ def test_a_batch_with_fewer_rows_than_prototypes_takes_the_queue_from_the_beginn
 # Stage 2
 
 
-LABELS = (PseudoLabel("one", 3), PseudoLabel("two", 2))
 STUDIES = 12
-
-
-class Listed:
-    """A joint source over a table."""
-
-    def __init__(self, joint):
-        self.joint = joint
-
-    def __len__(self):
-        return len(self.joint)
-
-    def batch(self, index):
-        return JointBatch(self.joint[index], torch.full((len(index), 2), -1), index)
 
 
 def normalised_sum(rows, weight, bias):
