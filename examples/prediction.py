@@ -7,9 +7,8 @@ from rich.console import Console
 from sm3kit.api import visible_paths
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
-from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.predict import predict
-from sm3kit.deployment.predictor import open_predictor
+from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.deployment.question import Question
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import settings_of

@@ -76,8 +76,8 @@ def embed(
       sm3kit embed runs/one --split test --space backbone --space joint --out test.parquet
     """
     from sm3kit.data.progress import Reporter
-    from sm3kit.deployment.embed import embed as embedded
-    from sm3kit.deployment.embedding_file import check_embedding_file, write_embeddings
+    from sm3kit.deployment.embed import check_embedding_file, write_embeddings
+    from sm3kit.deployment.embed import embed as embed_studies
     from sm3kit.evaluation.record_text import caveats_of_studies
     from sm3kit.evaluation.subject import open_subject
 
@@ -90,14 +90,14 @@ def embed(
     )
     for note in subject.notes:
         reporter.say(f"note     {note}")
-    found = embedded(subject, splits or ("train", "val", "test"), spaces or ("joint",))
-    for told in caveats_of_studies(found.about):
-        reporter.warn(told)
-    write_embeddings(found, out)
-    for name, rows in found.arrays.items():
+    embeddings = embed_studies(subject, splits or ("train", "val", "test"), spaces or ("joint",))
+    for caveat in caveats_of_studies(embeddings.about):
+        reporter.warn(caveat)
+    write_embeddings(embeddings, out)
+    for name, rows in embeddings.arrays.items():
         reporter.say(f"{name}  {rows.shape[0]} x {rows.shape[1]}")
     Reporter(people).say(f"written  {out}")
     if as_json:
-        shapes = {name: list(rows.shape) for name, rows in found.arrays.items()}
-        marks = {name: found.about[name] for name in ("seen", "replaced")}
+        shapes = {name: list(rows.shape) for name, rows in embeddings.arrays.items()}
+        marks = {name: embeddings.about[name] for name in ("seen", "replaced")}
         click.echo(json.dumps({"file": str(out), "arrays": shapes, **marks}, indent=2))

@@ -112,10 +112,9 @@ def predict(
     """
     from sm3kit.cli.tables import show_predictions
     from sm3kit.data.progress import Reporter
-    from sm3kit.deployment.finding import find_classifier
     from sm3kit.deployment.predict import predict as answer
     from sm3kit.deployment.predict import write_csv
-    from sm3kit.deployment.predictor import open_predictor
+    from sm3kit.deployment.predictor import find_classifier, open_predictor
     from sm3kit.deployment.question import Question
     from sm3kit.runs.run import Run
 

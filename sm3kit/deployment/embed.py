@@ -1,9 +1,12 @@
-"""Features of studies as plain arrays, with ids, groups, splits and labels."""
+"""Features of studies as plain arrays, and as a file: .npz, which needs nothing, or .parquet."""
 
 from __future__ import annotations
 
+import importlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,8 @@ import torch
 from torch import Tensor
 
 from sm3kit import __version__
-from sm3kit.core.errors import DataError, VariantError
+from sm3kit.core.errors import DataError, SM3Error, VariantError
+from sm3kit.core.files import whole_file
 from sm3kit.data.cases import Case
 from sm3kit.datasets.base import SPLITS
 from sm3kit.deployment import STATEMENT
@@ -22,12 +26,13 @@ from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import check_features
 from sm3kit.runs.record import versions
 
+SUFFIXES = (".npz", ".parquet")
 SPACES = ("backbone", "joint", "embedding", "projection")
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Embedded:
+class Embeddings:
     """N studies in one or several spaces.
 
     Attributes:
@@ -49,7 +54,7 @@ class Embedded:
     masks: dict[str, Array]
 
 
-def embed(subject: Subject, splits: Sequence[str], spaces: Sequence[str]) -> Embedded:
+def embed(subject: Subject, splits: Sequence[str], spaces: Sequence[str]) -> Embeddings:
     """The evaluation views of studies in the spaces of a run.
 
     Args:
@@ -61,7 +66,7 @@ def embed(subject: Subject, splits: Sequence[str], spaces: Sequence[str]) -> Emb
         SM3Error: no studies, a space that the run does not have, or features that are not finite.
     """
     for space in spaces:
-        _check(subject, space)
+        _check_space(subject, space)
     cases = [case for split in SPLITS if split in splits for case in subject.pool.cases[split]]
     if not cases:
         raise DataError(
@@ -71,26 +76,26 @@ def embed(subject: Subject, splits: Sequence[str], spaces: Sequence[str]) -> Emb
     features = subject.features(cases)
     rows, present = features.whole(), features.present
     every = torch.ones(len(cases), dtype=torch.bool)
-    found: dict[str, tuple[Tensor, Tensor]] = {}
+    arrays: dict[str, tuple[Tensor, Tensor]] = {}
     if "backbone" in spaces:
-        found |= {f"backbone/{name}": (one, present[name]) for name, one in rows.items()}
+        arrays |= {f"backbone/{name}": (values, present[name]) for name, values in rows.items()}
     branches = subject.branches
     if "projection" in spaces:
         real = branches.fusion.stream_present(present)
         streams = branches.embed(rows, present).streams
-        found |= {f"projection/{name}": (one, real[name]) for name, one in streams.items()}
+        arrays |= {f"projection/{name}": (values, real[name]) for name, values in streams.items()}
     with torch.no_grad():
         joint = branches.joint(rows, present)
         if "joint" in spaces:
-            found["joint"] = joint.cpu(), every
+            arrays["joint"] = joint.cpu(), every
         if "embedding" in spaces and subject.embedding is not None:
             embeddings = subject.embedding(joint).cpu()
             for number, label in enumerate(subject.pool.labels):
-                found[f"embedding/{label.name}"] = embeddings[:, number], every
-    return _plain(subject, cases, found, present)
+                arrays[f"embedding/{label.name}"] = embeddings[:, number], every
+    return _plain(subject, cases, arrays, present)
 
 
-def _check(subject: Subject, space: str) -> None:
+def _check_space(subject: Subject, space: str) -> None:
     folder = subject.trained.folder
     if space == "embedding" and subject.embedding is None:
         raise VariantError(
@@ -107,9 +112,9 @@ def _check(subject: Subject, space: str) -> None:
 def _plain(
     subject: Subject,
     cases: Sequence[Case],
-    found: dict[str, tuple[Tensor, Tensor]],
+    arrays: dict[str, tuple[Tensor, Tensor]],
     present: dict[str, Tensor] | Any,
-) -> Embedded:
+) -> Embeddings:
     trained = subject.trained
     about = {
         "program": f"sm3kit {__version__}",
@@ -118,18 +123,19 @@ def _plain(
         "embedded": list(subject.variant.data),
         "precision": subject.encoder.precision,
         "versions": versions(),
-        "seen": _seen(subject, cases),
+        "seen": _studies_seen(subject, cases),
         "replaced": replaced_studies(subject),
     }
     labels = {
         label.name: np.array(
-            [label.classes[one] if one >= 0 else "" for one in _column(cases, number)], np.str_
+            [label.classes[place] if place >= 0 else "" for place in _column(cases, number)],
+            np.str_,
         )
         for number, label in enumerate(subject.pool.labels)
     }
-    check_features({name: rows[mask] for name, (rows, mask) in found.items()}, "to be written")
-    masks = {name: mask.numpy() for name, (_, mask) in found.items()}
-    return Embedded(
+    check_features({name: rows[mask] for name, (rows, mask) in arrays.items()}, "to be written")
+    masks = {name: mask.numpy() for name, (_, mask) in arrays.items()}
+    return Embeddings(
         about,
         np.array([case_id(subject.pool, case) for case in cases], np.str_),
         np.array([case.study.group for case in cases], np.str_),
@@ -138,16 +144,90 @@ def _plain(
         {name: mask.numpy() for name, mask in present.items()},
         {
             name: np.where(masks[name][:, None], rows.float().numpy(), np.float32(0))
-            for name, (rows, _) in found.items()
+            for name, (rows, _) in arrays.items()
         },
         masks,
     )
 
 
-def _seen(subject: Subject, cases: Sequence[Case]) -> list[str]:
+def _studies_seen(subject: Subject, cases: Sequence[Case]) -> list[str]:
     splits = dict.fromkeys(case.study.split for case in cases)
     return [name for split in splits for name in seen_studies(subject, split) or ()]
 
 
 def _column(cases: Sequence[Case], number: int) -> list[int]:
     return [case.labels[number] for case in cases]
+
+
+def check_embedding_file(path: Path) -> None:
+    """Says so before any work if a file of this name cannot be written.
+
+    Raises:
+        VariantError: another ending.
+        SM3Error: pyarrow is not installed.
+    """
+    if path.suffix not in SUFFIXES:
+        raise VariantError(f"--out wants a name that ends in .npz or .parquet, not {path.name!r}.")
+    if path.suffix == ".parquet":
+        _arrow("pyarrow")
+
+
+def write_embeddings(embeddings: Embeddings, path: Path) -> None:
+    """Writes embeddings; whole or not at all.
+
+    In an .npz: `about` (JSON), `ids`, `groups`, `splits`, `label/NAME`, `present/MODALITY`, and
+    the arrays, (N, D) float32, zeros where an image is missing. In a .parquet: a row per study,
+    lists of float32 that are null where an image is missing; `about` is in the metadata of the
+    table and of every column of features.
+
+    Raises:
+        SM3Error: the file cannot be written, or pyarrow is not installed.
+    """
+    check_embedding_file(path)
+    write = _write_parquet if path.suffix == ".parquet" else _write_npz
+    with whole_file(path) as part:
+        write(embeddings, part)
+
+
+def _write_npz(embeddings: Embeddings, part: Path) -> None:
+    arrays = {
+        "ids": embeddings.ids,
+        "groups": embeddings.groups,
+        "splits": embeddings.splits,
+        **embeddings.arrays,
+    }
+    arrays |= {f"label/{name}": values for name, values in embeddings.labels.items()}
+    arrays |= {f"present/{name}": mask for name, mask in embeddings.present.items()}
+    about = np.array(json.dumps(embeddings.about, ensure_ascii=False))
+    with part.open("wb") as file:
+        np.savez(file, allow_pickle=False, about=about, **arrays)
+
+
+def _write_parquet(embeddings: Embeddings, part: Path) -> None:
+    arrow = _arrow("pyarrow")
+    about = {b"sm3kit": json.dumps(embeddings.about, ensure_ascii=False).encode()}
+    fields, columns = [], []
+    texts = {"id": embeddings.ids, "group": embeddings.groups, "split": embeddings.splits}
+    texts |= {f"label/{name}": values for name, values in embeddings.labels.items()}
+    for name, values in texts.items():
+        fields.append(arrow.field(name, arrow.string()))
+        unknown = values == "" if name.startswith("label/") else None
+        columns.append(arrow.array(values.tolist(), arrow.string(), mask=unknown))
+    for name, rows in embeddings.arrays.items():
+        kind = arrow.list_(arrow.float32(), rows.shape[1])
+        fields.append(arrow.field(name, kind, metadata=about))
+        flat = arrow.array(rows.reshape(-1), arrow.float32())
+        absent = arrow.array(~embeddings.masks[name])
+        columns.append(arrow.FixedSizeListArray.from_arrays(flat, rows.shape[1], mask=absent))
+    table = arrow.Table.from_arrays(columns, schema=arrow.schema(fields, metadata=about))
+    _arrow("pyarrow.parquet").write_table(table, part, compression="zstd")
+
+
+def _arrow(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise SM3Error(
+            "A .parquet file wants pyarrow, which is not installed: pip install "
+            "'sm3kit[parquet]'. Or take a name that ends in .npz."
+        ) from error

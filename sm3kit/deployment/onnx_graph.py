@@ -103,7 +103,7 @@ def write_onnx(predictor: Predictor, path: Path) -> dict[str, Any]:
             # What the exporters say of their own ways; the result is tried below.
             warnings.simplefilter("ignore")
             write = _export if Version(torch.__version__) >= SINCE else _trace
-            write(graph, _drawn(predictor, graph.names, 2), path, facts)
+            write(graph, _draw(predictor, graph.names, 2), path, facts)
     except Exception as error:  # The exporter has no error of its own for what it does not know.
         reason = " ".join(str(error).split())[:300]
         raise SM3Error(f"The networks cannot be written as ONNX: {reason}") from error
@@ -163,7 +163,7 @@ def _facts(predictor: Predictor, names: Sequence[str]) -> dict[str, Any]:
     return {"statement": STATEMENT, "inputs": inputs, "outputs": outputs}
 
 
-def _drawn(predictor: Predictor, names: Sequence[str], count: int) -> list[Tensor]:
+def _draw(predictor: Predictor, names: Sequence[str], count: int) -> list[Tensor]:
     """Random views of all modalities, and a mask."""
     rng = torch.Generator().manual_seed(count)
     views = []
@@ -183,16 +183,16 @@ def _try(graph: Graph, path: Path, predictor: Predictor, called: Sequence[str]) 
     options.log_severity_level = 3
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     for count in (1, 3):
-        inputs = _drawn(predictor, graph.names, count)
+        inputs = _draw(predictor, graph.names, count)
         feed: Mapping[str, np.ndarray] = {
-            name: one.numpy() for name, one in zip(called, inputs, strict=True)
+            name: rows.numpy() for name, rows in zip(called, inputs, strict=True)
         }
         with torch.inference_mode():
             wanted = graph(inputs[:-1], inputs[-1])
-        for label, rows, found in zip(
+        for label, rows, graph_rows in zip(
             predictor.file.labels, wanted, session.run(None, feed), strict=True
         ):
-            away = float(np.abs(rows.numpy() - found).max())
+            away = float(np.abs(rows.numpy() - graph_rows).max())
             if not away <= TOLERANCE:
                 raise SM3Error(
                     f"The ONNX graph gives other probabilities of {label.name} than torch, by "
@@ -220,9 +220,9 @@ def onnx_card(
     )
     example = LOAD_ONNX.format(folder=out, inputs=inputs, count=len(names))
     lines = [
-        f"- input `{name}`: {one['type']}, shape {one['shape']}"
-        + (f", in the order {', '.join(one['order'])}" if "order" in one else "")
-        for name, one in facts["inputs"].items()
+        f"- input `{name}`: {about['type']}, shape {about['shape']}"
+        + (f", in the order {', '.join(about['order'])}" if "order" in about else "")
+        for name, about in facts["inputs"].items()
     ]
     lines += [
         f"- output `{n}`: probabilities of {', '.join(c)}" for n, c in facts["outputs"].items()

@@ -1,18 +1,20 @@
-"""The networks and the classifier of a run, as they predict."""
+"""The networks and the classifier of a run, as they predict, and which classifier is meant."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from sm3kit.core.errors import CheckpointError, DataError
+from sm3kit.core.errors import CheckpointError, DataError, VariantError
+from sm3kit.core.names import unknown
 from sm3kit.data.batches import EVALUATION, Batch
 from sm3kit.data.pool import build_modality
 from sm3kit.evaluation.classifier import Classifier, FromFeatures, FromImages
-from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.classifier_file import ClassifierFile, read_classifier
 from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.predicting import scores
 from sm3kit.modalities.base import Modality
@@ -23,6 +25,8 @@ from sm3kit.networks.joint_batches import CachedJoint
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.run import Run
 from sm3kit.training.hardware import cpu_has_bf16
+
+SPLITS = ("test", "val", "train")  # In the order in which a classifier of theirs is taken.
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,17 @@ class Predictor:
             DataError: some are not finite.
         """
         if self.file.protocol == "finetune":
-            found = scores(FromImages(self.branches, self.classifier), batches)
+            probabilities = scores(FromImages(self.branches, self.classifier), batches)
         else:
             joint = CachedJoint(self._features(batches), self.branches, self.file.seed)
-            found = scores(FromFeatures(self.classifier), joint.in_order(EVALUATION))
-        for label, rows in zip(self.file.labels, found, strict=True):
+            probabilities = scores(FromFeatures(self.classifier), joint.in_order(EVALUATION))
+        for label, rows in zip(self.file.labels, probabilities, strict=True):
             if not bool(rows.isfinite().all()):
                 raise DataError(
                     f"The probabilities of {label.name} by {self.file.path} are not finite: its "
                     "training has diverged. Lower its learning rate and train it again."
                 )
-        return found
+        return probabilities
 
     def _features(self, batches: Iterable[Batch]) -> Features:
         tables: list[dict[str, Tensor]] = []
@@ -131,3 +135,89 @@ def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
     # As after the training: torch takes other kernels for frozen weights, and last bits differ.
     whole.requires_grad_(file.protocol == "finetune").eval()
     return Predictor(trained, file, modalities, branches, classifier)
+
+
+def find_classifier(
+    trained: TrainedModel, protocol: str | None = None, select: str | None = None, name: str = ""
+) -> ClassifierFile:
+    """The classifier that `sm3kit evaluate` left in a run.
+
+    Of several: the run's own protocol before the other, one that is neither leaky nor
+    measured on what pre-training saw before one that is, the run's own data before others, the
+    split test before val before train, the seed of the run before another, then by name.
+
+    Args:
+        protocol: "probe" or "finetune"; None takes either.
+        select: how its epoch was chosen; None takes any.
+        name: of its file in RUN/eval, without the ending; stronger than all else.
+
+    Raises:
+        CheckpointError: there is none, or it was trained on networks that the run no longer has.
+        VariantError: there is none of this name.
+    """
+    files = sorted((trained.folder / "eval").glob("*.safetensors"))
+    if name:
+        names = [file.stem for file in files]
+        if name not in names:
+            raise VariantError(f"--classifier: {unknown('classifier', name, names)}")
+        candidates = [read_classifier(trained.folder / "eval" / f"{name}.safetensors")]
+    else:
+        known, damage = _read_all(files)
+        candidates = [
+            file
+            for file in known
+            if protocol in (None, file.protocol) and select in (None, file.select)
+        ]
+        if damage and not known:
+            raise damage
+    if not candidates:
+        raise CheckpointError(_nothing_there(trained, files, protocol, select))
+    chosen = min(candidates, key=lambda file: _order(file, trained))
+    if chosen.model != trained.file_hash:
+        raise CheckpointError(
+            f"The classifier {chosen.path} was trained on other networks than {trained.folder} "
+            f"has now. Train it again: {_command(trained.folder, chosen.protocol, chosen.select)}"
+        )
+    return chosen
+
+
+def _read_all(files: list[Path]) -> tuple[list[ClassifierFile], CheckpointError | None]:
+    """The classifiers that can be used, and why the first of the others cannot."""
+    known: list[ClassifierFile] = []
+    damage = None
+    for file in files:
+        try:
+            known.append(read_classifier(file))
+        except CheckpointError as error:
+            damage = damage or error
+    return known, damage
+
+
+def _order(file: ClassifierFile, trained: TrainedModel) -> tuple[object, ...]:
+    return (
+        file.protocol != trained.variant.protocol,
+        file.leaky or file.seen,
+        file.transfer,
+        SPLITS.index(file.split),
+        file.seed != trained.variant.seed,
+        len(file.path.stem),
+        file.path.stem,
+    )
+
+
+def _nothing_there(
+    trained: TrainedModel, files: list[Path], protocol: str | None, select: str | None
+) -> str:
+    asked = [f"--protocol {protocol}"] if protocol else []
+    asked += [f"--select {select}"] if select else []
+    what = f" with {' '.join(asked)}" if asked and files else ""
+    there = f" (there are {', '.join(file.stem for file in files)})" if files else ""
+    return (
+        f"{trained.folder} has no classifier{what} yet{there}. Train one: "
+        f"{_command(trained.folder, protocol, select)}"
+    )
+
+
+def _command(folder: Path, protocol: str | None, select: str | None) -> str:
+    chosen = f" --select {select}" if select not in (None, "val_best") else ""
+    return f"sm3kit evaluate {folder} --protocol {protocol or 'probe'}{chosen}"

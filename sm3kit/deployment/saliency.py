@@ -37,7 +37,7 @@ def check_saliency(predictors: Sequence[Predictor], label: str, class_name: str)
     """
     if len(predictors) > 1:
         raise VariantError("--saliency looks into one run, and there are several. Give one.")
-    labels = {one.name: one.classes for one in predictors[0].file.labels}
+    labels = {label.name: label.classes for label in predictors[0].file.labels}
     if label and label not in labels:
         raise VariantError(f"--label: {unknown('label', label, labels)}")
     classes = labels[label or next(iter(labels))]
@@ -66,7 +66,7 @@ def explain(
         VariantError: a backbone without a map of features.
         SM3Error: Grad-CAM is not installed, or the folder cannot be written.
     """
-    names = [one.name for one in predictor.file.labels]
+    names = [spec.name for spec in predictor.file.labels]
     label = label or names[0]
     spec = predictor.file.labels[names.index(label)]
     asked = find_studies(predictor, question)
@@ -78,7 +78,7 @@ def explain(
         batch = Collate(predictor.streams)([Item(views, (), 0, 0)])
         chosen = class_name or study["decisions"][label]
         for name in views:
-            taken = {Path(one).stem.lower() for one in written}
+            taken = {Path(file).stem.lower() for file in written}
             stem = file_stem(f"{study['id']}-{name}", taken)
             path = folder / f"{stem}.png"
             heat = heat_of(predictor, batch, name, names.index(label), spec.classes.index(chosen))
@@ -147,13 +147,13 @@ def _last_map(predictor: Predictor, modality: str) -> tuple[nn.Module, Callable[
         # Behind the last attention only the class token reaches the classifier.
         layer = layer.norm1
 
-    def spatial(found: Tensor) -> Tensor:
-        if found.ndim == 4:
-            channels_last = found.shape[1] != width and found.shape[3] == width
-            return found.permute(0, 3, 1, 2) if channels_last else found
-        patches = found[:, prefix:]
+    def spatial(maps: Tensor) -> Tensor:
+        if maps.ndim == 4:
+            channels_last = maps.shape[1] != width and maps.shape[3] == width
+            return maps.permute(0, 3, 1, 2) if channels_last else maps
+        patches = maps[:, prefix:]
         side = math.isqrt(patches.shape[1])
-        return patches.transpose(1, 2).reshape(len(found), -1, side, patches.shape[1] // side)
+        return patches.transpose(1, 2).reshape(len(maps), -1, side, patches.shape[1] // side)
 
     return layer, spatial
 

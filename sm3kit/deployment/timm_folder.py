@@ -137,7 +137,9 @@ def mean_and_deviation(name: str, modality: Modality) -> tuple[list[float], list
             f"The views of {name} are not normalised by a mean and a deviation per channel, and "
             "timm knows nothing else. Take --format onnx, which normalises in the graph."
         )
-    return [round(one, 9) for one in mean.tolist()], [round(one, 9) for one in deviation.tolist()]
+    return [round(value, 9) for value in mean.tolist()], [
+        round(value, 9) for value in deviation.tolist()
+    ]
 
 
 def _modality_of(trained: TrainedModel, file: ClassifierFile | None, name: str) -> Modality:
@@ -159,7 +161,7 @@ def _modality_of(trained: TrainedModel, file: ClassifierFile | None, name: str) 
 def _spec(trained: TrainedModel, name: str) -> ModalitySpec:
     v = trained.variant
     datasets = [open_dataset(spec, v.options) for spec in v.data]
-    tables = pool_names([list(one.modalities) for one in datasets], v.map)
+    tables = pool_names([list(dataset.modalities) for dataset in datasets], v.map)
     return next(
         dataset.modalities[own]
         for dataset, table in zip(datasets, tables, strict=True)

@@ -10,10 +10,11 @@ from typing import Any
 from torch import nn
 
 from sm3kit.clusterers.base import Clusterer
-from sm3kit.core.errors import OptionError, VariantError
+from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
+from sm3kit.core.settings import refuse_unknown_owners
 from sm3kit.core.variant import PARTS, Variant
 from sm3kit.data.pool import Pool, open_pool
 from sm3kit.fusions.base import Fusion
@@ -106,10 +107,7 @@ def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
         OptionError: neither a plugin nor a modality of the data.
     """
     known = plugin_names() | {name for source in pool.sources for name in source.every_name}
-    for owner in options:
-        if owner not in known:
-            listed = sorted(known | set(more))
-            raise OptionError(f"Option -o {owner}.…: {unknown('plugin', owner, listed)}")
+    refuse_unknown_owners(options, "plugin", known | set(more))
 
 
 def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1:

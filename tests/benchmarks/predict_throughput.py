@@ -21,9 +21,8 @@ from sm3kit.core.stage_settings import Stage1Settings
 from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
-from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.predict import predict
-from sm3kit.deployment.predictor import Predictor, open_predictor
+from sm3kit.deployment.predictor import Predictor, find_classifier, open_predictor
 from sm3kit.deployment.question import Question, find_studies
 from sm3kit.deployment.reading import ReadStudies, batches_of
 from sm3kit.evaluation.evaluate import evaluate

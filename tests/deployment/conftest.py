@@ -11,8 +11,7 @@ from tiny_runs import TINY2, quiet, read_table
 
 from sm3kit.cli.main import cli
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.deployment.finding import find_classifier
-from sm3kit.deployment.predictor import open_predictor
+from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject

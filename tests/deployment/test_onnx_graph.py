@@ -8,9 +8,8 @@ import torch
 from sm3kit.core.errors import SM3Error
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.deployment import onnx_graph
-from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.onnx_graph import Graph, write_onnx
-from sm3kit.deployment.predictor import open_predictor
+from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.deployment.question import Question, find_studies
 from sm3kit.deployment.reading import ReadStudies, batches_of
 from sm3kit.metrics.predictions import Predictions

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sm3kit.core.errors import CheckpointError
-from sm3kit.deployment.finding import find_classifier
+from sm3kit.deployment.predictor import find_classifier
 from sm3kit.evaluation.classifier import FromFeatures, classifier_of
 from sm3kit.evaluation.classifier_file import read_classifier, read_weights, save_classifier
 from sm3kit.runs.run import Run

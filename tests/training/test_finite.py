@@ -21,8 +21,7 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.deployment.embed import embed
 from sm3kit.deployment.export import export
-from sm3kit.deployment.finding import find_classifier
-from sm3kit.deployment.predictor import open_predictor
+from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
