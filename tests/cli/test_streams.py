@@ -94,9 +94,14 @@ def test_json_keeps_every_letter(more, tmp_path):
     assert os.fsencode(json.loads(done.stdout)["folder"]) == os.fsencode(folder)
 
 
+@pytest.fixture(scope="module")
+def usual():
+    """The plugins on a terminal of the usual size."""
+    return called("plugins", "list").stdout
+
+
 @pytest.mark.parametrize("size", ["0", "1", "abc", "99999999999", "-5", ""])
-def test_a_size_that_no_terminal_has(size):
-    usual = called("plugins", "list").stdout
+def test_a_size_that_no_terminal_has(size, usual):
     done = called("plugins", "list", more={"COLUMNS": size, "LINES": size})
     assert (done.returncode, done.stdout, done.stderr) == (0, usual, b"")
 

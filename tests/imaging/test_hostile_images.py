@@ -347,6 +347,7 @@ def test_training_refuses_what_the_check_refuses(everything, tmp_path):
     assert str(told.value).startswith(f"{bad} of {len(words)} images cannot be read: (1) ")
 
 
+@pytest.mark.slow
 def test_libraries_write_nothing_of_their_own(everything):
     code = (
         "import sys\n"
