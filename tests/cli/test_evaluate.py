@@ -203,10 +203,11 @@ class TestMistakes:
         assert "resume   after epoch 1 of 2" in again.stdout
 
 
-def label(reported="MEL", auc=0.912, **more):
+def label(reported="MEL", auc=0.912, ci95=(0.0, 1.0), **more):
     """The row of a label at its widest."""
     metrics = ("auc", "sens", "spec", "prec", "auprc", "sens_at_90_spec")
-    row = dict.fromkeys(metrics, 1.0) | {"auc": auc, "ci95": [0.0, 1.0], "reported": reported}
+    row = dict.fromkeys(metrics, 1.0) | {"auc": auc, "ci95": list(ci95), "reported": reported}
+    row["intervals"] = dict.fromkeys(metrics, list(ci95))
     return row | {"support": {"positives": 101, "known": 395}} | more
 
 
@@ -240,6 +241,8 @@ def result(names, **more):
         "groups": 395,
         "resamples": 2000,
         "file": "runs/one/eval/probe-test.json",
+        "data": ["synthetic"],
+        "of": {"recipe": [], "splits": ["train"]},
         **more,
     }
 
@@ -257,15 +260,20 @@ def ranks(**more):
         "notes": [],
         "space": space,
         "transfer": False,
-        "of": {"splits": ["train"]},
+        "of": {"recipe": [], "splits": ["train"]},
+        "data": ["synthetic"],
+        "select": "last",
+        "leaky": False,
         "file": "runs/one/eval/match-train.json",
         **more,
     }
 
 
 def difference(names, **more):
-    row = {"auc": -0.123, "ci95": [-1.0, 1.0], "above_zero": {"auc": 1.0}}
+    row = {"auc": -0.123, "ci95": [-1.0, 1.0], "intervals": {"auc": [-1.0, 1.0]}}
+    row["above_zero"] = {"auc": 1.0}
     return {
+        "protocol": "probe",
         "runs": ["runs/one", "runs/two"],
         "means": [0.804, 0.829],
         "notes": [],
@@ -341,7 +349,7 @@ class TestTables:
         ]
         assert two == printed(difference(SHORT), show_comparison)[-2:]
         assert "split train, seen in pre-training, 1 seed, acc in %" in printed(ranks())
-        unseen = printed(ranks(of={"splits": ["val", "test"]}))
+        unseen = printed(ranks(of={"recipe": [], "splits": ["val", "test"]}))
         assert "split train, 1 seed, acc in %" in unseen
         assert "split train, 1 seed, acc in %" in printed(ranks(transfer=True))
 
