@@ -120,7 +120,7 @@ def test_a_run_that_went_on_leaves_the_same_bytes(tiny2, train, stage):
     short = altered(base, stage="mmssl", stage1={"epochs": 1})
     train(short, "stopped")
     gone_on = train(base, "stopped", resume=True)[0].run
-    names = ["last", "mmssl", "model", "studies", *(["mlssl"] if stage == "both" else [])]
+    names = ["last", "mmssl", "model", "studies_file", *(["mlssl"] if stage == "both" else [])]
     for name in names:
         one, other = (getattr(run, name).read_bytes() for run in (straight, gone_on))
         assert one == other, name

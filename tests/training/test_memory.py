@@ -46,7 +46,8 @@ def test_stage_2_names_its_own_batch(full, second, train, tmp_path):
     with pytest.raises(TrainingError) as caught:
         train(second)
     assert str(caught.value) == (
-        "The GPU has not enough memory for stage 2. Lower -o stage2.batch_size, now 12. "
+        "The GPU has not enough memory for stage 2. Lower -o stage2.batch_size, now "
+        f"{second.stage2.batch_size}. "
         f"Stage 1 is kept; go on from it with --stage mlssl --init {tmp_path / 'run'}."
     )
 
@@ -54,10 +55,10 @@ def test_stage_2_names_its_own_batch(full, second, train, tmp_path):
 @pytest.mark.parametrize(
     ("protocol", "title"), [("probe", "the probe"), ("finetune", "the fine-tuning")]
 )
-def test_an_evaluation_names_the_option_of_evaluate(full, first, tmp_path, protocol, title):
+def test_an_evaluation_names_the_option_of_evaluate(full, stage1_run, tmp_path, protocol, title):
     full(Supervised)
     quiet = Reporter(Console(file=io.StringIO()))
-    subject = open_subject(first, [], ImageCache(None), FeatureCache(None), quiet)
+    subject = open_subject(stage1_run, [], ImageCache(None), FeatureCache(None), quiet)
     settings = Settings(protocol=protocol, select="last", batch_size=16, seed=0)
     with pytest.raises(TrainingError) as caught:
         evaluate(subject, settings, tmp_path / "result.json")
