@@ -55,12 +55,12 @@ def _training(trained: TrainedModel) -> str:
     v = trained.variant
     recipe = ", ".join(v.recipe) or "none"
     lines = [
-        f"- Pre-trained without labels by sm3kit {__version__}, stage {trained.stage}.",
+        f"- Pre-trained without labels by sm3kit {__version__}, stage {trained.facts.stage}.",
         f"- Data: {', '.join(v.data)}, splits {', '.join(v.splits)}; hash of the listing "
-        f"`{trained.data_hash}`.",
+        f"`{trained.facts.data_hash}`.",
         f"- Modalities: {', '.join(f'{n} ({c} channels)' for n, c in trained.channels.items())}.",
         f"- Recipe: {recipe}; objective {', '.join(v.objective)}, fusion {v.fusion}"
-        + (f", relation {v.relation}, clusterer {v.clusterer}" if trained.labels else "")
+        + (f", relation {v.relation}, clusterer {v.clusterer}" if trained.facts.labels else "")
         + f", seed {v.seed}.",
         *(
             f"- Backbone of {name}: {v.of(name, 'backbone')}, {v.of(name, 'image_size')} px, "

@@ -119,7 +119,7 @@ def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
     branches = trained.branches(modalities)
     width, embedding = branches.joint_width, None
     if file.places is not None:
-        relation = build_relation(trained.variant, width, len(trained.labels))
+        relation = build_relation(trained.variant, width, len(trained.facts.labels))
         embedding = LabelEmbedding(relation, file.places)
     classes = [len(label.classes) for label in file.labels]
     classifier = Classifier(embedding, width, classes, [None] * len(classes))

@@ -48,9 +48,9 @@ def label_embedding(
         CheckpointError: the weights do not fit.
     """
     none: list[Tensor | None] = [None] * len(pool.labels)
-    if not trained.labels:
+    if not trained.facts.labels:
         return None, none, []
-    known = list(trained.labels)
+    known = list(trained.facts.labels)
     order = [_place(label.name, known, pool) for label in pool.labels]
     if any(place is None for place in order):
         return (

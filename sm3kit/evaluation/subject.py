@@ -228,7 +228,7 @@ def _notes(subject: Subject, transferred: bool) -> list[str]:
         notes.append(
             f"The data have no {', '.join(missing)}: its features are zeros, as for a missing image."
         )
-    same = pool.listing_hash() == trained.data_hash
+    same = pool.listing_hash() == trained.facts.data_hash
     if not same and not transferred:
         notes.append(
             "The listing of the data has changed since the run was trained; its splits may be others."

@@ -16,7 +16,7 @@ from sm3kit.core.names import quote, unknown
 from sm3kit.core.options import Option, convert
 from sm3kit.datasets.base import SPLITS
 from sm3kit.evaluation.settings import PROTOCOLS, SELECTIONS
-from sm3kit.runs import named_yaml
+from sm3kit.runs import plain_yaml
 
 BUILT_IN = resources.files("sm3kit") / "grids" / "builtin"
 MODES = ("product", "one-at-a-time")
@@ -86,7 +86,7 @@ class Grid:
 
 def names() -> list[str]:
     """The built-in grids, sorted."""
-    return named_yaml.built_in(BUILT_IN)
+    return plain_yaml.built_in(BUILT_IN)
 
 
 def load(name: str) -> Grid:
@@ -96,7 +96,7 @@ def load(name: str) -> Grid:
         VariantError: no such grid or file, or something in it that a grid does not have.
         OptionError: seeds that are none.
     """
-    table = named_yaml.read("grid", name, BUILT_IN)
+    table = plain_yaml.read_named("grid", name, BUILT_IN)
     path = Path(name)
     return parse(path.stem if path.is_file() else name, table, f"grid {name!r}")
 

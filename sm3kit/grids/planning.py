@@ -19,7 +19,7 @@ from sm3kit.grids.grid import Grid
 from sm3kit.grids.plan import Plan, Replicate, Task, hash_of
 from sm3kit.networks.assemble import resolved
 from sm3kit.networks.plugins_in_use import unused_plugins
-from sm3kit.runs.plugin_origins import files_of
+from sm3kit.runs.record import files_of
 
 if TYPE_CHECKING:
     from sm3kit.grids.rows import GridRow

@@ -91,7 +91,7 @@ def before_training(subject: Subject) -> Subject:
     embedding = None
     if subject.embedding is not None:
         torch.manual_seed(seed_for("relation", variant.seed))
-        relation = build_relation(variant, branches.joint_width, len(trained.labels))
+        relation = build_relation(variant, branches.joint_width, len(trained.facts.labels))
         embedding = LabelEmbedding(relation, subject.embedding.order).to(subject.device).eval()
     branches.to(subject.device).requires_grad_(False).eval()
     kept = subject.encoder

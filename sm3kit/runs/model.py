@@ -1,8 +1,9 @@
-"""What a run left in `model.safetensors`: its networks, and what they were trained on."""
+"""The file `model.safetensors` of a run: its networks, and what they were trained on."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from sm3kit.core.errors import CheckpointError, SM3Error
+from sm3kit.core.files import whole_file
 from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.core.variant import Variant
 from sm3kit.modalities.base import Modality
@@ -20,17 +22,57 @@ from sm3kit.networks.backbone import build_backbone
 from sm3kit.networks.branches import Branches
 from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.nn.named_modules import module_key
+from sm3kit.runs.record import REMEDY, fact, facts_of, names_of, shape_of
+from sm3kit.runs.tensor_file import write_tensors
 
-# What the model file says of itself.
-FACTS = {
-    "variant": dict,
-    "stage": str,
-    "data_hash": str,
-    "channels": {"*": int},
-    "labels?": {"*": int},
-}
+FORMAT = 1
+PARTS = ("backbones", "fusion", "relation", "prototypes")  # What downstream needs.
 # What a file that is no model, or a damaged one, makes of safetensors and of us.
 DAMAGE = (SafetensorError, OSError, RuntimeError, LookupError, TypeError, ValueError, SM3Error)
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model says of itself, in its own file and in the checkpoint of its stage.
+
+    Attributes:
+        stage: the last stage that was finished, "mmssl" or "mlssl".
+        epochs_done: of that stage.
+        variant: all choices of the run.
+        data_hash: of the listing of the data that it was trained on.
+        channels: {modality: number of channels}, of those that it has a backbone for.
+        labels: {label: number of clusters} of stage 2, in order; empty after stage 1.
+    """
+
+    stage: str = fact(str)
+    epochs_done: int = fact(int)
+    variant: Variant = fact(dict)
+    data_hash: str = fact(str)
+    channels: Mapping[str, int] = fact({"*": int})
+    labels: Mapping[str, int] = fact({"*": int}, default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"format": FORMAT, **facts_of(self), "variant": self.variant.as_dict()}
+
+    @classmethod
+    def read(cls, file: Path) -> ModelFacts:
+        """What a model file says of itself; its weights are not read.
+
+        Raises:
+            One of `DAMAGE`: it is no model.
+        """
+        with safe_open(file, "pt") as opened:
+            facts = parse(opened.metadata()["sm3kit"])
+        check_shape(facts, shape_of(cls))
+        facts["variant"] = Variant().changed(facts["variant"], str(file))
+        return cls(**{name: facts[name] for name in names_of(cls) if name in facts})
+
+    def write(self, file: Path, networks: Mapping[str, Tensor]) -> None:
+        """Writes a model file, whole or not at all, with the weights that downstream needs."""
+        kept = {name: value for name, value in networks.items() if name.split(".")[0] in PARTS}
+        with whole_file(file, REMEDY) as part:
+            write_tensors(part, kept, {"sm3kit": json.dumps(self.as_dict())})
 
 
 @dataclass(frozen=True)
@@ -39,26 +81,28 @@ class TrainedModel:
 
     Attributes:
         folder: the run folder.
-        variant: all choices of the run.
-        stage: the last stage that it finished, "mmssl" or "mlssl".
-        data_hash: of the listing of the data that it was trained on.
-        channels: {modality: number of channels}, of those that it has a backbone for.
-        labels: {label: number of clusters} of stage 2, in order; empty after stage 1.
+        facts: what it says of itself.
         weights: all weights by name.
         file_hash: of the model file.
     """
 
     folder: Path
-    variant: Variant
-    stage: str
-    data_hash: str
-    channels: Mapping[str, int]
-    labels: Mapping[str, int]
+    facts: ModelFacts
     weights: Mapping[str, Tensor]
     file_hash: str
 
+    @property
+    def variant(self) -> Variant:
+        """All choices of the run."""
+        return self.facts.variant
+
+    @property
+    def channels(self) -> Mapping[str, int]:
+        """{modality: number of channels}, of those that it has a backbone for."""
+        return self.facts.channels
+
     def of(self, part: str) -> dict[str, Tensor]:
-        """The weights of "backbones", "fusion", "relation" or "prototypes", without that name."""
+        """The weights of one of `PARTS`, without its name."""
         start = f"{part}."
         return {n[len(start) :]: w for n, w in self.weights.items() if n.startswith(start)}
 
@@ -146,8 +190,8 @@ class TrainedModel:
             "model": self.file_hash,
             "recipe": list(v.recipe),
             "data": list(v.data),
-            "data_hash": self.data_hash,
-            "stage": self.stage,
+            "data_hash": self.facts.data_hash,
+            "stage": self.facts.stage,
             "splits": list(v.splits),
             "init": v.init,
             "seed": v.seed,
@@ -161,10 +205,9 @@ def read_model(file: Path) -> TrainedModel:
         CheckpointError: it is damaged, or its training diverged.
     """
     try:
-        facts = read_facts(file)
+        facts = ModelFacts.read(file)
         with safe_open(file, "pt") as opened:
             weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        variant = Variant().changed(facts["variant"], str(file))
         bad = not_finite(weights)
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200].removesuffix(".")
@@ -178,28 +221,7 @@ def read_model(file: Path) -> TrainedModel:
             f"({first_two(bad)}) are not finite. Train the run again with a lower --lr."
         )
     digest = hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()
-    return TrainedModel(
-        file.parent,
-        variant,
-        facts["stage"],
-        facts["data_hash"],
-        facts["channels"],
-        facts.get("labels", {}),
-        weights,
-        digest,
-    )
-
-
-def read_facts(file: Path) -> dict[str, Any]:
-    """What a model file says of itself; its weights are not read.
-
-    Raises:
-        One of `DAMAGE`: it is no model.
-    """
-    with safe_open(file, "pt") as opened:
-        facts: dict[str, Any] = parse(opened.metadata()["sm3kit"])
-    check_shape(facts, FACTS)
-    return facts
+    return TrainedModel(file.parent, facts, weights, digest)
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sm3kit.core.errors import DataError, SM3Error
+from sm3kit.core.errors import DataError, SM3Error, VariantError
 from sm3kit.core.files import regular_file
+from sm3kit.core.names import unknown
 from sm3kit.core.ranges import WHOLE
 from sm3kit.core.text import in_units
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 LARGEST = 2**20  # Bytes of a file that somebody has written by hand.
 LARGEST_RECORD = 2**26  # Bytes of a file that sm3kit has written: a grid of 10,000 runs has 20 MB.
@@ -52,7 +57,7 @@ def parse(content: bytes, largest: int = LARGEST) -> Any:
         DataError: what it is no YAML for, in a sentence.
     """
     _check_size(len(content), largest)
-    text = _decoded(content)
+    text = _decode(content)
     try:
         _check(text, largest // BYTES_PER_VALUE)
         return yaml.load(text, _Plain)
@@ -60,12 +65,41 @@ def parse(content: bytes, largest: int = LARGEST) -> Any:
         raise DataError(_sentence(error)) from error
 
 
+def built_in(folder: Traversable) -> list[str]:
+    """The names of the files in a folder of the package, sorted."""
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_named(noun: str, name: str, folder: Traversable) -> Any:
+    """The content of a built-in file, or of a user's.
+
+    Args:
+        noun: what it is, for messages: "recipe" or "grid".
+        name: of a built-in file, or a path.
+        folder: of the built-in ones.
+
+    Raises:
+        VariantError: no such name or file, no valid YAML, or a name that stands there twice.
+    """
+    names = built_in(folder)
+    try:
+        if name in names:
+            return parse((folder / f"{name}.yaml").read_bytes())
+        if os.path.lexists(name):
+            return read(Path(name), f"{noun} file", VariantError)
+    except DataError as error:
+        raise VariantError(f"{noun.capitalize()} {name!r} is no valid YAML: {error}") from error
+    if name.endswith((".yaml", ".yml")):
+        raise VariantError(f"No {noun} file {name!r}. Built-in {noun}s: {', '.join(names)}.")
+    raise VariantError(unknown(noun, name, names) + " Or give a .yaml file.")
+
+
 def _check_size(size: int, largest: int) -> None:
     if size > largest:
         raise DataError(f"it has {in_units(size)}, and {in_units(largest)} are allowed.")
 
 
-def _decoded(content: bytes) -> str:
+def _decode(content: bytes) -> str:
     wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
         return content.decode("utf-16" if wide else "utf-8-sig")

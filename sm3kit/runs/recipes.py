@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import quote
 from sm3kit.core.variant import Variant
-from sm3kit.runs import named_yaml
+from sm3kit.runs import plain_yaml
 
 BUILT_IN = resources.files("sm3kit") / "recipes"
 # What a recipe says of itself, and what is looked up before settings are laid over each other.
@@ -45,7 +45,7 @@ class Layer(NamedTuple):
 
 def names() -> list[str]:
     """The built-in recipes, sorted."""
-    return named_yaml.built_in(BUILT_IN)
+    return plain_yaml.built_in(BUILT_IN)
 
 
 def headline(name: str) -> str:
@@ -60,7 +60,7 @@ def load(name: str) -> dict[str, Any]:
     Raises:
         VariantError: no such recipe or file, or no table of settings in it.
     """
-    settings = named_yaml.read("recipe", name, BUILT_IN)
+    settings = plain_yaml.read_named("recipe", name, BUILT_IN)
     if not isinstance(settings, dict):
         raise VariantError(f"Recipe {name!r} wants a table of settings, such as 'fusion: concat'.")
     base = settings.get("base", "")

@@ -10,9 +10,8 @@ from typing import Any
 from sm3kit.core.errors import CheckpointError, TrainingError, VariantError
 from sm3kit.core.files import remove_unfinished, whole_file
 from sm3kit.core.variant import Variant
-from sm3kit.runs.model import DAMAGE, TrainedModel, read_facts, read_model
-from sm3kit.runs.plugin_origins import check_recorded, files_of
-from sm3kit.runs.record import REMEDY, RunRecord, versions
+from sm3kit.runs.model import DAMAGE, ModelFacts, TrainedModel, read_model
+from sm3kit.runs.record import REMEDY, RunRecord
 from sm3kit.runs.studies_record import SourceRecord, read_studies
 from sm3kit.tables.spreadsheets import read_rows, write_rows
 
@@ -55,7 +54,7 @@ class Run:
             return False
         wanted = "mmssl" if self.record().variant.stage == "mmssl" else "mlssl"
         try:
-            return bool(read_facts(self.model)["stage"] == wanted)
+            return ModelFacts.read(self.model).stage == wanted
         except DAMAGE:
             return False
 
@@ -68,24 +67,6 @@ class Run:
         if not self.exists:
             raise CheckpointError(f"{self.folder} holds no run: there is no variant.yaml in it.")
         return RunRecord.read(self.variant_file)
-
-    def write_variant(
-        self,
-        variant: Variant,
-        data_hash: str,
-        hardware: Mapping[str, str],
-        init: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Writes the record: every choice, resolved, with the data's hash, the hardware and versions.
-
-        Args:
-            init: what the run that this one started from was trained on, for the record; empty
-                if there is none, and None keeps what the record says of it.
-        """
-        if init is None:
-            init = self.record().started_from if self.exists else {}
-        facts = (dict(hardware), versions(), dict(init), files_of(variant))
-        RunRecord(variant, data_hash, *facts).write(self.variant_file)
 
     def trained(self) -> TrainedModel:
         """The model of this run.
@@ -119,8 +100,7 @@ class Run:
             VariantError: plugins of such a file are not known now.
             CheckpointError: the record is damaged.
         """
-        recorded = self.record().plugin_files if self.exists else []
-        return check_recorded(recorded, str(self.folder))
+        return self.record().changed_plugins(str(self.folder)) if self.exists else []
 
     def read_metrics(self, stage: str, epochs: int) -> list[dict[str, Any]]:
         """The rows of other stages, and of the first epochs of this one; later ones were not kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections import OrderedDict
@@ -20,13 +19,12 @@ from sm3kit.core.plain_json import check_shape
 from sm3kit.core.variant import Variant
 from sm3kit.networks.assemble import resolved
 from sm3kit.nn.finite import first_two, not_finite
+from sm3kit.runs.model import FORMAT, ModelFacts
 from sm3kit.runs.record import REMEDY
 from sm3kit.runs.resumption import with_stage2_of
 from sm3kit.runs.run import Run
-from sm3kit.runs.tensor_file import write_tensors
 from sm3kit.training.base import TITLES, Learner
 
-FORMAT = 1
 SHAPE = {
     "format": int,
     "stage": str,
@@ -36,7 +34,6 @@ SHAPE = {
     "model": dict,
     "optimiser?": dict,
 }
-DOWNSTREAM = ("backbones.", "fusion.", "relation.", "prototypes.")
 
 
 class KeepLast(pl.Callback):
@@ -213,7 +210,7 @@ def write_stage(
     run: Run,
     path: Path,
     networks: Mapping[str, Tensor],
-    record: Mapping[str, Any],
+    facts: ModelFacts,
     more: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a finished stage: its checkpoint, then `model.safetensors`.
@@ -222,7 +219,7 @@ def write_stage(
         run: the run folder.
         path: of the checkpoint, `mmssl.ckpt` or `mlssl.ckpt`.
         networks: all weights by name.
-        record: what the model file says of itself; plain values.
+        facts: what both files say of the model.
         more: tensors that the checkpoint alone keeps.
 
     Raises:
@@ -232,12 +229,9 @@ def write_stage(
     if bad:
         raise TrainingError(
             f"{len(bad)} of {len(networks)} tensors ({first_two(bad)}) are not finite at the end of "
-            f"{TITLES[record['stage']]}, and no model is written. Lower --lr, or take --precision "
+            f"{TITLES[facts.stage]}, and no model is written. Lower --lr, or take --precision "
             "32."
         )
     weights = {name: value.detach().cpu() for name, value in networks.items()}
-    facts = {"format": FORMAT, **record}
-    write_checkpoint(path, {**facts, "model": weights, **(more or {})})
-    kept = {name: value for name, value in weights.items() if name.startswith(DOWNSTREAM)}
-    with whole_file(run.model, REMEDY) as part:
-        write_tensors(part, kept, {"sm3kit": json.dumps(facts)})
+    write_checkpoint(path, {**facts.as_dict(), "model": weights, **(more or {})})
+    facts.write(run.model, weights)

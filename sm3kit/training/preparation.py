@@ -24,6 +24,7 @@ from sm3kit.modalities.base import Modality
 from sm3kit.networks.assemble import Stage1, build_clusterer, build_relation, resolved
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.model import ModelFacts
 from sm3kit.runs.run import Run
 from sm3kit.training.fitting import Training
 
@@ -70,15 +71,10 @@ class Setup:
             self.run, self.reporter, self.data_hash, command, devices, num_nodes, precision
         )
 
-    def record(self, stage: str, epochs: int) -> dict[str, Any]:
-        """What the model of a stage says of itself after its last epoch; plain values."""
-        return {
-            "stage": stage,
-            "epochs_done": epochs,
-            "variant": self.variant.as_dict(),
-            "data_hash": self.data_hash,
-            "channels": {name: plugin.channels for name, plugin in self.pool.modalities.items()},
-        }
+    def facts(self, stage: str, epochs: int, labels: Mapping[str, int] | None = None) -> ModelFacts:
+        """What the model of a stage says of itself after its last epoch; see `ModelFacts`."""
+        channels = {name: plugin.channels for name, plugin in self.pool.modalities.items()}
+        return ModelFacts(stage, epochs, self.variant, self.data_hash, channels, labels or {})
 
     def read_images(self) -> None:
         """Decodes all images that the training will read, so that bad ones are found now."""

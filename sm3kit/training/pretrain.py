@@ -18,6 +18,7 @@ from sm3kit.datasets.base import SPLITS, Dataset
 from sm3kit.networks.assemble import Stage1, build_pool, modules, resolved
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs.model import TrainedModel
+from sm3kit.runs.record import RunRecord, files_of, versions
 from sm3kit.runs.run import Run
 from sm3kit.runs.run_lock import hold_folder
 from sm3kit.runs.studies_seen import check_unchanged, keep_studies
@@ -184,8 +185,10 @@ def _begin(
     earlier = init.folder if init else None
     keep_studies(setup.run, setup.pool, variant.splits, setup.images, earlier, kept=kept)
     computed = machine_record(stage1.precision(setup, parts))
-    started_from = None if kept else init.record() if init else {}
-    setup.run.write_variant(variant, setup.data_hash, computed, started_from)
+    before = setup.run.record() if kept and setup.run.exists else None
+    started_from = before.started_from if before else init.record() if init else {}
+    facts = (setup.data_hash, computed, versions(), started_from, files_of(variant))
+    RunRecord(variant, *facts).write(setup.run.variant_file)
     _describe(setup, parts)
     if init:
         reporter.say(f"init     {init.folder}, trained on {', '.join(init.variant.data)}")
@@ -238,9 +241,8 @@ def _networks(pool: Pool, parts: Stage1, variant: Variant) -> list[str]:
         alike.setdefault((variant.of(name, "backbone"), weights, shown), []).append(name)
     lines = []
     for (backbone, weights, shown), names in alike.items():
-        count = sum(
-            p.numel() for name in names for p in parts.branches.backbones[name].parameters()
-        )
+        networks = (parts.branches.backbones[name] for name in names)
+        count = sum(p.numel() for network in networks for p in network.parameters())
         of = f"{', '.join(names)}: " if len(alike) > 1 else ""
         lines.append(
             f"{of}{len(names)} x {backbone} ({count / 1e6:.1f} M weights, {weights}){shown}"

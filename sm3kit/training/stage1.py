@@ -285,8 +285,8 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
 def write(setup: Setup, parts: Stage1) -> None:
     """Writes `mmssl.ckpt` and the model of stage 1."""
     networks = modules(parts).state_dict()
-    record = setup.record("mmssl", setup.variant.stage1.epochs)
-    checkpoints.write_stage(setup.run, setup.run.mmssl, networks, record)
+    facts = setup.facts("mmssl", setup.variant.stage1.epochs)
+    checkpoints.write_stage(setup.run, setup.run.mmssl, networks, facts)
 
 
 def precision(setup: Setup, parts: Stage1) -> str:

@@ -318,10 +318,10 @@ def _first_pass(setup: Setup, branches: Branches) -> list[JointBatch]:
 
 def _write(setup: Setup, branches: Branches, module: MultiLabelSSL) -> None:
     clusters = {label.name: label.clusters for label in module.labels}
-    record = {**setup.record("mlssl", setup.variant.stage2.epochs), "labels": clusters}
+    facts = setup.facts("mlssl", setup.variant.stage2.epochs, clusters)
     networks: dict[str, Tensor] = dict(branches.state_dict())
     for part in ("relation", "prototypes"):
         state = getattr(module, part).state_dict()
         networks |= {f"{part}.{name}": value for name, value in state.items()}
     assigned = {"assigned": module.assigned.cpu(), "ids": [case.study.id for case in setup.cases]}
-    checkpoints.write_stage(setup.run, setup.run.mlssl, networks, record, assigned)
+    checkpoints.write_stage(setup.run, setup.run.mlssl, networks, facts, assigned)

@@ -183,7 +183,7 @@ def test_modalities_may_have_networks_and_sizes_of_their_own(mixed, train, tmp_p
 def test_the_rest_of_the_method_follows(mixed, train, tiny2):
     both = dataclasses.replace(tiny2, data=mixed.data, per_modality=mixed.per_modality)
     outcome, _ = train(altered(both, stage2={"batch_size": 4}))
-    assert outcome.run.trained().stage == "mlssl"
+    assert outcome.run.trained().facts.stage == "mlssl"
 
 
 def test_a_modality_may_suggest_its_network(scans, tiny, train, registered, monkeypatch):

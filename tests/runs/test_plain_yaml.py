@@ -12,6 +12,7 @@ from sm3kit.core.errors import CheckpointError, DataError, SM3Error, VariantErro
 from sm3kit.core.variant import Variant
 from sm3kit.grids import grid
 from sm3kit.runs import plain_yaml, recipes
+from sm3kit.runs.record import RunRecord, versions
 from sm3kit.runs.run import Run
 
 LONGEST = 2.0  # Seconds for one file, on a busy machine.
@@ -68,7 +69,7 @@ def test_a_record_of_a_run(name, tmp_path):
 @pytest.mark.parametrize("name", ["data_hash", "hardware", "plugin_files", "versions", "stage1"])
 def test_a_record_with_another_value(name, tmp_path):
     run = Run(tmp_path)
-    run.write_variant(Variant(), "0" * 16, {"device": "CPU"})
+    RunRecord(Variant(), "0" * 16, {"device": "CPU"}, versions()).write(run.variant_file)
     record = yaml.safe_load(run.variant_file.read_text())
     record.pop(name, None)
     others = yaml.safe_dump(record)
@@ -83,9 +84,9 @@ def test_a_record_with_another_value(name, tmp_path):
 
 def test_a_record_is_read_again(tmp_path):
     run = Run(tmp_path)
-    run.write_variant(Variant(seed=3), "0" * 16, {"device": "CPU"})
-    record = run.record()
-    assert (record.variant, record.data_hash) == (Variant(seed=3), "0" * 16)
+    written = RunRecord(Variant(seed=3), "0" * 16, {"device": "CPU"}, versions())
+    written.write(run.variant_file)
+    assert run.record() == written
 
 
 @pytest.mark.parametrize(

@@ -149,12 +149,12 @@ def test_the_weights_of_stage_2(second, train, tmp_path):
     )
     run = Run(tmp_path / "run")
     assert not run.mlssl.exists()
-    assert run.trained().stage == "mmssl"
+    assert run.trained().facts.stage == "mmssl"
     assert finite_on_disk(run.folder)
     # As the message says.
     again = dataclasses.replace(second, init=str(run.folder))
     train(again, "again")
-    assert Run(tmp_path / "again").trained().stage == "mlssl"
+    assert Run(tmp_path / "again").trained().facts.stage == "mlssl"
 
 
 @pytest.mark.parametrize(

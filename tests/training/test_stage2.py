@@ -98,8 +98,8 @@ def test_both_stages_leave_one_model(tiny2, train, tmp_path):
     assert len(content["ids"]) == 28
     assert same(content["model"], found)
     trained = run.trained()
-    assert trained.stage == "mlssl"
-    assert dict(trained.labels) == dict(zip(NAMES, CLUSTERS, strict=True))
+    assert trained.facts.stage == "mlssl"
+    assert dict(trained.facts.labels) == dict(zip(NAMES, CLUSTERS, strict=True))
     assert set(outcome.ranks) == {"train", "val"}
     assert "stage 2  relation tel, clusterer faiss: DIAG 5, PN 3" in said
     assert not list(run.folder.rglob("*.part"))
@@ -172,7 +172,7 @@ def test_neither_relation_nor_prototypes_to_learn(second, train, tmp_path):
 def test_zero_epochs_of_stage_2_write_its_model(second, train):
     outcome, _ = train(but(second, stage2={"epochs": 0}))
     assert outcome.run.finished
-    assert outcome.run.trained().stage == "mlssl"
+    assert outcome.run.trained().facts.stage == "mlssl"
 
 
 # The branches are frozen
@@ -408,7 +408,7 @@ def test_data_without_labels_need_to_say_how_many(tiny2, train, tmp_path):
         "say how many: -o stage2.pseudo_labels=8 -o stage2.clusters=3."
     )
     outcome, said = train(but(one, stage2={"pseudo_labels": 2, "clusters": 3}))
-    assert dict(outcome.run.trained().labels) == {"pseudo1": 3, "pseudo2": 3}
+    assert dict(outcome.run.trained().facts.labels) == {"pseudo1": 3, "pseudo2": 3}
     assert not [name for name in rows(outcome.run.folder)[0] if name.startswith("nmi_truth")]
     assert "pseudo1 3, pseudo2 3" in said
 
@@ -422,7 +422,7 @@ def test_one_pseudo_label(second, train, tmp_path):
 
 def test_as_many_clusters_for_every_label(second, train, tmp_path):
     train(but(second, stage2={"clusters": 4, "epochs": 1}))
-    assert set(Run(tmp_path / "run").trained().labels.values()) == {4}
+    assert set(Run(tmp_path / "run").trained().facts.labels.values()) == {4}
 
 
 def test_missing_modalities_and_unknown_labels(tiny2, train, tmp_path):
