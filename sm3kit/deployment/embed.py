@@ -20,7 +20,7 @@ from sm3kit.core.files import whole_file
 from sm3kit.data.cases import Case
 from sm3kit.datasets.base import SPLITS
 from sm3kit.deployment import STATEMENT
-from sm3kit.evaluation.caveats import replaced_studies, seen_studies
+from sm3kit.evaluation.evaluate import replaced_studies, seen_studies
 from sm3kit.evaluation.predicting import case_id
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import check_features
@@ -96,7 +96,7 @@ def embed(subject: Subject, splits: Sequence[str], spaces: Sequence[str]) -> Emb
 
 
 def _check_space(subject: Subject, space: str) -> None:
-    folder = subject.trained.folder
+    folder = subject.run.folder
     if space == "embedding" and subject.embedding is None:
         raise VariantError(
             f"--space embedding wants a run with stage 2 for the labels of the data, and {folder} "

@@ -170,7 +170,7 @@ def _study(
 def _describe(predictor: Predictor) -> Record:
     file = predictor.file
     return {
-        "run": str(predictor.trained.folder),
+        "run": str(predictor.run.folder),
         "file": str(file.path),
         "model": file.model,
         "protocol": file.protocol,
@@ -194,7 +194,7 @@ def _notes(
     for predictor, studies in zip(predictors, lists, strict=True):
         if studies.ignored:
             notes.append(
-                f"The classifier of {predictor.trained.folder} does not know "
+                f"The classifier of {predictor.run.folder} does not know "
                 f"{', '.join(studies.ignored)}, and leaves it out."
             )
         if predictor.file.leaky:

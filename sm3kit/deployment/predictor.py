@@ -11,11 +11,11 @@ from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError, DataError, VariantError
 from sm3kit.core.names import unknown
+from sm3kit.core.variant import Variant
 from sm3kit.data.batches import EVALUATION, Batch
 from sm3kit.data.pool import build_modality
-from sm3kit.evaluation.classifier import Classifier, FromFeatures, FromImages
+from sm3kit.evaluation.classifier import Classifier, FromFeatures, FromImages, LabelEmbedding
 from sm3kit.evaluation.classifier_file import ClassifierFile, read_classifier
-from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.predicting import scores
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.assemble import build_relation
@@ -34,14 +34,16 @@ class Predictor:
     """Turns images into class probabilities.
 
     Attributes:
-        trained: the model of the run.
+        run: where the networks come from.
+        variant: its choices.
         file: where the classifier comes from.
         modalities: {modality: how its images are read, viewed and normalised}.
         branches: backbones and fusion, in eval mode.
         classifier: heads, and the relation if there is one, in eval mode.
     """
 
-    trained: TrainedModel
+    run: Run
+    variant: Variant
     file: ClassifierFile
     modalities: Mapping[str, Modality]
     branches: Branches
@@ -111,7 +113,8 @@ def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
     Raises:
         SM3Error: a plugin is missing, or the weights do not fit.
     """
-    Run(trained.folder).changed_plugins()
+    run = Run(trained.folder)
+    run.changed_plugins()
     modalities = {
         name: build_modality(name, reading.spec, reading.image_size, {})
         for name, reading in file.readings.items()
@@ -134,7 +137,7 @@ def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
         ) from error
     # As after the training: torch takes other kernels for frozen weights, and last bits differ.
     whole.requires_grad_(file.protocol == "finetune").eval()
-    return Predictor(trained, file, modalities, branches, classifier)
+    return Predictor(run, trained.variant, file, modalities, branches, classifier)
 
 
 def find_classifier(

@@ -17,7 +17,6 @@ from sm3kit.data.pool import Pool, build_modality, open_dataset
 from sm3kit.datasets.base import SPLITS, Dataset, Study, as_paths
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.modalities.base import Modality
-from sm3kit.runs.run import Run
 from sm3kit.runs.studies_seen import changed, trained_on
 
 
@@ -71,7 +70,7 @@ def find_studies(predictor: Predictor, question: Question) -> StudyList:
     if question.images:
         return _one_study(predictor, question.images)
     specs = [f"manifest:{question.manifest}"] if question.manifest else list(question.data)
-    variant = predictor.trained.variant
+    variant = predictor.variant
     specs = specs or list(variant.data)
     options = {} if question.manifest else {n: dict(v) for n, v in variant.options.items()}
     for owner, settings in question.options.items():
@@ -135,14 +134,14 @@ def check_same_labels(first: Predictor, other: Predictor) -> None:
         if name not in mine or name not in theirs:
             lacking, having = (first, other) if name not in mine else (other, first)
             raise VariantError(
-                f"Runs are averaged by label, and {having.trained.folder} knows {name}, which "
-                f"{lacking.trained.folder} does not. Give runs with the same labels."
+                f"Runs are averaged by label, and {having.run.folder} knows {name}, which "
+                f"{lacking.run.folder} does not. Give runs with the same labels."
             )
         if set(mine[name].classes) != set(theirs[name].classes):
             raise VariantError(
                 f"Label {name} has the classes {', '.join(mine[name].classes)} in "
-                f"{first.trained.folder} and {', '.join(theirs[name].classes)} in "
-                f"{other.trained.folder}. Give runs with the same labels."
+                f"{first.run.folder} and {', '.join(theirs[name].classes)} in "
+                f"{other.run.folder}. Give runs with the same labels."
             )
 
 
@@ -154,10 +153,10 @@ def studies_seen_before(
     Returns:
         "seen", where a split is asked for that was not to be trained on, and "replaced".
     """
-    record = Run(predictor.trained.folder).studies()
+    record = predictor.run.studies()
     cases = {name: [case for case in studies.cases if case.study.split == name] for name in SPLITS}
     pool = Pool(studies.sources, predictor.modalities, studies.readers, (), cases, ())
-    own = () if question.data else predictor.trained.variant.splits
+    own = () if question.data else predictor.variant.splits
     held_out = [] if question.split in (None, "train", *own) else cases[str(question.split)]
     marked = {
         "seen": trained_on(record, pool, held_out, images),

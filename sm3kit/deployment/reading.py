@@ -49,7 +49,7 @@ def read_and_predict(
             predictor.modalities,
             predictor.streams,
             images,
-            predictor.trained.variant.stage1.batch_size,
+            predictor.variant.stage1.batch_size,
             read,
             lambda: reporter.advance(task, status=""),
         )

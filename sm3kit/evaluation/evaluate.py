@@ -9,11 +9,10 @@ from typing import Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
-from sm3kit.evaluation.caveats import replaced_studies, seen_studies
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
-from sm3kit.evaluation.predicting import Answer
+from sm3kit.evaluation.predicting import Answer, case_id
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.record_text import reporting_notes
 from sm3kit.evaluation.settings import Settings
@@ -22,6 +21,7 @@ from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import summarise
 from sm3kit.published.tables import for_recipe
 from sm3kit.runs.record import versions
+from sm3kit.runs.studies_seen import changed, trained_on
 from sm3kit.training.hardware import machine_record
 
 Record = dict[str, Any]
@@ -97,7 +97,40 @@ def result_file(subject: Subject, settings: Settings) -> Path:
         parts.append(settings.scope)
     if settings.seed != subject.trained.variant.seed:
         parts.append(f"seed{settings.seed}")
-    return subject.trained.folder / "eval" / f"{'-'.join(parts)}.json"
+    return subject.run.folder / "eval" / f"{'-'.join(parts)}.json"
+
+
+def seen_studies(subject: Subject, split: str) -> list[str] | None:
+    """The ids of studies of a split that pre-training saw, and nobody meant it to.
+
+    Those count of whose patient or lesion another study was trained on, and what the runs were
+    trained on that this one started from. Where the split as a whole was trained on, as the split
+    train is, or others by choice, it is empty.
+
+    Returns:
+        None for a run that keeps no record of its studies.
+    """
+    if not subject.studies:
+        return None
+    same_data = list(subject.variant.data) == list(subject.trained.variant.data)
+    if split == "train" or (same_data and split in subject.trained.variant.splits):
+        return []
+    cases = subject.pool.cases[split]
+    seen = trained_on(subject.studies, subject.pool, cases, subject.images)
+    return [case_id(subject.pool, case) for case in seen]
+
+
+def replaced_studies(subject: Subject) -> list[str] | None:
+    """The ids of studies that have other images than when the run was trained.
+
+    Returns:
+        None for a run that keeps no record of its studies.
+    """
+    if not subject.studies:
+        return None
+    cases = [case for cases in subject.pool.cases.values() for case in cases]
+    replaced = changed(subject.studies, subject.pool, cases, subject.images)
+    return [case_id(subject.pool, case) for case in replaced]
 
 
 def predictions_file(result: Path) -> Path:

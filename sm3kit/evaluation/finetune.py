@@ -12,7 +12,7 @@ from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import viewed
-from sm3kit.evaluation.classifier import FromImages, classifier_of
+from sm3kit.evaluation.classifier import FromImages
 from sm3kit.evaluation.learning import Lesson, learn_labels
 from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
@@ -41,7 +41,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     workers = subject.encoder.workers
 
     def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
-        shown = subject.shown(cases, settings.seed)
+        shown = subject.views_of(cases, settings.seed)
         return lambda: (
             batch.to(subject.device)
             for batch in eval_loader(shown, subject.variant.stage1.batch_size, names, workers)
@@ -62,8 +62,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
 
 def _network(subject: Subject, settings: Settings, scope: str) -> FromImages:
     """Networks and classifier, of which all learns, or all but the stems."""
-    classifier = classifier_of(
-        subject,
+    classifier = subject.classifier(
         relation=subject.embedding is not None,
         prototypes=settings.prototypes,
         seed=settings.seed,

@@ -121,7 +121,7 @@ def _training(subject: Subject, settings: Settings, folder: Path, lesson: Lesson
         subject.reporter,
         f"{subject.trained.file_hash} {subject.pool.listing_hash()} {settings} "
         f"{len(lesson.batches)} {variant.map} {variant.options}",
-        f"sm3kit evaluate {subject.trained.folder} --protocol {settings.protocol}, with the same "
+        f"sm3kit evaluate {subject.run.folder} --protocol {settings.protocol}, with the same "
         "options",
         precision=lesson.precision,
     )

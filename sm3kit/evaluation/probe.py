@@ -11,7 +11,7 @@ from sm3kit.data.batches import EVALUATION, StudyViews
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import viewed
-from sm3kit.evaluation.classifier import FromFeatures, classifier_of
+from sm3kit.evaluation.classifier import FromFeatures
 from sm3kit.evaluation.learning import Lesson, learn_labels
 from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
@@ -30,8 +30,7 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
         folder: for metrics and the checkpoint of this evaluation.
     """
     scope = probe_scope(subject, settings)
-    classifier = classifier_of(
-        subject,
+    classifier = subject.classifier(
         relation=subject.embedding is not None,
         prototypes=settings.prototypes,
         seed=settings.seed,
@@ -77,7 +76,7 @@ def probe_scope(subject: Subject, settings: Settings) -> str:
     if settings.scope == "relation" and subject.embedding is None:
         raise VariantError(
             f"Scope relation wants a run that finished stage 2 for these labels, and "
-            f"{subject.trained.folder} has none. Take scope heads."
+            f"{subject.run.folder} has none. Take scope heads."
         )
     if settings.scope not in ("heads", "relation"):
         raise VariantError(
@@ -91,7 +90,7 @@ def _source(
     subject: Subject, settings: Settings, cases: Sequence[Case], *, augmented: bool
 ) -> JointSource:
     """Joint features of cases: random views for training, the evaluation view else."""
-    shown = subject.shown(cases, settings.seed)
+    shown = subject.views_of(cases, settings.seed)
     encoder = subject.encoder
     if settings.feature_views == 0:
         other = viewed(subject.pool, subject.variant, settings.views) if augmented else subject.pool

@@ -20,7 +20,7 @@ from sm3kit.data.cases import Case
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool, open_pool
 from sm3kit.data.progress import Reporter
-from sm3kit.evaluation.label_embedding import LabelEmbedding, label_embedding
+from sm3kit.evaluation.classifier import Classifier, LabelEmbedding, open_label_embedding
 from sm3kit.networks.assemble import check_owners
 from sm3kit.networks.branches import Branches, Embeddings
 from sm3kit.networks.extraction import Encoder, Features
@@ -37,7 +37,8 @@ class Subject:
     """The networks of a run on a pool of studies.
 
     Attributes:
-        trained: the model of the run.
+        run: its folder.
+        trained: its model.
         variant: its choices, with the data at hand.
         pool: the studies.
         embedding: the relation, if stage 2 was trained for the labels of the pool; else None.
@@ -48,6 +49,7 @@ class Subject:
         notes: what a reader of the results should know, a sentence each.
     """
 
+    run: Run
     trained: TrainedModel
     variant: Variant
     pool: Pool
@@ -71,7 +73,7 @@ class Subject:
     @cached_property
     def studies(self) -> list[SourceRecord]:
         """The studies that the run was trained with; none if it keeps no record of them."""
-        return Run(self.trained.folder).studies()
+        return self.run.studies()
 
     def computed_in(self, precision: str) -> Subject:
         """The same, with networks that compute in a precision; "run" is that of the run."""
@@ -88,30 +90,30 @@ class Subject:
         Raises:
             DataError: there is none.
         """
-        found = [
+        cases = [
             case
             for case in self.pool.cases[split]
             if not labelled or any(value >= 0 for value in case.labels)
         ]
-        if not found:
-            what = "study with a known label" if labelled else "study"
-            remedy = "Choose another --split"
+        if not cases:
+            what, remedy = "study", "Choose another --split"
             if labelled:
-                remedy = "Classifiers learn from the split train" if split == "train" else remedy
-                remedy += "; give labels" if split == "train" else ", or give labels"
+                what, remedy = "study with a known label", f"{remedy}, or give labels"
+            if labelled and split == "train":
+                remedy = "Classifiers learn from the split train; give labels"
             raise DataError(
                 f"The split {split} of {', '.join(self.variant.data)} has no {what}. {remedy}."
             )
-        return found
+        return cases
 
-    def shown(self, cases: Sequence[Case], seed: int) -> StudyViews:
+    def views_of(self, cases: Sequence[Case], seed: int) -> StudyViews:
         """Cases as views."""
         return StudyViews(self.pool, cases, self.images, seed)
 
     def features(self, cases: Sequence[Case]) -> Features:
         """Features of the evaluation view of cases."""
         with self.reporter:
-            return self.encoder.evaluation(self.shown(cases, self.variant.seed))
+            return self.encoder.evaluation(self.views_of(cases, self.variant.seed))
 
     def joint(self, cases: Sequence[Case]) -> Tensor:
         """Joint features (N, J) of the evaluation view of cases, on the CPU.
@@ -135,6 +137,20 @@ class Subject:
         embeddings = self.branches.embed(features.whole(), features.present)
         check_features(embeddings.of_modalities, "after the fusion")
         return embeddings
+
+    def classifier(self, *, relation: bool, prototypes: bool, seed: int) -> Classifier:
+        """A fresh classifier for the labels, which leaves the subject as it is when it learns.
+
+        Args:
+            relation: whether heads sit on the label embeddings of stage 2.
+            prototypes: whether they start as its prototypes.
+            seed: of the weights.
+        """
+        torch.manual_seed(seed)
+        classes = [len(label.classes) for label in self.pool.labels]
+        start = self.prototypes if prototypes else [None] * len(classes)
+        embedding = copy.deepcopy(self.embedding) if relation else None
+        return Classifier(embedding, self.branches.joint_width, classes, start).to(self.device)
 
 
 def open_subject(
@@ -162,9 +178,7 @@ def open_subject(
     run = Run(folder)
     trained = run.trained()
     changed_files = run.changed_plugins()
-    changes: dict[str, Any] = {"options": options or {}}
-    if data:
-        changes |= {"data": list(data)}
+    changes = {"options": options or {}, **({"data": list(data)} if data else {})}
     variant = trained.variant.changed(changes, "command line")
     if data or rename:
         variant = dataclasses.replace(variant, map=dict(rename or {}), modality=())
@@ -172,22 +186,18 @@ def open_subject(
     pool = _pool(trained, variant, transferred)
     check_owners(options or {}, pool, "evaluate")
     branches = trained.branches(pool.modalities)
-    embedding, prototypes, notes = label_embedding(trained, pool, branches.joint_width)
+    embedding, prototypes, notes = open_label_embedding(trained, pool, branches.joint_width)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     branches.to(device).requires_grad_(False).eval()
     if embedding is not None:
         embedding.to(device).eval()
     count = sum(len(cases) for cases in pool.cases.values())
-    encoder = Encoder(
-        branches,
-        variant,
-        features,
-        reporter,
-        resolved_precision(variant.stage1.precision, branches, smallest_view(pool.modalities)),
-        chosen_workers(variant.machine.workers, count),
-    )
+    size = smallest_view(pool.modalities)
+    precision = resolved_precision(variant.stage1.precision, branches, size)
+    workers = chosen_workers(variant.machine.workers, count)
+    encoder = Encoder(branches, variant, features, reporter, precision, workers)
     subject = Subject(
-        trained, variant, pool, embedding, prototypes, images, encoder, reporter, notes
+        run, trained, variant, pool, embedding, prototypes, images, encoder, reporter, notes
     )
     notes.extend(changed_files + _notes(subject, transferred))
     return subject
@@ -217,7 +227,7 @@ def _pool(trained: TrainedModel, variant: Variant, transferred: bool) -> Pool:
 
 def _notes(subject: Subject, transferred: bool) -> list[str]:
     trained, pool = subject.trained, subject.pool
-    notes: list[str] = []
+    notes = []
     if not subject.studies:
         notes.append(
             "The run keeps no record of its studies, so nobody can tell whether measured ones were "
@@ -228,8 +238,7 @@ def _notes(subject: Subject, transferred: bool) -> list[str]:
         notes.append(
             f"The data have no {', '.join(missing)}: its features are zeros, as for a missing image."
         )
-    same = pool.listing_hash() == trained.facts.data_hash
-    if not same and not transferred:
+    if not transferred and pool.listing_hash() != trained.facts.data_hash:
         notes.append(
             "The listing of the data has changed since the run was trained; its splits may be others."
         )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.files import whole_file
-from sm3kit.evaluation.label_embedding import LabelEmbedding
+from sm3kit.evaluation.classifier import LabelEmbedding
 from sm3kit.report.matrix import LETTER, cut, fill, matrix_sheet
 from sm3kit.results.picture import COLOURS, FAINT, HATCHES, Picture, look, sheet
 

@@ -13,9 +13,8 @@ import torch
 
 from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.data.cases import Case
-from sm3kit.evaluation.classifier import Classifier, FromFeatures, classifier_of
+from sm3kit.evaluation.classifier import Classifier, FromFeatures, LabelEmbedding
 from sm3kit.evaluation.classifier_file import read_weights
-from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.networks.assemble import build_relation, build_stage1
@@ -56,7 +55,7 @@ def tables(
     if network is None:
         wanted = "a run with stage 2 for these labels" if space == "embedding" else "a probe"
         raise CheckpointError(
-            f"The space {space} wants {wanted}, and {subject.trained.folder} has none. Take "
+            f"The space {space} wants {wanted}, and {subject.run.folder} has none. Take "
             "--space backbone."
         )
     rows = network.to(subject.device).eval()(joint.to(subject.device))
@@ -119,7 +118,7 @@ def kept_classifier(subject: Subject, record: Mapping[str, Any], file: Path) -> 
     if record["of"]["model"] != subject.trained.file_hash:
         raise CheckpointError(f"{file} was trained on other networks than the run has now.")
     relation = subject.embedding is not None
-    classifier = classifier_of(subject, relation=relation, prototypes=False, seed=0)
+    classifier = subject.classifier(relation=relation, prototypes=False, seed=0)
     try:
         FromFeatures(classifier).load_state_dict(read_weights(file))
     except RuntimeError as error:

@@ -118,7 +118,7 @@ def extraction(bench: Bench) -> None:
     """Images a second against the bare forward of the same batches."""
     subject = bench.subject("extraction")
     cases = subject.cases("val", labelled=False)
-    shown = subject.shown(cases, 0)
+    shown = subject.views_of(cases, 0)
     encoder: Encoder = subject.encoder
     keep_freed_memory()
     size = subject.variant.stage1.batch_size

@@ -72,7 +72,7 @@ def opened(folder: Path, backbone: str, pixels: int) -> Predictor:
 def bare_seconds(predictor: Predictor, question: Question) -> float:
     """The forward of both backbones on batches that lie ready."""
     asked = find_studies(predictor, question)
-    size = predictor.trained.variant.stage1.batch_size
+    size = predictor.variant.stage1.batch_size
     names = predictor.streams
     ready = [
         {

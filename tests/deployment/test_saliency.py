@@ -67,7 +67,7 @@ def predictor_of(backbones, size=SIZE):
     nn.init.zeros_(head.weight)
     head.weight.data[1] = 1.0
     file = SimpleNamespace(labels=(LabelSpec("light", ("dark", "bright"), "bright"),))
-    return Predictor(None, file, modalities, branches.eval(), classifier.eval())
+    return Predictor(None, None, file, modalities, branches.eval(), classifier.eval())
 
 
 def batch_of(predictor, **views):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from sm3kit.core.errors import CheckpointError
 from sm3kit.deployment.predictor import find_classifier
-from sm3kit.evaluation.classifier import FromFeatures, classifier_of
+from sm3kit.evaluation.classifier import FromFeatures
 from sm3kit.evaluation.classifier_file import read_classifier, read_weights, save_classifier
 from sm3kit.runs.run import Run
 
@@ -33,7 +33,7 @@ def changed(file, **facts):
 def test_what_is_written_is_read(runs, opened, fast, probe, tmp_path):
     file, record = probe
     subject = opened(runs.stage2)
-    network = FromFeatures(classifier_of(subject, relation=True, prototypes=True, seed=4))
+    network = FromFeatures(subject.classifier(relation=True, prototypes=True, seed=4))
     settings = dataclasses.replace(fast, protocol="probe", seed=4)
     path = tmp_path / "again.safetensors"
     save_classifier(network, path, subject, settings, record)

@@ -29,7 +29,7 @@ def made(monkeypatch):
     real = module.evaluate
 
     def watched(subject, settings):
-        names.append(subject.trained.folder.name)
+        names.append(subject.run.folder.name)
         return real(subject, settings)
 
     monkeypatch.setattr(module, "evaluate", watched)

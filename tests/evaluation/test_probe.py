@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from sm3kit.core.errors import VariantError
 from sm3kit.evaluation import learning, probe
-from sm3kit.evaluation.classifier import FromFeatures, classifier_of
+from sm3kit.evaluation.classifier import FromFeatures
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.predicting import scores
 from sm3kit.metrics.predictions import Predictions
@@ -84,12 +84,12 @@ def test_scope_heads_leaves_the_relation_as_it_is(opened, fast, runs, monkeypatc
 
 def test_heads_start_as_the_prototypes_where_these_fit(opened, studies, runs):
     subject = opened(runs.stage2)
-    heads = classifier_of(subject, relation=True, prototypes=True, seed=0).heads.heads
+    heads = subject.classifier(relation=True, prototypes=True, seed=0).heads.heads
     kept = load_file(runs.stage2 / "model.safetensors")
     for number, head in enumerate(heads):
         assert torch.equal(head.weight.cpu(), kept[f"prototypes.heads.{number}.weight"])
         assert not head.bias.any()
-    plain = classifier_of(subject, relation=True, prototypes=False, seed=0).heads.heads
+    plain = subject.classifier(relation=True, prototypes=False, seed=0).heads.heads
     assert not any(torch.equal(a.weight, b.weight) for a, b in zip(heads, plain, strict=True))
 
     # A class more than there were clusters: this label starts anew, the others do not.
@@ -98,13 +98,13 @@ def test_heads_start_as_the_prototypes_where_these_fit(opened, studies, runs):
 
     other = opened(runs.stage2, studies("three-shapes", change))
     assert [weight is None for weight in other.prototypes] == [True, False, False]
-    heads = classifier_of(other, relation=True, prototypes=True, seed=0).heads.heads
+    heads = other.classifier(relation=True, prototypes=True, seed=0).heads.heads
     assert [len(head.weight) for head in heads] == [3, 3, 2]
 
 
 def test_heads_on_the_joint_feature_take_no_prototypes(opened, runs):
     subject = opened(runs.stage2)
-    heads = classifier_of(subject, relation=False, prototypes=True, seed=0).heads.heads
+    heads = subject.classifier(relation=False, prototypes=True, seed=0).heads.heads
     assert {head.in_features for head in heads} == {subject.branches.joint_width}
 
 
@@ -192,7 +192,7 @@ def test_what_a_probe_cannot_train(opened, fast, runs):
 def test_the_saved_network_makes_the_saved_predictions(opened, fast, runs):
     record = evaluate(opened(runs.stage2), fast)
     subject = opened(runs.stage2)
-    fresh = FromFeatures(classifier_of(subject, relation=True, prototypes=False, seed=9))
+    fresh = FromFeatures(subject.classifier(relation=True, prototypes=False, seed=9))
     fresh.load_state_dict(network(record))
     cases = subject.cases("test", labelled=True)
     source = probe._source(subject, fast, cases, augmented=False)

@@ -339,7 +339,7 @@ def test_validation_ranks_show_nan_and_stop_nothing(overflowing):
     from sm3kit.data.batches import eval_loader
 
     subject = subject_of(overflowing)
-    shown = subject.shown(subject.pool.cases["train"], 0)
+    shown = subject.views_of(subject.pool.cases["train"], 0)
     row = validation_ranks(subject.branches, eval_loader(shown, 8, list(subject.pool.modalities)))
     assert math.isnan(row["rank/derm->clinic"])
     assert math.isnan(row["rank/clinic->derm"])
