@@ -478,7 +478,7 @@ def test_the_command_line_in_a_new_process(tmp_path):
     assert "holds a run already" in again.stderr
     other = cli("pretrain", "--resume", "--out", tmp_path / "run", "--lr", "0.5")
     assert other.returncode == 1
-    assert "its lr is 0.004, not 0.5" in other.stderr
+    assert "its stage1.lr is 0.004, not 0.5" in other.stderr
     facts = json.loads(json.dumps(record["options"]))
     assert facts["synthetic"]["size"] in (32, "32")
 
