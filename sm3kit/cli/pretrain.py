@@ -174,7 +174,7 @@ def pretrain(
     from sm3kit.evaluation.settings import check_evaluation
     from sm3kit.runs import recipes
     from sm3kit.runs.recipes import Layer
-    from sm3kit.runs.resumption import resumable
+    from sm3kit.runs.resumption import variant_to_resume
     from sm3kit.runs.run import Run, free_folder
     from sm3kit.training.pretrain import pretrain as run_pretraining
     from sm3kit.training.world import join_world
@@ -188,7 +188,7 @@ def pretrain(
     variant, why = recipes.resolve(*layers)
     if resume:
         out = _run_to_resume(out)
-        variant = resumable(Run(out), layers, variant)
+        variant = variant_to_resume(Run(out), layers, variant)
         why = f"the run in {out}"
     world = join_world(variant.machine.devices, variant.machine.num_nodes)
     folder = out or world.folder or free_folder(variant)

@@ -43,7 +43,7 @@ class Batch:
     @property
     def count(self) -> int:
         """The number of views in it."""
-        return sum(len(view) for each in self.views.values() for view in each)
+        return sum(len(view) for views in self.views.values() for view in views)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch on a device."""
@@ -93,7 +93,7 @@ class StudyViews(Dataset[Item]):
         case = self.cases[index]
         views: dict[str, list[Image]] = {}
         if epoch == EVALUATION:
-            for name, path in case.shown().items():
+            for name, path in case.eval_images().items():
                 image = self.cache.get(path, self.pool.readers[case.source][name])
                 views[name] = [self.pool.modalities[name].eval_view(image)]
             return Item(views, case.labels, index, case.group)
@@ -133,8 +133,7 @@ class Collate:
                 continue
             empty = [np.zeros_like(view) for view in like] if not all(have) else like
             views[name] = [
-                _stacked([item.views.get(name, empty)[v] for item in items])
-                for v in range(len(like))
+                _stack([item.views.get(name, empty)[v] for item in items]) for v in range(len(like))
             ]
         return Batch(
             views,
@@ -145,7 +144,7 @@ class Collate:
         )
 
 
-def _stacked(images: Sequence[Image]) -> Tensor:
+def _stack(images: Sequence[Image]) -> Tensor:
     """(B, C, H, W) with channels-last memory."""
     rows = np.stack([image.transpose(1, 2, 0) for image in images])
     return torch.from_numpy(rows).permute(0, 3, 1, 2)

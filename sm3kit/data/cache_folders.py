@@ -53,15 +53,15 @@ class BoundedFolder:
 
     def _files(self) -> list[tuple[float, int, Path]]:
         """Time of last use, length and path of every file; what a crash left is removed."""
-        found = []
+        files = []
         for path in self.root.glob("*/*"):
             with contextlib.suppress(OSError):  # Another process may have removed it.
-                one = path.stat()
+                state = path.stat()
                 if path.suffix != ".part":
-                    found.append((one.st_mtime, one.st_size, path))
-                elif one.st_mtime < time.time() - STALE:
+                    files.append((state.st_mtime, state.st_size, path))
+                elif state.st_mtime < time.time() - STALE:
                     path.unlink()
-        return found
+        return files
 
 
 def chosen_limit() -> int:
@@ -120,7 +120,7 @@ def holdings() -> list[Holding]:
     limit = chosen_limit()
     others = sorted(path.name for path in _folders(root) if path.name not in CLEARABLE)
     return [
-        _holding(root / name, limit if name in CLEARABLE else None)
+        _measure(root / name, limit if name in CLEARABLE else None)
         for name in (*CLEARABLE, *others)
     ]
 
@@ -132,10 +132,10 @@ def clear(names: Sequence[str], older_than: float = 0) -> list[Freed]:
     readable, so other processes may go on. What one of them is writing is left alone.
     """
     now = time.time()
-    return [_cleared(cache_root() / name, now - older_than * DAY, now - STALE) for name in names]
+    return [_clear(cache_root() / name, now - older_than * DAY, now - STALE) for name in names]
 
 
-def _cleared(folder: Path, used_before: float, begun_before: float) -> Freed:
+def _clear(folder: Path, used_before: float, begun_before: float) -> Freed:
     files = size = kept = 0
     for path, used, length in _files(folder):
         limit = min(used_before, begun_before) if path.suffix == ".part" else used_before
@@ -152,14 +152,14 @@ def _cleared(folder: Path, used_before: float, begun_before: float) -> Freed:
     return Freed(folder.name, files, size, kept)
 
 
-def _holding(folder: Path, limit: int | None) -> Holding:
-    found = list(_files(folder))
-    times = [used for _, used, _ in found]
+def _measure(folder: Path, limit: int | None) -> Holding:
+    files = list(_files(folder))
+    times = [used for _, used, _ in files]
     return Holding(
         folder.name,
         str(folder),
-        len(found),
-        sum(length for _, _, length in found),
+        len(files),
+        sum(length for _, _, length in files),
         limit,
         min(times, default=None),
         max(times, default=None),
@@ -175,5 +175,5 @@ def _files(folder: Path) -> Iterator[tuple[Path, float, int]]:
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):  # Another process may have removed it.
             if path.is_file():
-                one = path.stat()
-                yield path, one.st_mtime, one.st_size
+                state = path.stat()
+                yield path, state.st_mtime, state.st_size

@@ -35,8 +35,8 @@ class Source:
 
     def images(self, study: Study) -> dict[str, tuple[str, ...]]:
         """The images of a study by pool name."""
-        found = {self.names[n]: as_paths(p) for n, p in study.images.items() if n in self.names}
-        return {name: paths for name, paths in found.items() if paths}
+        images = {self.names[n]: as_paths(p) for n, p in study.images.items() if n in self.names}
+        return {name: paths for name, paths in images.items() if paths}
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Case:
     labels: tuple[int, ...]
     group: int
 
-    def shown(self) -> dict[str, str]:
+    def eval_images(self) -> dict[str, str]:
         """{modality: path} that evaluation shows: of several the one in the middle."""
         return {name: paths[len(paths) // 2] for name, paths in self.images.items()}
 
@@ -91,7 +91,7 @@ def pool_names(
     return renamed_sets
 
 
-def registered(
+def paired_frames(
     sources: Sequence[Source], modalities: Mapping[str, Modality]
 ) -> list[dict[str, str]]:
     """{modality: frame} for each data set, of modalities that are registered with another one.

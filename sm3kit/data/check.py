@@ -42,8 +42,8 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
     # Two parts of one file are two images.
     whole = {path: size for path, size in bytes_of.items() if not file_and_part(path)[1]}
     same = same_content(whole)
-    shared = _shared(uses, same)
-    leaking = _leaking(studies)
+    shared = _find_shared(uses, same)
+    leaking = _find_leaks(studies)
     labels = tuple(_label_counts(label, studies) for label in dataset.labels)
     warnings = _warnings(studies, shared, labels)
     return Report(
@@ -132,25 +132,25 @@ def _read(
             faults.append(Fault(use, answer))
         else:
             shapes[use.modality].append(answer)
-    return {name: Sizes.of(found) for name, found in shapes.items()}, faults
+    return {name: Sizes.of(sizes) for name, sizes in shapes.items()}, faults
 
 
-def _shared(uses: list[Use], same: Mapping[str, str]) -> list[Shared]:
+def _find_shared(uses: list[Use], same: Mapping[str, str]) -> list[Shared]:
     by_file = defaultdict(list)
     for use in uses:
         by_file[os.path.normpath(same.get(use.path, use.path))].append(use)
-    shared = [Shared(tuple(found)) for found in by_file.values() if len(found) > 1]
-    return sorted(shared, key=lambda one: not one.across_splits)
+    shared = [Shared(tuple(uses)) for uses in by_file.values() if len(uses) > 1]
+    return sorted(shared, key=lambda file: not file.across_splits)
 
 
-def _leaking(studies: list[Study]) -> dict[str, tuple[str, ...]]:
+def _find_leaks(studies: list[Study]) -> dict[str, tuple[str, ...]]:
     splits = defaultdict(set)
     for study in studies:
         splits[study.group].add(study.split)
     return {
-        group: tuple(split for split in SPLITS if split in found)
-        for group, found in splits.items()
-        if len(found) > 1
+        group: tuple(split for split in SPLITS if split in names)
+        for group, names in splits.items()
+        if len(names) > 1
     }
 
 
@@ -181,9 +181,11 @@ def _problems(
             f"{_count(len(leaking), 'group')} in several splits, first {group!r} "
             f"in {' and '.join(splits)}: results would look better than they are."
         )
-    across = [one for one in shared if one.across_splits]
+    across = [file for file in shared if file.across_splits]
     if across:
-        problems.append(f"{_told(across, 'in several splits')}: results would look too good.")
+        problems.append(
+            f"{_shared_text(across, 'in several splits')}: results would look too good."
+        )
     bare = [study.id for study in studies if not study.images]
     if bare:
         problems.append(
@@ -196,29 +198,29 @@ def _warnings(
     studies: list[Study], shared: list[Shared], labels: tuple[LabelCounts, ...]
 ) -> list[str]:
     warnings = []
-    within = [one for one in shared if not one.across_splits]
+    within = [file for file in shared if not file.across_splits]
     if within:
-        warnings.append(f"{_told(within, 'more than once in one split')}.")
+        warnings.append(f"{_shared_text(within, 'more than once in one split')}.")
     counts = _per_split(studies)
     warnings += [f"No study is in {split}." for split in ("val", "test") if not counts[split]]
-    warnings += spelled_twice([one.label for one in labels], studies)
-    for one in labels:
-        if not one.label.reported:
+    warnings += spelled_twice([counted.label for counted in labels], studies)
+    for counted in labels:
+        if not counted.label.reported:
             continue
-        reported = one.label.classes.index(one.label.reported)
-        empty = [split for split in SPLITS if counts[split] and not one.known[split][reported]]
+        reported = counted.label.classes.index(counted.label.reported)
+        empty = [split for split in SPLITS if counts[split] and not counted.known[split][reported]]
         if empty:
             warnings.append(
-                f"Label {one.label.name}: no study of {' or '.join(empty)} is of the reported "
-                f"class {one.label.reported}."
+                f"Label {counted.label.name}: no study of {' or '.join(empty)} is of the reported "
+                f"class {counted.label.reported}."
             )
     return warnings
 
 
-def _told(found: list[Shared], where: str) -> str:
-    first, second = found[0].uses[:2]
+def _shared_text(shared: list[Shared], where: str) -> str:
+    first, second = shared[0].uses[:2]
     return (
-        f"{_count(len(found), 'file')} used {where}, first {first.path} "
+        f"{_count(len(shared), 'file')} used {where}, first {first.path} "
         f"({first.study}, {first.modality}, {first.split}; "
         f"{second.study}, {second.modality}, {second.split})"
     )

@@ -70,7 +70,7 @@ class ImageCache:
         Raises:
             DataError: the file cannot be read.
         """
-        image = self._kept(path, modality)
+        image = self._look_up(path, modality)
         if image is None:
             state = _state(path, modality)
             image = modality.read(path)
@@ -124,12 +124,12 @@ class ImageCache:
         finally:
             pool.shutdown(cancel_futures=True)
         if errors:
-            raise DataError(_listed(errors, len(todo)))
+            raise DataError(_list_errors(errors, len(todo)))
         return Filled(len(todo), decoded, size)
 
     def _fill_one(self, item: tuple[str, Modality]) -> tuple[int, int] | DataError:
         path, modality = item
-        image = self._kept(path, modality)
+        image = self._look_up(path, modality)
         if image is not None:
             return 0, image.nbytes
         state = _state(path, modality)
@@ -140,13 +140,13 @@ class ImageCache:
         self._keep(path, state, modality, image)
         return 1, image.nbytes
 
-    def _kept(self, path: str, modality: Modality) -> Image | None:
+    def _look_up(self, path: str, modality: Modality) -> Image | None:
         if self.root is None or (state := _state(path, modality)) is None:
             return None
         entry = self._entries.get((path, modality.reading))
         if entry is None or entry.state != state:
             file = self._file(path, state, modality)
-            entry = None if file is None else _checked(file, state)
+            entry = None if file is None else _read_entry(file, state)
             if entry is None:
                 return None
             self._entries[path, modality.reading] = entry
@@ -160,7 +160,7 @@ class ImageCache:
             return  # It changed while it was decoded.
         self._folder.take(image.nbytes)
         try:
-            entry = _written(file, state, to_hwc(image), self._remedy())
+            entry = _write_entry(file, state, to_hwc(image), self._remedy())
         except OSError as error:
             raise SM3Error(
                 f"Cannot write {file}: {error.strerror or error}. {self._remedy()}"
@@ -179,11 +179,11 @@ class ImageCache:
 
     def _content(self, path: str, modality: Modality, state: State) -> str | None:
         digests = []
-        for name, one in zip(modality.files(path), state, strict=True):
+        for name, facts in zip(modality.files(path), state, strict=True):
             known = self._digests.get(name)
-            if known is None or known[0] != one:
+            if known is None or known[0] != facts:
                 try:
-                    known = one, _digest(Path(name))
+                    known = facts, _digest(Path(name))
                 except OSError:
                     return None
                 self._digests[name] = known
@@ -231,14 +231,14 @@ def _state(path: str, modality: Modality) -> State | None:
 
 
 def _size_and_time(name: str) -> tuple[int, int]:
-    one = os.stat(name)  # noqa: PTH116  a str, and called for every view
-    if stat.S_ISREG(one.st_mode):
-        return one.st_size, one.st_mtime_ns
-    if not stat.S_ISDIR(one.st_mode):
+    facts = os.stat(name)  # noqa: PTH116  a str, and called for every view
+    if stat.S_ISREG(facts.st_mode):
+        return facts.st_size, facts.st_mtime_ns
+    if not stat.S_ISDIR(facts.st_mode):
         raise OSError(f"{name} is a pipe or a device, which has no content.")
     inside = [file.stat() for file in _files(Path(name))]
     times = [file.st_mtime_ns for file in inside]
-    return sum(file.st_size for file in inside), max([one.st_mtime_ns, *times])
+    return sum(file.st_size for file in inside), max([facts.st_mtime_ns, *times])
 
 
 def _files(folder: Path) -> list[Path]:
@@ -250,8 +250,8 @@ def _digest(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=20)
     if path.is_dir():
         for inner in _files(path):
-            one = inner.stat()
-            digest.update(f"{inner.resolve()} {one.st_size} {one.st_mtime_ns}".encode())
+            facts = inner.stat()
+            digest.update(f"{inner.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
         return digest.hexdigest()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
@@ -259,7 +259,7 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _checked(file: Path, state: State) -> _Entry | None:
+def _read_entry(file: Path, state: State) -> _Entry | None:
     """The entry in a cache file whose checksum holds; it counts as used now."""
     try:
         content = file.read_bytes()
@@ -274,7 +274,7 @@ def _checked(file: Path, state: State) -> _Entry | None:
     return _Entry(state, str(file), shape, dtype, header.tell())
 
 
-def _written(file: Path, state: State, pixels: Image, remedy: str) -> _Entry:
+def _write_entry(file: Path, state: State, pixels: Image, remedy: str) -> _Entry:
     header = io.BytesIO()
     npy.write_array_header_1_0(header, npy.header_data_from_array_1_0(pixels))
     start = header.getvalue()
@@ -287,7 +287,7 @@ def _written(file: Path, state: State, pixels: Image, remedy: str) -> _Entry:
     return _Entry(state, str(file), pixels.shape, pixels.dtype, len(start))
 
 
-def _listed(errors: list[DataError], count: int) -> str:
+def _list_errors(errors: list[DataError], count: int) -> str:
     told = [f"({place}) {error}" for place, error in enumerate(errors[:LISTED], start=1)]
     more = f" And {len(errors) - LISTED:,} more." if len(errors) > LISTED else ""
     return f"{len(errors):,} of {count:,} images cannot be read: {' '.join(told)}{more}"

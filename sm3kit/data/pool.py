@@ -13,7 +13,7 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
-from sm3kit.data.cases import Case, Source, pool_names, registered
+from sm3kit.data.cases import Case, Source, paired_frames, pool_names
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, ModalitySpec, file_names
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def open_dataset(spec: str, options: Options | None = None) -> Dataset:
     """
     name, _, argument = spec.partition(":")
     component = registry("datasets").get(name)
-    given = bind(component, f"dataset {name!r}", (options or {}).get(name, {}))
-    dataset: Dataset = component(argument, **given)
+    chosen = bind(component, f"dataset {name!r}", (options or {}).get(name, {}))
+    dataset: Dataset = component(argument, **chosen)
     return dataset
 
 
@@ -131,7 +131,7 @@ def open_pool(
     cases = {split: _cases(sources, labels, offsets, split) for split in SPLITS}
     if not any(cases.values()):
         raise DataError(f"No study in {', '.join(specs)} has an image of {', '.join(chosen)}.")
-    frames = registered(sources, modalities) if paired_geometry else [{} for _ in sources]
+    frames = paired_frames(sources, modalities) if paired_geometry else [{} for _ in sources]
     return Pool(sources, modalities, readers, labels, cases, frames)
 
 
@@ -157,8 +157,8 @@ def build_modality(name: str, spec: ModalitySpec, image_size: int, options: Opti
     """
     component = registry("modalities").get(spec.plugin)
     owner = f"modality {spec.plugin!r}"
-    given = {**spec.options, **options.get(spec.plugin, {}), **options.get(name, {})}
-    modality: Modality = component(image_size, **bind(component, owner, given))
+    settings = {**spec.options, **options.get(spec.plugin, {}), **options.get(name, {})}
+    modality: Modality = component(image_size, **bind(component, owner, settings))
     return modality
 
 
@@ -230,6 +230,6 @@ def whole_image_readers(dataset: Dataset, options: Options) -> dict[str, Modalit
     for name, spec in dataset.modalities.items():
         component = registry("modalities").get(spec.plugin)
         whole = {"reduce": False} if "reduce" in options_of(component) else {}
-        one = ModalitySpec(spec.plugin, {**spec.options, **whole})
-        readers[name] = build_modality(name, one, 224, options)
+        whole_spec = ModalitySpec(spec.plugin, {**spec.options, **whole})
+        readers[name] = build_modality(name, whole_spec, 224, options)
     return readers

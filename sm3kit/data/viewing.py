@@ -18,7 +18,7 @@ from sm3kit.data.pool import Pool, build_modality
 from sm3kit.datasets.base import ModalitySpec
 
 
-def viewed(pool: Pool, variant: Variant, changes: Mapping[str, Any]) -> Pool:
+def change_views(pool: Pool, variant: Variant, changes: Mapping[str, Any]) -> Pool:
     """The pool with other views; images are read, and kept, as before.
 
     Args:
@@ -49,14 +49,14 @@ def _check(pool: Pool, changes: Mapping[str, Any]) -> None:
 
 def _options(plugins: Iterable[str]) -> set[str]:
     """All options of some modalities; a broken plugin has none."""
-    found: set[str] = set()
+    names: set[str] = set()
     for plugin in plugins:
         with suppress(BrokenPlugin):
-            found |= set(options_of(registry("modalities").get(plugin)))
-    return found
+            names |= set(options_of(registry("modalities").get(plugin)))
+    return names
 
 
-def described(pool: Pool, variant: Variant, name: str, changes: Mapping[str, Any]) -> str:
+def describe_views(pool: Pool, variant: Variant, name: str, changes: Mapping[str, Any]) -> str:
     """Everything that the views of a modality depend on beside the image and the seed, as text."""
     spec = spec_of(pool, name)
     options = _laid_over(variant, name, spec, changes)

@@ -133,7 +133,7 @@ def _add_predictions(
             }
         )
         prediction.runs.append(number)
-        prediction.images.update(case.shown())
+        prediction.images.update(case.eval_images())
         prediction.split = case.study.split
     for place, fault in read.faults.items():
         predictions[studies.cases[place].study.id].fault = fault

@@ -17,7 +17,7 @@ from sm3kit.data.pool import Pool, build_modality, open_dataset
 from sm3kit.datasets.base import SPLITS, Dataset, Study, as_paths
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.modalities.base import Modality
-from sm3kit.runs.studies_seen import changed, trained_on
+from sm3kit.runs.studies_seen import cases_trained_on, changed_cases
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,8 @@ def studies_seen_before(
     own = () if question.data else predictor.variant.splits
     held_out = [] if question.split in (None, "train", *own) else cases[str(question.split)]
     marked = {
-        "seen": trained_on(record, pool, held_out, images),
-        "replaced": changed(record, pool, pool.of(SPLITS), images),
+        "seen": cases_trained_on(record, pool, held_out, images),
+        "replaced": changed_cases(record, pool, pool.of(SPLITS), images),
     }
     return {name: [case.study.id for case in listed] for name, listed in marked.items()}
 

@@ -122,7 +122,7 @@ def views_of(
     """
     return {
         name: [modalities[name].eval_view(images.get(path, readers[name]))]
-        for name, path in case.shown().items()
+        for name, path in case.eval_images().items()
     }
 
 

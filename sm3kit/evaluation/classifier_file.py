@@ -152,7 +152,7 @@ def save_classifier(
         "seed": settings.seed,
         "precision": precision,
         "model": subject.trained.file_hash,
-        "labels": [[one.name, one.classes, one.reported] for one in subject.pool.labels],
+        "labels": [[label.name, label.classes, label.reported] for label in subject.pool.labels],
         "places": None if embedding is None else embedding.order,
         "readings": {name: _reading(subject, name) for name in subject.pool.modalities},
         "versions": versions(),
@@ -189,12 +189,12 @@ def read_classifier(path: Path) -> ClassifierFile:
 def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
     readings = {
         name: Reading(
-            ModalitySpec(one["plugin"], one["options"]),
-            int(one["image_size"]),
-            tuple(one["shape"]),
-            str(one["values"]),
+            ModalitySpec(reading["plugin"], reading["options"]),
+            int(reading["image_size"]),
+            tuple(reading["shape"]),
+            str(reading["values"]),
         )
-        for name, one in facts["readings"].items()
+        for name, reading in facts["readings"].items()
     }
     labels = tuple(LabelSpec(name, tuple(c), reported) for name, c, reported in facts["labels"])
     places = None if facts["places"] is None else tuple(facts["places"])
@@ -218,7 +218,7 @@ def _reading(subject: Subject, name: str) -> dict[str, Any]:
     case = next(
         case for cases in subject.pool.cases.values() for case in cases if name in case.images
     )
-    image = subject.images.get(case.shown()[name], subject.pool.readers[case.source][name])
+    image = subject.images.get(case.eval_images()[name], subject.pool.readers[case.source][name])
     return {
         "plugin": spec.plugin,
         "options": {**spec.options, **chosen.get(spec.plugin, {}), **chosen.get(name, {})},

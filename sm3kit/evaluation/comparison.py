@@ -55,12 +55,14 @@ def compare_runs(
     }
 
 
-def _either(one: list[str] | None, other: list[str] | None) -> list[str] | None:
+def _either(first: list[str] | None, second: list[str] | None) -> list[str] | None:
     """What is in either of two lists; None if neither is known."""
-    known = [names for names in (one, other) if names is not None]
+    known = [names for names in (first, second) if names is not None]
     return list(dict.fromkeys(name for names in known for name in names)) if known else None
 
 
-def _differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any]]:
+def _differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, list[Any]]:
     """{setting: both values} of the settings in which two evaluations differ."""
-    return {name: [one[name], other.get(name)] for name in one if one[name] != other.get(name)}
+    return {
+        name: [first[name], second.get(name)] for name in first if first[name] != second.get(name)
+    }

@@ -21,7 +21,7 @@ from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import summarise
 from sm3kit.published.tables import for_recipe
 from sm3kit.runs.record import versions
-from sm3kit.runs.studies_seen import changed, trained_on
+from sm3kit.runs.studies_seen import cases_trained_on, changed_cases
 from sm3kit.training.hardware import machine_record
 
 Record = dict[str, Any]
@@ -49,7 +49,7 @@ def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> 
         Interrupted: the user stopped it.
     """
     file = file or result_file(subject, settings)
-    subject = subject.computed_in(settings.precision)
+    subject = subject.with_precision(settings.precision)
     record = _head(subject, settings)
     if settings.protocol == "match":
         record |= match(subject, settings)
@@ -116,7 +116,7 @@ def seen_studies(subject: Subject, split: str) -> list[str] | None:
     if split == "train" or (same_data and split in subject.trained.variant.splits):
         return []
     cases = subject.pool.cases[split]
-    seen = trained_on(subject.studies, subject.pool, cases, subject.images)
+    seen = cases_trained_on(subject.studies, subject.pool, cases, subject.images)
     return [case_id(subject.pool, case) for case in seen]
 
 
@@ -129,7 +129,7 @@ def replaced_studies(subject: Subject) -> list[str] | None:
     if not subject.studies:
         return None
     cases = [case for cases in subject.pool.cases.values() for case in cases]
-    replaced = changed(subject.studies, subject.pool, cases, subject.images)
+    replaced = changed_cases(subject.studies, subject.pool, cases, subject.images)
     return [case_id(subject.pool, case) for case in replaced]
 
 
@@ -215,11 +215,11 @@ def _published_number(record: Record) -> Record:
         if [spec.partition(":")[0] for spec in specs] != [row.dataset]:
             return {}
     cell = row.cell(metric)
-    found = {
+    published = {
         "table": row.table,
         "row": row.name,
         metric: cell.value,
         "mark": cell.mark(),
         "how": f"{row.runs} run, selection {row.selection}",
     }
-    return {"published": found}
+    return {"published": published}

@@ -11,7 +11,7 @@ from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.data.viewing import viewed
+from sm3kit.data.viewing import change_views
 from sm3kit.evaluation.classifier import FromImages
 from sm3kit.evaluation.learning import Lesson, learn_labels
 from sm3kit.evaluation.predicting import Answer
@@ -35,16 +35,19 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     cases = subject.cases("train", labelled=True)
     names = list(subject.branches.widths)
     views = StudyViews(
-        viewed(subject.pool, subject.variant, settings.views), cases, subject.images, settings.seed
+        change_views(subject.pool, subject.variant, settings.views),
+        cases,
+        subject.images,
+        settings.seed,
     )
     batches = EpochBatches(len(cases), settings.batch_size, settings.seed)
     workers = subject.encoder.workers
 
     def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
-        shown = subject.views_of(cases, settings.seed)
+        in_turn = subject.views_of(cases, settings.seed)
         return lambda: (
             batch.to(subject.device)
-            for batch in eval_loader(shown, subject.variant.stage1.batch_size, names, workers)
+            for batch in eval_loader(in_turn, subject.variant.stage1.batch_size, names, workers)
         )
 
     lesson = Lesson(

@@ -27,18 +27,21 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
         DataError: fewer than two studies have a pair of images.
     """
     cases = subject.cases(settings.split, labelled=False)
-    found = _spaces(subject, cases)
+    spaces = _spaces(subject, cases)
     pairs = sum(len(case.images) > 1 for case in cases)
-    if not any(found.values()):
+    if not any(spaces.values()):
         raise DataError(
             f"The split {settings.split} of {', '.join(subject.variant.data)} has {pairs} studies "
             "with images of two modalities; matching wants at least two, and features of equal "
             "width. Choose another --split."
         )
-    answer: dict[str, Any] = {"space": found}
+    answer: dict[str, Any] = {"space": spaces}
     readers = subject.pool.readers
     keys = [
-        [subject.images.digest(path, readers[case.source][n]) for n, path in case.shown().items()]
+        [
+            subject.images.digest(path, readers[case.source][n])
+            for n, path in case.eval_images().items()
+        ]
         for case in cases
     ]
     first = first_of_each(keys)

@@ -48,12 +48,12 @@ def knn(subject: Subject, settings: Settings) -> Answer:
     score, least = None, None
     if chosen_by is not None:
         candidates = [k for k in CANDIDATES if k < len(bank)] or [1]
-        found = answers(chosen_by, candidates)
+        tried = answers(chosen_by, candidates)
         least = least_to_choose_by(subject, settings, chosen_by)
-        aucs = [mean_auc(predictions_of(subject, chosen_by, one, least)) for one in found]
+        aucs = [mean_auc(predictions_of(subject, chosen_by, rows, least)) for rows in tried]
         score, k = max(zip(aucs, candidates, strict=True), key=lambda pair: (pair[0], -pair[1]))
-    found_by_k = answers(measured, [k])[0]
-    predictions = predictions_of(subject, measured, found_by_k, settings.min_positives)
+    probabilities = answers(measured, [k])[0]
+    predictions = predictions_of(subject, measured, probabilities, settings.min_positives)
     return Answer(predictions, {"k": k}, score, least, 0, len(bank_cases), "none")
 
 
@@ -110,9 +110,9 @@ def votes(
     ]
 
 
-def _shares(weights: Tensor, found: Tensor, classes: int) -> Tensor:
+def _shares(weights: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Shares (B, C) of the weighted votes; even where no neighbour knows the label."""
-    known = found >= 0
+    known = labels >= 0
     totals = weights.new_zeros(len(weights), classes)
-    totals.scatter_add_(1, found.clamp(min=0), weights * known)
+    totals.scatter_add_(1, labels.clamp(min=0), weights * known)
     return (totals + 1e-12) / (totals + 1e-12).sum(dim=1, keepdim=True)

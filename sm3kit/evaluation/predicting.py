@@ -84,8 +84,8 @@ def scores(network: nn.Module, batches: Any) -> list[Tensor]:
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        found = [[rows.double().softmax(dim=1).cpu() for rows in network(b)] for b in batches]
+        parts = [[rows.double().softmax(dim=1).cpu() for rows in network(b)] for b in batches]
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return [torch.cat(label) for label in zip(*found, strict=True)]
+    return [torch.cat(label) for label in zip(*parts, strict=True)]

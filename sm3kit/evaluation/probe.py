@@ -10,7 +10,7 @@ from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import EVALUATION, StudyViews
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.data.viewing import viewed
+from sm3kit.data.viewing import change_views
 from sm3kit.evaluation.classifier import FromFeatures
 from sm3kit.evaluation.learning import Lesson, learn_labels
 from sm3kit.evaluation.predicting import Answer
@@ -90,17 +90,21 @@ def _source(
     subject: Subject, settings: Settings, cases: Sequence[Case], *, augmented: bool
 ) -> JointSource:
     """Joint features of cases: random views for training, the evaluation view else."""
-    shown = subject.views_of(cases, settings.seed)
+    views = subject.views_of(cases, settings.seed)
     encoder = subject.encoder
     if settings.feature_views == 0:
-        other = viewed(subject.pool, subject.variant, settings.views) if augmented else subject.pool
-        shown = StudyViews(other, cases, subject.images, settings.seed)
+        pool = (
+            change_views(subject.pool, subject.variant, settings.views)
+            if augmented
+            else subject.pool
+        )
+        views = StudyViews(pool, cases, subject.images, settings.seed)
         size = subject.variant.stage1.batch_size
-        return EncodedJoint(shown, subject.branches, encoder.precision, size, encoder.workers)
+        return EncodedJoint(views, subject.branches, encoder.precision, size, encoder.workers)
     with subject.reporter:
         features = (
-            encoder.augmented(shown, settings.feature_views, settings.views)
+            encoder.random_views(views, settings.feature_views, settings.views)
             if augmented
-            else encoder.evaluation(shown)
+            else encoder.evaluation(views)
         )
     return CachedJoint(features, subject.branches, settings.seed)

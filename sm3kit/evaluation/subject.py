@@ -75,7 +75,7 @@ class Subject:
         """The studies that the run was trained with; none if it keeps no record of them."""
         return self.run.studies()
 
-    def computed_in(self, precision: str) -> Subject:
+    def with_precision(self, precision: str) -> Subject:
         """The same, with networks that compute in a precision; "run" is that of the run."""
         if precision == "run":
             return self

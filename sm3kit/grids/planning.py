@@ -17,7 +17,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid
 from sm3kit.grids.plan import Plan, Replicate, Task, hash_of
-from sm3kit.networks.assemble import resolved
+from sm3kit.networks.assemble import fill_in
 from sm3kit.networks.plugins_in_use import unused_plugins
 from sm3kit.runs.record import files_of
 
@@ -96,7 +96,7 @@ def for_stage2(variant: Variant) -> Variant:
 
 def with_used_options(variant: Variant) -> Variant:
     """Every option of the plugins in use, spelt out, and none of the others."""
-    whole = resolved(variant)
+    whole = fill_in(variant)
     unused = unused_plugins(variant)
     options = {owner: values for owner, values in whole.options.items() if owner not in unused}
     return dataclasses.replace(whole, options=dict(sorted(options.items())))

@@ -42,7 +42,7 @@ class Stage1:
     crossings: Mapping[str, Objective]
 
 
-def resolved(variant: Variant) -> Variant:
+def fill_in(variant: Variant) -> Variant:
     """The variant with every option of its networks and losses spelt out, typed.
 
     Options of data sets and modalities are typed, but only those that were set: their defaults
@@ -171,7 +171,7 @@ def modules(parts: Stage1) -> nn.ModuleDict:
         {
             "backbones": parts.branches.backbones,
             "objectives": NamedModules(
-                {name: NamedModules(each) for name, each in parts.objectives.items()}
+                {name: NamedModules(own) for name, own in parts.objectives.items()}
             ),
             "fusion": parts.branches.fusion,
             "crossings": NamedModules(parts.crossings),

@@ -89,7 +89,7 @@ def tried_backbone(variant: Variant, name: str, modality: Modality) -> Backbone:
     except Exception as error:  # Each network stumbles over a wrong size in its own way.
         if isinstance(error, SM3Error) and not isinstance(error, CheckpointError):
             raise
-        raise _explained(error, variant, name, modality) from error
+        raise _explain(error, variant, name, modality) from error
     return backbone
 
 
@@ -103,17 +103,17 @@ def try_view(backbone: Backbone, shape: Sequence[int]) -> None:
     backbone.eval()
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            found = tuple(backbone(torch.zeros(1, *shape)).shape)
+            shape_made = tuple(backbone(torch.zeros(1, *shape)).shape)
     finally:
         backbone.train(training)
-    if found != (1, backbone.width):
+    if shape_made != (1, backbone.width):
         raise ContractError(
-            f"{type(backbone).__name__} makes features of the shape {found} from one view, and "
+            f"{type(backbone).__name__} makes features of the shape {shape_made} from one view, and "
             f"says that they are {backbone.width} wide. Mend the plugin, or take another backbone."
         )
 
 
-def _explained(error: Exception, variant: Variant, name: str, modality: Modality) -> Exception:
+def _explain(error: Exception, variant: Variant, name: str, modality: Modality) -> Exception:
     """The error for a user: of the size, where another one helps."""
     bare = variant.without_weights()
     _, height, width = modality.shape
@@ -121,7 +121,7 @@ def _explained(error: Exception, variant: Variant, name: str, modality: Modality
         return error  # The weights are to blame.
     word = variant.of(name, "backbone")
     head = f"The backbone {word} does not take the views of {name}, {height} x {width} pixels"
-    fitting = _fitting(bare, name, modality.channels, height) if height == width else []
+    fitting = _fitting_sizes(bare, name, modality.channels, height) if height == width else []
     if fitting:
         sizes = ", ".join(map(str, fitting))
         return VariantError(
@@ -133,13 +133,13 @@ def _explained(error: Exception, variant: Variant, name: str, modality: Modality
     return error if isinstance(error, CheckpointError) else plain
 
 
-def _fitting(variant: Variant, name: str, channels: int, size: int) -> list[int]:
+def _fitting_sizes(variant: Variant, name: str, channels: int, size: int) -> list[int]:
     """The next smaller size that a backbone takes, the next larger one, and its own."""
     provider, model = provider_and_model(variant, name)
     own = registry("backbones").get(provider).own_size(model)
     rows = (reversed([s for s in SIZES if s < size]), [s for s in SIZES if s > size], [own or size])
-    found = (next((s for s in row if _takes(variant, name, channels, s)), 0) for row in rows)
-    return sorted({size for size in found if size})
+    sizes = (next((s for s in row if _takes(variant, name, channels, s)), 0) for row in rows)
+    return sorted({size for size in sizes if size})
 
 
 def _takes(variant: Variant, name: str, channels: int, size: int) -> bool:

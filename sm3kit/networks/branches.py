@@ -146,9 +146,9 @@ class Branches(nn.Module):
         finally:
             self.train(training)
         return Embeddings(
-            _concatenated([part.features for part in parts]),
-            _concatenated([part.streams for part in parts]),
-            _concatenated([part.present for part in parts]),
+            _concatenate([part.features for part in parts]),
+            _concatenate([part.streams for part in parts]),
+            _concatenate([part.present for part in parts]),
         )
 
     def fingerprint(self, modality: str) -> str:
@@ -246,5 +246,5 @@ def _on(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor
     return {name: values.to(device) for name, values in tensors.items()}
 
 
-def _concatenated(tables: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def _concatenate(tables: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([table[name] for table in tables]) for name in tables[0]}

@@ -17,7 +17,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.batches import EVALUATION, Collate, StudyViews, one_thread_each
 from sm3kit.data.cases import Case
 from sm3kit.data.progress import Reporter
-from sm3kit.data.viewing import described, viewed
+from sm3kit.data.viewing import change_views, describe_views
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.feature_cache import FeatureCache, Rows
@@ -54,7 +54,7 @@ class Features:
         Args:
             chosen: {modality: (N,) view of each study}; None takes the first view.
         """
-        found = {}
+        features = {}
         places = index.numpy()
         for name, views in self.views.items():
             if chosen is None or len(views) == 1:
@@ -64,8 +64,8 @@ class Features:
                 for number, view in enumerate(views):
                     here = np.nonzero(chosen[name][places] == number)[0]
                     rows[here] = view[places[here]]
-            found[name] = torch.from_numpy(np.ascontiguousarray(rows))
-        return found
+            features[name] = torch.from_numpy(np.ascontiguousarray(rows))
+        return features
 
     def whole(self) -> dict[str, Tensor]:
         """All features {modality: (N, D)} of the first view."""
@@ -101,7 +101,7 @@ class Encoder:
         """Features of the evaluation view of each study."""
         return self._features(shown, [EVALUATION], {})
 
-    def augmented(self, shown: StudyViews, views: int, changes: Mapping[str, Any]) -> Features:
+    def random_views(self, shown: StudyViews, views: int, changes: Mapping[str, Any]) -> Features:
         """Features of random views 0 to V - 1 of each study.
 
         Args:
@@ -109,10 +109,10 @@ class Encoder:
             views: V.
             changes: options of the modalities that these views differ in.
         """
-        other = StudyViews(
-            viewed(shown.pool, self.variant, changes), shown.cases, shown.cache, shown.seed
+        changed = StudyViews(
+            change_views(shown.pool, self.variant, changes), shown.cases, shown.cache, shown.seed
         )
-        return self._features(other, list(range(views)), changes)
+        return self._features(changed, list(range(views)), changes)
 
     def _features(
         self, shown: StudyViews, views: Sequence[int], changes: Mapping[str, Any]
@@ -120,7 +120,7 @@ class Encoder:
         names = list(self.branches.widths)
         content = {name: self._content(shown, name, changes) for name in names}
         keys = {
-            (name, view): _hash([content[name], _drawn(shown, name, view)])
+            (name, view): _hash([content[name], _draw_facts(shown, name, view)])
             for name in names
             for view in views
         }
@@ -129,8 +129,8 @@ class Encoder:
         if todo:
             batches = -(-len(shown) // self.variant.stage1.batch_size) * len(todo)
             task = self.reporter.task("encoding images", batches)
-            for view, found in zip(todo, self._encoded(shown, todo, task), strict=True):
-                for name, rows in found.items():
+            for view, features in zip(todo, self._encode(shown, todo, task), strict=True):
+                for name, rows in features.items():
                     tables[name, view] = self.cache.put(keys[name, view], rows)
             self.reporter.done(task)
         cases = shown.cases
@@ -142,7 +142,7 @@ class Encoder:
             torch.tensor([case.group for case in cases]),
         )
 
-    def _encoded(self, shown: StudyViews, views: Sequence[int], task: int | None) -> Any:
+    def _encode(self, shown: StudyViews, views: Sequence[int], task: int | None) -> Any:
         """Yields {modality: (N, D)} for each view; one loader serves all of them."""
         size, widths = self.variant.stage1.batch_size, self.branches.widths
         loader = DataLoader(
@@ -179,7 +179,7 @@ class Encoder:
         network = [backbone, sorted(self.variant.options.get(provider, {}).items())]
         looks = ""
         if name in shown.pool.modalities:
-            looks = described(shown.pool, self.variant, name, changes)
+            looks = describe_views(shown.pool, self.variant, name, changes)
         return _hash([FORMAT, self._weights[name], network, self.precision, looks, images])
 
 
@@ -192,7 +192,7 @@ def _images(shown: StudyViews, case: Case, name: str) -> str:
     return f"{' '.join(digests)} {reader.reading}"
 
 
-def _drawn(shown: StudyViews, name: str, view: int) -> list[Any]:
+def _draw_facts(shown: StudyViews, name: str, view: int) -> list[Any]:
     """What the random numbers of a view come from; nothing for the evaluation view."""
     return [] if view == EVALUATION else [shown.seed, view, name]
 

@@ -41,7 +41,7 @@ class JointBatch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> JointBatch:
         """The batch on a device."""
         tensors = (self.joint, self.labels, self.index)
-        return JointBatch(*(one.to(device, non_blocking=non_blocking) for one in tensors))
+        return JointBatch(*(tensor.to(device, non_blocking=non_blocking) for tensor in tensors))
 
 
 class JointSource(Protocol):
@@ -76,17 +76,17 @@ class CachedJoint:
     def __len__(self) -> int:
         return len(self.features)
 
-    def shuffled(self, batches: EpochBatches) -> _Shuffled:
+    def shuffled(self, batches: EpochBatches) -> _ShuffledBatches:
         """Batches of random views in the order of `batches`."""
-        return _Shuffled(self, batches)
+        return _ShuffledBatches(self, batches)
 
     def in_order(self, epoch: int) -> Iterator[JointBatch]:
         """All studies in order, under the views of an epoch."""
-        chosen = self.drawn(epoch)
+        chosen = self.draw_views(epoch)
         for start in range(0, len(self), self.batch_size):
             yield self.batch(torch.arange(start, min(start + self.batch_size, len(self))), chosen)
 
-    def drawn(self, epoch: int) -> dict[str, np.ndarray]:
+    def draw_views(self, epoch: int) -> dict[str, np.ndarray]:
         """{modality: (N,) which view} of an epoch."""
         return {
             name: np.random.default_rng([self.seed, max(epoch, 0), crc32(name.encode())]).integers(
@@ -103,7 +103,7 @@ class CachedJoint:
         return JointBatch(joint, self.features.labels[index], index).to(self.branches.device)
 
 
-class _Shuffled:
+class _ShuffledBatches:
     """What Lightning iterates over: it sets the epoch on `sampler`."""
 
     def __init__(self, source: CachedJoint, batches: EpochBatches) -> None:
@@ -113,7 +113,7 @@ class _Shuffled:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[JointBatch]:
-        chosen = self.source.drawn(self.sampler.epoch)
+        chosen = self.source.draw_views(self.sampler.epoch)
         for places in self.sampler:
             yield self.source.batch(torch.tensor([index for _, index in places]), chosen)
 
@@ -143,18 +143,20 @@ class EncodedJoint:
     def __len__(self) -> int:
         return len(self.shown)
 
-    def shuffled(self, batches: EpochBatches) -> _Encoding:
+    def shuffled(self, batches: EpochBatches) -> _EncodedBatches:
         """Batches of random views in the order of `batches`."""
         names = list(self.branches.widths)
-        return _Encoding(self, train_loader(self.shown, batches, names, self.workers), batches)
+        return _EncodedBatches(
+            self, train_loader(self.shown, batches, names, self.workers), batches
+        )
 
     def in_order(self, epoch: int) -> Iterator[JointBatch]:
         """All studies in order, under the views of an epoch."""
         names = list(self.branches.widths)
         loader = eval_loader(self.shown, self.batch_size, names, self.workers, epoch)
-        yield from self.encoded(loader)
+        yield from self.encode(loader)
 
-    def encoded(self, loader: Any) -> Iterator[JointBatch]:
+    def encode(self, loader: Any) -> Iterator[JointBatch]:
         """Batches of images as joint features."""
         for batch in loader:
             features = self.branches.frozen_features(batch, self.precision)
@@ -165,7 +167,7 @@ class EncodedJoint:
             yield JointBatch(joint, batch.labels, batch.index).to(self.branches.device)
 
 
-class _Encoding:
+class _EncodedBatches:
     """A loader of images, seen as one of joint features."""
 
     def __init__(self, source: EncodedJoint, loader: Any, batches: EpochBatches) -> None:
@@ -175,7 +177,7 @@ class _Encoding:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[JointBatch]:
-        return self.source.encoded(self.loader)
+        return self.source.encode(self.loader)
 
     # Lightning looks for this at the end, to stop the workers; nothing else stops them in time.
     @property

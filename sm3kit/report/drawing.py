@@ -157,7 +157,7 @@ def _classifier(material: Material, subject: Subject) -> Classifier | None:
 
 def _probed_before(material: Material, before: Subject) -> Classifier | None:
     kept = _probe(material, before)
-    return spaces.probed(before, spaces.settings_from(kept[0])) if kept else None
+    return spaces.train_probe(before, spaces.settings_from(kept[0])) if kept else None
 
 
 def _attention(figures: Figures, material: Material, subject: Subject, cases: list[Case]) -> None:

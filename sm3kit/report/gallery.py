@@ -122,7 +122,7 @@ def thumbnail(subject: Subject, case: Case, modality: str, side: int = SIDE) -> 
     stretched from their 1st to their 99th percentile; vectors are a strip.
     """
     reader = subject.pool.readers[case.source][modality]
-    pixels = np.asarray(subject.images.get(case.shown()[modality], reader))
+    pixels = np.asarray(subject.images.get(case.eval_images()[modality], reader))
     if pixels.dtype != np.uint8:
         low, high = np.nanpercentile(pixels, [1, 99])
         scaled = (np.nan_to_num(pixels.astype(np.float64)) - low) / max(high - low, 1e-12)

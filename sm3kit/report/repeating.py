@@ -13,7 +13,7 @@ from sm3kit.core.errors import SM3Error
 from sm3kit.core.settings import by_address, plain
 from sm3kit.core.variant import Variant, table_at
 from sm3kit.evaluation.settings import settings_of
-from sm3kit.networks.assemble import resolved
+from sm3kit.networks.assemble import fill_in
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer
 
@@ -94,7 +94,7 @@ def _with_options(
 ) -> Command:
     """Adds the options of plugins, and what only a file can say."""
     bare = dataclasses.replace(variant, options=base.options)
-    known = resolved(bare).options
+    known = fill_in(bare).options
     for plugin, options in variant.options.items():
         for name, value in options.items():
             if name not in known.get(plugin, {}) or known[plugin][name] != value:

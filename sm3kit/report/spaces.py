@@ -127,7 +127,7 @@ def kept_classifier(subject: Subject, record: Mapping[str, Any], file: Path) -> 
     return classifier.eval()
 
 
-def probed(subject: Subject, settings: Settings) -> Classifier:
+def train_probe(subject: Subject, settings: Settings) -> Classifier:
     """A classifier trained anew on a subject, as a probe would; nothing is kept."""
     # It trains, and Lightning takes longer to import than a page without it to write.
     from sm3kit.evaluation.probe import probe

@@ -115,7 +115,9 @@ def _base(recipes: Sequence[Mapping[str, Any]], stack: Sequence[Layer]) -> tuple
         return bases[-1], ""
     if any(settings.get("complete") for settings in recipes):
         return "", ""
-    data = next((one.settings["data"] for one in reversed(stack) if one.settings.get("data")), "")
+    data = next(
+        (layer.settings["data"] for layer in reversed(stack) if layer.settings.get("data")), ""
+    )
     specs = data if isinstance(data, list | tuple) else [data or BUILT_IN_DATA]
     if all(str(spec).partition(":")[0] == BUILT_IN_DATA for spec in specs):
         return DEFAULT_BASES[0], "the built-in studies are small"

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import Variant
-from sm3kit.networks.assemble import resolved
+from sm3kit.networks.assemble import fill_in
 from sm3kit.runs.recipes import Layer, laid_over
 from sm3kit.runs.run import Run
 
 
-def resumable(run: Run, asked: Sequence[Layer], alone: Variant) -> Variant:
+def variant_to_resume(run: Run, asked: Sequence[Layer], alone: Variant) -> Variant:
     """The variant to go on with: the run's own, with what may differ taken from the command.
 
     Args:
@@ -25,7 +25,7 @@ def resumable(run: Run, asked: Sequence[Layer], alone: Variant) -> Variant:
     """
     kept = run.record().variant
     run.changed_plugins()
-    stored = resolved(kept)
+    stored = fill_in(kept)
     wanted = laid_over(stored, asked)
     if any(layer.recipes for layer in asked):
         epochs = {
@@ -35,7 +35,7 @@ def resumable(run: Run, asked: Sequence[Layer], alone: Variant) -> Variant:
         wanted = dataclasses.replace(
             alone.changed(epochs, "command line"), stage=wanted.stage, per_modality=per_modality
         )
-    wanted = resolved(wanted)
+    wanted = fill_in(wanted)
     if stored.stage == "mmssl":
         stored = with_stage2_of(stored, wanted)
     said = stored.contradiction(wanted)
@@ -52,4 +52,4 @@ def with_stage2_of(stored: Variant, wanted: Variant) -> Variant:
     owners = {wanted.relation, wanted.clusterer} & wanted.options.keys()
     options = {**stored.options, **{owner: wanted.options[owner] for owner in owners}}
     stored = stored.with_stage2_of(wanted)
-    return resolved(dataclasses.replace(stored, stage=wanted.stage, options=options))
+    return fill_in(dataclasses.replace(stored, stage=wanted.stage, options=options))

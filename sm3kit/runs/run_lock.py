@@ -34,7 +34,7 @@ def hold_folder(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """
     lock = FileLock(str(folder / NAME))
     try:
-        made = [one for one in (folder, *folder.parents) if not one.exists()]
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:

@@ -61,22 +61,24 @@ class SourceRecord:
     @cached_property
     def trained(self) -> dict[str, Entry]:
         """The studies that were trained on."""
-        return {name: one for name, one in self.studies.items() if one["split"] in self.splits}
+        return {
+            name: entry for name, entry in self.studies.items() if entry["split"] in self.splits
+        }
 
     @cached_property
     def groups(self) -> set[str]:
         """The patients or lesions that were trained on."""
-        return {one["group"] for one in self.trained.values()}
+        return {entry["group"] for entry in self.trained.values()}
 
     @cached_property
     def contents(self) -> dict[int, set[str]]:
         """{bytes: hashes} of the images that were trained on, without parts of files."""
-        found: dict[int, set[str]] = {}
-        every = (rows for one in self.trained.values() for rows in one["images"].values())
+        hashes: dict[int, set[str]] = {}
+        every = (rows for entry in self.trained.values() for rows in entry["images"].values())
         for size, _, digest in map(str.split, chain.from_iterable(every), repeat(" ")):
             if digest and not digest.startswith(PART):
-                found.setdefault(int(size), set()).add(digest)
-        return found
+                hashes.setdefault(int(size), set()).add(digest)
+        return hashes
 
 
 def record_of(pool: Pool, splits: Sequence[str], images: ImageCache) -> list[SourceRecord]:
@@ -100,17 +102,17 @@ def with_earlier(
     record: Sequence[SourceRecord], folder: Path, earlier: Sequence[SourceRecord]
 ) -> list[SourceRecord]:
     """A record, and what the run in `folder`, from which the new one starts, was trained on."""
-    found = list(record)
-    for one in earlier:
-        if (one.data, one.trained) not in [(other.data, other.trained) for other in found]:
-            found.append(replace(one, run=one.run or str(folder), studies=one.trained))
-    return found
+    sources = list(record)
+    for source in earlier:
+        if (source.data, source.trained) not in [(known.data, known.trained) for known in sources]:
+            sources.append(replace(source, run=source.run or str(folder), studies=source.trained))
+    return sources
 
 
 def write_studies(file: Path, record: Sequence[SourceRecord]) -> None:
     """Writes the record of a run: whole, and equal bytes for equal records."""
     names = [field.name for field in fields(SourceRecord)]
-    sources = [{name: getattr(one, name) for name in names} for one in record]
+    sources = [{name: getattr(source, name) for name in names} for source in record]
     text = json.dumps({"format": FORMAT, "sources": sources}, ensure_ascii=False)
     with whole_file(file, REMEDY) as part:
         part.write_bytes(gzip.compress(text.encode(), mtime=0))
@@ -141,13 +143,15 @@ def _understood(facts: Mapping[str, Any]) -> list[SourceRecord]:
     if facts["format"] != FORMAT:
         raise DataError(f"it has format {facts['format']} instead of {FORMAT}")
     names = [field.name for field in fields(SourceRecord)]
-    found = [SourceRecord(**{name: one[name] for name in names}) for one in facts["sources"]]
-    for source in found:
+    sources = [
+        SourceRecord(**{name: source[name] for name in names}) for source in facts["sources"]
+    ]
+    for source in sources:
         for entry in source.studies.values():
             for text in chain.from_iterable(entry["images"].values()):
                 if not FORM.fullmatch(text):
                     raise DataError(f"{text[:80]!r} says nothing of an image")
-    return found
+    return sources
 
 
 def _readings(pool: Pool, index: int) -> dict[str, str]:

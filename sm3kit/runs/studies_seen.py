@@ -24,7 +24,9 @@ from sm3kit.tables.joining import first_few
 Record = Sequence[SourceRecord]
 
 
-def trained_on(record: Record, pool: Pool, cases: Sequence[Case], images: ImageCache) -> list[Case]:
+def cases_trained_on(
+    record: Record, pool: Pool, cases: Sequence[Case], images: ImageCache
+) -> list[Case]:
     """Those of some cases that were trained on, themselves or another of their patient or lesion.
 
     A study that the record does not name was trained on if one of its images was.
@@ -41,24 +43,28 @@ def trained_on(record: Record, pool: Pool, cases: Sequence[Case], images: ImageC
         if _has_part(case, known[case.source])
         or (
             # Doubles among the studies of a data set were there from the start.
-            not any(case.study.id in one.studies for one in known[case.source])
+            not any(case.study.id in source.studies for source in known[case.source])
             and _shows_what_was_seen(record, pool, case, images)
         )
     ]
 
 
-def changed(record: Record, pool: Pool, cases: Sequence[Case], images: ImageCache) -> list[Case]:
+def changed_cases(
+    record: Record, pool: Pool, cases: Sequence[Case], images: ImageCache
+) -> list[Case]:
     """Those of some cases that have other images now than when the run was trained.
 
     An image that has the size and the time of change of then is not read.
     """
-    own = [one for one in record if not one.run]
+    own = [source for source in record if not source.run]
     known = [_same_source(own, pool, index, images) for index in range(len(pool.sources))]
     return [
         case
         for case in cases
         if any(
-            same is False for one in known[case.source] for same in _same(pool, case, one, images)
+            same is False
+            for source in known[case.source]
+            for same in _same(pool, case, source, images)
         )
     ]
 
@@ -69,11 +75,12 @@ def check_unchanged(run: Run, pool: Pool, cases: Sequence[Case], images: ImageCa
     Raises:
         CheckpointError: images of its training have been replaced.
     """
-    found = changed(run.studies(), pool, cases, images)
-    if found:
+    replaced = changed_cases(run.studies(), pool, cases, images)
+    if replaced:
         raise CheckpointError(
             f"Images of {run.folder} have been replaced since its training began, those of "
-            f"{len(found)} of {len(cases)} studies: {first_few([one.study.id for one in found])}. "
+            f"{len(replaced)} of {len(cases)} studies: "
+            f"{first_few([case.study.id for case in replaced])}. "
             "Bring them back, or train anew with another --out."
         )
 
@@ -104,7 +111,7 @@ def keep_studies(
     if before and run.last.is_file():
         return  # A checkpoint fits no other data.
     record = record_of(pool, splits, images)
-    record += [one for one in before if one.run]
+    record += [source for source in before if source.run]
     if init is not None and not kept:
         record = with_earlier(record, init, Run(init).studies())
     write_studies(run.studies_file, record)
@@ -117,29 +124,31 @@ def _same_source(record: Record, pool: Pool, index: int, images: ImageCache) -> 
     """
     spec = pool.sources[index].spec
     kind = spec.partition(":")[0]
-    alike = [one for one in record if one.data.partition(":")[0] == kind]
+    alike = [source for source in record if source.data.partition(":")[0] == kind]
     cases = [case for case in pool.of(SPLITS) if case.source == index]
     return [
-        one
-        for one in alike
-        if one.data == spec
-        or any(same is True for case in cases for same in _same(pool, case, one, images))
+        source
+        for source in alike
+        if source.data == spec
+        or any(same is True for case in cases for same in _same(pool, case, source, images))
     ]
 
 
-def _same(pool: Pool, case: Case, one: SourceRecord, images: ImageCache) -> Iterator[bool | None]:
+def _same(
+    pool: Pool, case: Case, source: SourceRecord, images: ImageCache
+) -> Iterator[bool | None]:
     """Whether each image of a study is the one of a record; nothing if it does not name it."""
-    before = one.studies.get(case.study.id, {"images": {}})["images"]
+    before = source.studies.get(case.study.id, {"images": {}})["images"]
     for name, paths in case.images.items():
         reader = pool.readers[case.source][name]
-        alike = reader.reading == one.readings.get(name)
-        for path, found in zip(paths, before.get(name, ()), strict=False):
-            yield same_image(path, reader, images, found, alike=alike)
+        alike = reader.reading == source.readings.get(name)
+        for path, fingerprint in zip(paths, before.get(name, ()), strict=False):
+            yield same_image(path, reader, images, fingerprint, alike=alike)
 
 
 def _has_part(case: Case, known: Record) -> bool:
     name, group = case.study.id, case.study.group
-    return any(name in one.trained or group in one.groups for one in known)
+    return any(name in source.trained or group in source.groups for source in known)
 
 
 def _shows_what_was_seen(record: Record, pool: Pool, case: Case, images: ImageCache) -> bool:
@@ -148,7 +157,7 @@ def _shows_what_was_seen(record: Record, pool: Pool, case: Case, images: ImageCa
     for name, paths in case.images.items():
         for path in paths:
             size = (images.size_and_time(path, readers[name]) or (0, 0))[0]
-            wanted = set().union(*(one.contents.get(size, ()) for one in record))
+            wanted = set().union(*(source.contents.get(size, ()) for source in record))
             if wanted and identity(path, readers[name], images) in wanted:
                 return True
     return False

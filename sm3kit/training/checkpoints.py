@@ -17,7 +17,7 @@ from sm3kit.core.errors import CheckpointError, SM3Error, TrainingError
 from sm3kit.core.files import whole_file
 from sm3kit.core.plain_json import check_shape
 from sm3kit.core.variant import Variant
-from sm3kit.networks.assemble import resolved
+from sm3kit.networks.assemble import fill_in
 from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.runs.model import FORMAT, ModelFacts
 from sm3kit.runs.record import REMEDY
@@ -163,7 +163,7 @@ def read_last(run: Run, variant: Variant, data_hash: str) -> dict[str, Any] | No
     if not run.last.is_file():
         return None
     content = read_checkpoint(run.last)
-    stored = resolved(Variant().changed(content["variant"], str(run.last)))
+    stored = fill_in(Variant().changed(content["variant"], str(run.last)))
     if content["stage"] == "mmssl":
         stored = with_stage2_of(stored, variant)
     said = stored.contradiction(variant)

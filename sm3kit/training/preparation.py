@@ -19,9 +19,9 @@ from sm3kit.data.cases import Case
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.data.progress import Reporter
-from sm3kit.data.viewing import spec_of, viewed
+from sm3kit.data.viewing import change_views, spec_of
 from sm3kit.modalities.base import Modality
-from sm3kit.networks.assemble import Stage1, build_clusterer, build_relation, resolved
+from sm3kit.networks.assemble import Stage1, build_clusterer, build_relation, fill_in
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs.model import ModelFacts
@@ -111,7 +111,7 @@ def apply_suggestions(variant: Variant, pool: Pool) -> tuple[Variant, Pool, list
         return variant, pool, []
     variant = variant.changed({"options": options}, "weights")
     note = f"Pixels of {', '.join(options)} are normalised as their weights were trained."
-    return variant, viewed(pool, variant, {}), [note]
+    return variant, change_views(pool, variant, {}), [note]
 
 
 def _suggest_by_modalities(variant: Variant, modalities: Mapping[str, Modality]) -> Variant:
@@ -125,7 +125,7 @@ def _suggest_by_modalities(variant: Variant, modalities: Mapping[str, Modality])
         name: dict(modality.fitted) for name, modality in modalities.items() if modality.fitted
     }
     changes = {"per_modality": own, "options": fitted}
-    return resolved(variant.changed(changes, "modalities")) if own or fitted else variant
+    return fill_in(variant.changed(changes, "modalities")) if own or fitted else variant
 
 
 def _suggest_by_weights(variant: Variant, pool: Pool) -> dict[str, dict[str, Any]]:
@@ -219,7 +219,7 @@ def _rehearse_stage1(setup: Setup, parts: Stage1) -> None:
 
 
 def _rehearse_stage2(setup: Setup, joint_width: int, labels: int) -> None:
-    viewed(setup.pool, setup.variant, setup.variant.stage2.views)
+    change_views(setup.pool, setup.variant, setup.variant.stage2.views)
     with torch.random.fork_rng(devices=[]):
         build_relation(setup.variant, joint_width, labels)
     build_clusterer(setup.variant)

@@ -15,7 +15,7 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.data.progress import Reporter
 from sm3kit.datasets.base import SPLITS, Dataset
-from sm3kit.networks.assemble import Stage1, build_pool, modules, resolved
+from sm3kit.networks.assemble import Stage1, build_pool, fill_in, modules
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.record import RunRecord, files_of, versions
@@ -89,7 +89,7 @@ def _train(
 ) -> Ranks:
     """Trains what is left of the stages; the first process alone writes."""
     check_devices(variant.machine.devices)
-    variant = resolved(variant)
+    variant = fill_in(variant)
     pool = build_pool(variant)
     variant, pool, suggested = apply_suggestions(variant, pool)
     cases = training_cases(pool, variant)

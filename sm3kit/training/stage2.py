@@ -15,7 +15,7 @@ from sm3kit.core.errors import CheckpointError, DataError, VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import StudyViews
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.data.viewing import viewed
+from sm3kit.data.viewing import change_views
 from sm3kit.networks.assemble import build_clusterer, build_relation
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder
@@ -270,12 +270,12 @@ def _source(setup: Setup, branches: Branches) -> JointSource:
     variant = setup.variant
     precision = resolved_precision(variant.stage2.precision, branches)
     if variant.stage2.feature_views == 0:
-        other = viewed(setup.pool, variant, variant.stage2.views)
+        other = change_views(setup.pool, variant, variant.stage2.views)
         shown = StudyViews(other, setup.cases, setup.images, variant.seed)
         return EncodedJoint(shown, branches, precision, variant.stage1.batch_size, setup.workers)
     encoder = Encoder(branches, variant, setup.features, setup.reporter, precision, setup.workers)
     with setup.reporter:
-        features = encoder.augmented(
+        features = encoder.random_views(
             setup.views, variant.stage2.feature_views, variant.stage2.views
         )
     return CachedJoint(features, branches, variant.seed)
@@ -299,7 +299,7 @@ def _first_pass(setup: Setup, branches: Branches) -> list[JointBatch]:
     Source: the released code fills its memory bank before it calls `eval`.
     """
     variant = setup.variant
-    other = viewed(setup.pool, variant, variant.stage2.views)
+    other = change_views(setup.pool, variant, variant.stage2.views)
     shown = StudyViews(other, setup.cases, setup.images, variant.seed)
     torch.manual_seed(seed_for("statistics", variant.seed))
     order = EpochBatches(len(setup.cases), variant.stage2.batch_size, variant.seed, least=1)

@@ -17,7 +17,7 @@ from sm3kit.datasets.base import SPLITS, Dataset, ModalitySpec, Study
 from sm3kit.modalities.photo import Photo
 from sm3kit.runs.run import Run
 from sm3kit.runs.studies_record import record_of, write_studies
-from sm3kit.runs.studies_seen import changed, trained_on
+from sm3kit.runs.studies_seen import cases_trained_on, changed_cases
 
 SHARES = (0.7, 0.85, 1.0)
 
@@ -65,13 +65,14 @@ def main() -> None:
         kept = timed("read", lambda: run.studies())
         every, test = pool.of(SPLITS), pool.cases["test"]
         fresh = ImageCache(None)
-        timed("replaced? nothing was touched", lambda: changed(kept, pool, every, fresh))
-        timed("trained on? the split test", lambda: trained_on(kept, pool, test, fresh))
+        timed("replaced? nothing was touched", lambda: changed_cases(kept, pool, every, fresh))
+        timed("trained on? the split test", lambda: cases_trained_on(kept, pool, test, fresh))
         for case in every:
             for (path,) in case.images.values():
                 os.utime(path, (1, 1))
         found = timed(
-            "replaced? all were touched, so all are read", lambda: changed(kept, pool, every, fresh)
+            "replaced? all were touched, so all are read",
+            lambda: changed_cases(kept, pool, every, fresh),
         )
         assert not found
 

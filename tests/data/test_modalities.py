@@ -14,9 +14,9 @@ from sm3kit.data.batches import EVALUATION, StudyViews
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.modalities.photo import Photo
-from sm3kit.networks.assemble import build_pool, resolved
+from sm3kit.networks.assemble import build_pool, fill_in
 from sm3kit.runs.recipes import Layer
-from sm3kit.runs.resumption import resumable
+from sm3kit.runs.resumption import variant_to_resume
 from sm3kit.runs.run import Run
 
 SIDE = 48
@@ -205,7 +205,7 @@ def test_a_suggested_network_does_not_stop_a_resumption(scans, tiny, train, monk
     one = altered(tiny, data=(scans,), stage1={"epochs": 1})
     outcome, _ = train(one)
     asked = [Layer({"stage1": {"epochs": 2}, "recipe": ("quick",)})]
-    wanted = resumable(Run(outcome.run.folder), asked, altered(one, stage1={"epochs": 2}))
+    wanted = variant_to_resume(Run(outcome.run.folder), asked, altered(one, stage1={"epochs": 2}))
     assert wanted.of("ct", "backbone") == "timm/test_efficientnet"
     train(altered(one, stage1={"epochs": 2}), resume=True)
 
@@ -268,8 +268,8 @@ def test_options_of_every_provider_are_spelt_out(registered):
 
     registered("backbones", "vector", Vector)
     one = Variant(per_modality={"eye": {"backbone": "vector/any"}})
-    assert resolved(one).options["vector"] == {"depth": 3}
-    assert "timm" in resolved(one).options
+    assert fill_in(one).options["vector"] == {"depth": 3}
+    assert "timm" in fill_in(one).options
 
 
 def test_weights_for_a_network_that_takes_none(registered, scans, tiny, train):

@@ -136,7 +136,7 @@ def taught(monkeypatch, tmp_path):
             raise Begun
 
         monkeypatch.setattr(supervised, "fit", fit)
-        subject = subject.computed_in(settings.precision)
+        subject = subject.with_precision(settings.precision)
         protocol = {"probe": probe.probe, "finetune": finetune.finetune}[settings.protocol]
         with contextlib.suppress(Begun):
             protocol(subject, dataclasses.replace(settings, select="last"), tmp_path / "eval")

@@ -28,7 +28,7 @@ def test_views_of_stage_2_are_encoded_once_and_drawn_anew(begun, trained, monkey
         "clinic": 8,
     }
     encoded = len(calls)
-    drawn = [source.drawn(epoch) for epoch in (0, 1)]
+    drawn = [source.draw_views(epoch) for epoch in (0, 1)]
     for chosen in drawn:
         assert set(np.concatenate(list(chosen.values()))) <= set(range(8))
         assert (chosen["derm"] != chosen["clinic"]).any()

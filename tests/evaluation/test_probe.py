@@ -117,9 +117,9 @@ class Separable:
         self.widths = encoder.branches.widths
 
     def evaluation(self, shown):
-        return self.augmented(shown, 1, {})
+        return self.random_views(shown, 1, {})
 
-    def augmented(self, shown, views, changes):
+    def random_views(self, shown, views, changes):
         labels = torch.tensor([case.labels for case in shown.cases])
         drawn = torch.Generator().manual_seed(len(shown))
         tables = {}

@@ -17,7 +17,7 @@ from sm3kit.data.batches import EVALUATION, Collate, StudyViews
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
-from sm3kit.data.viewing import viewed
+from sm3kit.data.viewing import change_views
 from sm3kit.networks.assemble import build_pool
 from sm3kit.networks.extraction import Encoder, Features
 from sm3kit.networks.feature_cache import FeatureCache
@@ -74,7 +74,11 @@ def some(tiny2):
 
 def views_of(setup, variant, view):
     """The studies under one view, as a batch."""
-    pool = setup.pool if view == EVALUATION else viewed(setup.pool, variant, variant.stage2.views)
+    pool = (
+        setup.pool
+        if view == EVALUATION
+        else change_views(setup.pool, variant, variant.stage2.views)
+    )
     shown = StudyViews(pool, setup.cases, setup.images, variant.seed)
     return Collate(list(pool.modalities))([shown[view, i] for i in range(len(shown))])
 
@@ -129,7 +133,7 @@ def test_features_are_those_of_a_direct_forward(some, study_of, tmp_path, view):
         if view == EVALUATION:
             features, place = encoder.evaluation(setup.views), 0
         else:
-            features, place = encoder.augmented(setup.views, 3, some.stage2.views), view
+            features, place = encoder.random_views(setup.views, 3, some.stage2.views), view
         batch = views_of(setup, some, view)
         for name in ("derm", "clinic"):
             mask = features.present[name]
@@ -147,9 +151,9 @@ def test_features_are_those_of_a_direct_forward(some, study_of, tmp_path, view):
 def test_views_of_an_epoch_are_the_cached_ones(some, study_of):
     """Without a cache, epoch e sees what is cached as view e."""
     setup, branches, encoder = study_of(some)
-    features = encoder.augmented(setup.views, 3, some.stage2.views)
+    features = encoder.random_views(setup.views, 3, some.stage2.views)
     present = features.present
-    other = viewed(setup.pool, some, some.stage2.views)
+    other = change_views(setup.pool, some, some.stage2.views)
     shown = StudyViews(other, setup.cases, setup.images, some.seed)
     anew = EncodedJoint(shown, branches, "32-true", batch_size=5)
     for epoch in range(3):
@@ -211,7 +215,7 @@ def test_what_features_depend_on_names_them(tiny2, study_of, tmp_path, changes, 
     one = altered(tiny2, data=(repainted(tmp_path / "d"),), stage1={"batch_size": 4})
     cache = FeatureCache(tmp_path / "features")
     setup, _, encoder = study_of(one, cache)
-    encoder.augmented(setup.views, 1, one.stage2.views)
+    encoder.random_views(setup.views, 1, one.stage2.views)
     assert len(files(cache.root)) == 2
     options = {**one.options, **changes.get("options", {})}
     settings = {n: v for n, v in changes.items() if " " not in n and n != "precision"}
@@ -229,7 +233,7 @@ def test_what_features_depend_on_names_them(tiny2, study_of, tmp_path, changes, 
         next(value for name, value in state.items() if "running_var" in name).mul_(1.001)
     if "image of" in changes:
         Image.new("RGB", (32, 32), (1, 2, 3)).save(tmp_path / "d" / f"{changes['image of']}2.png")
-    encoder.augmented(setup.views, 1, other.stage2.views)
+    encoder.random_views(setup.views, 1, other.stage2.views)
     assert len(files(cache.root)) == 2 + new
 
 
@@ -239,7 +243,7 @@ def test_evaluation_views_do_not_depend_on_the_seed(tiny2, study_of, tmp_path):
         setup, _, encoder = study_of(tiny2, cache)
         encoder.evaluation(altered(setup, variant=altered(tiny2, seed=seed)).views)
         assert len(files(cache.root)) == 2
-    encoder.augmented(setup.views, 1, tiny2.stage2.views)
+    encoder.random_views(setup.views, 1, tiny2.stage2.views)
     assert len(files(cache.root)) == 4
 
 
@@ -364,15 +368,15 @@ def drawing(some, study_of):
 
 def test_draws_depend_on_seed_epoch_and_modality(drawing):
     one, again, other = drawing(0), drawing(0), drawing(1)
-    first = one.drawn(3)
-    assert all((again.drawn(3)[name] == first[name]).all() for name in first)
+    first = one.draw_views(3)
+    assert all((again.draw_views(3)[name] == first[name]).all() for name in first)
     assert (first["derm"] != first["clinic"]).any()
-    for another in (one.drawn(4), other.drawn(3)):
+    for another in (one.draw_views(4), other.draw_views(3)):
         assert all((another[name] != first[name]).any() for name in first)
     # Nothing global is drawn from, and nothing is remembered.
     torch.manual_seed(9)
-    one.drawn(5)
-    assert (one.drawn(3)["derm"] == first["derm"]).all()
+    one.draw_views(5)
+    assert (one.draw_views(3)["derm"] == first["derm"]).all()
     assert set(first["derm"].tolist()) == {0, 1, 2, 3}
 
 
@@ -381,7 +385,7 @@ def test_in_order_and_shuffled_show_the_same_views(drawing):
     ordered = list(source.in_order(2))
     assert [batch.count for batch in ordered] == [16, 16, 16, 2]
     joint = torch.cat([batch.joint for batch in ordered])
-    chosen = source.drawn(2)
+    chosen = source.draw_views(2)
     width = source.branches.widths["derm"]
     for place, name in enumerate(("derm", "clinic")):
         part = joint[:, place * width : (place + 1) * width]

@@ -13,7 +13,7 @@ from tiny_runs import altered
 from sm3kit.api import Dataset, LabelSpec, Modality, ModalitySpec, Study
 from sm3kit.cli.main import cli
 from sm3kit.core.variant import Variant
-from sm3kit.networks.assemble import resolved
+from sm3kit.networks.assemble import fill_in
 from sm3kit.report.repeating import Command, evaluation, pretraining
 from sm3kit.runs import recipes
 from sm3kit.runs.run import Run
@@ -67,7 +67,7 @@ def test_a_folder_that_holds_nothing(tmp_path):
 )
 @pytest.mark.parametrize("names", [[], ["sm3", "msa"]])
 def test_the_command_makes_the_same_variant(flags, names, monkeypatch, tmp_path):
-    variant = resolved(recipes.resolve(recipes.Layer({"recipe": names, **flags}))[0])
+    variant = fill_in(recipes.resolve(recipes.Layer({"recipe": names, **flags}))[0])
     again = pretraining(variant)
     seen = []
     monkeypatch.setattr(
@@ -77,13 +77,13 @@ def test_the_command_makes_the_same_variant(flags, names, monkeypatch, tmp_path)
     if again.file:
         (tmp_path / "more.yaml").write_text(again.file, "utf-8")
     run_command(*shlex.split(again.text().replace("\\\n", " "))[1:])
-    found = resolved(seen[0]).as_dict()
+    found = fill_in(seen[0]).as_dict()
     assert {**found, "recipe": []} == {**variant.as_dict(), "recipe": []}
 
 
 def test_a_recipe_that_has_gone_becomes_options():
     variant = altered(Variant(), recipe=("gone.yaml",), data=("synthetic",), stage1={"lr": 0.5})
-    words = pretraining(resolved(variant)).words
+    words = pretraining(fill_in(variant)).words
     assert "gone.yaml" not in words
     assert words[words.index("--lr") + 1] == "0.5"
 

@@ -62,7 +62,7 @@ def test_planted_clusters_are_recovered(second, planted, relation, clusterer):
         module.first_epoch = epoch
         module.on_train_epoch_start()
         for index in torch.randperm(COUNT).split(40):
-            loss = module.training_step(source.batch(index, source.drawn(epoch)), 0)
+            loss = module.training_step(source.batch(index, source.draw_views(epoch)), 0)
             if loss.requires_grad:
                 optimiser.zero_grad()
                 loss.backward()

@@ -15,7 +15,7 @@ from tiny_runs import altered
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import CheckpointError, DataError, Interrupted, VariantError
 from sm3kit.runs.recipes import Layer
-from sm3kit.runs.resumption import resumable
+from sm3kit.runs.resumption import variant_to_resume
 from sm3kit.runs.run import Run
 from sm3kit.training.stage2 import MultiLabelSSL
 
@@ -264,7 +264,7 @@ def test_a_run_of_stage_1_goes_on_with_stage_2(tiny2, train, tmp_path):
     # What only stage 2 depends on is still free, also by the command line.
     chosen = {"clusters": 3, "lr": 0.5}
     asked = Layer({"stage": "both", "relation": "msa", "stage2": chosen})
-    wanted = resumable(Run(tmp_path / "run"), [asked], one)
+    wanted = variant_to_resume(Run(tmp_path / "run"), [asked], one)
     both = but(tiny2, relation="msa", stage2={"clusters": 3, "lr": 0.5})
     assert (wanted.stage, wanted.relation) == ("both", "msa")
     assert {name: getattr(wanted.stage2, name) for name in chosen} == chosen
@@ -310,7 +310,7 @@ def test_stage_1_cannot_go_on_once_stage_2_has_begun(tiny2, train, tmp_path):
         "Leave it out, or train anew with another --out."
     )
     assert all(path.read_bytes() == content for path, content in before.items())
-    train(resumable(Run(folder), [Layer({"stage2": {"epochs": 2}})], tiny2), resume=True)
+    train(variant_to_resume(Run(folder), [Layer({"stage2": {"epochs": 2}})], tiny2), resume=True)
     assert len(rows(folder)) == 2
 
 

@@ -13,7 +13,7 @@ from sm3kit.backbones.base import Backbone
 from sm3kit.modalities.photo import MEAN
 from sm3kit.networks.assemble import build_pool
 from sm3kit.runs.recipes import Layer
-from sm3kit.runs.resumption import resumable
+from sm3kit.runs.resumption import variant_to_resume
 from sm3kit.runs.run import Run
 from sm3kit.training.preparation import apply_suggestions
 
@@ -99,7 +99,10 @@ def test_a_run_keeps_it_and_goes_on_with_it(half, train, tmp_path):
     assert record["options"]["clinic"]["mean"] == [0.5, 0.6, 0.7]
     # As the command line goes on, and as a grid does, which knows only what it was asked.
     more = altered(half, stage1={"epochs": 2})
-    train(resumable(Run(tmp_path / "run"), [Layer({"stage1": {"epochs": 2}})], more), resume=True)
+    train(
+        variant_to_resume(Run(tmp_path / "run"), [Layer({"stage1": {"epochs": 2}})], more),
+        resume=True,
+    )
     train(altered(half, stage1={"epochs": 3}), resume=True)
     train(altered(half, stage1={"epochs": 3}), "straight")
     models = [tmp_path / name / "model.safetensors" for name in ("run", "straight")]
