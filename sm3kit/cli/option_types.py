@@ -31,7 +31,7 @@ class Number(ParamType):
 
     @classmethod
     def of(cls, record: type, name: str) -> Number:
-        """The number that a setting of `Variant`, or of an evaluation, takes."""
+        """The number that a setting of a variant, of one of its parts, or of an evaluation takes."""
         return cls(fields_of(record)[name].type)
 
     def convert(

@@ -25,7 +25,7 @@ from sm3kit.cli.settings import (
 from sm3kit.cli.streams import print_json
 from sm3kit.core.errors import VariantError
 from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
-from sm3kit.core.variant import PER_MODALITY, Variant, table_at
+from sm3kit.core.variant import PER_MODALITY, Variant, table_of
 
 if TYPE_CHECKING:
     from sm3kit.training.pretrain import Outcome
@@ -180,15 +180,15 @@ def pretrain(
     from sm3kit.training.world import join_world
 
     # A value that was not given is None or (); 0 is a value.
-    asked = {n: v for n, v in flags.items() if v is not None and v != ()}
-    asked |= by_modality({n: asked.pop(n) for n in PER_MODALITY if n in asked})
-    asked |= {"map": parsed_map(rename)} if rename else {}
-    settings = [(recipes.FLAGS.get(n, n), v) for n, v in asked.items()] + parsed_settings(options)
-    layers = [Layer(table_at(address, value)) for address, value in settings]
-    variant, why = recipes.resolve(*layers)
+    values = {n: v for n, v in flags.items() if v is not None and v != ()}
+    values |= by_modality({n: values.pop(n) for n in PER_MODALITY if n in values})
+    values |= {"map": parsed_map(rename)} if rename else {}
+    settings = [(recipes.FLAGS.get(n, n), v) for n, v in values.items()] + parsed_settings(options)
+    asked = Layer(table_of(settings))
+    variant, why = recipes.resolve(asked)
     if resume:
         out = _run_to_resume(out)
-        variant = variant_to_resume(Run(out), layers, variant)
+        variant = variant_to_resume(Run(out), asked, variant)
         why = f"the run in {out}"
     world = join_world(variant.machine.devices, variant.machine.num_nodes)
     folder = out or world.folder or free_folder(variant)

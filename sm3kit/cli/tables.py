@@ -105,10 +105,6 @@ def _table(
     return table
 
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
 def show_predictions(record: dict[str, Any], out: Console) -> None:
     """The classifiers, one study in full or many in brief, and what could not be read."""
     for classifier in record["classifiers"]:
@@ -130,9 +126,9 @@ def show_predictions(record: dict[str, Any], out: Console) -> None:
             _say(out, f"written  {path}")
         if isinstance(written, list) and len(written) > SHOWN:
             _say(out, f"         and {len(written) - SHOWN} more")
-    for classifier in record["unreadable"]:
+    for study in record["unreadable"]:
         out.print(
-            f"left out {classifier['id']}: {classifier['error']}",
+            f"left out {study['id']}: {study['error']}",
             style="red",
             highlight=False,
             markup=False,

@@ -38,7 +38,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         end = word if "." in name else word.rpartition(".")[2]
         ends.setdefault(end.lower(), []).append(word)
     behind = [end for end in ends if "." in ends[end][0] and name.lower().endswith(f"_{end}")]
-    near = behind or difflib.get_close_matches(name.lower(), list(ends), n=1, cutoff=0.6)
+    exact = [name.lower()] if name.lower() in ends else []
+    near = exact or behind or difflib.get_close_matches(name.lower(), list(ends), n=1, cutoff=0.6)
     if not near:
         return ""
     return f"Did you mean {' or '.join(map(repr, ends[max(near, key=len)]))}? "

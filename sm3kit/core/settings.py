@@ -46,6 +46,9 @@ def lay_over(
     values: dict[str, Any] = {}
     for name, value in changes.items():
         address = f"{above}{name}"
+        if name not in fields and address in known:
+            part, _, rest = address.rpartition(".")
+            raise VariantError(f"{source}: {address} wants its table, {part}: {{{rest}: …}}.")
         if name not in fields:
             raise VariantError(f"{source}: {unknown(noun, address, known)}")
         kind, own = fields[name].type, getattr(record, name)
@@ -78,13 +81,16 @@ def _merged(
     return merged
 
 
-def refuse_unknown_owners(owners: Iterable[str], noun: str, known: Iterable[str]) -> None:
+def refuse_unknown_owners(
+    owners: Iterable[str], noun: str, known: Iterable[str], listed: Iterable[str] = ()
+) -> None:
     """Makes sure that options of the command line are those of something that is there.
 
     Args:
         owners: what options were given of.
         noun: what is known, for the message.
         known: names.
+        listed: what else may stand before the dot on the command line, for the message.
 
     Raises:
         OptionError: an owner is not known.
@@ -92,7 +98,7 @@ def refuse_unknown_owners(owners: Iterable[str], noun: str, known: Iterable[str]
     names = set(known)
     for owner in owners:
         if owner not in names:
-            raise OptionError(f"Option -o {owner}.…: {unknown(noun, owner, names)}")
+            raise OptionError(f"Option -o {owner}.…: {unknown(noun, owner, {*names, *listed})}")
 
 
 @functools.cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -181,6 +182,20 @@ def table_at(address: str, value: Any) -> dict[str, Any]:
         value: text or typed.
     """
     return _table_in(Variant, address, value) or _table_in(Variant, f"options.{address}", value)
+
+
+def table_of(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The table that sets several values, (address, value) each; the last one of an address holds."""
+    return functools.reduce(_united, (table_at(*pair) for pair in settings), {})
+
+
+def _united(table: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    inner = {
+        name: _united(table[name], value)
+        for name, value in more.items()
+        if isinstance(value, Mapping) and isinstance(table.get(name), Mapping)
+    }
+    return {**table, **more, **inner}
 
 
 def _table_in(record: type, address: str, value: Any) -> dict[str, Any]:

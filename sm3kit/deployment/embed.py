@@ -27,7 +27,6 @@ from sm3kit.nn.finite import check_features
 from sm3kit.runs.record import versions
 
 SUFFIXES = (".npz", ".parquet")
-SPACES = ("backbone", "joint", "embedding", "projection")
 Array = npt.NDArray[Any]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sm3kit import __version__
+from sm3kit.core.errors import SM3Error
 from sm3kit.core.registry import registry
 from sm3kit.deployment import STATEMENT
 from sm3kit.evaluation.classifier_file import ClassifierFile
@@ -76,9 +78,9 @@ def _start(trained: TrainedModel, name: str) -> str:
     if trained.variant.init:
         return f"the run {trained.variant.init}"
     weights = str(trained.variant.of(name, "weights"))
-    provider, _ = provider_and_model(trained.variant, name)
-    texts = {"none": "random weights", "imagenet": f"ImageNet weights of {provider}"}
-    return texts.get(weights, f"the file {weights}")
+    if weights == "imagenet":
+        return f"ImageNet weights of {provider_and_model(trained.variant, name)[0]}"
+    return "random weights" if weights == "none" else f"the file {weights}"
 
 
 def _results(
@@ -90,13 +92,14 @@ def _results(
             "after it."
         )
     chosen = ", ".join(f"{name} {value}" for name, value in file.chosen.items())
+    section = evaluation_section(result)
     return "\n".join(
         [
             f"Protocol {file.protocol}, scope {file.scope}, on {', '.join(result['data'])}, split "
             f"{file.split}: {result['cases']} studies of {result['groups']} patients or lesions.",
             f"Selection: {SELECTIONS[file.select]} ({chosen}). One seed ({file.seed}).",
             "",
-            table_text(evaluation_section(result), HEADS),
+            table_text(replace(section, foot=section.foot[:1]), HEADS),
             "",
             f"In percent; in brackets 95 % intervals of {result['resamples']} resamples of the "
             "patients or lesions.",
@@ -106,11 +109,19 @@ def _results(
     )
 
 
+def _weights_page(trained: TrainedModel, name: str) -> str:
+    """Where the licence of the weights that a backbone started from stands; empty if unknown."""
+    try:
+        provider, _ = provider_and_model(trained.variant, name)
+        return str(registry("backbones").get(provider).weights_page)
+    except SM3Error:
+        return ""  # Its plugin is not here, and weights alone can be written without it.
+
+
 def _licences(trained: TrainedModel) -> str:
     kinds = list(dict.fromkeys(spec.partition(":")[0] for spec in trained.variant.data))
     started = [n for n in trained.channels if trained.variant.of(n, "weights") != "none"]
-    providers = dict.fromkeys(provider_and_model(trained.variant, name)[0] for name in started)
-    pages = [page for name in providers if (page := registry("backbones").get(name).weights_page)]
+    pages = dict.fromkeys(filter(None, (_weights_page(trained, name) for name in started)))
     lines = [
         "- Code of sm3kit: Apache-2.0.",
         f"- Weights: learned from {', '.join(kinds)}. The terms of these data decide on what may "

@@ -69,12 +69,12 @@ def explain(
     names = [spec.name for spec in predictor.file.labels]
     label = label or names[0]
     spec = predictor.file.labels[names.index(label)]
-    asked = find_studies(predictor, question)
-    cases = {case.study.id: case for case in asked.cases}
+    studies = find_studies(predictor, question)
+    cases = {case.study.id: case for case in studies.cases}
     written: list[str] = []
     for study in record["studies"]:
         case = cases[study["id"]]
-        views = views_of(case, asked.readers[case.source], predictor.modalities, images)
+        views = views_of(case, studies.readers[case.source], predictor.modalities, images)
         batch = Collate(predictor.streams)([Item(views, (), 0, 0)])
         chosen = class_name or study["decisions"][label]
         for name in views:

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from sm3kit.data.pool import Pool, open_pool
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.classifier import Classifier, LabelEmbedding, open_label_embedding
 from sm3kit.networks.assemble import check_owners
-from sm3kit.networks.branches import Branches, Embeddings
+from sm3kit.networks.branches import Branches, PairSpaces
 from sm3kit.networks.extraction import Encoder, Features
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.nn.finite import check_features
@@ -47,6 +46,7 @@ class Subject:
         encoder: gives features of its branches, which are frozen and on the device.
         reporter: where progress is shown.
         notes: what a reader of the results should know, a sentence each.
+        studies: those that the run was trained with; none if it keeps no record of them.
     """
 
     run: Run
@@ -59,6 +59,7 @@ class Subject:
     encoder: Encoder
     reporter: Reporter
     notes: Sequence[str]
+    studies: Sequence[SourceRecord]
 
     @property
     def branches(self) -> Branches:
@@ -69,11 +70,6 @@ class Subject:
     def device(self) -> torch.device:
         """Where the networks are."""
         return self.branches.device
-
-    @cached_property
-    def studies(self) -> list[SourceRecord]:
-        """The studies that the run was trained with; none if it keeps no record of them."""
-        return self.run.studies()
 
     def with_precision(self, precision: str) -> Subject:
         """The same, with networks that compute in a precision; "run" is that of the run."""
@@ -127,7 +123,7 @@ class Subject:
         check_features({"all modalities": joint}, "joined by the fusion")
         return joint
 
-    def embeddings(self, cases: Sequence[Case]) -> Embeddings:
+    def embeddings(self, cases: Sequence[Case]) -> PairSpaces:
         """Features and streams of the evaluation view of cases.
 
         Raises:
@@ -197,7 +193,17 @@ def open_subject(
     workers = chosen_workers(variant.machine.workers, count)
     encoder = Encoder(branches, variant, features, reporter, precision, workers)
     subject = Subject(
-        run, trained, variant, pool, embedding, prototypes, images, encoder, reporter, notes
+        run,
+        trained,
+        variant,
+        pool,
+        embedding,
+        prototypes,
+        images,
+        encoder,
+        reporter,
+        notes,
+        run.studies(),
     )
     notes.extend(changed_files + _notes(subject, transferred))
     return subject

@@ -101,13 +101,13 @@ def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
     Args:
         options: {plugin or modality: {option: value}}.
         pool: for the names of its modalities.
-        more: what else has options on this command line.
+        more: what else has options on this command line, for the message.
 
     Raises:
         OptionError: neither a plugin nor a modality of the data.
     """
     known = plugin_names() | {name for source in pool.sources for name in source.every_name}
-    refuse_unknown_owners(options, "plugin", known | set(more))
+    refuse_unknown_owners(options, "plugin", known, more)
 
 
 def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1:

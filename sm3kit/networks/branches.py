@@ -127,17 +127,17 @@ class Branches(nn.Module):
             return self.fusion.joint(_on(features, device), _on(present, device))
 
     @torch.no_grad()
-    def embed(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Embeddings:
+    def embed(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> PairSpaces:
         """Features {modality: (N, D)} of studies with their streams, on the CPU."""
         streams = self.streams({name: [rows] for name, rows in features.items()}, present)
-        return Embeddings(
+        return PairSpaces(
             {name: rows.cpu() for name, rows in features.items()},
             {name: views[0].float().cpu() for name, views in streams.items()},
             dict(present),
         )
 
     @torch.no_grad()
-    def embed_batches(self, batches: Iterable[Batch]) -> Embeddings:
+    def embed_batches(self, batches: Iterable[Batch]) -> PairSpaces:
         """Encodes batches of evaluation views; the networks are in eval mode meanwhile."""
         training = self.training
         self.eval()
@@ -145,7 +145,7 @@ class Branches(nn.Module):
             parts = [self.embed(self.features(batch), batch.present) for batch in batches]
         finally:
             self.train(training)
-        return Embeddings(
+        return PairSpaces(
             _concatenate([part.features for part in parts]),
             _concatenate([part.streams for part in parts]),
             _concatenate([part.present for part in parts]),
@@ -161,7 +161,7 @@ class Branches(nn.Module):
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class PairSpaces:
     """N studies in the spaces in which the images of a study can find each other.
 
     Attributes:

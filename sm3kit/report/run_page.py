@@ -25,9 +25,10 @@ OLD = "It was made with other networks than the run has now. Evaluate again."
 
 def run_page(material: Material, figures: Figures) -> str:
     """The whole page as HTML."""
+    advice = _missing(material)
     contents = {
         "trained": "What was trained",
-        "results": "Results",
+        **({"results": "Results"} if material.results or advice else {}),
         "training": "Training",
         **({"labels": "Labels"} if figures.labels else {}),
         **({"matching": "Pair matching"} if figures.searches and material.subject else {}),
@@ -45,7 +46,7 @@ def run_page(material: Material, figures: Figures) -> str:
         notes=[*material.notes, *figures.notes],
         facts=_facts(material),
         sections=sections,
-        advice=_missing(material),
+        advice=advice,
         figures=figures,
         galleries=[(search, thumbnails(subject, search)) for search in figures.searches]
         if subject

@@ -21,7 +21,9 @@ WIDTH, HEIGHT = 5.4, 3.2
 NEAR = 0.08  # Texts whose places differ by less of the width do not fit side by side.
 LETTER = 0.016  # Of the width, for a letter below the axis.
 DECADES = 2
-ACROSS = 3  # Names in a row of the legend.
+# Names in a row of the legend, and about how many letters there is room for.
+ACROSS, LETTERS = 3, 62
+HANDLE = 7  # Letters that the sample of a line takes.
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def _chart(axis: str, setting: str, curves: Sequence[Curve]) -> Picture:
     several = len(curves) > 1
     ticks = _tick_texts(places, values)
     below = 0.55 + 0.16 * any("\n" in text for text in ticks)
-    below += (0.05 + 0.2 * -(-len(curves) // ACROSS)) * several
+    across = _names_across([curve.name for curve in curves])
+    below += (0.05 + 0.2 * -(-len(curves) // across)) * several
     figure, (panel,) = sheet(WIDTH, HEIGHT, margins=(0.55, 0.15, below, 0.6))
     for number, curve in enumerate(curves):
         _draw(panel, curve, places, line_style(number))
@@ -118,7 +121,7 @@ def _chart(axis: str, setting: str, curves: Sequence[Curve]) -> Picture:
     figure.text(0.02, 1 - 0.2 / HEIGHT, "mean AUC in %, with the 95 % interval", weight="bold")
     figure.text(0.02, 1 - 0.42 / HEIGHT, setting, fontsize=9)
     if several:
-        figure.legend(loc="lower center", ncols=min(len(curves), ACROSS), handlelength=2.6)
+        figure.legend(loc="lower center", ncols=across, handlelength=2.6)
     return Picture(
         f"curve-{axis}",
         f"{axis}: mean AUC in %, {setting}",
@@ -130,6 +133,17 @@ def _chart(axis: str, setting: str, curves: Sequence[Curve]) -> Picture:
         "The band is the 95 % interval.",
         figure,
     )
+
+
+def _label(name: str) -> str:
+    """A name for the legend; matplotlib leaves out those that begin with an underscore."""
+    return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
+
+
+def _names_across(names: Sequence[str]) -> int:
+    """How many names stand side by side in the legend."""
+    fit = LETTERS // (max(map(len, names)) + HANDLE)
+    return max(1, min(len(names), ACROSS, fit))
 
 
 def _places(values: Mapping[str, Any]) -> tuple[dict[str, float], str]:
@@ -165,7 +179,7 @@ def _draw(panel: Axes, curve: Curve, places: Mapping[str, float], style: dict[st
     """A line with its band, and the mean beside each point."""
     spots = [(places[str(value)], number) for value, number in curve.points]
     means = [number.mean for _, number in spots]
-    panel.plot([x for x, _ in spots], means, marker="o", label=curve.name, **style)
+    panel.plot([x for x, _ in spots], means, marker="o", label=_label(curve.name), **style)
     band = [(x, number.low, number.high) for x, number in spots if number.low is not None]
     if len(band) > 1:
         across, lows, highs = np.array(band, float).T

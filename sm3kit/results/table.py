@@ -144,7 +144,7 @@ class Section:
         lines: in order.
         basis: what it rests on; only a comparison of two results goes without.
         notes: sentences below it.
-        foot: lines that are not sorted, the first of them in bold.
+        foot: lines that are not sorted, the first of them in bold on a terminal.
         protocol: how it was measured.
         part: `means`, `labels`, or the space of a matching.
     """

@@ -25,8 +25,8 @@ from sm3kit.nn.named_modules import module_key
 from sm3kit.runs.record import REMEDY, fact, facts_of, names_of, shape_of
 from sm3kit.runs.tensor_file import write_tensors
 
-FORMAT = 1
-PARTS = ("backbones", "fusion", "relation", "prototypes")  # What downstream needs.
+FORMAT = 2  # The first one had a variant without parts.
+DOWNSTREAM = ("backbones", "fusion", "relation", "prototypes")  # What downstream needs.
 # What a file that is no model, or a damaged one, makes of safetensors and of us.
 DAMAGE = (SafetensorError, OSError, RuntimeError, LookupError, TypeError, ValueError, SM3Error)
 
@@ -64,13 +64,15 @@ class ModelFacts:
         """
         with safe_open(file, "pt") as opened:
             facts = parse(opened.metadata()["sm3kit"])
-        check_shape(facts, shape_of(cls))
+        check_shape(facts, {"format": int, **shape_of(cls)})
+        if facts["format"] != FORMAT:
+            raise CheckpointError("another version of sm3kit wrote it.")
         facts["variant"] = Variant().changed(facts["variant"], str(file))
         return cls(**{name: facts[name] for name in names_of(cls) if name in facts})
 
     def write(self, file: Path, networks: Mapping[str, Tensor]) -> None:
         """Writes a model file, whole or not at all, with the weights that downstream needs."""
-        kept = {name: value for name, value in networks.items() if name.split(".")[0] in PARTS}
+        kept = {name: value for name, value in networks.items() if name.split(".")[0] in DOWNSTREAM}
         with whole_file(file, REMEDY) as part:
             write_tensors(part, kept, {"sm3kit": json.dumps(self.as_dict())})
 
@@ -102,7 +104,7 @@ class TrainedModel:
         return self.facts.channels
 
     def of(self, part: str) -> dict[str, Tensor]:
-        """The weights of one of `PARTS`, without its name."""
+        """The weights of one of `DOWNSTREAM`, without its name."""
         start = f"{part}."
         return {n[len(start) :]: w for n, w in self.weights.items() if n.startswith(start)}
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import quote
+from sm3kit.core.options import convert, fields_of
 from sm3kit.core.variant import Variant
 from sm3kit.runs import plain_yaml
 
 BUILT_IN = resources.files("sm3kit") / "recipes"
-# What a recipe says of itself, and what is looked up before settings are laid over each other.
-NOT_LAID = ("base", "complete", "recipe")
+OF_A_RECIPE = ("base", "complete")  # What a recipe says of itself.
 BUILT_IN_DATA = "synthetic"
 DEFAULT_BASES = ("quick", "sm3")  # For the built-in studies, and for all other data.
 # Flags of a command whose names are not those of their settings.
@@ -39,8 +39,8 @@ class Layer(NamedTuple):
     @property
     def recipes(self) -> tuple[str, ...]:
         """The recipes that the layer names, in order."""
-        names: str | Sequence[str] = self.settings.get("recipe") or ()
-        return (names,) if isinstance(names, str) else tuple(map(str, names))
+        names = self.settings.get("recipe") or ()
+        return (names,) if isinstance(names, str) else _converted("recipe", names, self.source)
 
 
 def names() -> list[str]:
@@ -75,26 +75,31 @@ def resolve(*layers: Layer) -> tuple[Variant, str]:
     A later layer beats an earlier one, the settings of a layer beat its recipes, a later recipe
     of it beats an earlier one, and all beat the base. The base is the recipe that a recipe names
     with `base:`, and none if a recipe is complete; else `quick` if all data are built-in, else
-    `sm3`. A variant that names one modality has no fusion, unless a layer itself asks for one.
+    `sm3`. A variant that names one modality has no fusion, unless the layer or recipe that names
+    it, or a later one, asks for one.
 
     Raises:
         VariantError: an unknown recipe or setting.
         OptionError: a value of another type.
     """
     named = [name for layer in layers for name in layer.recipes]
-    loaded = {name: Layer(load(name), f"recipe {name!r}") for name in named}
+    loaded = {name: load(name) for name in named}
     stack = [
-        part for layer in layers for part in (*(loaded[name] for name in layer.recipes), layer)
+        part
+        for layer in layers
+        for part in (*(_layer(name, loaded[name]) for name in layer.recipes), layer)
     ]
-    base, why = _base([loaded[name].settings for name in named], stack)
+    base, why = _base([loaded[name] for name in named], stack)
     said = ", ".join(named) or base
     if why:
         said += f" on {base}, because {why}" if named else f", because {why}"
     if base:
-        stack.insert(0, Layer(load(base), f"recipe {base!r}"))
+        stack.insert(0, _layer(base, load(base)))
     chain = Layer({"recipe": [base, *named] if base else named})
     variant = laid_over(Variant(), stack).changed(chain.settings, chain.source)
-    settled = variant.with_fitting_fusion({name for layer in layers for name in layer.settings})
+    places = [place for place, part in enumerate(stack) if part.settings.get("modality")]
+    asked = {name for part in stack[places[-1] if places else 0 :] for name in part.settings}
+    settled = variant.with_fitting_fusion(asked)
     if settled.fusion != variant.fusion:
         said += f"; one modality, so fusion {settled.fusion}"
     return settled, f"recipe {said}"
@@ -103,9 +108,20 @@ def resolve(*layers: Layer) -> tuple[Variant, str]:
 def laid_over(variant: Variant, layers: Iterable[Layer]) -> Variant:
     """A variant with the settings of layers laid over it in order, without their recipes."""
     for settings, source in layers:
-        own = {name: value for name, value in settings.items() if name not in NOT_LAID}
+        own = {name: value for name, value in settings.items() if name != "recipe"}
         variant = variant.changed(own, source)
     return variant
+
+
+def _layer(name: str, recipe: Mapping[str, Any]) -> Layer:
+    own = {key: value for key, value in recipe.items() if key not in OF_A_RECIPE}
+    return Layer(own, f"recipe {name!r}")
+
+
+def _converted(name: str, value: Any, source: str) -> tuple[str, ...]:
+    """The names that a setting lists, as text or as a list."""
+    names: tuple[str, ...] = convert(fields_of(Variant)[name], value, source)
+    return names
 
 
 def _base(recipes: Sequence[Mapping[str, Any]], stack: Sequence[Layer]) -> tuple[str, str]:
@@ -115,11 +131,9 @@ def _base(recipes: Sequence[Mapping[str, Any]], stack: Sequence[Layer]) -> tuple
         return bases[-1], ""
     if any(settings.get("complete") for settings in recipes):
         return "", ""
-    data = next(
-        (layer.settings["data"] for layer in reversed(stack) if layer.settings.get("data")), ""
-    )
-    specs = data if isinstance(data, list | tuple) else [data or BUILT_IN_DATA]
-    if all(str(spec).partition(":")[0] == BUILT_IN_DATA for spec in specs):
+    named = [layer for layer in stack if layer.settings.get("data")]
+    data = _converted("data", named[-1].settings["data"], named[-1].source) if named else ()
+    if all(spec.partition(":")[0] == BUILT_IN_DATA for spec in data):
         return DEFAULT_BASES[0], "the built-in studies are small"
     why = "the released settings on one device are the default for own data"
     return DEFAULT_BASES[1], why

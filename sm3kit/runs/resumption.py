@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import Variant
@@ -12,7 +11,7 @@ from sm3kit.runs.recipes import Layer, laid_over
 from sm3kit.runs.run import Run
 
 
-def variant_to_resume(run: Run, asked: Sequence[Layer], alone: Variant) -> Variant:
+def variant_to_resume(run: Run, asked: Layer, alone: Variant) -> Variant:
     """The variant to go on with: the run's own, with what may differ taken from the command.
 
     Args:
@@ -23,11 +22,11 @@ def variant_to_resume(run: Run, asked: Sequence[Layer], alone: Variant) -> Varia
     Raises:
         VariantError: the command line asks for another variant than the run's.
     """
-    kept = run.record().variant
-    run.changed_plugins()
-    stored = fill_in(kept)
-    wanted = laid_over(stored, asked)
-    if any(layer.recipes for layer in asked):
+    record = run.record()
+    record.changed_plugins(str(run.folder))
+    stored = fill_in(record.variant)
+    wanted = laid_over(stored, [asked])
+    if asked.recipes:
         epochs = {
             stage: {"epochs": getattr(wanted, stage).epochs} for stage in ("stage1", "stage2")
         }

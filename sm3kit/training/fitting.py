@@ -103,7 +103,8 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             f"The GPU has not enough memory for {TITLES[module.stage]}. {module.memory_remedy} "
-            f"{_remains(training, module)}"
+            # A last epoch of other batches is none to go on with.
+            f"{_remains(training, module) if module.stage == 'mlssl' else ''}".rstrip()
         ) from error
 
 

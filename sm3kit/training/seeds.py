@@ -11,7 +11,8 @@ ONCE = {
     "relation": 1,
     "bank": 2,  # Stage 2: the first embeddings.
 }
-# What is added to the number of an epoch: no two stages of one seed share the numbers of a step.
+# What is added to the number of an epoch: no two stages of one seed share the numbers of a step,
+# but for the two that learn from labels.
 EPOCHS = {"mmssl": 0, "mlssl": 250_000_001, "probe": 750_000_001, "finetune": 750_000_001}
 PER_SEED, PER_PROCESS = 1_000_003, 500_000_003
 

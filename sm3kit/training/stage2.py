@@ -92,7 +92,10 @@ class MultiLabelSSL(Learner):
     @property
     def memory_remedy(self) -> str:
         """What to lower where the memory of a GPU is too small, as a sentence."""
-        return f"Lower -o stage2.batch_size, now {self.variant.stage2.batch_size}."
+        v = self.variant
+        encodes = v.stage2.feature_views == 0 and v.stage2.bank == "fresh"
+        also = f", or --batch-size, now {v.stage1.batch_size}" if encodes else ""
+        return f"Lower -o stage2.batch_size, now {v.stage2.batch_size}{also}."
 
     def total(self, terms: dict[str, float]) -> float:
         """The loss that the mean terms of an epoch add up to."""

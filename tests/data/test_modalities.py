@@ -204,7 +204,7 @@ def test_a_suggested_network_does_not_stop_a_resumption(scans, tiny, train, monk
     monkeypatch.setattr(Photo, "backbone", "timm/test_efficientnet")
     one = altered(tiny, data=(scans,), stage1={"epochs": 1})
     outcome, _ = train(one)
-    asked = [Layer({"stage1": {"epochs": 2}, "recipe": ("quick",)})]
+    asked = Layer({"stage1": {"epochs": 2}, "recipe": ("quick",)})
     wanted = variant_to_resume(Run(outcome.run.folder), asked, altered(one, stage1={"epochs": 2}))
     assert wanted.of("ct", "backbone") == "timm/test_efficientnet"
     train(altered(one, stage1={"epochs": 2}), resume=True)

@@ -117,3 +117,23 @@ def test_names_of_files_are_plain(tmp_path):
     rows = [labelled(tmp_path, f"../a b={v}", [12], axes={"../a b": v}) for v in (1, 2)]
     table = tabulate(grid(tmp_path, rows, axes={"../a b": [1, 2]}), 0)
     assert charts(table)["../a b"].file_name("svg") == "curve-..-a-b.svg"
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("length", [6, 20, 45])
+def test_every_name_of_the_legend_is_read_whole(tmp_path, count, length):
+    names = [f"{'_row'[number % 2 :]} {number} {'x' * length}" for number in range(count)]
+    rows = [
+        labelled(tmp_path, f"{name} lr={value}", [12], axes={"lr": value})
+        for name in names
+        for value in (1, 2)
+    ]
+    table = tabulate(grid(tmp_path, rows, axes={"lr": [1, 2]}), 0)
+    picture = charts(table)["lr"]
+    (panel,), (legend,) = picture.figure.axes, picture.figure.legends
+    assert [text.get_text().strip("\u200b") for text in legend.get_texts()] == names
+    FigureCanvasSVG(picture.figure).draw()
+    width, _ = picture.figure.get_size_inches() * picture.figure.dpi
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 <= box.x1 <= width
+    assert 0 <= box.y0 <= box.y1 < panel.get_tightbbox().y0

@@ -9,6 +9,7 @@ from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.core.settings import by_address
 from sm3kit.core.variant import Variant
+from sm3kit.networks.assemble import build_pool
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer, headline, load, names
 
@@ -361,3 +362,47 @@ def test_the_name_of_an_older_setting_leads_to_its_new_one(own_recipe):
     path = own_recipe("mlssl_lr: 0.1\n")
     with pytest.raises(VariantError, match="Did you mean 'stage1.lr' or 'stage2.lr'"):
         resolve([path], {})
+
+
+def test_who_names_the_modality_decides_on_the_fusion(own_recipe):
+    base, row = {"fusion": "sep_shared"}, {"modality": ["derm"]}
+    assert recipes.resolve(Layer(base), Layer(row))[0].fusion == "none"
+    assert recipes.resolve(Layer(row), Layer(base))[0].fusion == "sep_shared"
+    assert recipes.resolve(Layer(row | base))[0].fusion == "sep_shared"
+    recipe = own_recipe("modality: [derm]\nfusion: sep_shared\n")
+    assert resolve([recipe], {})[0].fusion == "sep_shared"
+    assert resolve([recipe], {"modality": ["derm"]})[0].fusion == "none"
+
+
+@pytest.mark.parametrize("key", ["base", "complete"])
+def test_only_a_recipe_says_what_lies_below_it(key):
+    with pytest.raises(VariantError, match=rf"^row 'a': No setting named '{key}'\."):
+        recipes.resolve(Layer({key: "release"}, "row 'a'"))
+
+
+def test_a_setting_of_a_part_stands_in_its_table(own_recipe):
+    recipe = own_recipe("stage1.lr: 0.1\n")
+    with pytest.raises(VariantError, match=r"stage1\.lr wants its table, stage1: \{lr: …\}\.$"):
+        resolve([recipe], {})
+
+
+@pytest.mark.parametrize("owner", ["stage1", "stage2", "machine", "training"])
+def test_a_part_is_no_plugin(owner):
+    variant = recipes.resolve(Layer({"options": {owner: {"lr": 1}}}))[0]
+    with pytest.raises(OptionError, match=rf"^Option -o {owner}\.…: No plugin named"):
+        build_pool(variant)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("head_lr", "'stage1.head_lr'"),
+        ("join_views", "'stage1.join_views'"),
+        ("feature_views", "'stage2.feature_views'"),
+        ("mlssl_epochs", "'stage1.epochs' or 'stage2.epochs'"),
+        ("stage1.rl", "'stage1.lr'"),
+    ],
+)
+def test_a_setting_without_its_part_is_found(old, new):
+    with pytest.raises(VariantError, match=rf"Did you mean {re.escape(new)}\?"):
+        recipes.resolve(Layer({old: 1}))

@@ -310,7 +310,7 @@ def test_stage_1_cannot_go_on_once_stage_2_has_begun(tiny2, train, tmp_path):
         "Leave it out, or train anew with another --out."
     )
     assert all(path.read_bytes() == content for path, content in before.items())
-    train(variant_to_resume(Run(folder), [Layer({"stage2": {"epochs": 2}})], tiny2), resume=True)
+    train(variant_to_resume(Run(folder), Layer({"stage2": {"epochs": 2}}), tiny2), resume=True)
     assert len(rows(folder)) == 2
 
 

@@ -100,7 +100,7 @@ def test_a_run_keeps_it_and_goes_on_with_it(half, train, tmp_path):
     # As the command line goes on, and as a grid does, which knows only what it was asked.
     more = altered(half, stage1={"epochs": 2})
     train(
-        variant_to_resume(Run(tmp_path / "run"), [Layer({"stage1": {"epochs": 2}})], more),
+        variant_to_resume(Run(tmp_path / "run"), Layer({"stage1": {"epochs": 2}}), more),
         resume=True,
     )
     train(altered(half, stage1={"epochs": 3}), resume=True)

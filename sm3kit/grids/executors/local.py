@@ -40,7 +40,7 @@ def execute(run: GridRun, jobs: int, look: Callable[[], None]) -> None:
         Interrupted: the user stopped it; the workers end between two steps.
         TrainingError: processes end without having begun a task.
     """
-    if jobs == 1:
+    if jobs <= 1:
         from sm3kit.grids.worker import Worker
 
         Worker(run).work(look)
