@@ -15,6 +15,7 @@ from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import FUSION_OF_ONE, Variant
 from sm3kit.data.batches import StudyViews, shares
+from sm3kit.data.cache_folders import GIB
 from sm3kit.data.cases import Case
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
@@ -90,8 +91,8 @@ class Setup:
         limit = self.images.limit
         if self.images.root is not None and filled.bytes > limit:
             self.reporter.warn(
-                f"The decoded images take {filled.bytes / 2**30:.1f} GiB, more than the cache "
-                f"keeps ({limit / 2**30:.1f} GiB): they will be decoded again and again. Set "
+                f"The decoded images take {filled.bytes / GIB:.1f} GiB, more than the cache "
+                f"keeps ({limit / GIB:.1f} GiB): they will be decoded again and again. Set "
                 "SM3KIT_CACHE_LIMIT to more GiB."
             )
 

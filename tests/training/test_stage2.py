@@ -264,7 +264,7 @@ def test_a_run_of_stage_1_goes_on_with_stage_2(tiny2, train, tmp_path):
     # What only stage 2 depends on is still free, also by the command line.
     chosen = {"clusters": 3, "lr": 0.5}
     asked = Layer({"stage": "both", "relation": "msa", "stage2": chosen})
-    wanted = variant_to_resume(Run(tmp_path / "run"), [asked], one)
+    wanted = variant_to_resume(Run(tmp_path / "run"), asked, one)
     both = but(tiny2, relation="msa", stage2={"clusters": 3, "lr": 0.5})
     assert (wanted.stage, wanted.relation) == ("both", "msa")
     assert {name: getattr(wanted.stage2, name) for name in chosen} == chosen
