@@ -192,18 +192,9 @@ def open_subject(
     precision = resolved_precision(variant.stage1.precision, branches, size)
     workers = chosen_workers(variant.machine.workers, count)
     encoder = Encoder(branches, variant, features, reporter, precision, workers)
+    seen = run.studies()
     subject = Subject(
-        run,
-        trained,
-        variant,
-        pool,
-        embedding,
-        prototypes,
-        images,
-        encoder,
-        reporter,
-        notes,
-        run.studies(),
+        run, trained, variant, pool, embedding, prototypes, images, encoder, reporter, notes, seen
     )
     notes.extend(changed_files + _notes(subject, transferred))
     return subject
