@@ -88,9 +88,9 @@ def _one_line(error: Exception) -> str:
     said = str(error) if isinstance(error, SM3Error) else of_system(error)
     if said:
         return said if len(said) <= LONGEST else f"{said[:LONGEST]}…"
-    reason = " ".join(str(error).split())[:300]
+    reason = " ".join(str(error).split())[:300].rstrip(".")
     return (
-        f"{type(error).__name__}: {reason} This was not foreseen, by sm3kit or by a plugin. "
+        f"Unexpected error in sm3kit or in a plugin: {type(error).__name__}: {reason}. "
         "`sm3kit --debug …` shows where it happened."
     )
 

@@ -63,7 +63,7 @@ def import_file(file: Path) -> None:
     try:
         importlib.import_module(name)
     except SM3Error as error:
-        raise BrokenPlugin(f"The plugin file {file} does not go: {error}") from error
+        raise BrokenPlugin(f"The plugin file {file} cannot be used: {error}") from error
     except (Exception, SystemExit) as error:
         library = missing_library(error, name)
         remedy = f"Install what it needs: {pip_line(library)}" if library else "Repair it."

@@ -1,4 +1,4 @@
-"""One backbone of a run as a folder that timm loads by itself."""
+"""One backbone of a run as a folder that timm loads without sm3kit."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ LOOK: dict[Any, Any] = {
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.titley": 1.0,  # Found by itself it takes a quarter of the drawing.
+    "axes.titley": 1.0,  # Placed automatically, titles take a quarter of the drawing.
     "axes.labelsize": 10,
     "legend.fontsize": 9,
     "legend.frameon": False,

@@ -212,10 +212,6 @@ class Table:
         """Heads, then lines, of the main section of a protocol; see `Section.texts`."""
         return self.of(protocol).texts()
 
-    def sentences(self, protocol: str = "") -> list[str]:
-        """What belongs around `texts`: its title, the basis, then the notes."""
-        return self.of(protocol).sentences()
-
     @property
     def main(self) -> list[Section]:
         """The sections for a terminal: means, and every space with all its pairs."""

@@ -29,7 +29,7 @@ class BackboneTrial:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, shape: Shape | None = None) -> Backbone:
-        """The backbone for views of a shape, the last one by itself."""
+        """The backbone for views of a shape, the last one by default."""
         channels, _, width = shape or self.shapes[-1]
         # As a training does, which knows the size of the views.
         sized = {"image_size": width} if "image_size" in options_of(self.plugin) else {}

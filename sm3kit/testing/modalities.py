@@ -119,7 +119,7 @@ def seed_decides(trial: ModalityTrial) -> None:
 
 @LAWS.law("normalise")
 def float_views(trial: ModalityTrial) -> None:
-    """Stacked views become finite float32 of the same shape, each view by itself."""
+    """Stacked views become finite float32 of the same shape, independent of the other views."""
     stacked = torch.from_numpy(np.stack(trial.views(1)))
     before, modality = stacked.clone(), trial.build()
     normal = modality.normalise(stacked)

@@ -241,12 +241,12 @@ class TestWhatGoesWrong:
 
         return install
 
-    def test_an_unforeseen_error_is_one_line(self, failing):
+    def test_an_unexpected_error_is_one_line(self, failing):
         failing(KeyError("derm"))
         result = CliRunner().invoke(cli, ["fail"])
         assert result.exit_code == 1
         assert result.stderr == (
-            "Error: KeyError: 'derm' This was not foreseen, by sm3kit or by a plugin. "
+            "Error: Unexpected error in sm3kit or in a plugin: KeyError: 'derm'. "
             "`sm3kit --debug …` shows where it happened.\n"
         )
 

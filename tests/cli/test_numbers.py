@@ -92,7 +92,7 @@ def refusal(option, text):
 def one_line(result, *names):
     lines = [line for line in result.output.splitlines() if line.startswith("Error")]
     assert len(lines) == 1, result.output
-    assert "not foreseen" not in result.output
+    assert "Unexpected error" not in result.output
     assert all(name in lines[0] for name in names), lines
 
 

@@ -151,7 +151,7 @@ def test_other_errors_are_not_of_the_system():
     assert (
         of_system(OSError("no name")) == of_system(ValueError("x")) == of_system(KeyError()) == ""
     )
-    assert "This was not foreseen" in _one_line(OSError("no name"))
+    assert "Unexpected error" in _one_line(OSError("no name"))
 
 
 def test_an_answer_is_one_line_and_ends():

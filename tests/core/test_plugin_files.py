@@ -112,11 +112,14 @@ def test_children_find_it(own, monkeypatch):
         ("import cv9\n", "No module named 'cv9'. Install what it needs: pip install cv9"),
         ("import skimage.gone\n", "Install what it needs: pip install scikit-image"),
         ("x = 1\n", "registers nothing. Put @register(family, name) of sm3kit.api before its "),
-        (OWN.replace('"own"', '"concat"'), "does not go: The fusion name 'concat' is taken by sm3"),
-        (OWN.replace('"fusions"', '"fusion"'), "does not go: No plugin family named 'fusion'"),
+        (
+            OWN.replace('"own"', '"concat"'),
+            "cannot be used: The fusion name 'concat' is taken by sm3",
+        ),
+        (OWN.replace('"fusions"', '"fusion"'), "cannot be used: No plugin family named 'fusion'"),
     ],
 )
-def test_a_file_that_does_not_go(own, fusions, source, said):
+def test_a_file_that_cannot_be_used(own, fusions, source, said):
     file = own(source)
     before = fusions.names()
     with with_plugin_files([file]):

@@ -387,7 +387,7 @@ def test_data_check_tells_of_each_of_them(everything, tmp_path):
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "not foreseen" not in done.stderr
+    assert "Unexpected error" not in done.stderr
     assert "Warning" not in done.stderr
     report = json.loads(done.stdout)
     faults = report["missing"] + report["unreadable"]

@@ -169,7 +169,7 @@ def test_a_table_before_the_first_result_still_says_its_basis(tmp_path):
 
 def test_the_basis_names_rule_split_seeds_and_support_and_no_folder(tmp_path):
     table = tabulate(grid(tmp_path, [labelled(tmp_path, "simclr", [24])]), 0)
-    assert table.sentences()[:2] == [
+    assert table.of().sentences()[:2] == [
         "probe, mean of the labels",
         "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; 10 studies of 10 groups; "
         "positive of known: BWV PRS 4/10, RS PRS 4/10",

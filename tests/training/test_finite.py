@@ -89,7 +89,7 @@ def written(folder):
 
 def one_line(text):
     assert len(text.splitlines()) == 1
-    assert "not foreseen" not in text
+    assert "Unexpected error" not in text
     return text
 
 
