@@ -129,7 +129,7 @@ class Worker:
         """Does the work of a task, or what is left of it.
 
         Returns:
-            The mean AUC of an evaluation with labels, else None.
+            The mean AUC of an evaluation with labels where it is defined, else None.
         """
         with self.folder.open_log(task.key) as log:
             log.write(f"{task.title}\n")
@@ -166,7 +166,8 @@ class Worker:
             changes = {name: value for name, value in task.settings.items() if name != "protocol"}
             start = Settings(protocol=task.kind)  # type: ignore[arg-type]
             record = evaluate(subject, start.changed(changes, str(self.folder.plan_file)), file)
-        return float(record["mean"]["auc"]) if "mean" in record else None
+        auc: float | None = record.get("mean", {}).get("auc")
+        return auc
 
 
 def _one_line(error: Exception) -> str:

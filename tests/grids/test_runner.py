@@ -102,6 +102,21 @@ def test_one_row_may_be_worked_on(tmp_path):
         runner.begin(file, out=tmp_path / "grid", rows=["randon"])
 
 
+def test_a_mean_that_is_undefined_is_no_failure(tmp_path, studies):
+    def one_class_in_test(_, row):
+        alike = {"shape": "a", "tone": "x", "edge": "m"} if row["split"] == "test" else {}
+        return {**row, **alike}
+
+    data = studies("one-class-in-test", one_class_in_test)
+    file = write(tmp_path / "own.yaml", tiny(rows=RANDOM, data=data, select="last", baseline=""))
+    results = runner.ablate(file, out=tmp_path / "grid")
+    (row,) = results.rows
+    assert not row.failed
+    assert row.records["probe"][0]["mean"]["auc"] is None
+    assert {one.completions for one in records(runner.Folder(tmp_path / "grid")).values()} == {1}
+    assert tables(tmp_path / "grid")
+
+
 def test_an_unknown_executor_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(VariantError, match="No executor named 'slrum'. Did you mean 'slurm'?"):
         runner.ablate(out=tmp_path / "grid", executor="slrum")
