@@ -84,7 +84,8 @@ def regular_file(
 def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well.
 
-    A reader, a crash or a second writer never sees a partial file.
+    A reader, a crash or a second writer never sees a partial file. The mode is that of any new
+    file, also where a library writes through a private file of its own.
 
     Args:
         path: the file to write; its folder is made.
@@ -101,8 +102,10 @@ def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_stale(path.parent)
         temporary.touch(exist_ok=False)
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
-        with temporary.open("rb") as written:
+        temporary.chmod(mode)
+        with temporary.open("r+b") as written:  # Windows synchronises only what may be written.
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:

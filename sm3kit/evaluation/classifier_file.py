@@ -12,7 +12,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from sm3kit.core.errors import CheckpointError, DataError
-from sm3kit.core.files import whole_file
 from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.data.viewing import spec_of
 from sm3kit.datasets.base import LabelSpec, ModalitySpec
@@ -158,8 +157,7 @@ def save_classifier(
         "versions": versions(),
     }
     kept = {"scope": str(record["scope"]), "sm3kit": json.dumps(facts)}
-    with whole_file(path, REMEDY) as part:
-        write_tensors(part, network.state_dict(), kept)
+    write_tensors(path, network.state_dict(), kept, REMEDY)
 
 
 def read_classifier(path: Path) -> ClassifierFile:

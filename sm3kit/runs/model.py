@@ -13,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from sm3kit.core.errors import CheckpointError, SM3Error
-from sm3kit.core.files import whole_file
 from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.core.variant import Variant
 from sm3kit.modalities.base import Modality
@@ -73,8 +72,7 @@ class ModelFacts:
     def write(self, file: Path, networks: Mapping[str, Tensor]) -> None:
         """Writes a model file, whole or not at all, with the weights that downstream needs."""
         kept = {name: value for name, value in networks.items() if name.split(".")[0] in DOWNSTREAM}
-        with whole_file(file, REMEDY) as part:
-            write_tensors(part, kept, {"sm3kit": json.dumps(self.as_dict())})
+        write_tensors(file, kept, {"sm3kit": json.dumps(self.as_dict())}, REMEDY)
 
 
 @dataclass(frozen=True)

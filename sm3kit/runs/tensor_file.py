@@ -6,29 +6,40 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+
+from sm3kit.core.files import whole_file
 
 LENGTH = 8  # Bytes in front of the header that say how long it is.
 
 
 def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    remedy: str = "",
 ) -> None:
-    """Writes a .safetensors file; the order of tensors and metadata does not matter.
+    """Writes a .safetensors file as a whole; the order of tensors and metadata does not matter.
 
     Args:
-        path: of the file. For one that is whole or not there, give that of `whole_file`.
+        path: of the file.
         tensors: {name: tensor}, on any device.
         metadata: {name: text}, beside `format`, which is always "pt".
+        remedy: what a user can do if it cannot be written.
 
     Raises:
-        SafetensorError, OSError: the file cannot be written.
+        SM3Error: the file cannot be written; nothing is left behind.
     """
     told = {"format": "pt", **(metadata or {})}
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    save_file(whole, path, metadata=told)
-    _sort_metadata(path, told)
+    with whole_file(path, remedy) as part:
+        try:
+            save_file(whole, part, metadata=told)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+        _sort_metadata(part, told)
 
 
 def _sort_metadata(path: Path, metadata: Mapping[str, str]) -> None:

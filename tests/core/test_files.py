@@ -143,9 +143,19 @@ def test_concurrent_writers_never_mix(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_mode_is_that_of_an_ordinary_file(tmp_path):
-    (tmp_path / "plain").write_text("")
-    write(tmp_path / "a", "x")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+@pytest.mark.parametrize("private", [False, True])
+def test_the_mode_is_that_of_an_ordinary_file(tmp_path, umask, private):
+    """Also where a library has put a private file in the place of the temporary one."""
+    before = os.umask(umask)
+    try:
+        (tmp_path / "plain").write_text("")
+        with whole_file(tmp_path / "a") as temporary:
+            if private:
+                temporary.unlink()
+                os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o400))
+    finally:
+        os.umask(before)
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 

@@ -80,6 +80,28 @@ def test_a_view_and_a_gradient_can_be_written(tmp_path):
     assert torch.equal(load_file(tmp_path / "one")["weight"], weight.detach().T)
 
 
+def test_a_disk_that_fills_leaves_the_old_file(tmp_path):
+    """A limit on the size of files is the real thing, without filling a disk."""
+    path = tmp_path / "one"
+    write_tensors(path, TENSORS)
+    before = path.read_bytes()
+    code = (
+        "import resource, sys, torch; from pathlib import Path\n"
+        "from sm3kit.core.errors import SM3Error; from sm3kit.runs.tensor_file import write_tensors\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: write_tensors(Path(sys.argv[1]), {'a': torch.zeros(9000)}, remedy='Empty the bin.')\n"
+        "except SM3Error as e: print(e)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"Cannot write {path}: ")
+    assert "File too large" in done.stdout
+    assert done.stdout.endswith("Empty the bin.\n")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 WRITERS = [
     *Path(sm3kit.__file__).parent.rglob("*.py"),
     *Path(sm3kit.__file__).parents[1].glob("plugins/*/sm3kit_*/**/*.py"),
