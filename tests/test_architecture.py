@@ -49,6 +49,7 @@ ROOMS = {
     "grids": {*TRAINED, "evaluation", "results"},
     "deployment": {*TRAINED, "evaluation", "results"},
     "report": {*TRAINED, "evaluation", "results", "grids"},
+    "python": {*TRAINED, "evaluation", "results", "grids", "deployment", "report"},
     "diagnosis": {"core", "data", "networks"},
     "cli": {
         "core",
@@ -64,6 +65,7 @@ ROOMS = {
         "grids",
         "report",
         "deployment",
+        "python",
         "diagnosis",
         "authoring",
     },  # fmt: skip

@@ -10,14 +10,13 @@ import click
 from sm3kit.cli import completion
 from sm3kit.cli.settings import (
     console,
-    feature_cache,
-    image_cache,
     map_option,
     no_cache_option,
     output_options,
     parsed_map,
     parsed_options,
     plugin_file_option,
+    surroundings,
 )
 
 
@@ -83,8 +82,8 @@ def embed(
 
     check_embedding_file(out)
     people = console(stderr=as_json)
-    reporter = Reporter(people, quiet)
-    images, features = image_cache(no_cache), feature_cache(no_cache)
+    around = surroundings(people, quiet=quiet, no_cache=no_cache)
+    images, features, reporter = around.images, around.features, around.reporter
     subject = open_subject(
         run, data, images, features, reporter, parsed_map(rename), parsed_options(options)
     )

@@ -11,14 +11,13 @@ from sm3kit.cli import completion
 from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import (
     console,
-    feature_cache,
-    image_cache,
     map_option,
     no_cache_option,
     output_options,
     parsed_map,
     parsed_options,
     plugin_file_option,
+    surroundings,
 )
 from sm3kit.cli.streams import print_json
 from sm3kit.core.errors import VariantError
@@ -109,7 +108,6 @@ def evaluate(
       sm3kit evaluate runs/one runs/two --compare
     """
     from sm3kit.cli.result_table import show, show_comparison
-    from sm3kit.data.progress import Reporter
     from sm3kit.evaluation.comparison import compare_runs
     from sm3kit.evaluation.evaluate import evaluate as run_evaluation
     from sm3kit.evaluation.settings import settings_of
@@ -119,16 +117,17 @@ def evaluate(
         wanted = "--compare wants two runs" if compare else "Give one run, or two and --compare"
         raise VariantError(f"{wanted}; there are {len(runs)}: {', '.join(map(str, runs))}.")
     out = console(stderr=as_json)
-    reporter = Reporter(out, quiet)
+    around = surroundings(out, quiet=quiet, no_cache=no_cache)
     asked = {name: value for name, value in flags.items() if value is not None}
     protocol = asked.pop("protocol", None)
     chosen = parsed_options(options)
     asked |= chosen.pop("evaluate", {})
-    images, features = image_cache(no_cache), feature_cache(no_cache)
     renamed = parsed_map(rename)
     tasks = []
     for run in runs:
-        subject = open_subject(run, data, images, features, reporter, renamed, chosen)
+        subject = open_subject(
+            run, data, around.images, around.features, around.reporter, renamed, chosen
+        )
         relation = subject.embedding is not None
         settings = settings_of(subject.trained.variant, protocol, asked, relation=relation)
         tasks.append((subject, settings))

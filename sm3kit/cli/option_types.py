@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,16 +68,3 @@ class PerModality(ParamType):
         if not equals or modality.startswith(PATHS) or Path(value).is_file():
             return "", self.inner.convert(value, param, ctx)
         return modality, self.inner.convert(rest, param, ctx)
-
-
-def by_modality(flags: Mapping[str, Sequence[tuple[str, Any]]]) -> dict[str, Any]:
-    """Settings of a variant from the values of PerModality options; the last one holds."""
-    asked: dict[str, Any] = {}
-    table: dict[str, dict[str, Any]] = {}
-    for setting, values in flags.items():
-        for modality, value in values:
-            if modality:
-                table.setdefault(modality, {})[setting] = value
-            else:
-                asked[setting] = value
-    return asked | ({"per_modality": table} if table else {})

@@ -12,12 +12,12 @@ from sm3kit.cli import completion
 from sm3kit.cli.settings import (
     classifier_options,
     console,
-    image_cache,
     json_option,
     map_option,
     parsed_map,
     parsed_options,
     plugin_file_option,
+    surroundings,
 )
 from sm3kit.cli.streams import print_json
 from sm3kit.core.errors import VariantError
@@ -111,7 +111,6 @@ def predict(
       sm3kit predict --run runs/one --run runs/two --split test --json
     """
     from sm3kit.cli.tables import show_predictions
-    from sm3kit.data.progress import Reporter
     from sm3kit.deployment.predict import predict as answer
     from sm3kit.deployment.predict import write_csv
     from sm3kit.deployment.predictor import find_classifier, open_predictor
@@ -133,8 +132,9 @@ def predict(
         from sm3kit.deployment.saliency import check_saliency
 
         check_saliency(predictors, label, class_name)
-    cache = image_cache(no_cache)
-    record = answer(predictors, question, cache, Reporter(out))
+    around = surroundings(out, no_cache=no_cache)
+    cache = around.images
+    record = answer(predictors, question, cache, around.reporter)
     if saliency is not None:
         from sm3kit.deployment.saliency import explain
 

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sm3kit.cli import completion
-from sm3kit.cli.option_types import Number, PerModality, by_modality
+from sm3kit.cli.option_types import Number, PerModality
 from sm3kit.cli.settings import (
     console,
     data_option,
-    feature_cache,
-    image_cache,
     map_option,
     no_cache_option,
     output_options,
@@ -21,11 +19,11 @@ from sm3kit.cli.settings import (
     parsed_settings,
     plugin_file_option,
     setting_options,
+    surroundings,
 )
 from sm3kit.cli.streams import print_json
-from sm3kit.core.errors import VariantError
 from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
-from sm3kit.core.variant import PER_MODALITY, Variant, table_of
+from sm3kit.core.variant import PER_MODALITY, Variant
 
 if TYPE_CHECKING:
     from sm3kit.training.pretrain import Outcome
@@ -169,71 +167,25 @@ def pretrain(
       sm3kit pretrain --recipe byol --data derm7pt:release_v0 --seed 1
       sm3kit pretrain --resume --out runs/simclr-sep_sep-tel-seed0
     """
-    from sm3kit import __version__
     from sm3kit.data.progress import Reporter
-    from sm3kit.evaluation.settings import check_evaluation
-    from sm3kit.runs import recipes
-    from sm3kit.runs.recipes import Layer
-    from sm3kit.runs.resumption import variant_to_resume
-    from sm3kit.runs.run import Run, free_folder
-    from sm3kit.training.pretrain import pretrain as run_pretraining
-    from sm3kit.training.world import join_world
+    from sm3kit.python import pretraining
 
-    # A value that was not given is None or (); 0 is a value.
-    values = {n: v for n, v in flags.items() if v is not None and v != ()}
-    values |= by_modality({n: values.pop(n) for n in PER_MODALITY if n in values})
-    values |= {"map": parsed_map(rename)} if rename else {}
-    settings = [(recipes.FLAGS.get(n, n), v) for n, v in values.items()] + parsed_settings(options)
-    asked = Layer(table_of(settings))
-    variant, why = recipes.resolve(asked)
-    if resume:
-        out = _run_to_resume(out)
-        variant = variant_to_resume(Run(out), asked, variant)
-        why = f"the run in {out}"
-    world = join_world(variant.machine.devices, variant.machine.num_nodes)
-    folder = out or world.folder or free_folder(variant)
-    check_evaluation(variant)
-    # Of several processes the first one speaks.
-    people = console(stderr=as_json, quiet=not world.is_first)
-    reporter = Reporter(people, quiet)
-    reporter.say(f"sm3kit {__version__}, {why}")
-    reporter.say(f"run      {folder}")
-    outcome = run_pretraining(
-        variant, folder, reporter, image_cache(no_cache), resume, feature_cache(no_cache)
-    )
-    for row in _match_rows(outcome):
-        reporter.say(
-            f"matched  {row['split']:5} {row['direction']:12}  mean rank {row['mean_rank']:5.1f} of "
-            f"{row['of']} (chance {(row['of'] + 1) / 2:g}), {row['space']}"
-        )
+    # The last value of a modality holds.
+    words = {n: dict(v) if n in PER_MODALITY else v for n, v in flags.items() if v != ()}
+    words |= {"map": parsed_map(rename)} if rename else {}
+    asked = pretraining.layer(words, parsed_settings(options))
+    request = pretraining.request(asked, out, resume=resume)
+    people = console(stderr=as_json, quiet=not request.speaks)
+    outcome = pretraining.carry_out(request, surroundings(people, quiet=quiet, no_cache=no_cache))
     Reporter(people).say(f"done     {outcome.run.model}")
-    if as_json and world.is_first:
+    if as_json and request.speaks:
         print_json(_document(outcome))
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
     """The run folder, its files, and the ranks, for programs."""
+    from sm3kit.python.pretraining import match_rows
+
     folder = outcome.run.folder
     names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
-    return {"run": str(folder), "files": sorted(names), "matched": _match_rows(outcome)}
-
-
-def _match_rows(outcome: Outcome) -> list[dict[str, Any]]:
-    """A row for each split, space and direction in which images were matched."""
-    return [
-        {"split": split, "space": space, "direction": direction, "mean_rank": rank, "of": pairs}
-        for split, spaces in outcome.ranks.items()
-        for space, ranks in spaces.items()
-        for direction, (rank, pairs) in ranks.items()
-    ]
-
-
-def _run_to_resume(out: Path | None) -> Path:
-    if out is None:
-        raise VariantError("--resume needs to know which run: add --out RUN.")
-    if not (out / "variant.yaml").is_file():
-        raise VariantError(
-            f"--out {out} holds no run to resume: there is no variant.yaml in it. "
-            "Check the folder, or leave --resume out to train anew."
-        )
-    return out
+    return {"run": str(folder), "files": sorted(names), "matched": match_rows(outcome)}

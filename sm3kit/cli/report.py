@@ -10,11 +10,10 @@ import click
 from sm3kit.cli import completion
 from sm3kit.cli.settings import (
     console,
-    feature_cache,
-    image_cache,
     no_cache_option,
     output_options,
     plugin_file_option,
+    surroundings,
 )
 
 
@@ -81,15 +80,15 @@ def report(
       sm3kit report runs/one --figures --space embedding
       sm3kit report runs/ablation-quick --out quick.html
     """
-    from sm3kit.data.progress import Reporter
     from sm3kit.report.make import report as make_report
 
     out_console = console(stderr=as_json, quiet=quiet)
+    around = surroundings(out_console, no_cache=no_cache)
     made = make_report(
         folder,
-        image_cache(no_cache),
-        feature_cache(no_cache),
-        Reporter(out_console),
+        around.images,
+        around.features,
+        around.reporter,
         out,
         data,
         split,

@@ -20,8 +20,7 @@ from sm3kit.evaluation.settings import SELECTIONS
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sm3kit.data.image_cache import ImageCache
-    from sm3kit.networks.feature_cache import FeatureCache
+    from sm3kit.python.surroundings import Surroundings
 
     ParamType = click.ParamType[Any]
 else:
@@ -199,17 +198,9 @@ def say(out: Console, text: str, style: str | None = None) -> None:
     out.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
-def image_cache(no_cache: bool) -> ImageCache:
-    """The user's image cache, or one that keeps nothing."""
-    from sm3kit.core.files import cache_root
-    from sm3kit.data.image_cache import ImageCache
+def surroundings(out: Console, *, quiet: bool = False, no_cache: bool = False) -> Surroundings:
+    """A reporter on a console, and the user's caches or none."""
+    from sm3kit.data.progress import Reporter
+    from sm3kit.python.surroundings import Surroundings
 
-    return ImageCache(None if no_cache else Path(cache_root()) / "images")
-
-
-def feature_cache(no_cache: bool) -> FeatureCache:
-    """The user's feature cache, or one that keeps nothing."""
-    from sm3kit.core.files import cache_root
-    from sm3kit.networks.feature_cache import FeatureCache
-
-    return FeatureCache(None if no_cache else Path(cache_root()) / "features")
+    return Surroundings.of_user(Reporter(out, quiet), cache=not no_cache)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.lib.format as npy
 
 from sm3kit.core.errors import DataError, SM3Error
-from sm3kit.core.files import file_and_part, whole_file
+from sm3kit.core.files import cache_root, file_and_part, whole_file
 from sm3kit.data.cache_folders import BoundedFolder, chosen_limit
 from sm3kit.imaging.arrays import read_header
 from sm3kit.imaging.layout import to_chw, to_hwc
@@ -63,6 +63,11 @@ class ImageCache:
         self._folder = None if root is None else BoundedFolder(root, self.limit)
         self._digests: dict[str, tuple[tuple[int, int], str]] = {}
         self._entries: dict[tuple[str, str], _Entry] = {}
+
+    @classmethod
+    def of_user(cls, *, keep: bool = True) -> ImageCache:
+        """The cache in the user's folder, or one that keeps nothing."""
+        return cls(cache_root() / "images" if keep else None)
 
     def get(self, path: str, modality: Modality) -> Image:
         """The image (C, H, W) of a file as `modality.read` gives it, in channels-last memory.

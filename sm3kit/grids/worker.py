@@ -14,7 +14,6 @@ from typing import Any, TextIO, cast
 from filelock import FileLock, Timeout
 
 from sm3kit.core.errors import Interrupted, SM3Error
-from sm3kit.core.files import cache_root
 from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
@@ -58,8 +57,8 @@ class Worker:
 
     def __init__(self, run: GridRun) -> None:
         self.run, self.folder = run, run.folder
-        self.images = ImageCache(cache_root() / "images" if run.cache else None)
-        self.features = FeatureCache(cache_root() / "features" if run.cache else None)
+        self.images = ImageCache.of_user(keep=run.cache)
+        self.features = FeatureCache.of_user(keep=run.cache)
 
     def work(self, look: Callable[[], None]) -> None:
         """Works until all is done or has failed.

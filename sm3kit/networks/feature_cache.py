@@ -11,7 +11,7 @@ import numpy.lib.format as npy
 import numpy.typing as npt
 
 from sm3kit.core.errors import SM3Error
-from sm3kit.core.files import whole_file
+from sm3kit.core.files import cache_root, whole_file
 from sm3kit.data.cache_folders import BoundedFolder, chosen_limit
 
 Rows = npt.NDArray[np.float32]
@@ -32,6 +32,11 @@ class FeatureCache:
         self.root = root
         self.limit = chosen_limit() if limit is None else limit
         self._folder = None if root is None else BoundedFolder(root, self.limit)
+
+    @classmethod
+    def of_user(cls, *, keep: bool = True) -> FeatureCache:
+        """The cache in the user's folder, or one that keeps nothing."""
+        return cls(cache_root() / "features" if keep else None)
 
     def get(self, key: str) -> Rows | None:
         """The table of a key, or None if it is not there or damaged."""
