@@ -120,7 +120,8 @@ SORTS = {
     ),
     "layouts": tuple(f"synthesis.layout_{name}" for name in ("derm7pt", "manifest", "milk10k")),
     "writers": (
-        *("results.latex", "results.tidy", "results.writers", "report.grid_page"),
+        *("results.frames", "results.latex", "results.plain", "results.tidy", "results.writers"),
+        "report.grid_page",
         *("deployment.embedding_file", "deployment.onnx_graph", "deployment.timm_folder"),
     ),
 }

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sm3kit.results.differences import Difference
-    from sm3kit.results.table import Section, Table
+    from sm3kit.results.section import Section
+    from sm3kit.results.table import Table
 
 SHOWN = 20  # Rows of a table of many studies.
 GAP = 2  # Columns between two cells.
@@ -54,7 +55,7 @@ def show_section(
     """
     from rich.cells import cell_len
 
-    from sm3kit.results.table import NONE
+    from sm3kit.results.section import NONE
 
     heads, *rows = section.texts()
     if missing:

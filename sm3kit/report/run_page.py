@@ -14,7 +14,7 @@ from sm3kit.report.repeating import Command, evaluation, pretraining
 from sm3kit.results.evaluation_table import evaluation_section
 from sm3kit.results.html import render
 from sm3kit.results.numbers import data_name
-from sm3kit.results.table import Section
+from sm3kit.results.section import Section
 
 STATEMENT = (
     "This is the output of research software, not of a medical device. Nothing here is for "

@@ -15,7 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from sm3kit.results.measurement import value_text
 from sm3kit.results.numbers import Number
 from sm3kit.results.picture import Picture, line_style, look, sheet
-from sm3kit.results.table import Line, Section, Table
+from sm3kit.results.section import Line, Section
+from sm3kit.results.table import Table
 
 WIDTH, HEIGHT = 5.4, 3.2
 NEAR = 0.08  # Texts whose places differ by less of the width do not fit side by side.

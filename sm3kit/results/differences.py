@@ -14,7 +14,7 @@ from sm3kit.results.measurement import (
     metric_number,
 )
 from sm3kit.results.numbers import Number
-from sm3kit.results.table import NONE, Cell, Column, Line, Section
+from sm3kit.results.section import NONE, Cell, Column, Line, Section
 
 DIFFERENCE = "points of AUC, second minus first; 0 inside the interval: no evidence"
 COLUMNS = (

@@ -20,7 +20,8 @@ from sm3kit.results.differences import DIFFERENCE
 from sm3kit.results.grid_rows import PublishedRow, published_cell
 from sm3kit.results.measurement import PERCENT, RANKS, metric_number
 from sm3kit.results.numbers import Basis, Number, data_name, most
-from sm3kit.results.table import NONE, Cell, Column, Line, Section
+from sm3kit.results.section import NONE, Cell, Column, Line, Section
+from sm3kit.results.table import Table
 
 METRICS = (
     Column("AUC", "percent", "auc", narrow="AUC", interval="column"),
@@ -38,6 +39,26 @@ RANK_COLUMNS = (
     Column("acc@5", "percent", "acc@5", narrow="acc@5"),
 )
 MORE = Column("AUC", "points", "auc", narrow="AUC", interval="column")
+
+
+def evaluation_table(record: Record) -> Table:
+    """One evaluation as a table with a single section, for any format.
+
+    Args:
+        record: as `evaluate` gives and writes it.
+    """
+    section = evaluation_section(record)
+    return Table(f"{record['protocol']}, split {record['split']}", (section,))
+
+
+def comparison_table(record: Record) -> Table:
+    """The difference of two runs as a table with a single section, for any format.
+
+    Args:
+        record: as `compare_runs` gives it.
+    """
+    section = comparison_section(record)
+    return Table(section.title, (section,))
 
 
 def evaluation_section(record: Record, title: str = "") -> Section:

@@ -10,9 +10,10 @@ from sm3kit.core.errors import UnknownName
 from sm3kit.evaluation.record_text import Record
 from sm3kit.published.rows import MEAN, PaperRow
 from sm3kit.published.tables import for_recipe, load, source
+from sm3kit.results.best import mark_best
 from sm3kit.results.measurement import RANKS, GridResults, Measurement, RowResults, measure
 from sm3kit.results.numbers import Basis, Number, data_name, most
-from sm3kit.results.table import NONE, WRONG, Cell, Column, Line, Section, mark_best
+from sm3kit.results.section import NONE, WRONG, Cell, Column, Line, Section
 
 # The paper's words for the protocols.
 WORDS = {"match": "matching"}

@@ -23,7 +23,8 @@ from sm3kit.results.measurement import (
     rank_number,
 )
 from sm3kit.results.numbers import Basis, Number
-from sm3kit.results.table import Cell, Column, Section, Table
+from sm3kit.results.section import Cell, Column, Section
+from sm3kit.results.table import Table
 
 MEAN = "mean"
 # The terminal has no room for these.

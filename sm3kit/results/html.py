@@ -1,4 +1,4 @@
-"""Pages of HTML from templates: no network, sortable, for light, dark and print."""
+"""HTML from templates, without network: pages for light, dark and print, and pieces of them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 def page(table: Table, curves: Sequence[Picture] = ()) -> str:
     """The page of a table and its curves; heads of columns are buttons that sort."""
     return render("table.html", title=table.title, table=table, curves=curves)
+
+
+def fragment(table: Table) -> str:
+    """The sections of a table for a notebook: with their own style, and without a script."""
+    return render("fragment.html", table=table)
 
 
 def render(template: str, **content: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sm3kit.results.table import Cell, Line, Section, Table
+from sm3kit.results.section import Cell, Line, Section
+from sm3kit.results.table import Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

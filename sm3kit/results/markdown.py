@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sm3kit.results.table import Cell, Section, Table
+from sm3kit.results.section import Cell, Section
+from sm3kit.results.table import Table
 
 # Inside a word an underscore is one; at its edge it would begin something.
 SPECIAL = re.compile(r"[\\`*|\[\]~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")

@@ -1,193 +1,22 @@
-"""The model of every table of results: sections with columns, lines and cells, and their basis."""
+"""The model of every table of results: its sections, and the formats it is written in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sm3kit.results.numbers import Basis, Number
-
-NONE, BEST, WRONG = "–", "*", "†"
-INTERVAL = "95 % interval"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: its text, and the value that it is sorted by.
-
-    Args:
-        text: as printed, such as "80.4 ± 0.3".
-        value: what it is sorted by, as text; None for a cell that stays below all others.
-        ends: of the 95 % interval as text; empty if it is not known, None if there is none to know.
-        best: whether no line of the column has a better number, as printed.
-        number: what was measured; None for words.
-        short: the text for a narrow terminal; empty if it is the same.
-        small: smaller lines below the text, where there is room.
-        kind: `reason` for one that tells why there is no number, `other` for a number of other
-            data, else empty.
-        span: columns that it takes; the cells behind it are for formats that cannot join columns.
-    """
-
-    text: str
-    value: str | None = None
-    ends: tuple[str, ...] | None = None
-    best: bool = False
-    number: Number | None = None
-    short: str = ""
-    small: tuple[str, ...] = ()
-    kind: str = ""
-    span: int = 1
-
-    def interval(self, between: str = " to ") -> str:
-        """The interval, such as "78.1 to 82.6"; empty if there is none."""
-        return between.join(self.ends or ())
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a section.
-
-    Args:
-        head: as shown.
-        unit: `text` for names, `percent`, `points` of a difference, `rank`; empty for the rest.
-        metric: such as `auc`, as in the record.
-        label: the label, `mean`, or for ranks the direction of the search.
-        better: `higher`, `lower`, or empty if no line is to be marked.
-        narrow: the head on a narrow terminal; empty if it is left out there.
-        interval: where a narrow terminal has the interval: in a `column` of its own, `inside` the
-            cell, or, if empty, nowhere.
-    """
-
-    head: str
-    unit: str = ""
-    metric: str = ""
-    label: str = ""
-    better: str = ""
-    narrow: str = ""
-    interval: str = ""
-
-    @property
-    def order(self) -> str:
-        """The order that puts the best on top: `ascending` or `descending`."""
-        return "ascending" if self.unit == "text" or self.better == "lower" else "descending"
-
-    def cell(self, number: Number | None, small: Sequence[str] = ()) -> Cell:
-        """A number as a cell, such as "80.4 ± 0.3"; a difference has its sign."""
-        if number is None:
-            return Cell(NONE, ends=())
-        spread = "" if number.spread is None else f" ± {number.spread:.1f}"
-        ends: tuple[str, ...] = ()
-        if number.low is not None and number.high is not None:
-            ends = self._round(number.low), self._round(number.high)
-        text = f"{self._round(number.mean)}{spread}"
-        return Cell(text, f"{number.mean:.6f}", ends, number=number, small=tuple(small))
-
-    def rank_of(self, number: Number) -> float:
-        """What decides which line is best: the mean as printed, higher is better."""
-        rounded = round(number.mean, 1)
-        return -rounded if self.better == "lower" else rounded
-
-    def narrow_heads(self) -> list[str]:
-        """The heads of `narrow_texts`."""
-        heads = [self.narrow] if self.narrow else []
-        return [*heads, INTERVAL] if self.interval == "column" else heads
-
-    def narrow_texts(self, cell: Cell) -> list[str]:
-        """The texts of a cell on a narrow terminal, with a star at the best of the column."""
-        if not self.narrow:
-            return []
-        text = (cell.short or cell.text) + BEST * cell.best
-        if self.interval == "inside" and cell.ends:
-            text = f"{text} ({cell.interval(', ')})"
-        if self.interval != "column":
-            return [text]
-        return [text, "" if cell.ends is None else cell.interval() or NONE]
-
-    def _round(self, value: float) -> str:
-        short = round(value, 1) + 0.0  # No "-0.0".
-        return f"{short:+.1f}" if self.unit == "points" else f"{short:.1f}"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a section.
-
-    Args:
-        cells: one for each column.
-        name: of the row of the grid; the rest is of such rows alone, too.
-        done, wanted: seeds.
-        reason: why there is no number at all; empty if there are.
-        leaky: whether it was selected on the split that it was measured on.
-        seen, replaced: studies that were trained on before, and that have other images now.
-        axes: {axis: value} of the row.
-    """
-
-    cells: tuple[Cell, ...]
-    name: str = ""
-    done: int = 0
-    wanted: int = 0
-    reason: str = ""
-    leaky: bool = False
-    seen: int = 0
-    replaced: int = 0
-    axes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Section:
-    """One table with its caption.
-
-    Args:
-        title: as shown.
-        columns: of names first.
-        lines: in order.
-        basis: what it rests on; only a comparison of two results goes without.
-        notes: sentences below it.
-        foot: lines that are not sorted, the first of them in bold on a terminal.
-        protocol: how it was measured.
-        part: `means`, `labels`, or the space of a matching.
-    """
-
-    title: str
-    columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
-    basis: Basis | None = None
-    notes: tuple[str, ...] = ()
-    foot: tuple[Line, ...] = ()
-    protocol: str = ""
-    part: str = ""
-
-    def texts(self) -> list[list[str]]:
-        """Heads, then one list per line, of what matters most: narrow enough for 80 columns.
-
-        A star is at the best of a column, a dagger at a printed number with an error in it.
-        """
-        return [
-            [head for column in self.columns for head in column.narrow_heads()],
-            *(
-                [
-                    text
-                    for column, cell in zip(self.columns, line.cells, strict=True)
-                    for text in column.narrow_texts(cell)
-                ]
-                for line in (*self.lines, *self.foot)
-            ),
-        ]
-
-    def sentences(self) -> list[str]:
-        """What belongs around `texts`: its title, the basis, then the notes."""
-        label = next((column.label for column in self.columns if column.metric), "")
-        title = self.title if label in ("", "mean") else f"{self.title}, {label}"
-        return [title, *([self.basis.sentence()] if self.basis else []), *self.notes]
+from sm3kit.core.errors import UnknownName
+from sm3kit.core.names import unknown
+from sm3kit.results.section import Section
 
 
 @dataclass(frozen=True)
 class Table:
-    """All sections of a grid.
+    """The sections of a grid, or of one evaluation.
 
     Args:
-        title: of the grid.
+        title: of the whole.
         sections: at least one for each protocol.
         axes: {axis: values} of a study of hyper-parameters; else empty.
         baseline: the row that the others are compared with, or empty.
@@ -204,8 +33,14 @@ class Table:
         return tuple(dict.fromkeys(section.protocol for section in self.sections))
 
     def of(self, protocol: str = "") -> Section:
-        """The main section of a protocol; that of the first if none is named."""
+        """The main section of a protocol, by default of the first.
+
+        Raises:
+            UnknownName: the table has no such protocol.
+        """
         wanted = protocol or self.protocols[0]
+        if wanted not in self.protocols:
+            raise UnknownName(unknown("protocol in this table", wanted, self.protocols))
         return next(section for section in self.sections if section.protocol == wanted)
 
     def texts(self, protocol: str = "") -> list[list[str]]:
@@ -221,21 +56,43 @@ class Table:
             if section.part != "labels" and not section.part.endswith("without duplicates")
         ]
 
+    def to_markdown(self) -> str:
+        """All sections in the Markdown of GitHub."""
+        from sm3kit.results.markdown import markdown
 
-def mark_best(columns: Sequence[Column], lines: Iterable[Line]) -> tuple[Line, ...]:
-    """The lines with the best number of each column marked, and all that look the same.
+        return markdown(self)
 
-    Numbers are compared as they are printed. A column with less than two numbers has no best.
-    """
-    marked = list(lines)
-    for place, column in enumerate(columns):
-        numbers = [line.cells[place].number for line in marked]
-        ranks = [column.rank_of(number) for number in numbers if number]
-        if not column.better or len(ranks) < 2:
-            continue
-        for row, number in enumerate(numbers):
-            if number and column.rank_of(number) == max(ranks):
-                cells = list(marked[row].cells)
-                cells[place] = replace(cells[place], best=True)
-                marked[row] = replace(marked[row], cells=tuple(cells))
-    return tuple(marked)
+    def to_latex(self) -> str:
+        """All sections for LaTeX; the document needs the package booktabs."""
+        from sm3kit.results.latex import latex
+
+        return latex(self)
+
+    def to_html(self) -> str:
+        """All sections as a piece of HTML, without the frame of a page."""
+        from sm3kit.results.html import fragment
+
+        return fragment(self)
+
+    def to_dataframe(self, protocol: str = "") -> Any:
+        """The main section of a protocol as a pandas.DataFrame, with a row for each line.
+
+        Args:
+            protocol: the first one of the table by default.
+
+        Raises:
+            SM3Error: pandas is not installed.
+        """
+        from sm3kit.results.frames import dataframe
+
+        return dataframe(self.of(protocol))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.to_html()
+
+    def __str__(self) -> str:
+        """The main sections as plain text of aligned columns."""
+        from sm3kit.results.plain import plain
+
+        return "\n\n".join(plain(section) for section in self.main)

@@ -6,7 +6,8 @@ import io
 from collections.abc import Iterator
 
 from sm3kit.results.numbers import Number
-from sm3kit.results.table import Cell, Column, Line, Section, Table
+from sm3kit.results.section import Cell, Column, Line, Section
+from sm3kit.results.table import Table
 from sm3kit.tables.spreadsheets import write_rows
 
 HEADS = (

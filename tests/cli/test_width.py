@@ -20,7 +20,7 @@ from sm3kit.cli.main import cli
 from sm3kit.cli.tables import show_section, show_table
 from sm3kit.core.text import fold_lines
 from sm3kit.results.grid_table import tabulate
-from sm3kit.results.table import Cell, Column, Line, Section
+from sm3kit.results.section import Cell, Column, Line, Section
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sm3kit"
 SMALL = [
