@@ -368,7 +368,8 @@ def test_the_quick_start_shows_every_command_that_a_newcomer_needs() -> None:
 def check_links(page: Path) -> None:
     """That the links of a page within the project lead to a file, and to a heading of it."""
     text = without_blocks(page.read_text(encoding="utf-8"))
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+    pictures = re.findall(r"src(?:set)?=\"([^\"]+)\"", text)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text) + pictures:
         if link.startswith("http"):
             continue
         file, _, anchor = link.partition("#")
