@@ -134,8 +134,17 @@ class Variant:
         """The backbone, weights or image_size of one modality."""
         return self.per_modality.get(modality, {}).get(setting, getattr(self, setting))
 
-    def without_weights(self) -> Variant:
-        """The variant of networks whose weights come from elsewhere."""
+    def without_weights(self, modalities: Iterable[str] | None = None) -> Variant:
+        """The variant of networks whose weights come from elsewhere.
+
+        Args:
+            modalities: leave out the weights of these alone; None of all.
+        """
+        if modalities is not None:
+            own = {
+                name: {**self.per_modality.get(name, {}), "weights": "none"} for name in modalities
+            }
+            return dataclasses.replace(self, per_modality={**self.per_modality, **own})
         bare = {
             modality: {name: value for name, value in settings.items() if name != "weights"}
             for modality, settings in self.per_modality.items()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sm3kit import __version__
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import PER_MODALITY, Variant, table_of
 from sm3kit.evaluation.settings import check_evaluation
@@ -96,10 +95,8 @@ def carry_out(request: Request, surroundings: Surroundings) -> Outcome:
         Interrupted: the user stopped it; the run can be resumed.
     """
     images, features, reporter = surroundings.images, surroundings.features, surroundings.reporter
-    reporter.say(f"sm3kit {__version__}, {request.why}")
-    reporter.say(f"run      {request.folder}")
     outcome = training.pretrain(
-        request.variant, request.folder, reporter, images, request.resume, features
+        request.variant, request.folder, reporter, images, request.resume, features, request.why
     )
     for row in match_rows(outcome):
         reporter.say(

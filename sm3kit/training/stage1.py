@@ -248,16 +248,16 @@ def _term(objective: str, owner: str, term: str) -> str:
     return f"{objective}/{owner}" if term == "loss" else f"{objective}/{owner}/{term}"
 
 
-def build(setup: Setup, *, trained_before: bool) -> Stage1:
+def build(setup: Setup, variant: Variant) -> Stage1:
     """Networks and losses of stage 1 at their start.
 
     Args:
-        trained_before: the weights will come from a checkpoint, so none are fetched.
+        setup: for its modalities.
+        variant: that of the setup, or the same without weights that come from elsewhere.
     """
     # Weights depend on the seed alone, whatever ran before in this process.
-    torch.manual_seed(seed_for("networks", setup.variant.seed))
-    start = setup.variant.without_weights() if trained_before else setup.variant
-    return build_stage1(start, setup.pool.modalities)
+    torch.manual_seed(seed_for("networks", variant.seed))
+    return build_stage1(variant, setup.pool.modalities)
 
 
 def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:

@@ -1,6 +1,7 @@
 """The words of `sm3kit pretrain` mean the same in every order."""
 
 import itertools
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -58,3 +59,39 @@ def test_later_words_of_one_setting_win(asked):
     variant = asked([*words, "-o", "simclr.temperature=0.4"])
     assert variant.stage1.eps == 1e-7
     assert float(variant.options["simclr"]["temperature"]) == 0.4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--fusion", "wrong"),
+        ("--objective", "wrong"),
+        ("--relation", "wrong"),
+        ("--clusterer", "wrong"),
+        ("--backbone", "wrong"),
+        ("--backbone", "derm=timm/wrong"),
+        ("--modality", "wrong"),
+        ("--data", "wrong:x"),
+        ("-o", "simclr.wrong=1"),
+        ("--image-size", "wrong=32"),
+        ("-o", "simclr.temperature=0"),
+        ("--weights", "wrong.pth"),
+    ],
+)
+def test_nothing_is_said_about_a_run_before_its_choices_are_checked(words, tmp_path):
+    """Neither where its settings come from nor its folder, which is not made either."""
+    words = ["pretrain", "--data", "synthetic:20", *words, "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code != 0
+    assert "wrong" in result.output or "temperature" in result.output
+    assert "sm3kit 0" not in result.output
+    assert "recipe quick" not in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_said_first_is_where_the_settings_come_from(tmp_path):
+    words = ["pretrain", "--data", "synthetic:20", "--epochs", "0", "--stage", "mmssl"]
+    result = CliRunner().invoke(cli, [*words, "--out", str(tmp_path / "run")])
+    first, second = result.output.splitlines()[:2]
+    assert re.fullmatch(r"sm3kit \S+, recipe quick, because the built-in studies are small", first)
+    assert second == f"run      {tmp_path / 'run'}"

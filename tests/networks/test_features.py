@@ -59,7 +59,7 @@ def study_of(tmp_path):
         images = ImageCache(None)
         cases = pool.of(variant.splits)
         setup = Setup(run, variant, pool, cases, images, cache, quiet, "hash", 0)
-        branches = stage1.build(setup, trained_before=False).branches
+        branches = stage1.build(setup, setup.variant).branches
         branches.requires_grad_(False).eval()
         return setup, branches, Encoder(branches, variant, cache, quiet, precision)
 

@@ -1,0 +1,137 @@
+"""Where a pre-training starts: everything is looked up and tried, and nothing is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sm3kit.core.errors import VariantError
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
+from sm3kit.data.image_cache import ImageCache
+from sm3kit.data.pool import Pool
+from sm3kit.data.progress import Reporter
+from sm3kit.networks.assemble import Stage1, build_pool, fill_in
+from sm3kit.networks.backbone import provider_and_model
+from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.model import TrainedModel
+from sm3kit.runs.run import Run
+from sm3kit.runs.studies_seen import check_unchanged
+from sm3kit.training import checkpoints, stage1, stage2
+from sm3kit.training.hardware import check_devices, chosen_workers
+from sm3kit.training.preparation import Setup, apply_suggestions, rehearse, training_cases
+from sm3kit.training.stage2 import PseudoLabel
+
+
+@dataclass(frozen=True)
+class Start:
+    """A pre-training whose choices and data are known and go together.
+
+    Attributes:
+        setup: what its stages share.
+        parts: networks and losses of stage 1.
+        labels: the pseudo-labels of stage 2; none without it.
+        resumed: the checkpoint to go on from; None begins anew.
+        kept: the networks of stage 1 come from the run itself.
+        init: the model of an earlier run to start from.
+        fetched: {modality: where its weights come from} of those that may have to be fetched.
+        notes: sentences on what the data and the weights changed in the settings.
+        warnings: sentences on what the earlier run lacks.
+    """
+
+    setup: Setup
+    parts: Stage1
+    labels: list[PseudoLabel]
+    resumed: dict[str, Any] | None
+    kept: bool
+    init: TrainedModel | None
+    fetched: Mapping[str, str]
+    notes: list[str]
+    warnings: list[str]
+
+    def rehearse(self) -> None:
+        """Tries the losses, and builds what stage 2 will need; see `rehearse`."""
+        rehearse(self.setup, self.parts, len(self.labels))
+
+    def with_weights(self) -> Start:
+        """The start with the weights that `prepare` left out, as they may have to be fetched.
+
+        Raises:
+            CheckpointError: they cannot be downloaded.
+        """
+        if not self.fetched:
+            return self
+        parts = stage1.build(self.setup, self.setup.variant)
+        if self.init:
+            self.init.start(parts.branches, self.setup.variant)
+        return dataclasses.replace(self, parts=parts)
+
+
+def prepare(
+    run: Run,
+    variant: Variant,
+    reporter: Reporter,
+    cache: ImageCache,
+    resume: bool,
+    features: FeatureCache,
+) -> Start:
+    """The start of a pre-training, without weights that may have to be fetched.
+
+    See `sm3kit.training.pretrain.pretrain`.
+    """
+    check_devices(variant.machine.devices)
+    variant = fill_in(variant)
+    pool = build_pool(variant)
+    variant, pool, suggested = apply_suggestions(variant, pool)
+    cases = training_cases(pool, variant)
+    workers, listing = chosen_workers(variant.machine.workers, len(cases)), pool.listing_hash()
+    setup = Setup(run, variant, pool, cases, cache, features, reporter, listing, workers)
+    labels = [] if variant.stage == "mmssl" else stage2.pseudo_labels(setup)
+    resumed = checkpoints.read_last(run, variant, setup.data_hash) if resume else None
+    _check_goes_on(setup, resumed)
+    # Stage 2 alone keeps the networks that it started from, in case its first epoch is stopped.
+    kept = bool(resumed) or (resume and variant.stage == "mlssl" and run.mmssl.is_file())
+    init = Run(Path(variant.init)).trained() if variant.init and not kept else None
+    # A modality that the earlier run lacks starts from the weights.
+    covered = kept or (init is not None and set(pool.modalities) <= set(init.channels))
+    fetched = {} if covered else _fetched(variant, pool)
+    parts = stage1.build(setup, variant.without_weights(None if covered else fetched))
+    warnings = init.start(parts.branches, variant) if init else []
+    return Start(setup, parts, labels, resumed, kept, init, fetched, suggested, warnings)
+
+
+def _fetched(variant: Variant, pool: Pool) -> dict[str, str]:
+    """{modality: where its ImageNet weights come from}, where these may have to be fetched."""
+    sources = {
+        name: registry("backbones").get(provider_and_model(variant, name)[0]).imagenet_weights
+        for name in pool.modalities
+        if variant.of(name, "weights") == "imagenet"
+    }
+    return {name: source for name, source in sources.items() if source}
+
+
+def _check_goes_on(setup: Setup, resumed: dict[str, Any] | None) -> None:
+    """Refuses what a run that went so far cannot become, before its record is written anew."""
+    if resumed is None:
+        return
+    variant, folder, done = setup.variant, setup.run.folder, resumed["epochs_done"]
+    before, epochs = resumed["variant"]["stage1"]["epochs"], variant.stage1.epochs
+    if resumed["stage"] == "mlssl" and before != epochs:
+        raise VariantError(
+            f"{folder} has begun stage 2 after {before} epochs of stage 1, so --epochs "
+            f"{epochs} comes too late. Leave it out, or train anew with another --out."
+        )
+    if resumed["stage"] == "mlssl" and variant.stage == "mmssl":
+        raise VariantError(
+            f"{folder} has begun stage 2, so --stage mmssl comes too late. Leave it out, or train "
+            "anew with another --out."
+        )
+    if resumed["stage"] == "mmssl" and variant.stage == "mlssl" and done < epochs:
+        raise VariantError(
+            f"{folder} has done {done} of {epochs} epochs of stage 1, and --stage mlssl "
+            "would leave out the rest. Take --stage both."
+        )
+    check_unchanged(setup.run, setup.pool, setup.cases, setup.images)
