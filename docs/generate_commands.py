@@ -37,7 +37,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[click.C
 def opened(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
     """The context of a command as its --help would have it, at a fixed width."""
     settings = {**command.context_settings, "terminal_width": WIDTH}
-    return click.Context(command, info_name=name, parent=parent, **settings)
+    return command.context_class(command, info_name=name, parent=parent, **settings)
 
 
 def pages() -> dict[str, str]:

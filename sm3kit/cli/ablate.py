@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
+import cloup
+from cloup import option_group
 
 from sm3kit.cli import completion
-from sm3kit.cli.option_types import Number
+from sm3kit.cli.help.command import group
+from sm3kit.cli.help.option import option
+from sm3kit.cli.option_types import Number, numbers
 from sm3kit.cli.settings import (
     console,
-    data_option,
     no_cache_option,
+    other_data_option,
     output_options,
     plugin_file_option,
     say,
@@ -31,77 +35,84 @@ if TYPE_CHECKING:
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
-    """The numbers of a text with commas between them."""
-    parts = [part.strip() for part in value.split(",")] if value else []
-    if not all(part.isdecimal() for part in parts):
-        raise click.BadParameter(f"wants numbers such as 0,1,2, not {value!r}.")
-    return tuple(int(part) for part in parts)
-
-
-@click.group(invoke_without_command=True)
-@click.option(
-    "--grid",
-    is_flag=False,
-    flag_value="quick",
-    default="",
-    metavar="[NAME|FILE]",
-    shell_complete=completion.grids,
-    help="quick (also without a name), table1, table5, table6, fig5-mmssl, fig5-mlssl, or your own "
-    "YAML file. Left out, the grid in --out.",
+@group(invoke_without_command=True)
+@option_group(
+    "Basics",
+    option(
+        "--grid",
+        is_flag=False,
+        flag_value="quick",
+        default="",
+        metavar="[NAME|FILE]",
+        shell_complete=completion.grids,
+        default_text="the grid in --out; quick without a value",
+        help="quick, table1, table5, table6, fig5-mmssl, fig5-mlssl, or a YAML file of your own.",
+    ),
+    other_data_option("grid"),
+    option(
+        "--out",
+        type=FOLDER,
+        metavar="DIR",
+        default_text="runs/ablation-GRID",
+        help="Folder of the ablation.",
+    ),
+    option("--dry-run", is_flag=True, help="Show what would be run, and run nothing."),
 )
-@data_option
-@click.option(
-    "--seeds",
-    callback=_numbers,
-    default="",
-    metavar="0,1,2",
-    help="Instead of the grid's; added to those of a grid that was begun.",
+@option_group(
+    "Method",
+    option(
+        "--seeds",
+        callback=numbers,
+        default="",
+        metavar="0,1,2",
+        default_text="the seeds of the grid",
+        help="Seeds of each row. An ablation that was started keeps its seeds and adds these.",
+    ),
+    option(
+        "--protocol",
+        "protocols",
+        multiple=True,
+        metavar="NAME",
+        default_text="the protocols of the grid",
+        help="Evaluate with probe, finetune, knn or match. May be repeated.",
+    ),
+    option("--row", "rows", multiple=True, metavar="NAME", default_text="all", help="Row to run."),
+    option("--retry-failed", is_flag=True, help="Run again what failed before."),
+    plugin_file_option,
 )
-@click.option(
-    "--protocol",
-    "protocols",
-    multiple=True,
-    metavar="NAME",
-    help="probe, finetune, knn or match, instead of the grid's; may be repeated.",
+@option_group(
+    "Hardware",
+    option(
+        "--jobs",
+        type=Number(Annotated[int, ranges.Range(1, 1024)]),
+        default=1,
+        help="Tasks to run at the same time.",
+    ),
+    option(
+        "--executor",
+        type=click.Choice(list(EXECUTORS)),
+        default="local",
+        help="Run processes on this machine, tasks on a Ray cluster, or write a script for SLURM.",
+    ),
+    option(
+        "--submit-script",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        default_text="none; required for slurm",
+        help="File for the SLURM script.",
+    ),
 )
-@click.option("--row", "rows", multiple=True, metavar="NAME", help="Only this; may be repeated.")
-@click.option(
-    "--jobs",
-    type=Number(Annotated[int, ranges.Range(1, 1024)]),
-    default=1,
-    show_default=True,
-    help="How many at a time.",
-)
-@click.option(
-    "--executor",
-    type=click.Choice(list(EXECUTORS)),
-    default="local",
-    show_default=True,
-    help="Processes on this machine, tasks of a Ray cluster, or a script for SLURM.",
-)
-@click.option(
-    "--submit-script",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Where the script for SLURM is written.",
-)
-@click.option("--out", type=FOLDER, help="The folder; runs/ablation-GRID by default.")
-@plugin_file_option
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
-@click.option("--retry-failed", is_flag=True, help="Try again what failed before.")
-@output_options
-@no_cache_option
-@click.option("--worker", is_flag=True, hidden=True)
-@click.option("--parent", type=int, hidden=True)
+@option_group("Output", no_cache_option, output_options)
+@option("--worker", is_flag=True, hidden=True)
+@option("--parent", type=int, hidden=True)
 @click.pass_context
 def ablate(ctx: click.Context, /, **options: Any) -> None:
-    """Run a grid of variants and make its tables.
+    """Run an ablation: a grid of variants, as tables.
 
-    Work that rows share is done once, and finished work is never repeated: the same command goes
-    on with a grid that was stopped, and several machines may work on one folder.
+    Work that rows share is done once, and finished work is never repeated: run the same command
+    again to continue an ablation that was stopped. Several machines can work on one folder.
 
-    \b
+    Examples:
       sm3kit ablate --grid
       sm3kit ablate --grid table5 --data derm7pt:release_v0 --jobs 2
       sm3kit ablate --grid mine.yaml --seeds 0,1,2 --dry-run
@@ -214,9 +225,9 @@ def _print_json(run: GridRun, content: dict[str, Any], wanted: bool) -> None:
 
 
 @ablate.command()
-@click.argument("folder", type=FOLDER, metavar="DIR")
+@cloup.argument("folder", type=FOLDER, metavar="DIR", help="Folder of the ablation.")
 def show(folder: Path) -> None:
-    """Print the table of a grid, as far as it is done."""
+    """Print the tables of an ablation, finished or not."""
     from sm3kit.cli.tables import show_table
     from sm3kit.grids.standing import collect
     from sm3kit.results.grid_table import tabulate
@@ -225,10 +236,10 @@ def show(folder: Path) -> None:
 
 
 @ablate.command()
-@click.argument("first", type=FOLDER, metavar="A")
-@click.argument("second", type=FOLDER, metavar="B")
+@cloup.argument("first", type=FOLDER, metavar="A", help="Folder of an ablation.")
+@cloup.argument("second", type=FOLDER, metavar="B", help="Folder of the other one.")
 def diff(first: Path, second: Path) -> None:
-    """Compare two grids row by row."""
+    """Compare two ablations row by row: how much B improves on A."""
     from sm3kit.cli.tables import show_differences
     from sm3kit.grids.standing import collect
     from sm3kit.results.differences import diff as differences

@@ -6,7 +6,10 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import click
+import cloup
 
+from sm3kit.cli.help.command import group
+from sm3kit.cli.help.option import option
 from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import json_option
 from sm3kit.cli.streams import print_json
@@ -20,17 +23,17 @@ if TYPE_CHECKING:
 CLEARABLE = ("images", "features")
 
 
-@click.group(invoke_without_command=True)
+@group(invoke_without_command=True)
 @json_option
 @click.pass_context
 def cache(ctx: click.Context, as_json: bool) -> None:
-    """Show or clear what is kept to be quick.
+    """Show or clear the caches of images and features.
 
-    Decoded images, features and the built-in studies. All of it can be made again. SM3KIT_CACHE
-    says where it is, SM3KIT_CACHE_LIMIT how many GiB of images, and as many of features, it holds
-    at most.
+    Decoded images, features and the built-in studies are cached. All of it can be recreated. The
+    environment variable SM3KIT_CACHE sets the folder, and SM3KIT_CACHE_LIMIT the largest size in
+    GiB, for images and for features each.
 
-    \b
+    Examples:
       sm3kit cache
       sm3kit cache clear
       sm3kit cache clear features --older-than 30 --yes
@@ -51,7 +54,7 @@ def cache(ctx: click.Context, as_json: bool) -> None:
     click.echo(cache_root())
     for holding in parts:
         click.echo(_line(holding))
-    click.echo(f"  {'in all':9} {'':14}  {in_units(sum(holding.bytes for holding in parts)):>8}")
+    click.echo(f"  {'total':9} {'':14}  {in_units(sum(holding.bytes for holding in parts)):>8}")
 
 
 def _line(holding: Holding) -> str:
@@ -69,26 +72,38 @@ def _ago(moment: float) -> str:
 
 
 @cache.command()
-@click.argument("parts", nargs=-1, type=click.Choice(CLEARABLE), metavar="[images|features]...")
-@click.option(
+@cloup.argument(
+    "parts",
+    nargs=-1,
+    type=click.Choice(CLEARABLE),
+    metavar="[images|features]...",
+    help="What to remove; both by default.",
+)
+@option(
     "--older-than",
     type=Number(Annotated[float, ranges.Range(0, 1_000_000)]),
     metavar="DAYS",
     default=0.0,
-    help="Only what was not used for so many days.",
+    default_text="0, which removes everything",
+    help="Remove only what has not been used for this many days.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout; wants --yes.")
+@option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON document to stdout. Requires --yes.",
+)
 def clear(parts: tuple[str, ...], older_than: float, yes: bool, as_json: bool) -> None:
     """Remove decoded images and features.
 
-    Both, if none is named. Safe while trainings run: what they miss they make again.
+    Safe while a training is running: it recreates what it needs.
     """
     from sm3kit.core.files import cache_root
     from sm3kit.data.cache_folders import clear as clear_folders
 
     if as_json and not yes:
-        raise click.UsageError("--json cannot ask. Add --yes.")
+        raise click.UsageError("--json cannot ask for confirmation. Add --yes.")
     names = parts or CLEARABLE
     if not yes:
         which = f" not used for {older_than:g} days" if older_than else ""

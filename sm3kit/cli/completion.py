@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
+import cloup
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
     add_completion_class,
     get_completion_class,
 )
+
+from sm3kit.cli.help.command import command
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -201,28 +204,28 @@ def _paths(incomplete: str) -> list[str]:
 
 LINES = {
     "bash": ('eval "$(sm3kit completion bash)"', "~/.bashrc"),
-    "zsh": ('eval "$(sm3kit completion zsh)"', "~/.zshrc, behind compinit"),
+    "zsh": ('eval "$(sm3kit completion zsh)"', "~/.zshrc, after compinit"),
     "fish": ("sm3kit completion fish | source", "~/.config/fish/config.fish"),
 }
 
 
-@click.command()
-@click.argument("shell", type=click.Choice(list(LINES)))
+@command()
+@cloup.argument("shell", type=click.Choice(list(LINES)), help="The shell to complete in.")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what makes a shell complete words.
+    """Print a completion script for a shell.
 
-    Commands, options, and names of plugins, recipes, grids, data sets and runs.
+    It completes commands, options, and the names of plugins, recipes, grids, data sets and runs.
+    To enable it, add the line for your shell to its startup file and open a new shell.
 
-    \b
-    For good, add a line to a file and open a new shell:
-      ~/.bashrc                   eval "$(sm3kit completion bash)"
-      ~/.zshrc, behind compinit   eval "$(sm3kit completion zsh)"
-      ~/.config/fish/config.fish  sm3kit completion fish | source
+    Examples:
+      eval "$(sm3kit completion bash)"     # in ~/.bashrc
+      eval "$(sm3kit completion zsh)"      # in ~/.zshrc, after compinit
+      sm3kit completion fish | source      # in ~/.config/fish/config.fish
     """
     install()
     shell_class = get_completion_class(shell)
     assert shell_class is not None  # Click knows the shells that the table lists.
     line, file = LINES[shell]
-    click.echo(f"# For good, add this line to {file}:\n#   {line}")
+    click.echo(f"# To enable completion, add this line to {file}:\n#   {line}")
     click.echo(shell_class(ctx.find_root().command, {}, "sm3kit", "_SM3KIT_COMPLETE").source())

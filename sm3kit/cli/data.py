@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from sm3kit.cli.completion import data_specs
+from sm3kit.cli.help.command import group
+from sm3kit.cli.help.option import option
 from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import (
     console,
@@ -30,21 +33,27 @@ if TYPE_CHECKING:
 LAYOUTS = ("derm7pt", "derm7pt-flat", "manifest", "milk10k", "milk10k-archive", "milk10k-flat")
 
 
-@click.group()
+@group()
 def data() -> None:
-    """Check your data, or write synthetic ones."""
+    """Check your data, or create synthetic data."""
 
 
 @data.command()
-@click.argument("spec", shell_complete=data_specs)
+@cloup.argument(
+    "spec", shell_complete=data_specs, help="The data set, as for --data of sm3kit pretrain."
+)
+@option("--quick", is_flag=True, help="Do not open the images.")
 @plugin_options
 @plugin_file_option
-@click.option("--quick", is_flag=True, help="Do not open the images.")
 @output_options
 def check(spec: str, options: tuple[str, ...], quick: bool, quiet: bool, as_json: bool) -> None:
-    """Show what a data set holds and what is wrong with it.
+    """Show what a data set contains and whether it has problems.
 
-    SPEC is what you would give to --data. Exit code 1 if there is a problem.
+    The exit code is 1 if there is a problem.
+
+    Examples:
+      sm3kit data check manifest:my.csv
+      sm3kit data check derm7pt:release_v0 --quick
     """
     from sm3kit.data.check import check_spec
 
@@ -119,33 +128,44 @@ def _row(table: Table, name: str, counts: Mapping[str, int], splits: list[str]) 
 
 
 @data.command()
-@click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="Whose files and tables.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to make.")
-@click.option(
-    "--pairs", type=Number(ranges.Count), default=200, show_default=True, help="Number of lesions."
+@option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    required=True,
+    help="The data set whose files and tables are imitated.",
 )
-@click.option(
+@option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder to create.",
+)
+@option("--pairs", type=Number(ranges.Count), default=200, help="Number of lesions.")
+@option(
     "--size",
     type=Number(ranges.Side),
     default=256,
-    show_default=True,
-    help="Side of a picture, pixels.",
+    help="Height and width of the images in pixels.",
 )
-@click.option(
+@option(
     "--seed",
     type=Number(ranges.Seed),
     default=0,
-    show_default=True,
-    help="One seed, the same bytes.",
+    help="Random seed. The same seed gives the same files.",
 )
-@click.option(
+@option(
     "--missing",
     type=Number(ranges.Share),
     default=0.0,
-    help="Share without the clinical picture (manifest).",
+    help="Fraction of lesions without the clinical image, for --layout manifest.",
 )
 def synth(layout: str, out: Path, pairs: int, size: int, seed: int, missing: float) -> None:
-    """Write synthetic lesions as JPEG files in the layout of a known data set."""
+    """Create synthetic lesions in the layout of a known data set.
+
+    Examples:
+      sm3kit data synth --layout manifest --out lesions
+    """
     from sm3kit.synthesis.layouts import write
 
     write(layout, out, pairs, size, seed, missing)

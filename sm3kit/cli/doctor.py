@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sm3kit.cli.help.command import command
+from sm3kit.cli.help.option import option
 from sm3kit.cli.settings import console, json_option, say
 from sm3kit.cli.streams import print_json
 
@@ -19,19 +21,20 @@ if TYPE_CHECKING:
 STYLES = {"ok": None, "hint": "yellow", "broken": "red"}
 
 
-@click.command()
-@click.option("-q", "--quiet", is_flag=True, help="Only hints and what is broken.")
+@command()
+@option("-q", "--quiet", is_flag=True, help="Print only hints and what is broken.")
 @json_option
 def doctor(quiet: bool, as_json: bool) -> None:
-    """Look for what is wrong with an installation, and say what to do.
+    """Diagnose the installation and suggest fixes.
 
-    Libraries and whether they go together, GPUs, plugins, folders, the machine. Takes some
-    seconds, and changes nothing. Exit code 1 if something is broken; hints do not count.
+    Checks the libraries and whether they are compatible, GPUs, plugins, folders and the machine.
+    Takes a few seconds and changes nothing. The exit code is 1 if something is broken; hints do
+    not count.
     """
     from sm3kit.diagnosis.doctor import diagnose
 
     people = console(stderr=as_json)
-    with people.status("importing every library and plugin once"):
+    with people.status("importing every library and plugin"):
         findings = diagnose()
     broken = [finding for finding in findings if finding.level == "broken"]
     if as_json:
@@ -71,4 +74,4 @@ def _show(findings: Sequence[Finding], people: Console) -> None:
 def _sum(broken: int, hints: int) -> str:
     told = [f"{broken} broken"] if broken else []
     told += [f"{hints} hint{'s' if hints > 1 else ''}"] if hints else []
-    return f"{', '.join(told)}." if told else "All is well."
+    return f"{', '.join(told)}." if told else "No problem found."

@@ -6,12 +6,18 @@ import json
 from pathlib import Path
 
 import click
+import cloup
+from cloup import option_group
 
 from sm3kit.cli import completion
+from sm3kit.cli.help.command import command
+from sm3kit.cli.help.option import option
 from sm3kit.cli.settings import (
     console,
+    data_options,
     map_option,
     no_cache_option,
+    other_data_option,
     output_options,
     parsed_map,
     parsed_options,
@@ -20,42 +26,43 @@ from sm3kit.cli.settings import (
 )
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The file: NAME.npz, or NAME.parquet.",
+@command()
+@cloup.argument(
+    "run",
+    type=click.Path(path_type=Path),
+    shell_complete=completion.runs,
+    help="Folder of the run.",
 )
-@click.option(
-    "--space",
-    "spaces",
-    multiple=True,
-    type=click.Choice(["backbone", "joint", "embedding", "projection"]),
-    help="backbone: features of each modality. joint: what classifiers see (the default). "
-    "embedding: of each label, after stage 2. projection: streams of the fusion. Several are "
-    "written side by side.",
+@option_group(
+    "Basics",
+    option(
+        "--out",
+        required=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="File to write: NAME.npz or NAME.parquet.",
+    ),
+    option(
+        "--space",
+        "spaces",
+        multiple=True,
+        type=click.Choice(["backbone", "joint", "embedding", "projection"]),
+        default_text="joint",
+        help="backbone: features of each modality. joint: features of the study, as classifiers see "
+        "them. embedding: one per label, after stage 2. projection: outputs of the fusion. Repeat to "
+        "save several side by side.",
+    ),
+    option(
+        "--split",
+        "splits",
+        multiple=True,
+        type=click.Choice(["train", "val", "test"]),
+        default_text="all",
+        help="Only the studies of this split. May be repeated.",
+    ),
 )
-@click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    type=click.Choice(["train", "val", "test"]),
-    help="Only these studies; all are the default.",
-)
-@click.option("--data", multiple=True, metavar="SPEC", help="Other data than the run's.")
-@map_option
-@click.option(
-    "-o",
-    "options",
-    multiple=True,
-    metavar="NAME.OPTION=VALUE",
-    help="Set an option of a data set or modality.",
-)
-@plugin_file_option
-@output_options
-@no_cache_option
+@option_group("Data", other_data_option(), map_option, data_options, plugin_file_option)
+@option_group("Output", no_cache_option, output_options)
 def embed(
     run: Path,
     out: Path,
@@ -68,11 +75,11 @@ def embed(
     quiet: bool,
     no_cache: bool,
 ) -> None:
-    """Write the features of studies to a file.
+    """Save the features of studies to a file.
 
-    \b
-      sm3kit embed runs/one --out features.npz
-      sm3kit embed runs/one --split test --space backbone --space joint --out test.parquet
+    Examples:
+      sm3kit embed runs/NAME --out features.npz
+      sm3kit embed runs/NAME --split test --space backbone --space joint --out test.parquet
     """
     from sm3kit.data.progress import Reporter
     from sm3kit.deployment.embed import check_embedding_file, write_embeddings

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
+from cloup import option_group
 
 from sm3kit.cli import completion
-from sm3kit.cli.option_types import Number
+from sm3kit.cli.help.command import command
+from sm3kit.cli.help.option import evaluation_option, option
 from sm3kit.cli.settings import (
     console,
     map_option,
     no_cache_option,
+    other_data_option,
     output_options,
     parsed_map,
     parsed_options,
@@ -21,73 +25,76 @@ from sm3kit.cli.settings import (
 )
 from sm3kit.cli.streams import print_json
 from sm3kit.core.errors import VariantError
-from sm3kit.evaluation.settings import PROTOCOLS, SELECTIONS, Settings
 
 
-@click.command()
-@click.argument(
+@command()
+@cloup.argument(
     "runs",
     nargs=-1,
     required=True,
     type=click.Path(path_type=Path),
     metavar="RUN...",
     shell_complete=completion.runs,
+    help="Folder of the run; two with --compare.",
 )
-@click.option(
-    "--protocol",
-    type=click.Choice(PROTOCOLS),
-    help="probe: classifiers on frozen features (the default). finetune: the networks, too. knn: "
-    "votes of the nearest training studies. match: rank of the true partner.",
+@option_group(
+    "Basics",
+    evaluation_option(
+        "--protocol",
+        default_text="from the recipe of the run, usually probe",
+        help="probe: train classifiers on frozen features. finetune: train the networks as well. "
+        "knn: vote of the nearest training studies. match: rank of the true partner across "
+        "modalities.",
+    ),
+    evaluation_option("--split", help="Split to evaluate on."),
+    evaluation_option(
+        "--select",
+        help="How the epoch (or k) is chosen. val_best: best on the validation split. last: no "
+        "choice. test_best: best on the evaluated split, which is optimistically biased and marked "
+        "as leaky.",
+    ),
+    option(
+        "--compare",
+        is_flag=True,
+        help="Compare two runs: improvement of the second over the first, with paired intervals.",
+    ),
 )
-@click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), help="What is measured on; test."
+@option_group("Data", other_data_option(), map_option)
+@option_group(
+    "Method",
+    evaluation_option(
+        "--scope",
+        help="What learns from labels. auto: the heads and the relation of stage 2; with finetune, "
+        "everything.",
+    ),
+    option(
+        "-o",
+        "options",
+        multiple=True,
+        metavar="NAME.OPTION=VALUE",
+        help="Set an option of a data set, a modality, or the evaluation "
+        "(evaluate.weight_decay=0.01).",
+    ),
+    plugin_file_option,
 )
-@click.option(
-    "--select",
-    type=click.Choice(SELECTIONS),
-    help="How an epoch (or k) is chosen: by the validation split (the default), not at all, or by "
-    "the split that is measured on, which marks the result as leaky.",
+@option_group(
+    "Training",
+    evaluation_option("--epochs", help="Epochs on the labelled studies."),
+    evaluation_option("--batch-size", help="Studies per step."),
+    evaluation_option("--lr", help="Learning rate."),
+    evaluation_option(
+        "--feature-views",
+        help="Views of each study that a probe encodes once and reuses; 0 encodes new views in "
+        "every epoch.",
+    ),
+    evaluation_option("--k", help="Neighbours of knn with --select last; otherwise k is selected."),
+    evaluation_option(
+        "--seed",
+        default_text="the seed of the run",
+        help="Random seed of the heads, the order of studies and the views.",
+    ),
 )
-@click.option(
-    "--compare", is_flag=True, help="What the second of two runs has more, with paired intervals."
-)
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="SPEC",
-    shell_complete=completion.data_specs,
-    help="Other data than the run's: synthetic, derm7pt:DIR, milk10k:DIR, manifest:FILE.csv, or a "
-    "plugin's name:argument.",
-)
-@map_option
-@click.option(
-    "--scope",
-    type=click.Choice(["auto", "heads", "relation", "layers", "all"]),
-    help="What learns from labels; auto takes heads and the relation, or all when fine-tuning.",
-)
-@click.option(
-    "--epochs", type=Number.of(Settings, "epochs"), help="Passes over the labelled studies."
-)
-@click.option("--batch-size", type=Number.of(Settings, "batch_size"), help="Studies per step.")
-@click.option("--lr", type=Number.of(Settings, "lr"), help="Learning rate.")
-@click.option(
-    "--feature-views",
-    type=Number.of(Settings, "feature_views"),
-    help="Views of each study that a probe encodes once; 0 encodes new ones in every epoch.",
-)
-@click.option("--k", type=Number.of(Settings, "k"), help="Neighbours, with --select last.")
-@click.option("--seed", type=Number.of(Settings, "seed"), help="Seed of heads, order and views.")
-@click.option(
-    "-o",
-    "options",
-    multiple=True,
-    metavar="NAME.OPTION=VALUE",
-    help="Set an option of a data set or modality, or of the evaluation "
-    "(evaluate.weight_decay=0.01).",
-)
-@plugin_file_option
-@no_cache_option
-@output_options
+@option_group("Output", no_cache_option, output_options)
 def evaluate(
     runs: tuple[Path, ...],
     compare: bool,
@@ -99,13 +106,13 @@ def evaluate(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Measure what the networks of a run are worth.
+    """Evaluate the representations of a run.
 
-    \b
-      sm3kit evaluate runs/one
-      sm3kit evaluate runs/one --protocol match --split val
-      sm3kit evaluate runs/one --data derm7pt:release_v0
-      sm3kit evaluate runs/one runs/two --compare
+    Examples:
+      sm3kit evaluate runs/NAME
+      sm3kit evaluate runs/NAME --protocol match --split val
+      sm3kit evaluate runs/NAME --data derm7pt:release_v0
+      sm3kit evaluate runs/NAME runs/OTHER --compare
     """
     from sm3kit.cli.result_table import show, show_comparison
     from sm3kit.evaluation.comparison import compare_runs

@@ -5,26 +5,49 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import cloup
+from cloup import option_group
 
 from sm3kit.cli import completion
+from sm3kit.cli.help.command import command
+from sm3kit.cli.help.option import option
 from sm3kit.cli.settings import classifier_options, console, plugin_file_option
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
-@click.option(
-    "--format",
-    "form",
-    required=True,
-    type=click.Choice(["timm", "safetensors", "onnx"]),
-    help="timm: one backbone, as timm.create_model loads it. safetensors: all weights of the run. "
-    "onnx: the whole classifier, from raw images to probabilities.",
+@command()
+@cloup.argument(
+    "run",
+    type=click.Path(path_type=Path),
+    shell_complete=completion.runs,
+    help="Folder of the run.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
-@click.option("--modality", default="", help="Whose backbone --format timm writes.")
-@classifier_options
-@plugin_file_option
-@click.option("--force", is_flag=True, help="Write over a folder that is not empty.")
+@option_group(
+    "Basics",
+    option(
+        "--format",
+        "form",
+        required=True,
+        type=click.Choice(["timm", "safetensors", "onnx"]),
+        help="timm: one backbone, to be loaded by timm.create_model. safetensors: all weights of "
+        "the run. onnx: the whole classifier, from raw images to probabilities.",
+    ),
+    option(
+        "--out",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder to create.",
+    ),
+    option(
+        "--modality",
+        default="",
+        metavar="NAME",
+        default_text="the only one",
+        help="The modality whose backbone --format timm exports.",
+    ),
+    option("--force", is_flag=True, help="Overwrite a folder that is not empty."),
+)
+@option_group("Classifier", classifier_options, plugin_file_option)
 def export(
     run: Path,
     form: str,
@@ -35,11 +58,11 @@ def export(
     classifier: str,
     force: bool,
 ) -> None:
-    """Write the networks of a run for other programs.
+    """Export the networks of a run for other programs.
 
-    \b
-      sm3kit export runs/one --format timm --modality derm --out derm-backbone
-      sm3kit export runs/one --format onnx --out classifier
+    Examples:
+      sm3kit export runs/NAME --format timm --modality derm --out derm-backbone
+      sm3kit export runs/NAME --format onnx --out classifier
     """
     from sm3kit.deployment.export import export as write
     from sm3kit.runs.run import Run

@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from sm3kit import __version__
+from sm3kit.cli.help.command import SETTINGS, Group, group
+from sm3kit.cli.help.option import option
 from sm3kit.cli.streams import check_stdout, end_streams, prepare_streams
 from sm3kit.core.errors import Interrupted, SM3Error, of_system
 from sm3kit.core.libraries import settle_numbers
@@ -19,23 +21,17 @@ from sm3kit.core.names import suggestion
 # name -> (module:attribute, help line); the lines stand here so that --help imports nothing.
 COMMANDS = {
     "pretrain": ("sm3kit.cli.pretrain:pretrain", "Pre-train on images without labels."),
-    "evaluate": ("sm3kit.cli.evaluate:evaluate", "Measure what the networks of a run are worth."),
+    "evaluate": ("sm3kit.cli.evaluate:evaluate", "Evaluate the representations of a run."),
     "predict": ("sm3kit.cli.predict:predict", "Predict the labels of new studies."),
-    "embed": ("sm3kit.cli.embed:embed", "Write the features of studies to a file."),
-    "export": ("sm3kit.cli.export:export", "Write the networks of a run for other programs."),
-    "ablate": ("sm3kit.cli.ablate:ablate", "Run a grid of variants and make its tables."),
-    "report": (
-        "sm3kit.cli.report:report",
-        "Write one page of HTML on a run or a grid: tables, figures, and how to repeat it.",
-    ),
-    "data": ("sm3kit.cli.data:data", "Check your data, or write synthetic ones."),
-    "plugins": ("sm3kit.cli.plugins:plugins", "List, show, write and check plugins."),
-    "cache": ("sm3kit.cli.cache:cache", "Show or clear what is kept to be quick."),
-    "doctor": (
-        "sm3kit.cli.doctor:doctor",
-        "Look for what is wrong with an installation, and say what to do.",
-    ),
-    "completion": ("sm3kit.cli.completion:completion", "Print what makes a shell complete words."),
+    "embed": ("sm3kit.cli.embed:embed", "Save the features of studies to a file."),
+    "export": ("sm3kit.cli.export:export", "Export the networks of a run for other programs."),
+    "ablate": ("sm3kit.cli.ablate:ablate", "Run an ablation: a grid of variants, as tables."),
+    "report": ("sm3kit.cli.report:report", "Write an HTML report on a run or an ablation."),
+    "data": ("sm3kit.cli.data:data", "Check your data, or create synthetic data."),
+    "plugins": ("sm3kit.cli.plugins:plugins", "List, show, create and check plugins."),
+    "cache": ("sm3kit.cli.cache:cache", "Show or clear the caches of images and features."),
+    "doctor": ("sm3kit.cli.doctor:doctor", "Diagnose the installation and suggest fixes."),
+    "completion": ("sm3kit.cli.completion:completion", "Print a completion script for a shell."),
 }
 
 
@@ -43,7 +39,7 @@ LONGEST = 2000  # Characters of an answer; a value in it may be endless.
 COMPLETE = "_SM3KIT_COMPLETE"  # Click makes this name from that of the program.
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that knows its commands by name and imports them on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -95,13 +91,19 @@ def _one_line(error: Exception) -> str:
     )
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="sm3kit")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@group(LazyGroup, context_settings=SETTINGS)
+@option("--debug", is_flag=True, help="Show the full traceback of an error.")
+@click.version_option(__version__, prog_name="sm3kit", help="Show the version and exit.")
 def cli(debug: bool) -> None:
     """Self-supervised learning on paired medical images.
 
-    Start with: sm3kit pretrain
+    `sm3kit COMMAND --help` explains a command and its options.
+
+    Examples:
+      sm3kit pretrain                               # on built-in synthetic data
+      sm3kit pretrain --data manifest:my.csv        # on your own images
+      sm3kit evaluate runs/NAME                     # how good the representations are
+      sm3kit report runs/NAME                       # tables and figures on one page
     """
 
 

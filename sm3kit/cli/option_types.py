@@ -68,3 +68,11 @@ class PerModality(ParamType):
         if not equals or modality.startswith(PATHS) or Path(value).is_file():
             return "", self.inner.convert(value, param, ctx)
         return modality, self.inner.convert(rest, param, ctx)
+
+
+def numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
+    """The numbers of a text with commas between them; the callback of an option."""
+    parts = [part.strip() for part in value.split(",")] if value else []
+    if not all(part.isdecimal() for part in parts):
+        raise click.BadParameter(f"wants numbers such as 0,1,2, not {value!r}.")
+    return tuple(int(part) for part in parts)

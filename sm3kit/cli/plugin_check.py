@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from sm3kit.cli import completion
+from sm3kit.cli.help.command import command
+from sm3kit.cli.help.option import option
 from sm3kit.cli.settings import json_option, parsed_options, plugin_file_option, plugin_options
 from sm3kit.core.errors import UnknownName
 from sm3kit.core.kinds import KINDS
@@ -19,14 +22,37 @@ if TYPE_CHECKING:
     from sm3kit.authoring.examination import Examination
 
 
-@click.command()
-@click.argument("name", default="", shell_complete=completion.any_plugin)
-@click.option("--family", type=click.Choice(list(KINDS)), help="Only this family.")
-@click.option("--all", "everything", is_flag=True, help="All plugins that are installed.")
-@click.option("--model", default="", help="A small model of a backbone.")
-@click.option("--image", default="", metavar="FILE", help="An image for a modality.")
-@click.option(
-    "--argument", default="", metavar="TEXT", help="What follows the colon of a data set."
+@command()
+@cloup.argument(
+    "name",
+    default="",
+    shell_complete=completion.any_plugin,
+    help="The plugin; FAMILY/NAME if two families have the same name.",
+)
+@option("--all", "everything", is_flag=True, help="Check all plugins that are installed.")
+@option(
+    "--family", type=click.Choice(list(KINDS)), default_text="all", help="Check only this family."
+)
+@option(
+    "--model",
+    default="",
+    metavar="NAME",
+    default_text="from example()",
+    help="A small model, to check a backbone.",
+)
+@option(
+    "--image",
+    default="",
+    metavar="FILE",
+    default_text="from example()",
+    help="An image, to check a modality.",
+)
+@option(
+    "--argument",
+    default="",
+    metavar="TEXT",
+    default_text="from example()",
+    help="What follows the colon in --data NAME:TEXT, to check a data set.",
 )
 @plugin_options
 @plugin_file_option
@@ -39,18 +65,21 @@ def check(
     as_json: bool,
     **to: str,
 ) -> None:
-    """Try the laws of its contract on a plugin.
+    """Check that a plugin keeps the laws of its contract.
 
-    NAME may be given as FAMILY/NAME where two families share a name. Exit code 1 if a law does
-    not hold. Modalities, data sets and backbones are tried on what their own example() gives, if
-    nothing is given here.
+    Backbones, modalities and data sets are checked on what their example() returns, unless it is
+    given here. The exit code is 1 if a law is broken.
+
+    Examples:
+      sm3kit plugins check simclr
+      sm3kit plugins check mine --plugin mine.py
     """
     import tempfile
 
     from sm3kit.authoring.examination import TrialInput, examine, find_plugins
 
     if bool(name) == everything:
-        raise click.UsageError("Name a plugin, or take --all.")
+        raise click.UsageError("Give the name of a plugin, or --all.")
     place, _, bare = name.rpartition("/")
     if place and place not in KINDS:
         raise UnknownName(unknown("plugin family", place, KINDS))

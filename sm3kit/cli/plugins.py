@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from sm3kit.cli.completion import any_plugin
+from sm3kit.cli.help.command import group
+from sm3kit.cli.help.option import option
 from sm3kit.cli.plugin_check import check
 from sm3kit.cli.settings import json_option, plugin_file_option
 from sm3kit.core.errors import BrokenPlugin, SM3Error, UnknownName
@@ -21,21 +24,26 @@ from sm3kit.core.registry import REGISTRIES, registry
 NOUNS = [kind.noun for kind in KINDS.values()]
 
 
-@click.group()
+@group()
 def plugins() -> None:
-    """List, show, write and check plugins."""
+    """List, show, create and check plugins."""
 
 
 plugins.add_command(check)
 
 
 @plugins.command("list")
-@click.option("--family", type=click.Choice(list(KINDS)), help="Only this family.")
-@click.option("--load", is_flag=True, help="Import every plugin, to find what only that shows.")
+@option(
+    "--family", type=click.Choice(list(KINDS)), default_text="all", help="List only this family."
+)
+@option("--load", is_flag=True, help="Import every plugin to find errors that appear only then.")
 @plugin_file_option
 @json_option
 def list_plugins(family: str | None, load: bool, as_json: bool) -> None:
-    """List what is installed, by family; broken plugins are marked, with the reason."""
+    """List the installed plugins by family.
+
+    Broken plugins are marked with the reason.
+    """
     rows_of = {
         name: [_row(name, declaration, load) for declaration in registry(name).declarations()]
         for name in KINDS
@@ -78,12 +86,18 @@ def _row(family: str, declaration: Declaration, load: bool) -> dict[str, str]:
 
 
 @plugins.command()
-@click.argument("name", shell_complete=any_plugin)
+@cloup.argument(
+    "name",
+    shell_complete=any_plugin,
+    help="The plugin; FAMILY/NAME if two families have the same name.",
+)
 @plugin_file_option
 def show(name: str) -> None:
-    """Show what a plugin does, its options with their defaults, its source and its origin.
+    """Show what a plugin does, and its options with their defaults.
 
-    NAME may be given as FAMILY/NAME where two families share a name.
+    Examples:
+      sm3kit plugins show simclr
+      sm3kit plugins show fusions/none
     """
     family, _, bare = name.rpartition("/")
     if family and family not in KINDS:
@@ -118,11 +132,11 @@ def _show(family: str, name: str) -> None:
         click.echo("It has no options.")
         return
     click.echo(f"Options, for -o {name}.OPTION=VALUE:")
-    for option in options.values():
-        click.echo(f"  {option.name} = {default_text(option.default)}  ({option.type_text})")
-        if option.name in arguments:
+    for known in options.values():
+        click.echo(f"  {known.name} = {default_text(known.default)}  ({known.type_text})")
+        if known.name in arguments:
             width = 74
-            click.echo(textwrap.indent(textwrap.fill(arguments[option.name], width), "      "))
+            click.echo(textwrap.indent(textwrap.fill(arguments[known.name], width), "      "))
 
 
 def default_text(default: Any) -> str:
@@ -153,22 +167,27 @@ def description(component: Any) -> tuple[str, dict[str, str]]:
 
 
 @plugins.command()
-@click.argument("name")
-@click.option(
+@cloup.argument("name", help="Name of the new plugin.")
+@option(
     "--family",
     required=True,
     metavar="FAMILY",
-    help=f"{', '.join(NOUNS[:-1])} or {NOUNS[-1]}.",
+    help=f"What it is: {', '.join(NOUNS[:-1])} or {NOUNS[-1]}.",
 )
-@click.option(
+@option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder to make; ./sm3kit-NAME by default.",
+    metavar="DIR",
+    default_text="./sm3kit-NAME",
+    help="Folder to create.",
 )
 def new(name: str, family: str, out: Path | None) -> None:
-    """Write a distribution with a small plugin that works, to be made your own.
+    """Create a Python package with a small working plugin to start from.
 
     It can be installed, tested, checked and trained with at once; its README says how.
+
+    Examples:
+      sm3kit plugins new clip --family objective
     """
     from sm3kit.authoring.scaffold import plan, write
 

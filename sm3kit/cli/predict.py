@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
+from cloup import option_group
 
 from sm3kit.cli import completion
+from sm3kit.cli.help.command import command
+from sm3kit.cli.help.option import option
 from sm3kit.cli.settings import (
+    SPECS,
     classifier_options,
     console,
+    data_options,
     json_option,
     map_option,
     parsed_map,
@@ -23,64 +29,94 @@ from sm3kit.cli.streams import print_json
 from sm3kit.core.errors import VariantError
 
 
-@click.command()
-@click.argument(
+@command()
+@cloup.argument(
     "run",
     required=False,
     type=click.Path(path_type=Path),
     metavar="[RUN]",
     shell_complete=completion.runs,
+    help="Folder of the run; --run for several.",
 )
-@click.option(
-    "--run",
-    "runs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A run; give several for the mean of their probabilities.",
+@option_group(
+    "Basics",
+    option(
+        "--run",
+        "runs",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="RUN",
+        help="Folder of a run. Repeat to average the probabilities of several.",
+    ),
+    option(
+        "--image",
+        "images",
+        multiple=True,
+        metavar="NAME=FILE",
+        help="Image of the study, by modality, such as derm=a.jpg. Repeat for more modalities; some "
+        "may be missing.",
+    ),
+    option(
+        "--manifest",
+        type=click.Path(path_type=Path),
+        metavar="FILE.csv",
+        default_text="none",
+        help="CSV file with a row per study: an id, and a column of paths for each modality.",
+    ),
+    option(
+        "--data",
+        multiple=True,
+        metavar="SPEC",
+        shell_complete=completion.data_specs,
+        help=f"Studies of a data set: {SPECS}.",
+    ),
+    option(
+        "--split",
+        type=click.Choice(["train", "val", "test"]),
+        default_text="all of --data",
+        help="Predict only this split of --data or, without --data, of the data of the run.",
+    ),
 )
-@click.option(
-    "--image",
-    "images",
-    multiple=True,
-    metavar="NAME=FILE",
-    help="An image of one study, by its modality: derm=a.jpg. A modality may be missing.",
+@option_group("Data", map_option, data_options)
+@option_group("Classifier", classifier_options, plugin_file_option)
+@option_group(
+    "Saliency",
+    option(
+        "--saliency",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        default_text="none",
+        help="Save Grad-CAM images, which show where a class is seen, to this folder.",
+    ),
+    option(
+        "--label",
+        default="",
+        metavar="NAME",
+        default_text="the first",
+        help="The label that --saliency explains.",
+    ),
+    option(
+        "--class",
+        "class_name",
+        default="",
+        metavar="NAME",
+        default_text="the predicted class",
+        help="The class that --saliency explains.",
+    ),
 )
-@click.option(
-    "--manifest",
-    type=click.Path(path_type=Path),
-    help="A CSV file with a row per study: id and a column of paths per modality.",
+@option_group(
+    "Output",
+    option(
+        "--csv",
+        "csv_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        default_text="none",
+        help="Write a CSV file with a row per study.",
+    ),
+    option("--no-cache", is_flag=True, help="Do not cache decoded images."),
+    json_option,
 )
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="SPEC",
-    help="Studies of a data set: derm7pt:DIR, milk10k:DIR, manifest:FILE.csv, synthetic.",
-)
-@click.option(
-    "--split",
-    type=click.Choice(["train", "val", "test"]),
-    help="Only this split of --data, or of the run's own data.",
-)
-@map_option
-@classifier_options
-@click.option(
-    "--saliency",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Write pictures of where a class is seen (Grad-CAM) into this folder.",
-)
-@click.option("--label", default="", help="The label of --saliency; the first.")
-@click.option("--class", "class_name", default="", help="Its class; the predicted one.")
-@click.option(
-    "-o",
-    "options",
-    multiple=True,
-    metavar="DATASET.OPTION=VALUE",
-    help="Set an option of the data set, such as manifest.modalities=ct,mri.",
-)
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a row per study.")
-@plugin_file_option
-@json_option
-@click.option("--no-cache", is_flag=True, help="Do not keep decoded images.")
 @click.pass_context
 def predict(
     context: click.Context,
@@ -104,11 +140,13 @@ def predict(
 ) -> None:
     """Predict the labels of new studies.
 
-    \b
-      sm3kit evaluate runs/one
-      sm3kit predict runs/one --image derm=a.jpg --image clinic=b.jpg
-      sm3kit predict runs/one --manifest new.csv --csv predictions.csv
-      sm3kit predict --run runs/one --run runs/two --split test --json
+    The classifiers are those that `sm3kit evaluate RUN` has trained. Give studies with --image,
+    --manifest or --data, or take a --split of the data of the run.
+
+    Examples:
+      sm3kit predict runs/NAME --image derm=a.jpg --image clinic=b.jpg
+      sm3kit predict runs/NAME --manifest new.csv --csv predictions.csv
+      sm3kit predict --run runs/NAME --run runs/OTHER --split test --json
     """
     from sm3kit.cli.tables import show_predictions
     from sm3kit.deployment.predict import predict as answer

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from cloup import option_group
 
 from sm3kit.cli import completion
+from sm3kit.cli.help.command import command
+from sm3kit.cli.help.option import option, plugin_name_option, variant_option
 from sm3kit.cli.option_types import Number, PerModality
 from sm3kit.cli.settings import (
     console,
@@ -22,129 +25,137 @@ from sm3kit.cli.settings import (
     surroundings,
 )
 from sm3kit.cli.streams import print_json
-from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 from sm3kit.core.variant import PER_MODALITY, Variant
+from sm3kit.runs.recipes import DEFAULT_BASES
 
 if TYPE_CHECKING:
     from sm3kit.training.pretrain import Outcome
 
 
-@click.command()
-@data_option
-@map_option
-@click.option(
-    "--recipe",
-    multiple=True,
-    metavar="NAME|FILE",
-    shell_complete=completion.recipes,
-    help="Settings of a row of the paper, or your own file. Several are laid over each other.",
+@command()
+@option_group(
+    "Basics",
+    data_option,
+    variant_option(
+        "--recipe",
+        multiple=True,
+        metavar="NAME|FILE",
+        shell_complete=completion.recipes,
+        default_text=f"{' or '.join(DEFAULT_BASES)}, automatic",
+        help="A row of the paper, or your own YAML file. Repeat to combine.",
+    ),
+    plugin_name_option(
+        "--objective",
+        multiple=True,
+        family="objectives",
+        help="Self-supervised objective within each modality: simclr, byol, swav, or a plugin. "
+        "Repeat to combine.",
+    ),
+    plugin_name_option(
+        "--fusion",
+        family="fusions",
+        help="How modalities are fused: concat, sep_shared, sep_sep, sum, none, or a plugin.",
+    ),
+    variant_option(
+        "--backbone",
+        multiple=True,
+        type=PerModality(click.STRING),
+        metavar="[MODALITY=]NAME",
+        shell_complete=completion.backbones,
+        help="Any timm model, such as resnet18; MODALITY=NAME sets it for one modality.",
+    ),
+    variant_option("--epochs", help="Epochs of stage 1; 0 keeps the initial weights."),
+    option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="RUN",
+        default_text="new, in runs/",
+        help="Folder of the run.",
+    ),
+    option("--resume", is_flag=True, help="Resume the run in --out."),
 )
-@click.option(
-    "--objective",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=completion.plugin_names("objectives"),
-    help="What to learn within each modality: simclr, byol, swav, or a plugin.",
+@option_group(
+    "Data",
+    map_option,
+    variant_option(
+        "--modality",
+        multiple=True,
+        metavar="NAME",
+        default_text="all",
+        help="Use only this modality. May be repeated.",
+    ),
+    variant_option(
+        "--image-size",
+        multiple=True,
+        type=PerModality(Number.of(Variant, "image_size")),
+        metavar="[MODALITY=]N",
+        help="Height and width of the views in pixels.",
+    ),
 )
-@click.option(
-    "--fusion",
-    metavar="NAME",
-    shell_complete=completion.plugin_names("fusions"),
-    help="How modalities meet: concat, sep_shared, sep_sep, sum, none, or a plugin.",
+@option_group(
+    "Method",
+    variant_option(
+        "--stage",
+        help="Run stage 1, multi-modality SSL (mmssl); stage 2, multi-label SSL (mlssl), on the "
+        "networks of --init or --weights; or both.",
+    ),
+    variant_option(
+        "--weights",
+        multiple=True,
+        type=PerModality(click.STRING),
+        metavar="[MODALITY=]WEIGHTS",
+        shell_complete=completion.weights,
+        help="Initial weights of the backbones: imagenet (downloaded once), none, or a file.",
+    ),
+    variant_option(
+        "--init",
+        type=click.Path(exists=True, file_okay=False),
+        metavar="RUN",
+        shell_complete=completion.runs,
+        default_text="none",
+        help="Start from the networks of an earlier run.",
+    ),
+    plugin_name_option(
+        "--relation",
+        family="relations",
+        help="How stage 2 models relations between labels: none, proj, msa, tel, te, or a plugin.",
+    ),
+    plugin_name_option(
+        "--clusterer",
+        family="clusterers",
+        help="How stage 2 clusters embeddings into pseudo-labels: faiss, sklearn, torch, release, "
+        "sinkhorn, or a plugin.",
+    ),
+    setting_options,
+    plugin_file_option,
 )
-@click.option(
-    "--backbone",
-    multiple=True,
-    type=PerModality(click.STRING),
-    metavar="[MODALITY=]NAME",
-    shell_complete=completion.backbones,
-    help="Any timm model, as timm/resnet50 or resnet50; MODALITY=NAME for one modality.",
+@option_group(
+    "Training",
+    variant_option("--mlssl-epochs", help="Epochs of stage 2 (mlssl)."),
+    variant_option("--batch-size", help="Studies per step and device in stage 1."),
+    variant_option("--lr", help="Learning rate of stage 1."),
+    variant_option(
+        "--feature-views",
+        help="Views of each study that stage 2 encodes once and reuses; 0 encodes new views in "
+        "every epoch.",
+    ),
+    variant_option(
+        "--seed", help="Random seed of the weights, the order of studies and the views."
+    ),
 )
-@click.option(
-    "--weights",
-    multiple=True,
-    type=PerModality(click.STRING),
-    metavar="[MODALITY=]imagenet|none|FILE",
-    shell_complete=completion.weights,
-    help="Weights to start from; a file never needs the network.",
+@option_group(
+    "Hardware",
+    variant_option(
+        "--precision",
+        help="Number format of the computation; auto takes bf16 where the hardware supports it.",
+    ),
+    variant_option("--devices", help="GPUs per machine, or processes on a CPU."),
+    variant_option("--num-nodes", help="Machines."),
+    variant_option(
+        "--workers", default_text="automatic", help="Processes that load and augment images."
+    ),
 )
-@click.option(
-    "--modality", multiple=True, metavar="NAME", help="Use only this modality; may be repeated."
-)
-@click.option(
-    "--relation",
-    metavar="NAME",
-    shell_complete=completion.plugin_names("relations"),
-    help="How the labels of stage 2 know of each other: none, proj, msa, tel, te, or a plugin.",
-)
-@click.option(
-    "--clusterer",
-    metavar="NAME",
-    shell_complete=completion.plugin_names("clusterers"),
-    help="What makes pseudo-labels: faiss, sklearn, torch, release, sinkhorn, or a plugin.",
-)
-@click.option(
-    "--stage",
-    type=click.Choice(["both", "mmssl", "mlssl"]),
-    help="mmssl: multi-modality SSL, stage 1. mlssl: multi-label SSL, stage 2, on the networks of "
-    "--init or --weights.",
-)
-@click.option(
-    "--init",
-    type=click.Path(exists=True, file_okay=False),
-    metavar="RUN",
-    shell_complete=completion.runs,
-    help="Start from the networks of an earlier run.",
-)
-@click.option(
-    "--epochs",
-    type=Number.of(Stage1Settings, "epochs"),
-    help="Passes over the studies; 0 keeps the initial weights.",
-)
-@click.option("--mlssl-epochs", type=Number.of(Stage2Settings, "epochs"), help="Passes of stage 2.")
-@click.option(
-    "--feature-views",
-    type=Number.of(Stage2Settings, "feature_views"),
-    help="Views of each study that stage 2 encodes once; 0 encodes new ones in every epoch.",
-)
-@click.option(
-    "--batch-size",
-    type=Number.of(Stage1Settings, "batch_size"),
-    help="Studies per step and device.",
-)
-@click.option(
-    "--image-size",
-    multiple=True,
-    type=PerModality(Number.of(Variant, "image_size")),
-    metavar="[MODALITY=]N",
-    help="Height and width of the views, in pixels.",
-)
-@click.option("--lr", type=Number.of(Stage1Settings, "lr"), help="Learning rate.")
-@click.option("--seed", type=Number.of(Variant, "seed"), help="Seed of weights, order and views.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "32", "bf16-mixed", "16-mixed"]),
-    help="auto: bf16 where the machine computes in it.",
-)
-@click.option(
-    "--devices", type=Number.of(MachineSettings, "devices"), help="GPUs, or processes on a CPU."
-)
-@click.option("--num-nodes", type=Number.of(MachineSettings, "num_nodes"), help="Machines.")
-@click.option(
-    "--workers",
-    type=Number.of(MachineSettings, "workers"),
-    help="Processes that prepare views; chosen automatically by default.",
-)
-@setting_options
-@plugin_file_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The run folder; a new one under runs/ by default.",
-)
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
-@no_cache_option
-@output_options
+@option_group("Output", no_cache_option, output_options)
 def pretrain(
     rename: tuple[str, ...],
     options: tuple[str, ...],
@@ -157,13 +168,12 @@ def pretrain(
 ) -> None:
     """Pre-train on images without labels.
 
-    Without options, on the built-in synthetic studies in about a minute: SimCLR within each
-    modality and a contrast across them (stage 1), then pseudo-labels that know of each other
-    (stage 2).
+    Stage 1, multi-modality SSL (mmssl), trains the backbones. Stage 2, multi-label SSL (mlssl),
+    freezes them and learns an embedding for each label from pseudo-labels.
 
-    \b
+    Examples:
       sm3kit pretrain --objective simclr --fusion sep_sep --data manifest:my.csv
-      sm3kit pretrain --stage mlssl --init runs/one --relation msa
+      sm3kit pretrain --stage mlssl --init runs/NAME --relation msa
       sm3kit pretrain --recipe byol --data derm7pt:release_v0 --seed 1
       sm3kit pretrain --resume --out runs/simclr-sep_sep-tel-seed0
     """

@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 
 import click
+import cloup
+from cloup import option_group
 
 from sm3kit.cli import completion
+from sm3kit.cli.help.command import command
+from sm3kit.cli.help.option import option
 from sm3kit.cli.settings import (
     console,
     no_cache_option,
@@ -17,47 +21,55 @@ from sm3kit.cli.settings import (
 )
 
 
-@click.command()
-@click.argument(
+@command()
+@cloup.argument(
     "folder",
     type=click.Path(path_type=Path),
     metavar="RUN|ABLATION",
     shell_complete=completion.runs,
+    help="Folder of a run or of an ablation.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The page to write; report.html in the folder by default.",
+@option_group(
+    "Basics",
+    option(
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        default_text="report.html in the folder",
+        help="Page to write.",
+    ),
+    option(
+        "--split",
+        type=click.Choice(["train", "val", "test"]),
+        default="test",
+        help="Split whose studies the maps, the attention and the gallery show.",
+    ),
+    option(
+        "--space",
+        type=click.Choice(["backbone", "embedding", "logits"]),
+        default="backbone",
+        help="Space of the maps. backbone: the joint features. embedding: the label embeddings of "
+        "stage 2. logits: the outputs of a probe, as in the paper. The last two draw a map for each "
+        "label, which takes a minute or more.",
+    ),
+    option("--no-gallery", is_flag=True, help="Show no thumbnails of the studies."),
+    option(
+        "--figures", is_flag=True, help="Also save each figure as PNG and SVG in FOLDER/figures."
+    ),
 )
-@click.option(
-    "--figures", is_flag=True, help="Write each figure to FOLDER/figures as PNG and SVG as well."
+@option_group(
+    "Data",
+    option(
+        "--data",
+        multiple=True,
+        metavar="SPEC",
+        shell_complete=completion.data_specs,
+        default_text="the data of the run",
+        help="Where the data are now, if they have moved since the training.",
+    ),
+    plugin_file_option,
 )
-@click.option(
-    "--split",
-    type=click.Choice(["train", "val", "test"]),
-    default="test",
-    show_default=True,
-    help="The studies of maps, attention and gallery.",
-)
-@click.option(
-    "--space",
-    type=click.Choice(["backbone", "embedding", "logits"]),
-    default="backbone",
-    show_default=True,
-    help="The space of the maps: the joint feature, the label embeddings of stage 2, or the logits "
-    "of a probe, as in the paper. The last two take a map for each label, and a minute or more.",
-)
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="SPEC",
-    help="Where the data lie now, if they have moved since the training.",
-)
-@click.option("--no-gallery", is_flag=True, help="Show no thumbnails of the studies.")
-@plugin_file_option
-@no_cache_option
-@output_options
+@option_group("Output", no_cache_option, output_options)
 def report(
     folder: Path,
     out: Path | None,
@@ -70,14 +82,15 @@ def report(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Write one page of HTML on a run or a grid: tables, figures, and how to repeat it.
+    """Write an HTML report on a run or an ablation.
 
-    The page stands alone: it needs no network and no other file. Unless you say --no-gallery it
-    shows thumbnails of some studies, so look at it before you pass it on.
+    The page shows tables, figures and how to repeat the run. It needs no internet and no other
+    file. It shows thumbnails of some studies unless --no-gallery is given: look at it before you
+    share it.
 
-    \b
-      sm3kit report runs/one
-      sm3kit report runs/one --figures --space embedding
+    Examples:
+      sm3kit report runs/NAME
+      sm3kit report runs/NAME --figures --space embedding
       sm3kit report runs/ablation-quick --out quick.html
     """
     from sm3kit.report.make import report as make_report

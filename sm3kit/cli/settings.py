@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sm3kit.cli.completion import data_specs, plugin_option, setting_addresses
+from sm3kit.cli.help.option import option
 from sm3kit.core.errors import OptionError, one_line
 from sm3kit.core.names import suggestion
 from sm3kit.core.settings import addresses
@@ -28,69 +29,92 @@ else:
 
 # A modality may have dots in its name, and an option has none.
 OPTION = re.compile(r"(.+?)\.([^.=]+)=(.*)", re.DOTALL)
+SPECS = "synthetic, derm7pt:DIR, milk10k:DIR, manifest:FILE.csv, or a plugin's NAME:ARGUMENT"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def data_option(command: F) -> F:
     """--data SPEC, which may be given several times."""
-    return click.option(
+    return option(
         "--data",
         multiple=True,
         metavar="SPEC",
         shell_complete=data_specs,
-        help="synthetic (the default), derm7pt:DIR, milk10k:DIR, manifest:FILE.csv, or a plugin's "
-        "name:argument. Several are pooled.",
+        default_text=", ".join(Variant().data),
+        help=f"Data set: {SPECS}. Repeat to pool several.",
     )(command)
+
+
+def other_data_option(owner: str = "run") -> Callable[[F], F]:
+    """--data SPEC, where a run or a grid has data of its own."""
+    return option(
+        "--data",
+        multiple=True,
+        metavar="SPEC",
+        shell_complete=data_specs,
+        default_text=f"the data of the {owner}",
+        help=f"Another data set: {SPECS}. Repeat to pool several.",
+    )
 
 
 def map_option(command: F) -> F:
     """--map NAME=NAME, which renames a modality of the data."""
-    return click.option(
+    return option(
         "--map",
         "rename",
         multiple=True,
         metavar="NAME=DATA",
-        help="Call a modality NAME that the data call DATA, to pool data sets.",
+        help="Rename a modality: NAME here, DATA in the data set. Modalities with the same name are "
+        "merged when data sets are pooled.",
     )(command)
 
 
 def plugin_options(command: F) -> F:
     """-o PLUGIN.OPTION=VALUE, which may be given several times."""
-    return click.option(
+    return option(
         "-o",
         "options",
         multiple=True,
         metavar="PLUGIN.OPTION=VALUE",
         shell_complete=plugin_option,
-        help="Set an option of a plugin, or of a modality by its name. `sm3kit plugins show NAME` "
-        "lists them.",
+        help="Set an option of a plugin or of a modality. `sm3kit plugins show NAME` lists them.",
+    )(command)
+
+
+def data_options(command: F) -> F:
+    """-o NAME.OPTION=VALUE of a data set or modality, which may be given several times."""
+    return option(
+        "-o",
+        "options",
+        multiple=True,
+        metavar="NAME.OPTION=VALUE",
+        help="Set an option of a data set or modality, such as manifest.modalities=ct,mri.",
     )(command)
 
 
 def setting_options(command: F) -> F:
     """-o ADDRESS=VALUE, which may be given several times."""
-    return click.option(
+    return option(
         "-o",
         "options",
         multiple=True,
         metavar="NAME.OPTION=VALUE",
         shell_complete=setting_addresses,
-        help="Set an option of a plugin or modality (simclr.temperature=0.2), or any setting as a "
-        "recipe says it, with a dot for a table (stage1.weight_decay=0.01, "
-        "paired_geometry=true). `sm3kit plugins show NAME` lists the options.",
+        help="Set an option of a plugin or modality (simclr.temperature=0.2; `sm3kit plugins show "
+        "NAME` lists them), or any setting of a recipe (stage1.weight_decay=0.01).",
     )(command)
 
 
 def plugin_file_option(command: F) -> F:
     """--plugin FILE.py, which may be given several times."""
-    return click.option(
+    return option(
         "--plugin",
         multiple=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE.py",
         expose_value=False,
         callback=_name_plugin_files,
-        help="Know the plugins of this file as well: classes with @register of sm3kit.api.",
+        help="Also load the plugins in this file: classes with @register from sm3kit.api.",
     )(command)
 
 
@@ -104,39 +128,43 @@ def _name_plugin_files(ctx: click.Context, option: click.Parameter, files: Seque
 
 def json_option(command: F) -> F:
     """--json, which puts everything for people on stderr."""
-    text = "One JSON document on stdout."
-    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+    text = "Print one JSON document to stdout; all else goes to stderr."
+    return option("--json", "as_json", is_flag=True, help=text)(command)
 
 
 def output_options(command: F) -> F:
     """--quiet, and --json."""
-    quiet = click.option("-q", "--quiet", is_flag=True, help="Only warnings and the last line.")
+    text = "Print only warnings and the last line."
+    quiet = option("-q", "--quiet", is_flag=True, help=text)
     return quiet(json_option(command))
 
 
 def no_cache_option(command: F) -> F:
     """--no-cache, for commands that keep images and features."""
-    text = "Keep neither decoded images nor features."
-    return click.option("--no-cache", is_flag=True, help=text)(command)
+    text = "Do not cache decoded images or features."
+    return option("--no-cache", is_flag=True, help=text)(command)
 
 
 def classifier_options(command: F) -> F:
     """--protocol, --select and --classifier: which classifier of a run."""
-    protocol = click.option(
+    protocol = option(
         "--protocol",
         type=click.Choice(["probe", "finetune"]),
-        help="The classifier that this protocol trained; the run's own protocol comes first.",
+        default_text="that of the run, else the other",
+        help="Use the classifier that this protocol trained.",
     )
-    select = click.option(
+    select = option(
         "--select",
         type=click.Choice(SELECTIONS),
-        help="The classifier whose epoch was chosen so; val_best and last come before test_best.",
+        default_text="val_best or last, else test_best",
+        help="Use the classifier whose epoch was chosen in this way.",
     )
-    name = click.option(
+    name = option(
         "--classifier",
         default="",
         metavar="NAME",
-        help="The classifier RUN/eval/NAME.safetensors, where a run has several.",
+        default_text="chosen by --protocol and --select",
+        help="Use the classifier in RUN/eval/NAME.safetensors.",
     )
     return protocol(select(name(command)))
 

@@ -60,7 +60,7 @@ def test_what_is_kept_is_shown(root):
         "            last used 1 day ago to 1 day ago\n"
         "  synthetic        1 files     100 B\n"
         "            last used 3 days ago to 3 days ago\n"
-        "  in all                     3.6 KiB\n"
+        "  total                      3.6 KiB\n"
     )
 
 
@@ -154,4 +154,4 @@ def test_what_cannot_be_removed_is_counted(root, monkeypatch):
 def test_json_cannot_ask(root):
     result = sm3kit("cache", "clear", "--json")
     assert result.exit_code == 2
-    assert result.stderr.endswith("Error: --json cannot ask. Add --yes.\n")
+    assert result.stderr.endswith("Error: --json cannot ask for confirmation. Add --yes.\n")

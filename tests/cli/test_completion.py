@@ -200,7 +200,7 @@ def test_the_script_of_a_shell(shell):
     result = CliRunner().invoke(cli, ["completion", shell])
     assert result.exit_code == 0
     head, line, *_ = result.stdout.splitlines()
-    assert head.startswith("# For good, add this line to ~/.")
+    assert head.startswith("# To enable completion, add this line to ~/.")
     assert f"sm3kit completion {shell}" in line
     assert "_SM3KIT_COMPLETE" in result.stdout
     if shutil.which(shell):

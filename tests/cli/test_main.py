@@ -65,7 +65,7 @@ def test_the_version():
 
 
 def test_help_lists_the_commands_in_order():
-    lines = sm3kit("--help").output.partition("Commands:\n")[2].splitlines()
+    lines = sm3kit("--help").output.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines if re.match(r"  \S", line)] == list(COMMANDS)
 
 
