@@ -9,6 +9,7 @@ from sm3kit.core.errors import ContractError, DataError
 from sm3kit.core.registry import registry
 from sm3kit.nn.contrastive import pairwise_ntx
 from sm3kit.objectives.base import Objective
+from sm3kit.testing import objectives
 
 
 def names(family):
@@ -240,3 +241,81 @@ class Present(registry("objectives").get("crossmodal")):
 def test_an_objective_that_counts_absent_rows_is_found_out():
     with pytest.raises(ContractError, match="Present lets absent rows count"):
         testing.check_objective(Present)
+
+
+class Diluted(registry("objectives").get("crossmodal")):
+    """An objective that breaks a law: its mean is over all rows, present or not."""
+
+    def forward(self, features, targets=None, *, present=None, group=None):
+        terms = super().forward(features, targets, present=present, group=group)
+        share = torch.stack(list(present.values())).any(dim=0).float().mean()
+        return {name: term * share for name, term in terms.items()}
+
+
+class LastRow(registry("objectives").get("crossmodal")):
+    """An objective that breaks a law, but only where the last row of the first stream is absent."""
+
+    def forward(self, features, targets=None, *, present=None, group=None):
+        terms = super().forward(features, targets, present=present, group=group)
+        extra = next(iter(features.values()))[0][-1].sum()
+        return {name: term + extra for name, term in terms.items()}
+
+
+class Three(registry("objectives").get("swav")):
+    """An objective that breaks a law: three rows are too few for it."""
+
+    def forward(self, features, targets=None, *, present=None, group=None):
+        terms = super().forward(features, targets, present=present, group=group)
+        return {"loss": terms["loss"] / (0.0 if len(features[0]) == 3 else 1.0)}
+
+
+class Kept(registry("objectives").get("simclr")):
+    """An objective that breaks a law: a later batch of another size does not fit."""
+
+    def forward(self, features, targets=None, *, present=None, group=None):
+        if not hasattr(self, "last"):
+            self.last = features[0].detach()
+        return super().forward([features[0] + self.last, *features[1:]], group=group)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        (Diluted, "It counts studies without any image."),
+        (LastRow, "It lets absent rows count."),
+        (Three, "It gives a term 'loss' that is not finite for a batch of 3 rows."),
+        (Kept, "It raises RuntimeError: The size of tensor a (5) must match the size of tensor b"),
+    ],
+)
+def test_an_objective_is_tried_on_all_ways_to_be_absent(plugin, said):
+    verdicts = {one.law: one for one in objectives.LAWS.judge(objectives.ObjectiveTrial(plugin))}
+    assert verdicts["missing images"].outcome == "FAILED"
+    assert verdicts["missing images"].sentence.startswith(said)
+
+
+class Statistics(registry("fusions").get("concat")):
+    """A fusion that breaks a law: absent rows reach the running statistics alone."""
+
+    def forward(self, features, present):
+        if self.training:
+            self.projector(torch.cat([views[0] for views in features.values()], dim=1))
+        return super().forward(features, present)
+
+
+class Joined(registry("fusions").get("sep_sep")):
+    """A fusion that breaks a law: absent rows stay in the joint feature."""
+
+    def joint(self, features, present):
+        return torch.cat([features[name] for name in self.widths], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        (Statistics, "Statistics lets absent rows change its running statistics"),
+        (Joined, "Joined lets absent rows change joint features"),
+    ],
+)
+def test_a_fusion_is_tried_on_all_ways_to_be_absent(plugin, said):
+    with pytest.raises(ContractError, match=said):
+        testing.check_fusion(plugin)

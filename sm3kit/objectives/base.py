@@ -20,7 +20,8 @@ class Objective(nn.Module):
 
     Attributes:
         on: "modality" gets the features [(B, D)] * V of one modality, present rows only;
-            "streams" gets {stream: [(B, P)] * V} of a fusion, absent rows masked by `present`.
+            "streams" gets {stream: [(B, P)] * V} of a fusion; rows that `present` calls absent
+            do not count, as if such a study were not in the batch.
         wants_target: asks for an EMA copy of the encoder; its features come as `targets`.
     """
 

@@ -13,7 +13,7 @@ from sm3kit.backbones.base import Backbone
 from sm3kit.core.options import options_of
 from sm3kit.testing import tensors
 from sm3kit.testing.every_plugin import check_documented
-from sm3kit.testing.law import Laws, Plugin, require
+from sm3kit.testing.law import Laws, Plugin, require, require_attributes
 
 Shape = tuple[int, int, int]
 SHAPES: tuple[Shape, ...] = ((1, 64, 64), (3, 64, 64))
@@ -66,7 +66,8 @@ def check_backbone(
 def builds(trial: BackboneTrial) -> None:
     """It can be built for any number of channels."""
     for shape in trial.shapes:
-        trial.build(shape)
+        remedy = "call super().__init__() there, and set self.width to the length of its features"
+        require_attributes(trial.build(shape), ["_modules", "width"], remedy)
 
 
 @LAWS.law("shape")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,10 +14,11 @@ from torch import Tensor, nn
 from sm3kit.fusions.base import Fusion
 from sm3kit.testing import tensors
 from sm3kit.testing.every_plugin import check_documented
-from sm3kit.testing.law import Fault, Laws, Plugin, require
+from sm3kit.testing.law import Fault, Laws, Plugin, require, require_attributes
 from sm3kit.testing.tensors import ROWS, WIDTH
 
 MODALITIES = (["a"], ["a", "b"], ["a", "b", "c"])
+IMAGES = 6  # Of a batch, of which all ways to be present are tried.
 REFUSED = ["type", "train", "a.b"]  # By torch, as names of modules.
 Views = dict[str, list[Tensor]]
 
@@ -60,7 +62,10 @@ def check_fusion(plugin: Plugin, **options: Any) -> None:
 def builds(trial: FusionTrial) -> None:
     """It can be built for any number of modalities."""
     for names in MODALITIES:
-        trial.build(names)
+        fusion = trial.build(names)
+        remedy = "call super().__init__(widths) there, before anything else"
+        require_attributes(fusion, ["_modules", "widths"], remedy)
+        require(list(fusion.widths) == names, f"has widths {fusion.widths}, not one for each name")
 
 
 @LAWS.law("streams")
@@ -150,23 +155,36 @@ def state_is_whole(trial: FusionTrial) -> None:
 
 @LAWS.law("missing images")
 def missing_images(trial: FusionTrial) -> None:
-    """Absent rows reach no present one and stay finite, even in a batch without any image."""
-    for names, fusion, features, _ in trial.each():
-        fusion.train()
-        present = _without_two(names)
-        one_view = {name: [views[0].detach()] for name, views in features.items()}
-        other = tensors.without_gradient(one_view)
-        other[names[-1]][0][:2] = 100.0
-        real = fusion.stream_present(present)
-        first, second = fusion(one_view, present), fusion(other, present)
-        for name, (rows,) in first.items():
-            near = torch.allclose(rows[real[name]], second[name][0][real[name]], atol=1e-5)
+    """Absent rows reach no present one and stay finite, whichever rows of a batch are absent."""
+    for names in MODALITIES:
+        fusion, rows = trial.build(names), IMAGES // len(names)
+        torch.manual_seed(1)
+        features = {name: [torch.randn(rows, WIDTH) for _ in range(2)] for name in names}
+        for present in tensors.every_presence(names, rows):
+            for mode in (True, False):
+                _absent_rows_stay_out(fusion.train(mode), features, present)
+
+
+def _absent_rows_stay_out(fusion: Fusion, features: Views, present: dict[str, Tensor]) -> None:
+    """The same streams, statistics and joint feature, whatever stands in absent rows."""
+    twin = copy.deepcopy(fusion) if fusion.training else fusion
+    other = tensors.with_other_absent_rows(features, present)
+    first, second = fusion(features, present), twin(other, present)
+    for name, real in fusion.stream_present(present).items():
+        for view, of_other in zip(first[name], second[name], strict=True):
+            near = torch.allclose(view[real], of_other[real], atol=1e-5)
             require(near, "lets absent rows change present ones")
-            require(bool(rows.isfinite().all()), f"stream {name!r} is not finite where rows miss")
-        for name, (rows,) in fusion(one_view, _present(names, False)).items():
-            require(bool(rows.isfinite().all()), f"stream {name!r} is not finite without images")
-        joint = fusion.joint({n: v[0] for n, v in one_view.items()}, _present(names, False))
-        require(bool(joint.isfinite().all()), "has no finite joint feature without images")
+            finite = bool(view.isfinite().all() and of_other.isfinite().all())
+            require(finite, f"stream {name!r} is not finite where rows are absent")
+    for kept, of_other in zip(fusion.buffers(), twin.buffers(), strict=True):
+        near = torch.allclose(kept, of_other, atol=1e-5)
+        require(near, "lets absent rows change its running statistics")
+    joint, of_other = (
+        fusion.joint({name: views[0] for name, views in table.items()}, present)
+        for table in (features, other)
+    )
+    require(bool(joint.isfinite().all()), "has no finite joint feature where images are missing")
+    require(torch.allclose(joint, of_other, atol=1e-5), "lets absent rows change joint features")
 
 
 def _streams(fusion: nn.Module, present: dict[str, Tensor], features: Views) -> Any:

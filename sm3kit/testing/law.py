@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from sm3kit.core.errors import ContractError
@@ -112,7 +114,8 @@ def judge(law: Law[T], trial: T) -> Verdict:
         return Verdict(law.name, "not tried", str(reason))
     except Exception as error:
         said = " ".join(str(error).split())[:300]
-        return Verdict(law.name, "FAILED", f"It raises {type(error).__name__}: {said}")
+        place = _place(error, getattr(trial, "plugin", None))
+        return Verdict(law.name, "FAILED", f"It raises {type(error).__name__}: {said}{place}")
     return Verdict(law.name, "ok", law.sentence)
 
 
@@ -124,6 +127,39 @@ def require(holds: bool, fault: str) -> None:
     """
     if not holds:
         raise Fault(fault)
+
+
+def require_attributes(instance: Any, names: Iterable[str], remedy: str) -> None:
+    """Goes on if a plugin that has just been built has what others read from it.
+
+    Args:
+        instance: the plugin.
+        names: attributes of its contract.
+        remedy: what to write in its `__init__`.
+
+    Raises:
+        Fault: an attribute is missing; the line of `__init__` is named.
+    """
+    missing = [name for name in names if not hasattr(instance, name)]
+    if missing:
+        code = getattr(type(instance).__init__, "__code__", None)
+        place = f" (in {Path(code.co_filename).name}, line {code.co_firstlineno})" if code else ""
+        raise Fault(f"sets no `{missing[0]}` in its __init__{place}; {remedy}")
+
+
+def _place(error: Exception, plugin: Any) -> str:
+    """Where in the plugin's own code an error came up, in brackets, if it did there."""
+    package = str(getattr(plugin, "__module__", "")).partition(".")[0]
+    places = [
+        f" (in {Path(frame.f_code.co_filename).name}, line {line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if _is_of(frame.f_globals.get("__name__", ""), package)
+    ]
+    return places[-1] if places else ""
+
+
+def _is_of(module: str, package: str) -> bool:
+    return module.partition(".")[0] == package and not module.startswith("sm3kit.testing")
 
 
 def _class_name(plugin: Any) -> str:

@@ -12,7 +12,7 @@ import torch
 
 from sm3kit.modalities.base import Image, Modality
 from sm3kit.testing.every_plugin import check_documented
-from sm3kit.testing.law import Laws, NotTried, Plugin, require
+from sm3kit.testing.law import Laws, NotTried, Plugin, require, require_attributes
 
 SIZE, DRAWS, ALIKE = 32, 12, 0.6
 
@@ -68,6 +68,8 @@ def check_modality(plugin: Plugin, path: str, **options: Any) -> None:
 def builds(trial: ModalityTrial) -> None:
     """It can be built, and says its channels, the shape of its views, and how it reads."""
     modality = trial.build()
+    remedy = "set it there, or as an attribute of the class"
+    require_attributes(modality, ["channels", "image_size", "reading"], remedy)
     require(isinstance(modality.reading, str), "has no text `reading`")
     shape = modality.shape
     fits = len(shape) == 3 and shape[0] == modality.channels and min(shape) > 0

@@ -13,7 +13,7 @@ from sm3kit.core.options import options_of
 from sm3kit.objectives.base import Objective
 from sm3kit.testing import tensors
 from sm3kit.testing.every_plugin import check_documented
-from sm3kit.testing.law import Laws, NotTried, Plugin, require
+from sm3kit.testing.law import Laws, NotTried, Plugin, require, require_attributes
 from sm3kit.testing.processes import process_difference
 from sm3kit.testing.tensors import ROWS, TOLERANCE, build_objective, objective_features
 
@@ -34,6 +34,7 @@ class ObjectiveTrial:
         return objective_features(self.plugin)
 
 
+FEW = 3  # Rows of a batch of which all ways to be present are tried.
 LAWS: Laws[ObjectiveTrial] = Laws()
 
 
@@ -56,7 +57,7 @@ def check_objective(plugin: Plugin, processes: bool = False, **options: Any) -> 
 @LAWS.law("builds", first=True)
 def builds(trial: ObjectiveTrial) -> None:
     """It can be built for features of any width."""
-    trial.build()
+    require_attributes(trial.build(), ["_modules"], "call super().__init__() there")
 
 
 @LAWS.law("terms")
@@ -66,9 +67,10 @@ def finite_scalars(trial: ObjectiveTrial) -> None:
     terms = trial.build()(features, **keywords)
     require(bool(terms), "gives no term")
     for name, term in terms.items():
-        require(term.shape == (), f"term {name!r} is no scalar but {tuple(term.shape)}")
-        require(bool(term.isfinite()), f"term {name!r} is not finite")
-        require(term.dtype == torch.float32, f"term {name!r} is {term.dtype}")
+        shape = tuple(term.shape)
+        require(shape == (), f"gives a term {name!r} of shape {shape}, not a scalar")
+        require(bool(term.isfinite()), f"gives a term {name!r} that is not finite")
+        require(term.dtype == torch.float32, f"gives a term {name!r} in {term.dtype}, not float32")
 
 
 @LAWS.law("input")
@@ -144,31 +146,70 @@ def state_is_whole(trial: ObjectiveTrial) -> None:
 
 @LAWS.law("missing images")
 def missing_images(trial: ObjectiveTrial) -> None:
-    """Absent rows do not count, and batches of few or no images are no error."""
-    objective = trial.build()
+    """Absent rows do not count, whichever they are; few or no images are no error."""
     features, keywords = trial.features()
-    if "present" not in keywords:
-        few = tensors.each_tensor((features, keywords), lambda rows: rows[:2])
-        _finite(objective(few[0], **few[1]), "of two rows")
+    if trial.plugin.on == "modality":
+        _any_rows_of_a_modality(trial.build(), features, keywords)
         return
-    objective.eval()
-    present = dict(keywords["present"])
-    last = list(present)[-1]
-    present[last] = torch.arange(ROWS) > 1
-    other = {name: tensors.without_gradient(views) for name, views in features.items()}
-    for view in other[last]:
-        view[:2] = 100.0
-    terms = objective(features, **{**keywords, "present": present})
-    two = objective(other, **{**keywords, "present": present})
-    difference = max(float((terms[name] - two[name]).detach().abs()) for name in terms)
-    require(difference < TOLERANCE, "lets absent rows count")
-    absent = {name: torch.zeros(ROWS, dtype=torch.bool) for name in present}
-    _finite(objective(features, **{**keywords, "present": absent}), "without any image")
+    few = tensors.each_tensor((features, keywords["group"]), lambda rows: rows[:FEW].detach())
+    # Options may cut the batch into parts, so only without them a study less changes nothing.
+    objective, plain = trial.build().eval(), ObjectiveTrial(trial.plugin).build().eval()
+    for present in tensors.every_presence(list(features), FEW):
+        _absent_rows_do_not_count(objective, *few, present)
+        _as_if_left_out(plain, *few, present)
+
+
+def _any_rows_of_a_modality(objective: Objective, features: Any, keywords: Any) -> None:
+    """The training hands over the present rows alone: any two or more, another set each time."""
+    for present in tensors.every_presence(["rows"], ROWS):
+        rows = present["rows"]
+        count = int(rows.sum())
+        if count < 2:
+            continue
+        here = tensors.each_tensor((features, keywords), lambda table, rows=rows: table[rows])
+        terms = objective(here[0], **here[1])
+        _finite(terms, f"of {count} rows")
+        learned = torch.autograd.grad(
+            torch.stack(list(terms.values())).sum(), tensors.leaves(here[0]), allow_unused=True
+        )
+        finite = all(bool(part.isfinite().all()) for part in learned if part is not None)
+        require(finite, f"gives gradients that are not finite for a batch of {count} rows")
+
+
+def _absent_rows_do_not_count(
+    objective: Objective, features: Any, group: Tensor, present: dict[str, Tensor]
+) -> None:
+    """The same terms, whatever stands in absent rows."""
+    other = tensors.with_other_absent_rows(features, present)
+    terms = objective(features, present=present, group=group)
+    _finite(terms, f"with {sum(int(rows.sum()) for rows in present.values())} images")
+    require(_near(terms, objective(other, present=present, group=group)), "lets absent rows count")
+
+
+def _as_if_left_out(
+    objective: Objective, features: Any, group: Tensor, present: dict[str, Tensor]
+) -> None:
+    """The same terms without the studies that have no image at all."""
+    there = torch.stack(list(present.values())).any(dim=0)
+    if there.all() or there.sum() < 2:
+        return
+    whole = objective(features, present=present, group=group)
+    fewer = tensors.each_tensor((features, present, group), lambda rows: rows[there])
+    left = objective(fewer[0], present=fewer[1], group=fewer[2])
+    require(_near(whole, left), "counts studies without any image")
+
+
+def _near(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.allclose(first[name], second[name], atol=TOLERANCE) for name in first
+    )
 
 
 def _finite(terms: Mapping[str, Tensor], batch: str) -> None:
     for name, term in terms.items():
-        require(bool(term.isfinite()), f"term {name!r} is not finite for a batch {batch}")
+        require(
+            bool(term.isfinite()), f"gives a term {name!r} that is not finite for a batch {batch}"
+        )
 
 
 @LAWS.law("two processes")

@@ -12,7 +12,7 @@ from torch import Tensor
 from sm3kit.relations.base import Relation
 from sm3kit.testing import tensors
 from sm3kit.testing.every_plugin import check_documented
-from sm3kit.testing.law import Laws, NotTried, Plugin, require
+from sm3kit.testing.law import Laws, NotTried, Plugin, require, require_attributes
 from sm3kit.testing.tensors import ROWS, WIDTH
 
 LABELS = 4
@@ -52,8 +52,10 @@ def check_relation(plugin: Plugin, **options: Any) -> None:
 @LAWS.law("builds", first=True)
 def builds(trial: RelationTrial) -> None:
     """It can be built for one label and for several."""
-    trial.build(1)
-    trial.build()
+    for labels in (1, LABELS):
+        relation = trial.build(labels)
+        remedy = "call super().__init__() there, and set self.width, self.labels and self.embedding"
+        require_attributes(relation, ["_modules", "width", "labels", "embedding"], remedy)
 
 
 @LAWS.law("shape")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -26,6 +27,22 @@ def leaves(features: Any) -> list[Tensor]:
     """All tensors in {name: [tensor, ...]} or [tensor, ...]."""
     views = features.values() if isinstance(features, Mapping) else [features]
     return [view for rows in views for view in rows]
+
+
+def every_presence(names: Sequence[str], rows: int) -> Iterator[dict[str, Tensor]]:
+    """All ways in which rows may be present, {name: (rows,) bool}, the empty one last."""
+    for pattern in product((True, False), repeat=rows * len(names)):
+        yield dict(zip(names, torch.tensor(pattern).view(len(names), rows), strict=True))
+
+
+def with_other_absent_rows(
+    features: Mapping[str, Sequence[Tensor]], present: Mapping[str, Tensor]
+) -> dict[str, list[Tensor]]:
+    """The features, with something else where rows are absent."""
+    return {
+        name: [view.masked_fill(~present[name].unsqueeze(1), 100.0) for view in views]
+        for name, views in features.items()
+    }
 
 
 def each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

@@ -84,6 +84,30 @@ def test_a_bad_plugin_is_told_in_one_sentence(checked, before, after, law, said)
     assert "\n" not in failed(laws)[law]
 
 
+FORGOTTEN = "It sets no `widths` in its __init__ (in sonokit.py, line 15); call super().__init__("
+NEVER = (
+    "It raises AttributeError: cannot assign module before Module.__init__() call (in sonokit.py"
+)
+
+
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        ("nn.Module.__init__(self)", FORGOTTEN + "widths) there, before anything else."),
+        ("pass", f"{NEVER}, line 18)"),
+    ],
+)
+def test_a_fusion_that_forgets_the_init_of_its_base_names_the_line(checked, instead, said):
+    code, laws = checked(GOOD.replace("super().__init__(widths)", instead))
+    assert code == 1
+    assert failed(laws) == {"builds": said}
+
+
+def test_an_error_names_the_line_of_the_plugin(checked):
+    _, laws = checked(GOOD.replace("(one) for one", "(one).view(7, 7) for one"))
+    assert failed(laws)["streams"].endswith(" (in sonokit.py, line 21)")
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
