@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -148,25 +149,26 @@ def state_is_whole(trial: ObjectiveTrial) -> None:
 def missing_images(trial: ObjectiveTrial) -> None:
     """Absent rows do not count, whichever they are; few or no images are no error."""
     features, keywords = trial.features()
-    if trial.plugin.on == "modality":
+    if "present" not in keywords:
         _any_rows_of_a_modality(trial.build(), features, keywords)
         return
-    few = tensors.each_tensor((features, keywords["group"]), lambda rows: rows[:FEW].detach())
+    views, group = tensors.each_tensor(
+        (features, keywords["group"]), lambda rows: rows[:FEW].detach()
+    )
     # Options may cut the batch into parts, so only without them a study less changes nothing.
     objective, plain = trial.build().eval(), ObjectiveTrial(trial.plugin).build().eval()
     for present in tensors.every_presence(list(features), FEW):
-        _absent_rows_do_not_count(objective, *few, present)
-        _as_if_left_out(plain, *few, present)
+        _absent_rows_do_not_count(objective, views, group, present)
+        _as_if_left_out(plain, views, group, present)
 
 
 def _any_rows_of_a_modality(objective: Objective, features: Any, keywords: Any) -> None:
     """The training hands over the present rows alone: any two or more, another set each time."""
     for present in tensors.every_presence(["rows"], ROWS):
-        rows = present["rows"]
-        count = int(rows.sum())
+        count = int(present["rows"].sum())
         if count < 2:
             continue
-        here = tensors.each_tensor((features, keywords), lambda table, rows=rows: table[rows])
+        here = tensors.each_tensor((features, keywords), partial(_rows_of, present["rows"]))
         terms = objective(here[0], **here[1])
         _finite(terms, f"of {count} rows")
         learned = torch.autograd.grad(
@@ -174,6 +176,10 @@ def _any_rows_of_a_modality(objective: Objective, features: Any, keywords: Any) 
         )
         finite = all(bool(part.isfinite().all()) for part in learned if part is not None)
         require(finite, f"gives gradients that are not finite for a batch of {count} rows")
+
+
+def _rows_of(rows: Tensor, table: Tensor) -> Tensor:
+    return table[rows]
 
 
 def _absent_rows_do_not_count(
