@@ -117,27 +117,16 @@ def evaluate(
     from sm3kit.cli.result_table import show, show_comparison
     from sm3kit.evaluation.comparison import compare_runs
     from sm3kit.evaluation.evaluate import evaluate as run_evaluation
-    from sm3kit.evaluation.settings import settings_of
-    from sm3kit.evaluation.subject import open_subject
+    from sm3kit.python.evaluating import prepare
 
     if len(runs) != 2 if compare else len(runs) != 1:
         wanted = "--compare wants two runs" if compare else "Give one run, or two and --compare"
         raise VariantError(f"{wanted}; there are {len(runs)}: {', '.join(map(str, runs))}.")
     out = console(stderr=as_json)
     around = surroundings(out, quiet=quiet, no_cache=no_cache)
-    asked = {name: value for name, value in flags.items() if value is not None}
-    protocol = asked.pop("protocol", None)
-    chosen = parsed_options(options)
-    asked |= chosen.pop("evaluate", {})
-    renamed = parsed_map(rename)
-    tasks = []
-    for run in runs:
-        subject = open_subject(
-            run, data, around.images, around.features, around.reporter, renamed, chosen
-        )
-        relation = subject.embedding is not None
-        settings = settings_of(subject.trained.variant, protocol, asked, relation=relation)
-        tasks.append((subject, settings))
+    protocol = flags.pop("protocol")
+    arguments = around, protocol, flags, parsed_options(options), data, parsed_map(rename)
+    tasks = [prepare(run, *arguments) for run in runs]
     record = compare_runs(*tasks) if compare else run_evaluation(*tasks[0])
     (show_comparison if compare else show)(record, out, quiet)
     if as_json:

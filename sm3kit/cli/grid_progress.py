@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sm3kit.cli.settings import say
 from sm3kit.evaluation.settings import PROTOCOLS
 from sm3kit.grids.plan import TRAINING
+from sm3kit.grids.progress import Lines, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from sm3kit.grids.standing import GridRun, Standing
+    from sm3kit.grids.standing import GridRun
 
 ORDER = (*TRAINING, *PROTOCOLS)
 
@@ -29,7 +32,7 @@ def display(
         yield lambda: None
         return
     if not out.is_terminal:
-        lines = Lines(run, jobs, out)
+        lines = Lines(run, jobs, functools.partial(say, out))
         yield lines.look
         lines.look()
         return
@@ -37,35 +40,6 @@ def display(
 
     with Live(GrowingTable(run, jobs), console=out, refresh_per_second=1, transient=True):
         yield lambda: None
-
-
-class Lines:
-    """Says a line for each task that has come to its end since it looked last."""
-
-    def __init__(self, run: GridRun, jobs: int, out: Console) -> None:
-        self.run, self.jobs, self.out = run, jobs, out
-        self.known = set(_ended(run.standing()))
-
-    def look(self) -> None:
-        """Says what is new."""
-        standing = self.run.standing()
-        ended = _ended(standing)
-        left = standing.seconds_left(self.jobs)
-        more = "" if left is None or not standing.left else f", about {duration(left)} left"
-        for task in standing.tasks:
-            record = standing.records[task.key]
-            if task.key not in ended - self.known:
-                continue
-            self.known.add(task.key)
-            if task.key in standing.done:
-                auc = "" if record.auc is None else f", mean AUC {100 * record.auc:.1f}"
-                text = f"done     {task.title}{auc} ({duration(record.seconds)})"
-            elif record.failed:
-                text = f"failed   {task.title}: {record.failed}"
-            else:
-                continue  # What it needs has failed, and that was said.
-            text = f"{text}; {len(ended)} of {len(standing.tasks)}{more}"
-            self.out.print(text, highlight=False, markup=False)
 
 
 class GrowingTable:
@@ -124,16 +98,3 @@ def plan_lines(run: GridRun, jobs: int, *, verbose: bool) -> list[str]:
     if left is None:
         return [*lines, f"{count}; how long they take is known when one of each kind is done"]
     return [*lines, f"{count}, about {duration(left)}"]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: "40 s", "12 min", "3 h 20 min"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _ended(standing: Standing) -> set[str]:
-    """Tasks that are done or have failed, and those that cannot be begun for that."""
-    return standing.done | {task.key for task in standing.tasks if standing.reason(task.key)}

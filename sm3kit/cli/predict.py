@@ -151,9 +151,8 @@ def predict(
     from sm3kit.cli.tables import show_predictions
     from sm3kit.deployment.predict import predict as answer
     from sm3kit.deployment.predict import write_csv
-    from sm3kit.deployment.predictor import find_classifier, open_predictor
+    from sm3kit.deployment.predictor import open_predictors
     from sm3kit.deployment.question import Question
-    from sm3kit.runs.run import Run
 
     folders = _folders(run, runs)
     question = Question(
@@ -161,11 +160,7 @@ def predict(
     )
     _check(question, saliency, label, class_name)
     out = console(stderr=as_json)
-    predictors = []
-    for folder in folders:
-        trained = Run(folder).trained()
-        file = find_classifier(trained, protocol, select, classifier)
-        predictors.append(open_predictor(trained, file))
+    predictors = open_predictors(folders, protocol, select, classifier)
     if saliency is not None:
         from sm3kit.deployment.saliency import check_saliency
 

@@ -211,11 +211,9 @@ def parsed_options(texts: Sequence[str]) -> dict[str, dict[str, str]]:
 
 def console(stderr: bool = False, quiet: bool = False) -> Console:
     """Where people read: lines are wrapped by words on a terminal, and never in a file."""
-    from rich.console import Console
+    from sm3kit.data.progress import open_console
 
-    people = Console(stderr=stderr, quiet=quiet)
-    people.soft_wrap = not people.is_terminal
-    return people
+    return open_console(stderr=stderr, quiet=quiet)
 
 
 def say(out: Console, text: str, style: str | None = None) -> None:

@@ -32,6 +32,10 @@ class UnknownName(SM3Error):
     """A name that nothing is registered under."""
 
 
+class UnknownKeyword(SM3Error, TypeError):
+    """A keyword that a function does not have."""
+
+
 class NameClash(SM3Error):
     """A name that two distributions, or two registrations, claim."""
 

@@ -11,6 +11,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from sm3kit.core.text import fold_lines
 
 
+def open_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Where people read: lines are wrapped by words on a terminal, and never elsewhere.
+
+    In a notebook lines are plain text of the cell's output, as from `print`.
+    """
+    console = Console(stderr=stderr, quiet=quiet, force_jupyter=False)
+    console.soft_wrap = not console.is_terminal
+    return console
+
+
 class Reporter:
     """Says things to a person; a context around everything that takes long.
 

@@ -107,6 +107,25 @@ class Predictor:
         return self.file.precision if fast else "32-true"
 
 
+def open_predictors(
+    folders: Iterable[Path],
+    protocol: str | None = None,
+    select: str | None = None,
+    classifier: str = "",
+) -> list[Predictor]:
+    """A predictor for each run, with the classifier that `find_classifier` takes.
+
+    Raises:
+        SM3Error: a run has no such classifier, or its networks cannot be built.
+    """
+    predictors = []
+    for folder in folders:
+        trained = Run(folder).trained()
+        file = find_classifier(trained, protocol, select, classifier)
+        predictors.append(open_predictor(trained, file))
+    return predictors
+
+
 def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
     """Builds the networks of a run and the classifier that was trained on them, on the CPU.
 

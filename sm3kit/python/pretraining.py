@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import PER_MODALITY, Variant, table_of
 from sm3kit.evaluation.settings import check_evaluation
+from sm3kit.python.calls import (
+    File,
+    RunLike,
+    Words,
+    addressed,
+    check_keywords,
+    folder_of,
+    surroundings,
+    words,
+)
 from sm3kit.python.surroundings import Surroundings
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer
@@ -18,6 +28,9 @@ from sm3kit.runs.run import Run, free_folder
 from sm3kit.training import pretrain as training
 from sm3kit.training.pretrain import Outcome
 from sm3kit.training.world import join_world
+
+if TYPE_CHECKING:
+    from sm3kit.python.run import Run as OpenRun
 
 
 @dataclass(frozen=True)
@@ -125,3 +138,99 @@ def _run_to_resume(out: Path | None) -> Path:
             "Check the folder, or leave --resume out to train anew."
         )
     return out
+
+
+@check_keywords
+def pretrain(
+    data: Words | None = None,
+    *,
+    recipe: Words | None = None,
+    objective: Words | None = None,
+    fusion: str | None = None,
+    backbone: str | Mapping[str, str] | None = None,
+    weights: str | Mapping[str, str] | None = None,
+    modality: Words | None = None,
+    map: Mapping[str, str] | None = None,
+    image_size: int | Mapping[str, int] | None = None,
+    stage: Literal["both", "mmssl", "mlssl"] | None = None,
+    init: RunLike | None = None,
+    relation: str | None = None,
+    clusterer: str | None = None,
+    epochs: int | None = None,
+    mlssl_epochs: int | None = None,
+    feature_views: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] | None = None,
+    devices: int | None = None,
+    num_nodes: int | None = None,
+    workers: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    out: File | None = None,
+    resume: bool = False,
+    cache: bool = True,
+    quiet: bool = False,
+) -> OpenRun:
+    """Pre-trains on images without labels, as `sm3kit pretrain` does.
+
+    What is left out comes from the recipe. A script needs `if __name__ == "__main__":` around
+    this call, because processes that prepare views may read the script again.
+
+    Args:
+        data: "synthetic" (the default), "manifest:FILE.csv", "derm7pt:DIR", "milk10k:DIR", or a
+            plugin's "name:argument"; several are pooled.
+        recipe: settings of a row of the paper, or your own YAML file; later ones win.
+        objective: what is learned within each modality: "simclr", "byol", "swav", or a plugin.
+        fusion: how modalities are combined: "concat", "sep_shared", "sep_sep", "sum", "none", or a
+            plugin.
+        backbone: any timm model, such as "resnet50"; {modality: name} where they differ.
+        weights: "imagenet", "none" or a file; {modality: weights} where they differ.
+        modality: use only these modalities.
+        map: {modality: what the data call it}.
+        image_size: height and width of the views in pixels; {modality: size} where they differ.
+        stage: "mmssl" is stage 1, multi-modality SSL; "mlssl" is stage 2, multi-label SSL, alone.
+        init: start from the networks of an earlier run.
+        relation: how the labels of stage 2 are modelled jointly: "none", "proj", "msa", "tel",
+            "te", or a plugin.
+        clusterer: what makes pseudo-labels: "faiss", "sklearn", "torch", "release", "sinkhorn", or
+            a plugin.
+        epochs: of stage 1; 0 keeps the initial weights.
+        mlssl_epochs: of stage 2.
+        feature_views: views of each study that stage 2 encodes once; 0 encodes new ones each epoch.
+        batch_size: studies per step and device.
+        lr: learning rate of stage 1.
+        seed: of weights, order and views.
+        precision: "auto" takes bf16 where the machine computes in it.
+        devices: GPUs, or processes on a CPU.
+        num_nodes: machines.
+        workers: processes that prepare views; automatic by default.
+        options: {"simclr.temperature": 0.2}: options of plugins and modalities, and all other
+            settings as a recipe names them, such as "stage1.weight_decay".
+        out: the run folder; a new one under runs/ by default. A run is never overwritten.
+        resume: continue the run in `out`.
+        cache: whether decoded images and features are kept for the next time.
+        quiet: show warnings only.
+
+    Returns:
+        The run.
+
+    Raises:
+        SM3Error: settings or data that do not work; nothing is written.
+        Interrupted: the user stopped it; the run can be resumed.
+    """
+    from sm3kit.python.run import Run as OpenRun
+
+    asked: dict[str, Any] = {
+        "data": words(data), "recipe": words(recipe), "objective": words(objective),
+        "fusion": fusion, "backbone": backbone, "weights": weights, "modality": words(modality),
+        "map": dict(map) if map else None, "image_size": image_size, "stage": stage,
+        "init": None if init is None else str(folder_of(init)), "relation": relation,
+        "clusterer": clusterer, "epochs": epochs, "mlssl_epochs": mlssl_epochs, "lr": lr,
+        "feature_views": feature_views, "batch_size": batch_size, "seed": seed,
+        "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
+    }  # fmt: skip
+    settings = layer(asked, addressed(options), "pretrain()")
+    asked_for = request(settings, None if out is None else Path(out), resume=resume)
+    around = surroundings(quiet=quiet or not asked_for.speaks, cache=cache)
+    return OpenRun(carry_out(asked_for, around).run.folder)

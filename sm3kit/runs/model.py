@@ -12,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.core.variant import Variant
@@ -110,6 +111,17 @@ class TrainedModel:
         """The weights of the backbone of one modality."""
         return self.of(f"backbones.{module_key(modality)}")
 
+    def network(self, modality: str) -> Backbone:
+        """The backbone of one modality: normalised views (B, C, H, W) -> features (B, width).
+
+        Raises:
+            SM3Error: a plugin is missing, or the weights do not fit.
+        """
+        variant = self.variant.without_weights()
+        network = build_backbone(variant, modality, self.channels[modality])
+        self.load(network, self.backbone(modality), modality)
+        return network
+
     def branches(self, modalities: Mapping[str, Modality]) -> Branches:
         """The backbones and the fusion; also for modalities that the data lack.
 
@@ -120,13 +132,9 @@ class TrainedModel:
             SM3Error: a plugin is missing, or the weights do not fit.
         """
         bare = self.variant.without_weights()
-        backbones = {
-            name: build_backbone(bare, name, channels) for name, channels in self.channels.items()
-        }
+        backbones = {name: self.network(name) for name in self.channels}
         widths = {name: backbone.width for name, backbone in backbones.items()}
         fusion = build_fusion(bare, widths)
-        for name, backbone in backbones.items():
-            self.load(backbone, self.backbone(name), name)
         self.load(fusion, self.of("fusion"), "the fusion")
         return Branches(backbones, fusion, modalities, bare.machine.channels_last)
 

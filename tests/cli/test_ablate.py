@@ -8,8 +8,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sm3kit.cli.grid_progress import GrowingTable, duration
+from sm3kit.cli.grid_progress import GrowingTable
 from sm3kit.cli.main import cli
+from sm3kit.grids.progress import duration
 
 SMALL = {
     "title": "Small",

@@ -1,0 +1,199 @@
+"""Evaluations from the words of a user, and what they measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from sm3kit.evaluation.comparison import compare_runs
+from sm3kit.evaluation.evaluate import Record
+from sm3kit.evaluation.evaluate import evaluate as run_evaluation
+from sm3kit.evaluation.record_text import caveats
+from sm3kit.evaluation.settings import Protocol, Selection, Settings, settings_of
+from sm3kit.evaluation.subject import Subject, open_subject
+from sm3kit.python.calls import (
+    RunLike,
+    Words,
+    check_keywords,
+    folder_of,
+    nested,
+    surroundings,
+    words,
+)
+from sm3kit.python.surroundings import Surroundings
+from sm3kit.results.evaluation_table import comparison_table, evaluation_table
+from sm3kit.results.table import Table
+
+Split = Literal["train", "val", "test"]
+Scope = Literal["auto", "heads", "relation", "layers", "all"]
+OWN = "evaluate"  # The owner of options that are settings of the evaluation.
+
+
+class Result:
+    """What an evaluation measured; a notebook shows it as a table.
+
+    Attributes:
+        record: everything, as in the JSON file of the evaluation.
+        protocol: how it was measured: probe, finetune, knn or match.
+        split: what it was measured on.
+        labels: {label: {"auc": ..., "sens": ..., ...}}, shares from 0 to 1; empty for match.
+        mean: {"auc": ..., "sens": ..., ...}, the mean over the labels; empty for match.
+        space: of match {space: {"derm->clinic": {"mean_rank": ..., "acc@1": ...}}}; else empty.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.protocol: str = record["protocol"]
+        self.split: str = record["split"]
+        self.labels: Mapping[str, Any] = record.get("labels", {})
+        self.mean: Mapping[str, Any] = record.get("mean", {})
+        self.space: Mapping[str, Any] = record.get("space", {})
+
+    @property
+    def file(self) -> Path | None:
+        """The JSON file of the result; None for a comparison, which writes none."""
+        return Path(self.record["file"]) if "file" in self.record else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know when reading the numbers, a sentence each."""
+        return list(self.record["notes"])
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why the numbers may be better than they should be, a sentence each; usually empty."""
+        return list(caveats(self.record))
+
+    def table(self) -> Table:
+        """The table, which can be written as LaTeX, Markdown, HTML or a DataFrame."""
+        make = comparison_table if "runs" in self.record else evaluation_table
+        return make(self.record)
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+    def __repr__(self) -> str:
+        """The protocol, and the mean AUC where there is one."""
+        auc = self.mean.get("auc")
+        more = "" if auc is None else f", mean AUC {auc:.3f}"
+        return f"<{type(self).__name__} of {self.protocol} on {self.split}{more}>"
+
+    def __str__(self) -> str:
+        """The table as plain text."""
+        return str(self.table())
+
+
+def open_studies(
+    run: RunLike,
+    around: Surroundings,
+    data: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Subject:
+    """The networks of a run on its studies, or on those of other data; see `open_subject`.
+
+    Raises:
+        SM3Error: no such run, or data that cannot be opened.
+    """
+    folder, images, features = folder_of(run), around.images, around.features
+    return open_subject(folder, data, images, features, around.reporter, rename, options)
+
+
+def prepare(
+    run: RunLike,
+    around: Surroundings,
+    protocol: Protocol | None,
+    asked: Mapping[str, Any],
+    options: Mapping[str, Mapping[str, Any]],
+    data: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+) -> tuple[Subject, Settings]:
+    """A run, opened for an evaluation, and the settings of it.
+
+    Args:
+        run: the run, or its folder.
+        around: reporter and caches.
+        protocol: None takes the run's own.
+        asked: settings of the evaluation; None asks for nothing.
+        options: {owner: {option: value}} of data sets and modalities; of "evaluate", more settings.
+        data: other data than the run's.
+        rename: {modality of the run: what the data call it}.
+
+    Raises:
+        SM3Error: no such run, settings that do not work, or data that cannot be opened.
+    """
+    settings = {name: value for name, value in asked.items() if value is not None}
+    settings |= options.get(OWN, {})
+    of_data = {owner: values for owner, values in options.items() if owner != OWN}
+    subject = open_studies(run, around, data, rename, of_data)
+    relation = subject.embedding is not None
+    return subject, settings_of(subject.trained.variant, protocol, settings, relation=relation)
+
+
+@check_keywords
+def evaluate(
+    run: RunLike,
+    protocol: Protocol | None = None,
+    *,
+    split: Split | None = None,
+    select: Selection | None = None,
+    data: Words | None = None,
+    map: Mapping[str, str] | None = None,
+    scope: Scope | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    feature_views: int | None = None,
+    k: int | None = None,
+    seed: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    compare: RunLike | None = None,
+    cache: bool = True,
+    quiet: bool = False,
+) -> Result:
+    """Evaluates the representations of a run, as `sm3kit evaluate` does.
+
+    The result is written to RUN/eval as well, with the classifier that `predict` uses.
+
+    Args:
+        run: the run, or its folder.
+        protocol: "probe" trains classifiers on frozen features, "finetune" the networks as well,
+            "knn" votes among the nearest training studies, "match" ranks the true partners; the
+            run's own by default, usually probe.
+        split: what is measured on; test by default.
+        select: how an epoch (or k) is chosen: "val_best" by the validation split (the default),
+            "last" not at all, "test_best" by the measured split, which is marked as leaky.
+        data: other data than the run's, such as "derm7pt:release_v0"; several are pooled.
+        map: {modality of the run: what the data call it}.
+        scope: what is trained on labels: "heads", "relation", "layers", "all", or "auto".
+        epochs: passes over the labelled studies.
+        batch_size: studies per step.
+        lr: learning rate.
+        feature_views: views of each study that a probe encodes once; 0 encodes new ones each epoch.
+        k: neighbours of knn, with select="last".
+        seed: of heads, order and views; the run's by default.
+        options: {"evaluate.weight_decay": 0.01}: more settings of the evaluation, or options of
+            data sets and modalities.
+        compare: another run: how much it improves on this one, with paired intervals.
+        cache: whether decoded images and features are kept for the next time.
+        quiet: show warnings only.
+
+    Returns:
+        What was measured: `result.mean["auc"]`, `result.labels`, `result.table()`.
+
+    Raises:
+        SM3Error: no such run, or settings or data that do not work; nothing is written.
+    """
+    asked = {
+        "split": split, "select": select, "scope": scope, "epochs": epochs, "lr": lr,
+        "batch_size": batch_size, "feature_views": feature_views, "k": k, "seed": seed,
+    }  # fmt: skip
+    around = surroundings(quiet=quiet, cache=cache)
+    runs = [run] if compare is None else [run, compare]
+    arguments = (around, protocol, asked, nested(options), words(data), map)
+    tasks = [prepare(folder_of(run), *arguments) for run in runs]
+    result = Result(compare_runs(*tasks) if len(tasks) == 2 else run_evaluation(*tasks[0]))
+    for sentence in result.warnings:
+        around.reporter.warn(sentence)
+    return result

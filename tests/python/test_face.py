@@ -1,0 +1,126 @@
+"""The Python face: what it names, what it refuses, and that it is the command line's twin."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import sm3kit
+from sm3kit.cli.main import cli
+
+INIT = Path(sm3kit.__file__)
+# Words of the command line that mean the same in Python under another name, or nothing there.
+RENAMED = {"protocols": "protocol", "rows": "row", "rename": "map", "form": "format"}
+OF_A_TERMINAL = {"as_json", "help"}
+OF_A_COMMAND = {
+    "pretrain": {"no_cache", "dry_run"},
+    "evaluate": {"no_cache", "runs"},
+    "ablate": {"no_cache", "dry_run", "submit_script", "worker", "parent"},
+}
+
+
+def test_types_and_names_agree() -> None:
+    """What type checkers see is what is imported."""
+    (block,) = [
+        node for node in ast.parse(INIT.read_text("utf-8")).body if isinstance(node, ast.If)
+    ]
+    seen = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    homes = {name: f"sm3kit.{home}" for name, home in sm3kit._HOMES.items()}
+    assert seen == homes
+    assert sorted(homes) == sorted(sm3kit.__all__)
+
+
+@pytest.mark.parametrize("name", sm3kit.__all__)
+def test_everything_is_documented(name: str) -> None:
+    thing = getattr(sm3kit, name)
+    assert inspect.getdoc(thing)
+    if inspect.isclass(thing) and not issubclass(thing, BaseException):
+        for member, value in inspect.getmembers(thing):
+            if not member.startswith("_") and callable(value):
+                assert inspect.getdoc(value), f"{name}.{member}"
+
+
+def test_every_keyword_of_a_call_is_explained() -> None:
+    calls = [getattr(sm3kit, name) for name in sm3kit.__all__ if name[0].islower()]
+    calls += [sm3kit.Run.embed, sm3kit.Run.report, sm3kit.Run.export, sm3kit.Run.backbone]
+    for call in calls:
+        text = inspect.getdoc(call) or ""
+        for name in inspect.signature(call).parameters:
+            if name not in ("self", "folder"):
+                assert f"{name}:" in text or f"{name}, " in text, f"{call.__name__}: {name}"
+
+
+@pytest.mark.parametrize("name", OF_A_COMMAND)
+def test_the_words_are_those_of_the_command_line(name: str) -> None:
+    """An option that is added to a command is added to its twin."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    options = {RENAMED.get(p.name or "", p.name or "") for p in command.params}
+    options -= OF_A_TERMINAL | OF_A_COMMAND[name]
+    plugin_files = {"plugin"}  # A script imports or registers its plugins.
+    keywords = set(inspect.signature(getattr(sm3kit, name)).parameters) - {"cache", "run"}
+    assert options - plugin_files == keywords
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sm3kit.pretrain("synthetic", epoch=3), "has no keyword 'epoch'. Did you mean 'epochs'? "),
+        (lambda: sm3kit.evaluate("runs/none", protocl="knn"), "Did you mean 'protocol'? Known: run, "),
+        (lambda: sm3kit.open_run("here").embed("test", spce="joint"), "Did you mean 'space'? "),
+        (lambda: sm3kit.ablate("quick", seed=[1]), "Did you mean 'seeds'? "),
+    ],
+)  # fmt: skip
+def test_an_unknown_keyword_is_answered_with_a_near_one(
+    call, message, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sm3kit.python.run.runs.Run, "record", lambda self: None)
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert isinstance(caught.value, sm3kit.SM3Error)
+    assert message in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'sm3kit' has no attribute 'pretrian'"):
+        sm3kit.pretrian  # noqa: B018
+
+
+@pytest.mark.slow
+def test_type_checkers_see_signatures(tmp_path: Path) -> None:
+    """Through decorators and the import on first use; a wrong call is an error of types."""
+    script = tmp_path / "typed.py"
+    script.write_text(
+        "import sm3kit\n"
+        "run = sm3kit.pretrain('synthetic', epochs=2, backbone={'derm': 'resnet18'})\n"
+        "reveal_type(run)\n"
+        "reveal_type(run.evaluate('knn', k=3))\n"
+        "reveal_type(run.predict(derm='a.jpg'))\n"
+        "sm3kit.pretrain(epoch=2)\n"
+        "run.evaluate('nearest')\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-incremental", "--follow-imports=silent", str(script)],
+        capture_output=True, text=True, check=False, cwd=INIT.parents[1],
+    )  # fmt: skip
+    said = done.stdout
+    assert 'Revealed type is "sm3kit.python.run.Run"' in said
+    assert 'Revealed type is "sm3kit.python.evaluating.Result"' in said
+    assert 'Revealed type is "sm3kit.python.predicting.Prediction"' in said
+    assert 'Unexpected keyword argument "epoch" for "pretrain"' in said
+    assert "has incompatible type \"Literal['nearest']\"" in said
+    assert "Found 2 errors" in said
