@@ -232,6 +232,34 @@ def test_libraries_stay_with_their_owners():
     assert not violations, listed(violations)
 
 
+OF_CONSOLE = "data.progress"  # Makes every console: its texts are never markup, its names no emoji.
+
+
+def consoles(module):
+    """Where a module makes a console of its own, or takes a text for markup."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call):
+            called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            words = {word.arg: getattr(word.value, "value", None) for word in node.keywords}
+            plain = words.get("markup") is False
+            if called == "Console" or (called == "TextColumn" and not plain):
+                yield f"{module}, line {node.lineno}: {called}"
+            if called in ("from_markup", "render_markup") or words.get("markup") is True:
+                yield f"{module}, line {node.lineno}: markup"
+    for name in imports(module) & {"rich.markup", "rich.emoji", "rich.print"}:
+        yield f"{module} imports {name}"
+
+
+def test_no_text_is_markup():
+    violations = [
+        place
+        for module in MODULES
+        for place in consoles(module)
+        if not (module == f"sm3kit.{OF_CONSOLE}" and place.endswith(": Console"))
+    ]
+    assert not violations, listed(violations)
+
+
 def test_every_library_is_a_declared_dependency():
     declared = {
         re.split(r"[<>=;\s]", line, maxsplit=1)[0].lower().replace("_", "-")

@@ -58,7 +58,7 @@ def check(spec: str, options: tuple[str, ...], quick: bool, quiet: bool, as_json
     from sm3kit.data.check import check_spec
 
     people = console(stderr=as_json)
-    with people.status(f"looking at {spec}"):
+    with people.status("checking the data"):
         report = check_spec(spec, parsed_options(options), read=not quick)
     if as_json:
         import dataclasses

@@ -66,8 +66,6 @@ def _show(findings: Sequence[Finding], people: Console) -> None:
                 f"{'':9}{finding.remedy}",
                 style="bold",
                 soft_wrap=True,
-                highlight=False,
-                markup=False,
             )
 
 

@@ -11,7 +11,7 @@ from cloup import option_group
 from sm3kit.cli import completion
 from sm3kit.cli.help.command import command
 from sm3kit.cli.help.option import option
-from sm3kit.cli.settings import classifier_options, console, plugin_file_option
+from sm3kit.cli.settings import classifier_options, console, plugin_file_option, say
 
 
 @command()
@@ -77,4 +77,4 @@ def export(
         classifier=classifier,
         force=force,
     )
-    console().print(f"written  {out}", highlight=False, markup=False)
+    say(console(), f"written  {out}")

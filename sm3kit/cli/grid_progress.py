@@ -50,8 +50,8 @@ class GrowingTable:
 
     def __rich__(self) -> Table:
         """The table as it stands."""
-        from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
         standing = self.run.standing()
         results = [name for replicate in standing.replicates for name in replicate.results]
@@ -70,8 +70,8 @@ class GrowingTable:
         table.add_column("", overflow="fold")
         for row in standing.rows():
             aucs = [f"{100 * row.auc[name]:.1f}" if name in row.auc else "" for name in protocols]
-            failed = f"[red]failed: {escape(row.failed)}[/red]" if row.failed else ""
-            table.add_row(escape(row.name), f"{row.seeds[0]}/{row.seeds[1]}", *aucs, failed)
+            failed = Text(f"failed: {row.failed}" if row.failed else "", style="red")
+            table.add_row(row.name, f"{row.seeds[0]}/{row.seeds[1]}", *aucs, failed)
         return table
 
 

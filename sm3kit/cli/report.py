@@ -17,6 +17,7 @@ from sm3kit.cli.settings import (
     no_cache_option,
     output_options,
     plugin_file_option,
+    say,
     surroundings,
 )
 
@@ -110,10 +111,10 @@ def report(
         gallery=not no_gallery,
     )
     for note in made.notes:
-        out_console.print(f"note     {note}", highlight=False, markup=False)
+        say(out_console, f"note     {note}")
     if made.figures:
         text = f"figures  {len(made.figures)} files in {made.figures[0].parent}"
-        out_console.print(text, highlight=False, markup=False)
+        say(out_console, text)
     size = made.page.stat().st_size
     if as_json:
         files = [str(file) for file in made.figures]

@@ -221,7 +221,7 @@ def say(out: Console, text: str, style: str | None = None) -> None:
     text = one_line(text)
     if out.is_terminal:
         text = fold_lines(text, out.width)
-    out.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
+    out.print(text, style=style, soft_wrap=True)
 
 
 def surroundings(out: Console, *, quiet: bool = False, no_cache: bool = False) -> Surroundings:

@@ -91,17 +91,16 @@ def _table(
     bold: int,
 ) -> rich_table.Table:
     """The kept columns; those at the left are names, and one row stands out, if there is one."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for place in kept:
         if place < left:
-            table.add_column(escape(heads[place]), overflow="fold")
+            table.add_column(heads[place], overflow="fold")
         else:
-            table.add_column(escape(heads[place]), justify="right", no_wrap=True)
+            table.add_column(heads[place], justify="right", no_wrap=True)
     for number, row in enumerate(rows):
-        cells = [escape(row[place]) for place in kept]
+        cells = [row[place] for place in kept]
         table.add_row(*cells, style="bold" if number == bold else None)
     return table
 
@@ -115,7 +114,7 @@ def show_predictions(record: dict[str, Any], out: Console) -> None:
             f"model    {classifier['run']}, {classifier['protocol']}, {classifier['select']}: {chosen}",
         )
     for note in record["notes"]:
-        out.print(f"note     {note}", style="yellow", highlight=False, markup=False)
+        out.print(f"note     {note}", style="yellow")
     studies = record["studies"]
     if len(studies) == 1:
         _show_study(record, studies[0], out)
@@ -128,20 +127,14 @@ def show_predictions(record: dict[str, Any], out: Console) -> None:
         if isinstance(written, list) and len(written) > SHOWN:
             _say(out, f"         and {len(written) - SHOWN} more")
     for study in record["unreadable"]:
-        out.print(
-            f"left out {study['id']}: {study['error']}",
-            style="red",
-            highlight=False,
-            markup=False,
-        )
+        out.print(f"left out {study['id']}: {study['error']}", style="red")
     if record["unreadable"]:
         every = len(studies) + len(record["unreadable"])
         _say(out, f"{len(record['unreadable'])} of {every} studies could not be read")
-    out.print(record["statement"], style="bold", highlight=False, markup=False)
+    out.print(record["statement"], style="bold")
 
 
 def _show_study(record: dict[str, Any], study: dict[str, Any], out: Console) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     looked = ", ".join(f"{name} {path}" for name, path in study["images"].items())
@@ -156,7 +149,7 @@ def _show_study(record: dict[str, Any], study: dict[str, Any], out: Console) -> 
     for name, row in study["probabilities"].items():
         decided = study["decisions"][name]
         every = "  ".join(f"{class_name} {100 * value:.1f}" for class_name, value in row.items())
-        table.add_row(escape(name), escape(decided), f"{100 * row[decided]:.1f}", escape(every))
+        table.add_row(name, decided, f"{100 * row[decided]:.1f}", every)
     out.print(table)
     points = study.get("seven_point")
     if points:
@@ -171,7 +164,6 @@ def _show_study(record: dict[str, Any], study: dict[str, Any], out: Console) -> 
 
 
 def _show_studies(record: dict[str, Any], out: Console) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     studies, labels = record["studies"], record["labels"]
@@ -184,7 +176,7 @@ def _show_studies(record: dict[str, Any], out: Console) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("id", overflow="fold", max_width=16)
     for name in names:
-        head = f"{escape(name)}\n{escape(labels[name]['reported'] or 'likeliest')}"
+        head = f"{name}\n{labels[name]['reported'] or 'likeliest'}"
         table.add_column(head, justify="right", overflow="fold")
     if "checklist" in record:
         table.add_column("7pt", justify="right", no_wrap=True)
@@ -193,7 +185,7 @@ def _show_studies(record: dict[str, Any], out: Console) -> None:
         if "checklist" in record:
             points = study["seven_point"]
             cells.append(f"{points['score']}{'!' if points['suspicious'] else ''}")
-        table.add_row(escape(study["id"]) + ("*" if study["missing"] else ""), *cells)
+        table.add_row(study["id"] + ("*" if study["missing"] else ""), *cells)
     out.print(table)
     more = [f"{len(studies) - SHOWN} more studies"] if len(studies) > SHOWN else []
     more += [f"{len(labels) - fitting} more labels"] if len(labels) > fitting else []
@@ -208,11 +200,9 @@ def _show_studies(record: dict[str, Any], out: Console) -> None:
 
 def _probability(study: dict[str, Any], label: str, reported: str | None) -> str:
     """The probability of the reported class; without one, the most likely class and its own."""
-    from rich.markup import escape
-
     decided = study["decisions"][label]
     value = 100 * study["probabilities"][label][reported or decided]
-    return f"{value:.1f}" if reported else f"{escape(decided)} {value:.1f}"
+    return f"{value:.1f}" if reported else f"{decided} {value:.1f}"
 
 
 def _label_width(label: dict[str, Any]) -> int:
@@ -221,4 +211,4 @@ def _label_width(label: dict[str, Any]) -> int:
 
 
 def _say(out: Console, text: str) -> None:
-    out.print(text, highlight=False, markup=False)
+    out.print(text)

@@ -11,12 +11,21 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from sm3kit.core.text import fold_lines
 
 
-def open_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+def open_console(*, stderr: bool = False, quiet: bool = False, **settings: Any) -> Console:
     """Where people read: lines are wrapped by words on a terminal, and never elsewhere.
 
-    In a notebook lines are plain text of the cell's output, as from `print`.
+    Every text is shown as it is: none of it is markup, an emoji or a value to be coloured. In a
+    notebook lines are plain text of the cell's output, as from `print`.
+
+    Args:
+        stderr: write to the standard error.
+        quiet: write nothing.
+        settings: others of `rich.console.Console`, such as its width.
     """
-    console = Console(stderr=stderr, quiet=quiet, force_jupyter=False)
+    settings = {"force_jupyter": False, **settings}
+    console = Console(
+        stderr=stderr, quiet=quiet, markup=False, emoji=False, highlight=False, **settings
+    )
     console.soft_wrap = not console.is_terminal
     return console
 
@@ -48,14 +57,14 @@ class Reporter:
         target = self.bar.console if self.bar else self.console
         if target.is_terminal:
             text = fold_lines(text, target.width)
-        target.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
+        target.print(text, style=style, soft_wrap=True)
 
     def __enter__(self) -> Reporter:
         if self.console.is_terminal and not self.quiet:
             self.bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=None),
-                TextColumn("{task.fields[status]}"),
+                TextColumn("{task.fields[status]}", markup=False),
                 TimeRemainingColumn(compact=True),
                 console=self.console,
                 transient=True,

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from sm3kit.cli.grid_progress import GrowingTable
 from sm3kit.cli.main import cli
+from sm3kit.data.progress import open_console
 from sm3kit.grids.progress import duration
 
 SMALL = {
@@ -110,12 +111,11 @@ def test_diff_compares_two_grids(done):
 
 
 def test_the_table_grows_on_a_terminal(done):
-    from rich.console import Console
 
     from sm3kit.grids.runner import begin
 
     folder, _ = done
-    out = Console(width=80, record=True)
+    out = open_console(width=80, record=True)
     out.print(GrowingTable(begin("", out=folder, write=False), 1))
     said = out.export_text()
     assert "4 of 4 stages" in said and "random" in said and "1/1" in said

@@ -7,12 +7,11 @@ import shutil
 import pytest
 from click.testing import CliRunner
 from rich.cells import cell_len
-from rich.console import Console
 
 from sm3kit.cli.main import cli
 from sm3kit.cli.result_table import show, show_comparison
 from sm3kit.core.errors import Interrupted
-from sm3kit.data.progress import Reporter
+from sm3kit.data.progress import Reporter, open_console
 from sm3kit.training import callbacks
 from sm3kit.training.callbacks import ShowProgress
 
@@ -293,7 +292,9 @@ def difference(names, **more):
 
 def printed(record, shown=show, terminal=True):
     out = io.StringIO()
-    console = Console(file=out, width=80, force_terminal=terminal, no_color=True, color_system=None)
+    console = open_console(
+        file=out, width=80, force_terminal=terminal, no_color=True, color_system=None
+    )
     console.soft_wrap = not terminal
     shown(record, console)
     return out.getvalue().splitlines()
@@ -448,7 +449,7 @@ class TestProgress:
 
     def told(self, epochs, **more):
         out = io.StringIO()
-        progress = ShowProgress(Reporter(Console(file=out, width=80)))
+        progress = ShowProgress(Reporter(open_console(file=out, width=80)))
         for epoch in range(1, epochs + 1):
             row = {"epoch": epoch, "loss": 0.5, "studies_per_second": 812.4, **more}
             progress.tell(row, epochs)

@@ -14,11 +14,11 @@ from pathlib import Path
 import fabricated
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from sm3kit.cli.main import cli
 from sm3kit.cli.tables import show_section, show_table
 from sm3kit.core.text import fold_lines
+from sm3kit.data.progress import open_console
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.section import Cell, Column, Line, Section
 
@@ -143,7 +143,7 @@ def test_tables_of_grids_are_whole(tmp_path, capsys, columns):
         for name in ("sep_shared", "a row with quite a long name of its own")
     ]
     grid = fabricated.grid(tmp_path, rows, baseline="sep_shared")
-    show_table(tabulate(grid), Console(width=columns, force_terminal=True, no_color=True))
+    show_table(tabulate(grid), open_console(width=columns, force_terminal=True, no_color=True))
     shown = lines(capsys.readouterr().out.encode())
     assert not [line for line in shown if len(line) > columns or "…" in line]
     assert any(re.search(r"58\.3 ± 8\.3", line) for line in shown)
@@ -154,7 +154,7 @@ def test_a_file_gets_all_columns(capsys):
     heads = [f"number {place}" for place in range(30)]
     columns = [Column("name", "text", narrow="name"), *(Column(one, narrow=one) for one in heads)]
     line = Line((Cell("x"), *(Cell("1234.5") for _ in heads)))
-    show_section(Section("all", tuple(columns), (line,)), Console(width=80))
+    show_section(Section("all", tuple(columns), (line,)), open_console(width=80))
     head, row = capsys.readouterr().out.splitlines()
     assert "number 29" in head
     assert row.count("1234.5") == 30

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.cells import cell_len
-from rich.console import Console
 
 from sm3kit.cli.tables import show_predictions
+from sm3kit.data.progress import open_console
 from sm3kit.metrics.predictions import Predictions
 
 
@@ -278,7 +278,9 @@ class TestShown:
         for study in record["studies"]:
             study["images"] = {"derm": "a.jpg"}
         out = io.StringIO()
-        show_predictions(record, Console(file=out, width=60))
+        show_predictions(
+            record, open_console(file=out, width=60, force_terminal=True, color_system=None)
+        )
         lines = out.getvalue().splitlines()
         assert max(cell_len(line) for line in lines) <= 60
         for name in record["labels"]:
@@ -287,7 +289,9 @@ class TestShown:
     def test_more_labels_than_columns_are_counted(self, runs, answered):
         record = answered(runs.both, "--split", "test")
         out = io.StringIO()
-        show_predictions(record, Console(file=out, width=40))
+        show_predictions(
+            record, open_console(file=out, width=40, force_terminal=True, color_system=None)
+        )
         assert "more labels: see --csv" in out.getvalue()
 
     def test_a_leaky_classifier_is_marked(self, runs, sm3kit, answered):
