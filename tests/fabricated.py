@@ -9,10 +9,10 @@ from sm3kit.results.measurement import GridResults, RowResults
 TRUTH = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
 
 
-def predictions(right, *, cases=10, labels=("BWV", "RS")):
+def predictions(right, *, cases=20, labels=("BWV", "RS")):
     """AUC `right` / 24 in each label: so many of the 24 pairs are in order.
 
-    Each of the 4 positives stands above some of the 6 negatives.
+    Each of 4 positives stands above some of 6 negatives; by default all are there twice.
     """
     above = [min(6, max(0, right - 6 * place)) for place in range(4)]
     score = np.array([*(0.05 + 0.1 * one for one in above), *(0.1 * (1 + n) for n in range(6))])

@@ -8,6 +8,7 @@ from sm3kit.cli.settings import say
 from sm3kit.cli.tables import show_section
 from sm3kit.evaluation.record_text import (
     caveats,
+    interval_note,
     left_out_text,
     mean_text,
     pairs_were_seen,
@@ -33,7 +34,7 @@ def show(record: dict[str, Any], out: Console, quiet: bool = False) -> None:
 
 
 def show_comparison(record: dict[str, Any], out: Console, quiet: bool = False) -> None:
-    """What the second run has more than the first; quiet, only warnings and the mean."""
+    """How much the second run improves on the first; quiet, only warnings and the mean."""
     if not quiet:
         _show_differences(record, out)
     for name, (first, second) in _differences(record["differs"]).items():
@@ -41,12 +42,13 @@ def show_comparison(record: dict[str, Any], out: Console, quiet: bool = False) -
     _warn(record, out)
     if quiet:
         mean = record["mean"]
-        ends = MISSING if None in mean["ci95"] else " to ".join(map(_with_sign, mean["ci95"]))
-        say(out, f"mean     {_with_sign(mean['auc'])} points of AUC, 95 % interval {ends}")
+        low, high = map(_with_sign, mean["ci95"])
+        ends = "no interval" if low == MISSING else f"95 % interval {low} to {high}"
+        say(out, f"mean     {_with_sign(mean['auc'])} points of AUC, {ends}")
 
 
 def _warn(record: dict[str, Any], out: Console) -> None:
-    for sentence in caveats(record):
+    for sentence in filter(None, (interval_note(record), *caveats(record))):
         say(out, f"warning  {sentence}", style="yellow")
 
 

@@ -1,15 +1,17 @@
-"""What a record says of its labels, in words: for every table, page and note the same."""
+"""The words for what stands in a record: the same in every table, page and note."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from sm3kit.metrics.reporting import MIN_GROUPS
 from sm3kit.tables.joining import first_few
 
 Record = Mapping[str, Any]
 
 LEAKY = "LEAKY: selected on the split that it was measured on"
+RARE = f"fewer than {MIN_GROUPS} positive or {MIN_GROUPS} negative groups (patients or lesions)"
 
 
 def reported_name(row: Record) -> str:
@@ -26,9 +28,42 @@ def support_text(row: Record) -> str:
 
 
 def mean_text(record: Record) -> str:
-    """Over how many labels the mean goes: "8 labels", or "7 of 8" where one has no number."""
+    """How many labels the mean is over: "8 labels", or "7 of 8" where one has no number."""
     counted, labels = record["mean"]["labels"], len(record["labels"])
     return f"{counted} labels" if counted == labels else f"{counted} of {labels}"
+
+
+def supported_name(part: Record) -> str:
+    """What the mean over the labels that have an interval is called: "mean of 6"."""
+    return f"mean of {len(part['labels'])}"
+
+
+def rare_labels(labels: Mapping[str, Record]) -> list[str]:
+    """The labels with a number that have too few patients for an interval.
+
+    Args:
+        labels: of a record, or of a summary.
+    """
+    return [
+        name
+        for name, row in labels.items()
+        if row["auc"] is not None and row.get("rare")  # Older records have none of these.
+    ]
+
+
+def interval_note(record: Record) -> str:
+    """Which labels have no interval and why, in a sentence; empty if all have one.
+
+    Args:
+        record: with `labels` and `mean`, or a summary.
+    """
+    names = rare_labels(record.get("labels", {}))
+    if not names:
+        return ""
+    note = f"No interval for {', '.join(names)}, nor for a mean that includes "
+    note += f"{'them' if len(names) > 1 else 'it'}: {RARE}."
+    part = record["mean"].get("supported")
+    return note + f" The {supported_name(part)} is over the other labels." if part else note
 
 
 def studies_text(record: Record) -> str:
@@ -48,21 +83,21 @@ def left_out_text(record: Record) -> str:
 
 
 def reporting_notes(labels: Mapping[str, Record], least: int) -> list[str]:
-    """What is to be said of labels whose numbers leave out a class, or rest on few cases.
+    """Notes on labels whose numbers leave out a class, or rest on few studies.
 
     Args:
         labels: {label: what `describe` says of it}.
-        least: how many cases are enough.
+        least: how many studies are enough.
     """
     notes = []
     few = [
         f"{name} {row['reported']} ({support_text(row)})"
         for name, row in labels.items()
-        if row.get("few")  # Older records have none of these.
+        if row.get("few") and not (row.get("rare") and row.get("auc") is not None)
     ]
     if few:
         notes.append(
-            f"Uncertain, with fewer than {least} studies of the reported class or against it: "
+            f"Uncertain, with fewer than {least} positive or {least} negative studies: "
             f"{', '.join(few)}."
         )
     for name, row in labels.items():
@@ -70,12 +105,13 @@ def reporting_notes(labels: Mapping[str, Record], least: int) -> list[str]:
             continue
         if not row["reported"] and not row["classes"]:
             notes.append(
-                f"Label {name} has no number: no class has {least} studies, and {least} against "
-                f"it ({_with_counts(row['left_out'])}). Ask for fewer with -o evaluate.min_positives=N."
+                f"Label {name} has no number: no class has {least} studies and {least} of other "
+                f"classes ({_with_counts(row['left_out'])}). To accept fewer: -o "
+                "evaluate.min_positives=N."
             )
         elif row.get("left_out"):
             notes.append(
-                f"Label {name}: its mean leaves out what has fewer than {least} studies, "
+                f"Label {name}: its mean leaves out classes with fewer than {least} studies, "
                 f"{_with_counts(row['left_out'])}."
             )
     return notes
@@ -86,7 +122,7 @@ def _with_counts(counts: Mapping[str, int]) -> str:
 
 
 def caveats(record: Record) -> list[str]:
-    """A sentence on each thing that is wrong with a result; most results have none.
+    """A sentence on each reason to doubt a result; most results have none.
 
     Args:
         record: of an evaluation, or of a comparison.
@@ -96,7 +132,7 @@ def caveats(record: Record) -> list[str]:
 
 
 def caveats_of_studies(record: Record) -> list[str]:
-    """A sentence on studies that were trained on, and one on those that have other images.
+    """A sentence on studies that were trained on, and one on those whose images have changed.
 
     Args:
         record: the ids of both, as `seen` and `replaced`, where they are known.

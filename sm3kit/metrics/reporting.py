@@ -1,8 +1,8 @@
-"""Which classes the numbers of a label are of."""
+"""Which classes the numbers of a label are of, and whether they have enough for an interval."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -12,6 +12,10 @@ from sm3kit.metrics.per_label import label_metrics, mean_metrics, support
 from sm3kit.metrics.predictions import LabelScores
 
 Array = npt.NDArray[Any]
+# Groups (patients, lesions) with a class, and as many without it, that an interval needs.
+MIN_GROUPS = 5
+# Metrics that go over all classes in the truth, not over the reported one alone.
+OVER_CLASSES = ("balanced_accuracy", "macro_f1")
 
 
 def classes_with_enough(counts: Sequence[int], least: int) -> tuple[int, ...]:
@@ -62,13 +66,68 @@ def measured_classes(label: LabelScores, least: int) -> tuple[int, ...]:
     return classes_with_enough(_counts(label), least)
 
 
-def describe(label: LabelScores, least: int) -> dict[str, Any]:
+def needed_classes(label: LabelScores, least: int, metric: str) -> tuple[int, ...]:
+    """Indices of the classes that a sample needs for a metric of the same meaning in each sample."""
+    if label.reported and metric in OVER_CLASSES:
+        return tuple(n for n, count in enumerate(_counts(label)) if count)
+    return measured_classes(label, least)
+
+
+def holds_classes(label: LabelScores, classes: Sequence[int], weights: Array) -> Array:
+    """Whether each weighting (R, N) counts every class, and something against it; (R,) of bool."""
+    known = label.truth >= 0
+    members = np.equal.outer(label.truth[known], np.array(classes, np.int64))  # (N, n)
+    drawn = weights[:, known].astype(np.float64)
+    counts = drawn @ members  # (R, n)
+    whole: Array = ((counts > 0) & (counts < drawn.sum(1, keepdims=True))).all(1)
+    return whole
+
+
+def groups_of_class(label: LabelScores, groups: Array, index: int) -> tuple[int, int]:
+    """How many groups have a case of a class, and how many have a known case of another class."""
+    known = label.truth >= 0
+    positive = label.truth[known] == index
+    own = groups[known]
+    return len(np.unique(own[positive])), len(np.unique(own[~positive]))
+
+
+def rare_classes(label: LabelScores, groups: Array, classes: Sequence[int]) -> list[int]:
+    """Those of some classes that have too few groups, with them or without, for an interval.
+
+    An interval of resampled groups tells nothing of patients like the one or two that are there:
+    with one positive the AUC hardly varies, whatever the network is worth.
+
+    Args:
+        label: scores and truth.
+        groups: (N,), the group of each case: what a bootstrap draws.
+        classes: indices.
+    """
+    return [n for n in classes if min(groups_of_class(label, groups, n)) < MIN_GROUPS]
+
+
+def rare_text(rare: Mapping[str, Sequence[int]]) -> str | None:
+    """Why a label has no interval; None if it has one.
+
+    Args:
+        rare: {class: [groups with it, groups without]} of the classes with too few.
+    """
+    texts = [f"{name} has {own} positive and {rest} negative" for name, (own, rest) in rare.items()]
+    return f"{', '.join(texts)} groups, not {MIN_GROUPS} of each" if texts else None
+
+
+def describe(label: LabelScores, groups: Array, least: int) -> dict[str, Any]:
     """What a record says of a label beside its metrics.
+
+    Args:
+        label: scores and truth.
+        groups: (N,), the group of each case.
+        least: as for `classes_with_enough`.
 
     Returns:
         {"reported": the chosen class or None, "classes": those that the metrics are of or the mean
         over, "left_out": {class: cases} of those with too few, "few": whether the chosen class
-        is such, "support": as from `support`, by the names of the classes}.
+        is such, "rare": {class: [groups with it, groups without]} of the measured classes with too
+        few for an interval, "support": as from `support`, by the names of the classes}.
     """
     counts = _counts(label)
     enough, measured = classes_with_enough(counts, least), measured_classes(label, least)
@@ -81,6 +140,10 @@ def describe(label: LabelScores, least: int) -> dict[str, Any]:
         "classes": [label.classes[n] for n in measured],
         "left_out": {label.classes[n]: counts[n] for n in rest},
         "few": bool(label.reported) and index not in enough,
+        "rare": {
+            label.classes[n]: list(groups_of_class(label, groups, n))
+            for n in rare_classes(label, groups, measured)
+        },
         "support": cases,
     }
 

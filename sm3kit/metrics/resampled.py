@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from sm3kit.core.errors import DataError
 from sm3kit.metrics.bootstrap import case_weights
-from sm3kit.metrics.per_label import METRICS, mean_of_defined
+from sm3kit.metrics.per_label import METRICS
 from sm3kit.metrics.predictions import LabelScores, Predictions
-from sm3kit.metrics.reporting import metrics_of
+from sm3kit.metrics.reporting import holds_classes, metrics_of, needed_classes, rare_classes
 
 Array = npt.NDArray[Any]
 Values = dict[str, Array]  # {metric: (1 + R,)}: on all cases, then of each resample.
@@ -23,6 +23,10 @@ AGAIN = "Predict the same split of the same data with both."
 @dataclass(frozen=True, eq=False)
 class Resampled:
     """The metrics of all seeds of one system; the draws are the same for all systems.
+
+    A metric is NaN in the resamples that lack a class it is of, so that it means the same in all
+    others; and in all resamples where a class has too few groups for an interval, see
+    `rare_classes`. The truth alone decides, so the same resamples count for all systems.
 
     Attributes:
         cases: the predictions of the first seed; the others have the same cases and truth.
@@ -76,20 +80,34 @@ def resample(runs: Sequence[Predictions], resamples: int = 2000, seed: int = 0) 
     return Resampled(first, tuple(values), resamples, seed)
 
 
-def mean_of_labels(labels: dict[str, Values]) -> Values:
-    """Means over the labels that are defined, for each resample on its own."""
+def mean_of_labels(labels: Mapping[str, Values]) -> Values:
+    """Means over the labels that are defined on all cases, for each resample on its own.
+
+    A resample that leaves one of these labels undefined has no mean: its mean would be that of
+    other labels.
+    """
     means = {}
     for metric in METRICS:
         values = np.stack([label[metric] for label in labels.values()])  # (L, 1 + R)
-        means[metric] = mean_of_defined(values)
+        defined = values[~np.isnan(values[:, 0])]
+        means[metric] = defined.mean(0) if len(defined) else np.full(values.shape[1], np.nan)
     return means
 
 
-def _values(predictions: Predictions, weights: npt.NDArray[Any]) -> dict[str, Values]:
-    return {
-        name: metrics_of(label, predictions.min_positives, weights)
-        for name, label in predictions.labels.items()
-    }
+def _values(predictions: Predictions, weights: Array) -> dict[str, Values]:
+    """The metrics of each label; the first weighting is that of all cases."""
+    least = predictions.min_positives
+    table = {}
+    for name, label in predictions.labels.items():
+        table[name] = metrics_of(label, least, weights)
+        drawn: dict[tuple[int, ...], Array] = {}
+        for metric, values in table[name].items():
+            classes = needed_classes(label, least, metric)
+            if classes not in drawn:
+                whole = holds_classes(label, classes, weights[1:])
+                drawn[classes] = whole & (not rare_classes(label, predictions.groups, classes))
+            values[1:][~drawn[classes]] = np.nan
+    return table
 
 
 def _align(first: Predictions, second: Predictions) -> Predictions:

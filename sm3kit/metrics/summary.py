@@ -1,4 +1,4 @@
-"""The metrics of a run or of its seeds, and of two side by side, with paired intervals."""
+"""The metrics of a run or of its seeds, and of the difference of two, with paired intervals."""
 
 from __future__ import annotations
 
@@ -11,30 +11,27 @@ import numpy as np
 from sm3kit.metrics.bootstrap import interval, share_above_zero
 from sm3kit.metrics.per_label import METRICS
 from sm3kit.metrics.predictions import LabelScores, Predictions
-from sm3kit.metrics.reporting import describe
+from sm3kit.metrics.reporting import describe, rare_text
 from sm3kit.metrics.resampled import Resampled, Values, mean_of_labels, resample
 
+TOO_FEW = "fewer than half of the resamples hold all its classes"
+
 __all__ = [
-    "LabelScores",
-    "Predictions",
-    "compare",
-    "compare_seeds",
-    "mean_auc",
-    "summarise",
-    "summarise_seeds",
-    "summary_of",
-    "summary_of_difference",
-]
+    "LabelScores", "Predictions", "compare", "compare_seeds", "mean_auc", "summarise",
+    "summarise_seeds", "summary_of", "summary_of_difference",
+]  # fmt: skip
 
 
 def summarise(predictions: Predictions, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Every metric of every label and their means, with 95 % intervals, ready for JSON.
 
-    A mean leaves out the labels where its metric is undefined, also within a resample. None
-    stands for what is undefined.
+    A mean leaves out the labels whose metric is undefined on all cases, and only these, in every
+    resample; a resample that lacks a class of one of the others does not count. A label with fewer
+    than five groups with its class, or without it, has no interval, nor has a mean that such a
+    label is part of: the mean over the other labels then has one. None stands for what is
+    undefined.
 
-    Source: Wang et al. 2025, tables 1 to 4: the mean over the labels; its deviation is that of
-    the labels, not of seeds, with n - 1.
+    Source: Wang et al. 2025, tables 1 to 4: mean and deviation (n - 1) are over the labels.
 
     Args:
         predictions: of one model on one split.
@@ -42,10 +39,13 @@ def summarise(predictions: Predictions, resamples: int = 2000, seed: int = 0) ->
         seed: of the bootstrap.
 
     Returns:
-        {"labels": {name: {metric: value, "ci95", "intervals", and what `describe` says}},
-        "mean": {metric: value, "std", "stds", "counted", "labels", "ci95", "intervals"},
-        "cases", "groups", "min_positives", "resamples", "seed"}. "ci95" and "std" are of the AUC, "intervals",
-        "stds" and "counted" (the labels that entered) hold every metric.
+        {"labels": {name: {metric: value, "ci95", "intervals", "interval_reason", and what
+        `describe` says}}, "mean": {metric: value, "std", "stds", "counted", "labels", "ci95",
+        "intervals", "interval_reason", "supported"}, "cases", "groups", "min_positives",
+        "resamples", "seed"}. "ci95" and "std" are of the AUC, "intervals", "stds" and "counted"
+        (the labels that entered) hold every metric. "interval_reason" says why there is no
+        interval of the AUC, None if there is one; "supported" is the mean over the "labels" that
+        have one, None if these are all or none of them.
     """
     return _summary(resample([predictions], resamples, seed))
 
@@ -56,7 +56,7 @@ def summarise_seeds(
     """Every metric as the mean over several seeds, with spread and 95 % intervals.
 
     Each resample draws the same groups for all seeds; its value is their mean. So the interval
-    tells about other patients, the spread about other seeds.
+    covers other patients with these networks, and the spread the seeds; neither covers both.
 
     Args:
         runs: predictions of the same cases, one for each seed.
@@ -73,7 +73,7 @@ def summarise_seeds(
 
 
 def summary_of(system: Resampled) -> dict[str, Any]:
-    """What `summarise_seeds` tells, of a system that is resampled already."""
+    """The result of `summarise_seeds` for a system that is resampled already."""
     summary = _summary(system)
     for name, label in summary["labels"].items():
         label["spread"] = _spread([values[name] for values in system.seeds])
@@ -84,7 +84,7 @@ def summary_of(system: Resampled) -> dict[str, Any]:
 def compare(
     first: Predictions, second: Predictions, resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
-    """What the second run has more than the first in every metric, with paired 95 % intervals.
+    """How much the second run improves on the first in every metric, with paired 95 % intervals.
 
     Each resample draws the same groups for both runs and for all labels, so that what is hard
     for both cancels out.
@@ -95,8 +95,8 @@ def compare(
 
     Returns:
         As from `summarise`, without deviations, with second minus first in the place of each
-        value, and beside the intervals "above_zero": {metric: the share of
-        resamples in which the second is better}. "difference" says the direction.
+        value, and beside the intervals "above_zero": {metric: the share of resamples in which the
+        second is better}. "difference" says the direction.
 
     Raises:
         DataError: the runs did not predict the same cases, labels, classes or truth.
@@ -110,7 +110,7 @@ def compare_seeds(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """What the mean of the second's seeds has more than that of the first's, paired by cases.
+    """How much the mean over the second's seeds improves on the first's, paired by cases.
 
     Args:
         firsts, seconds: predictions of the same cases, one for each seed; one of the two may
@@ -127,7 +127,7 @@ def compare_seeds(
 
 
 def summary_of_difference(first: Resampled, second: Resampled) -> dict[str, Any]:
-    """What `compare_seeds` tells, of two systems that are resampled already."""
+    """The result of `compare_seeds` for two systems that are resampled already."""
     return _difference(first, second) | {"seeds": [len(first.seeds), len(second.seeds)]}
 
 
@@ -139,17 +139,9 @@ def mean_auc(predictions: Predictions) -> float:
 
 def _summary(system: Resampled) -> dict[str, Any]:
     means = system.means()
-    labels = {}
-    for name, label in system.cases.labels.items():
-        labels[name] = describe(label, system.cases.min_positives) | _values_and_intervals(
-            means[name]
-        )
+    labels = _labels(system, means)
     stds = {name: _deviation(_points(means, name)) for name in METRICS}
-    mean = (
-        _values_and_intervals(mean_of_labels(means))
-        | {"std": stds["auc"], "stds": stds}
-        | _counts(means)
-    )
+    mean = _mean(means, labels) | {"std": stds["auc"], "stds": stds} | _counts(means)
     return {"labels": labels, "mean": mean, **_setting(system)}
 
 
@@ -157,18 +149,47 @@ def _difference(first: Resampled, second: Resampled) -> dict[str, Any]:
     more = second.more_than(first)
     # The truth alone decides where a metric is defined, so the mean of the differences is the
     # difference of the means.
-    mean = mean_of_labels(more)
+    labels = _labels(first, more)
+    for name, label in labels.items():
+        label |= _above_zero(more[name])
+    mean = _mean(more, labels) | _above_zero(mean_of_labels(more)) | _counts(more)
+    if mean["supported"]:
+        kept = {name: more[name] for name in mean["supported"]["labels"]}
+        mean["supported"] |= _above_zero(mean_of_labels(kept))
     return {
         "difference": "second minus first",
-        "labels": {
-            name: describe(label, first.cases.min_positives)
-            | _values_and_intervals(more[name])
-            | _above_zero(more[name])
-            for name, label in first.cases.labels.items()
-        },
-        "mean": _values_and_intervals(mean) | _above_zero(mean) | _counts(more),
+        "labels": labels,
+        "mean": mean,
         **_setting(first),
     }
+
+
+def _labels(system: Resampled, values: dict[str, Values]) -> dict[str, dict[str, Any]]:
+    """What a record says of each label.
+
+    Args:
+        system: for the cases.
+        values: {label: {metric: (1 + R,)}}.
+    """
+    labels = {}
+    for name, label in system.cases.labels.items():
+        row = describe(label, system.cases.groups, system.cases.min_positives)
+        labels[name] = row | _values_and_intervals(values[name], rare_text(row["rare"]))
+    return labels
+
+
+def _mean(values: dict[str, Values], labels: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The mean over the labels, and over those with an interval where one has none."""
+    counted = [name for name, label in labels.items() if label["auc"] is not None]
+    rare = [name for name in counted if labels[name]["rare"]]
+    supported = [name for name in counted if name not in rare]
+    reason = f"it includes {', '.join(rare)}, without an interval" if rare else None
+    mean = _values_and_intervals(mean_of_labels(values), reason)
+    part = None
+    if rare and supported:
+        kept = mean_of_labels({name: values[name] for name in supported})
+        part = {"labels": supported, **_values_and_intervals(kept, None)}
+    return mean | {"supported": part}
 
 
 def _points(labels: dict[str, Values], metric: str) -> list[float]:
@@ -195,10 +216,20 @@ def _counts(labels: dict[str, Values]) -> dict[str, Any]:
     return {"labels": counted["auc"], "counted": counted}
 
 
-def _values_and_intervals(values: Values) -> dict[str, Any]:
+def _values_and_intervals(values: Values, reason: str | None) -> dict[str, Any]:
+    """Values and intervals of every metric.
+
+    Args:
+        values: {metric: (1 + R,)}.
+        reason: why there is no interval of the AUC, as far as it is known beforehand.
+    """
     intervals = {name: [_plain(end) for end in interval(values[name][1:])] for name in METRICS}
     points = {name: _plain(values[name][0]) for name in METRICS}
-    return {**points, "ci95": intervals["auc"], "intervals": intervals}
+    if reason is None and intervals["auc"][0] is None:
+        reason = "it has no number" if points["auc"] is None else TOO_FEW
+    if len(values["auc"]) == 1:
+        reason = "no resample was drawn"
+    return {**points, "ci95": intervals["auc"], "intervals": intervals, "interval_reason": reason}
 
 
 def _above_zero(values: Values) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from typing import Any
 from sm3kit.evaluation.record_text import (
     Record,
     caveats_of_studies,
+    interval_note,
     left_out_text,
     mean_text,
     pairs_were_seen,
     reported_name,
     studies_text,
     support_text,
+    supported_name,
 )
 from sm3kit.published.tables import for_recipe, source
 from sm3kit.results.differences import DIFFERENCE
@@ -73,14 +75,16 @@ def evaluation_section(record: Record, title: str = "") -> Section:
 
 
 def comparison_section(record: Record) -> Section:
-    """What the second of two runs has more in the AUC of each label, and on average.
+    """How much the second of two runs improves on the first in the AUC of each label, and on average.
 
     Args:
         record: as `compare_runs` gives it.
     """
     columns = Column("label", "text", narrow="label"), MORE, Column("above 0", narrow="above 0")
     lines = []
-    for name, row in {**record["labels"], "mean": record["mean"]}.items():
+    part = record["mean"].get("supported")
+    means = {"mean": record["mean"], **({supported_name(part): part} if part else {})}
+    for name, row in {**record["labels"], **means}.items():
         share = row["above_zero"]["auc"]
         above = Cell(NONE if share is None else f"{PERCENT * share:.0f} %")
         more = metric_number(row, "auc", 1, studies_text(record))
@@ -108,15 +112,6 @@ def _label_section(record: Record, title: str) -> Section:
         positives = row["support"]["positives"]
         support = Cell(support_text(row), "" if positives is None else str(positives))
         lines.append(Line((label, Cell(reported, reported), *_numbers(row, beside, name), support)))
-    mean = record["mean"]
-    deviations = [mean["stds"][column.metric] for column in METRICS]
-    cells = [Cell(NONE if std is None else f"{PERCENT * std:.1f}") for std in deviations]
-    if beside:
-        cells.insert(1, Cell(""))
-    foot = (
-        Line((Cell("mean"), Cell(""), *_numbers(mean, beside, "mean"), Cell(mean_text(record)))),
-        Line((Cell("STD of labels"), Cell(""), *cells, Cell(""))),
-    )
     notes = [
         f"In %; the 95 % intervals are of {record['resamples']:,} resamples of the groups "
         "(patients or lesions).",
@@ -129,10 +124,31 @@ def _label_section(record: Record, title: str) -> Section:
         columns,
         tuple(lines),
         _basis(record, studies_text(record)),
-        (*caveats_of_studies(record), *notes, *record["notes"]),
-        foot,
+        (
+            *filter(None, (interval_note(record), *caveats_of_studies(record))),
+            *notes,
+            *record["notes"],
+        ),
+        _foot(record, beside),
         record["protocol"],
     )
+
+
+def _foot(record: Record, beside: PublishedRow | None) -> tuple[Line, ...]:
+    """The mean, that over the labels with an interval where one has none, and the deviation."""
+    mean, part = record["mean"], record["mean"].get("supported")
+    rows = {"mean": (mean, mean_text(record))}
+    if part:
+        rows[supported_name(part)] = part, f"{len(part['labels'])} labels"
+    lines = [
+        Line((Cell(name), Cell(""), *_numbers(row, beside, name), Cell(count)))
+        for name, (row, count) in rows.items()
+    ]
+    deviations = [mean["stds"][column.metric] for column in METRICS]
+    cells = [Cell(NONE if std is None else f"{PERCENT * std:.1f}") for std in deviations]
+    if beside:
+        cells.insert(1, Cell(""))
+    return (*lines, Line((Cell("STD of labels"), Cell(""), *cells, Cell(""))))
 
 
 def _rank_section(record: Record, title: str) -> Section:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sm3kit.evaluation.record_text import (
     Record,
+    interval_note,
     pairs_were_seen,
     reported_name,
     reporting_notes,
@@ -153,14 +154,17 @@ def _label_cell(column: Column, number: Number | None) -> Cell:
 
 
 def _reporting(summaries: Sequence[Summary | None]) -> list[str]:
-    """What is to be said of the classes that the numbers are of, once."""
+    """Notes on the classes that the numbers are of, each once."""
     notes = [
         note
         for summary in summaries
         if summary
-        for note in reporting_notes(summary["labels"], summary["min_positives"])
+        for note in (
+            interval_note(summary),
+            *reporting_notes(summary["labels"], summary["min_positives"]),
+        )
     ]
-    return list(dict.fromkeys(notes))
+    return list(filter(None, dict.fromkeys(notes)))
 
 
 def _support(summaries: Sequence[Summary]) -> str:

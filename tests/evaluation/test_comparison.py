@@ -38,7 +38,7 @@ def made(monkeypatch):
 
 @pytest.mark.parametrize("protocol", ["probe", "knn"])
 def test_a_run_is_no_better_than_itself(comparing, runs, protocol):
-    record = comparing(runs.stage1, runs.stage1, protocol=protocol)
+    record = comparing(runs.stage1, runs.stage1, protocol=protocol, split="train")
     for row in (record["mean"], *record["labels"].values()):
         assert row["auc"] == 0
         assert row["ci95"] == [0, 0]
@@ -75,8 +75,8 @@ def test_settings_in_which_both_differ_are_told(opened, fast, runs):
 
 
 def test_the_other_way_round_is_the_opposite(comparing, runs):
-    one = comparing(runs.stage1, runs.stage2, protocol="knn")["mean"]
-    other = comparing(runs.stage2, runs.stage1, protocol="knn")["mean"]
+    one = comparing(runs.stage1, runs.stage2, protocol="knn", split="train")["mean"]
+    other = comparing(runs.stage2, runs.stage1, protocol="knn", split="train")["mean"]
     assert one["auc"] == pytest.approx(-other["auc"], abs=1e-12)
     assert one["ci95"] == pytest.approx([-end for end in reversed(other["ci95"])], abs=1e-12)
 

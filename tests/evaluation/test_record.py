@@ -10,6 +10,7 @@ from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.evaluation.evaluate import _published_number, evaluate, result_file
+from sm3kit.evaluation.record_text import interval_note
 from sm3kit.metrics.predictions import Predictions
 
 PROTOCOLS = ["probe", "finetune", "knn"]
@@ -40,8 +41,9 @@ def test_the_record_has_the_agreed_form(evaluated, runs, protocol):
         assert row["reported"] is None
         assert (row["classes"], row["left_out"]) == (LABELS[name], {})
         assert row["support"]["known"] == 8
-        low, high = row["ci95"]
-        assert 0 <= low <= row["auc"] <= high <= 1
+        # Eight studies have fewer than five of a class.
+        assert row["ci95"] == [None, None]
+        assert row["interval_reason"].endswith(" negative groups, not 5 of each")
     assert {"auc", "sens", "spec", "prec", "std"} <= set(record["mean"])
     assert record["seeds"] == [0]
     assert record["studies"] == {"train": 24, "val": 8, "test": 8}
@@ -90,6 +92,13 @@ def test_the_numbers_are_those_of_scikit_learn(evaluated, runs, protocol):
     aucs = [row["auc"] for row in record["labels"].values()]
     assert record["mean"]["auc"] == pytest.approx(np.mean(aucs), abs=1e-12)
     assert record["mean"]["std"] == pytest.approx(np.std(aucs, ddof=1), abs=1e-12)
+
+
+def test_intervals_hold_their_number(evaluated, runs):
+    record = evaluated(runs.stage1, protocol="knn", split="train")
+    for row in [*record["labels"].values(), record["mean"]]:
+        low, high = row["ci95"]
+        assert 0 <= low <= row["auc"] <= high <= 1
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -143,8 +152,8 @@ class TestFewStudies:
         assert record["labels"]["tone"]["left_out"] == {"x": 3, "y": 3, "z": 2}
         assert record["mean"]["labels"] == 2
         assert record["notes"] == [
-            "Label tone has no number: no class has 4 studies, and 4 against it (x (3), y (3), "
-            "z (2)). Ask for fewer with -o evaluate.min_positives=N."
+            "Label tone has no number: no class has 4 studies and 4 of other classes (x (3), y (3), "
+            "z (2)). To accept fewer: -o evaluate.min_positives=N."
         ]
         assert record["selection_min_positives"] == 4
 
@@ -156,7 +165,7 @@ class TestFewStudies:
         each = [of_scikit_learn(kept.labels["tone"], place)["auc"] for place in (0, 1)]
         assert row["auc"] == pytest.approx(np.mean(each), abs=1e-12)
         assert record["notes"] == [
-            "Label tone: its mean leaves out what has fewer than 3 studies, z (2)."
+            "Label tone: its mean leaves out classes with fewer than 3 studies, z (2)."
         ]
 
     def test_a_choice_goes_by_fewer_where_no_class_has_enough(self, evaluated, runs):
@@ -175,9 +184,13 @@ class TestFewStudies:
         row = record["labels"]["tone"]
         assert (row["reported"], row["few"], row["support"]["positives"]) == ("z", True, 2)
         assert row["auc"] is not None
-        assert record["notes"] == [
-            "Uncertain, with fewer than 3 studies of the reported class or against it: tone z (2/8)."
-        ]
+        assert row["rare"] == {"z": [2, 6]}
+        # The warning that it has no interval says as much.
+        assert record["notes"] == []
+        assert interval_note(record) == (
+            "No interval for shape, tone, edge, nor for a mean that includes them: fewer than 5 "
+            "positive or 5 negative groups (patients or lesions)."
+        )
 
 
 class TestUnknownLabels:

@@ -15,7 +15,14 @@ from sklearn.metrics import (
 )
 
 from sm3kit.core.errors import DataError
-from sm3kit.evaluation.record_text import mean_text, reported_name, reporting_notes, support_text
+from sm3kit.evaluation.record_text import (
+    interval_note,
+    mean_text,
+    reported_name,
+    reporting_notes,
+    support_text,
+    supported_name,
+)
 from sm3kit.metrics.per_label import METRICS, label_metrics
 from sm3kit.metrics.per_label import mean_metrics as of_weightings
 from sm3kit.metrics.predictions import LabelScores, Predictions
@@ -29,6 +36,7 @@ from sm3kit.metrics.summary import compare, mean_auc, summarise, summarise_seeds
 
 COUNTS = (40, 25, 12, 3, 0)
 CLASSES = ("A", "B", "C", "D", "E")
+GROUPS = np.arange(85) // 2
 
 
 @pytest.fixture
@@ -177,7 +185,7 @@ def test_without_a_class_nothing_is_defined(several):
 
 
 def test_what_a_record_says_of_a_mean(several):
-    row = describe(several(), 10)
+    row = describe(several(), GROUPS, 10)
     assert (row["reported"], row["classes"], row["few"]) == (None, ["A", "B", "C"], False)
     assert row["left_out"] == {"D": 3, "E": 0}
     counts = dict(zip(CLASSES, COUNTS, strict=True))
@@ -187,7 +195,7 @@ def test_what_a_record_says_of_a_mean(several):
 
 @pytest.mark.parametrize(("reported", "few"), [("B", False), ("C", False), ("D", True)])
 def test_what_a_record_says_of_a_chosen_class(several, reported, few):
-    row = describe(several(reported), 10)
+    row = describe(several(reported), GROUPS, 10)
     assert (row["reported"], row["classes"], row["few"]) == (reported, [reported], few)
     assert row["left_out"] == {}
     assert reported_name(row) == reported
@@ -196,19 +204,34 @@ def test_what_a_record_says_of_a_chosen_class(several, reported, few):
 
 def test_notes(several):
     rows = {
-        "site": describe(several(), 10),
-        "DIAG": describe(several("D"), 10),
-        "fine": describe(several("A"), 10),
+        "site": describe(several(), GROUPS, 10),
+        "DIAG": describe(several("D"), GROUPS, 10),
+        "fine": describe(several("A"), GROUPS, 10),
     }
     assert reporting_notes(rows, 10) == [
-        "Uncertain, with fewer than 10 studies of the reported class or against it: DIAG D (3/80).",
-        "Label site: its mean leaves out what has fewer than 10 studies, D (3), E (0).",
+        "Uncertain, with fewer than 10 positive or 10 negative studies: DIAG D (3/80).",
+        "Label site: its mean leaves out classes with fewer than 10 studies, D (3), E (0).",
     ]
-    (note,) = reporting_notes({"site": describe(several(), 41)}, 41)
+    (note,) = reporting_notes({"site": describe(several(), GROUPS, 41)}, 41)
     assert note == (
-        "Label site has no number: no class has 41 studies, and 41 against it (A (40), B (25), "
-        "C (12), D (3), E (0)). Ask for fewer with -o evaluate.min_positives=N."
+        "Label site has no number: no class has 41 studies and 41 of other classes (A (40), B (25), "
+        "C (12), D (3), E (0)). To accept fewer: -o evaluate.min_positives=N."
     )
+
+
+def test_the_note_on_labels_without_an_interval(several):
+    few = replace(several("D"), reported="D")
+    found = summarise(predictions(DIAG=few, fine=several("A", 1), site=several(seed=2)), 50)
+    assert interval_note(found) == (
+        "No interval for DIAG, nor for a mean that includes it: fewer than 5 positive or 5 "
+        "negative groups (patients or lesions). The mean of 2 is over the other labels."
+    )
+    assert supported_name(found["mean"]["supported"]) == "mean of 2"
+    assert interval_note(summarise(predictions(DIAG=few), 50)) == (
+        "No interval for DIAG, nor for a mean that includes it: fewer than 5 positive or 5 "
+        "negative groups (patients or lesions)."
+    )
+    assert interval_note(summarise(predictions(fine=several("A")), 50)) == ""
 
 
 # Where they go

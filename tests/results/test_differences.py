@@ -26,7 +26,7 @@ def test_the_same_rows_are_paired(tmp_path):
 
 def test_other_cases_are_not_paired(tmp_path):
     one = grid(tmp_path, [labelled(tmp_path / "one", "simclr", [12])])
-    other = grid(tmp_path, [labelled(tmp_path, "simclr", [24], cases=20)], split="val")
+    other = grid(tmp_path, [labelled(tmp_path, "simclr", [24], cases=30)], split="val")
     (row,) = diff(one, other, 50)
     assert row.more.mean == pytest.approx(50)
     assert row.more.low is None

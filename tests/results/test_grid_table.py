@@ -35,7 +35,7 @@ def test_mean_and_spread_by_hand(tmp_path):
     assert found(means, "simclr", "spec").mean == pytest.approx(100 * 5 / 6)
     assert found(means, "simclr", "spec").spread == pytest.approx(0)
     assert found(labels, "simclr", "auc", "RS").mean == pytest.approx(75)
-    assert found(labels, "simclr", "auc", "RS").support == "4/10"
+    assert found(labels, "simclr", "auc", "RS").support == "8/20"
     assert table.texts()[0] == ["row", "seeds", "AUC", "95 % interval"]
     assert table.texts()[1][:3] == ["simclr", "3/3", "75.0 ± 25.0"]
 
@@ -67,14 +67,14 @@ def test_a_baseline_that_is_no_row_is_left_out(tmp_path):
 
 
 def test_other_cases_than_the_baseline_have_a_difference_without_interval(tmp_path):
-    rows = [labelled(tmp_path, "simclr", [12]), labelled(tmp_path, "byol", [24], cases=20)]
+    rows = [labelled(tmp_path, "simclr", [12]), labelled(tmp_path, "byol", [24], cases=30)]
     means = tabulate(grid(tmp_path, rows, baseline="simclr"), 20).sections[0]
     number = found(means, "byol", "difference")
     assert number.mean == pytest.approx(50)
     assert number.low is None
     assert any(note.startswith("byol: the difference is not paired.") for note in means.notes)
-    assert "10 studies of 10 groups" in means.basis.sentence()
-    assert "in other rows 20 studies" in means.basis.sentence()
+    assert "20 studies of 20 groups" in means.basis.sentence()
+    assert "in other rows 30 studies" in means.basis.sentence()
 
 
 def test_lost_predictions_leave_the_means_of_the_records(tmp_path):
@@ -171,8 +171,8 @@ def test_the_basis_names_rule_split_seeds_and_support_and_no_folder(tmp_path):
     table = tabulate(grid(tmp_path, [labelled(tmp_path, "simclr", [24])]), 0)
     assert table.of().sentences()[:2] == [
         "probe, mean of the labels",
-        "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; 10 studies of 10 groups; "
-        "positive of known: BWV PRS 4/10, RS PRS 4/10",
+        "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; 20 studies of 20 groups; "
+        "positive of known: BWV PRS 8/20, RS PRS 8/20",
     ]
 
 
@@ -198,7 +198,7 @@ def test_studies_that_were_seen_or_replaced_are_counted(tmp_path):
     assert means.basis.doubtful
     assert (
         "data derm7pt, SEEN: 2 of the studies were trained on before, REPLACED: the images of 1 "
-        "studies, since the training; 10 studies"
+        "studies, since the training; 20 studies"
     ) in means.basis.sentence()
 
 

@@ -99,7 +99,7 @@ def test_heads_are_buttons_in_heads_of_columns(text, read):
 
 def test_the_caption_tells_the_basis(read):
     captions = "".join(read.texts)
-    assert captions.count("select val_best, split test, 2 seeds (0, 1), data derm7pt; 10 st") == 2
+    assert captions.count("select val_best, split test, 2 seeds (0, 1), data derm7pt; 20 st") == 2
 
 
 def test_best_failed_and_published_are_shown(text):
