@@ -9,7 +9,7 @@ STAGE_1 = "Stage 1: where paper and code disagree"
 STAGE_2 = "Stage 2: where paper and code disagree"
 EVALUATION = "Evaluation"
 BOTH = "Where sm3kit differs from both"
-ALIKE = "What is as in the code"
+ALIKE = "What is the same as in the code"
 PRINTED = "Printed numbers to be careful with"
 OURS = ("default", "sm3kit", "mean of the row")  # The column that a row speaks of sm3kit in.
 
@@ -61,8 +61,8 @@ def sentence(section, *parts):
 # What the page tells of others alone, or of where to read on.
 QUOTED += [
     (STAGE_1, "The code splits the batch of 96 over two GPUs"),
-    (EVALUATION, "The rows of Table 5 put both in one column"),
-    (PRINTED, "These and more errors are part of sm3kit's"),
+    (EVALUATION, "Table 5 reports both in one column"),
+    (PRINTED, "list these and further errors"),
 ]
 
 

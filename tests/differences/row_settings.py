@@ -49,7 +49,7 @@ def as_typed(section, words):
     command, name = pretrain, "pretrain"
     if section == EVALUATION:
         command, name, words = evaluate, "evaluate", ["RUN", *words]
-    main = click.Context(cli, **cli.context_settings)
+    main = cli.context_class(cli, **cli.context_settings)
     context = command.make_context(name, list(words), parent=main)
     given = {
         one: value
@@ -146,7 +146,7 @@ def cells_with_values():
     """(row, column, recipe, setting) where a cell is a number or a word that the setting may have."""
     found = []
     for key in WITH_OPTIONS:
-        for words in commands(ROWS[key].get("the other way", "")):
+        for words in commands(ROWS[key].get("how to change it", "")):
             # What is wrong with the words themselves is told by the test of all options.
             with contextlib.suppress(click.ClickException, SM3Error, AssertionError):
                 for setting in as_typed(key[0], words):

@@ -16,10 +16,10 @@ from sm3kit.datasets.derm7pt import Derm7pt
 
 @sentence(
     ALIKE,
-    "The projector (three layers, last batch norm without affine), crop, jitter, flip and blur, "
-    "25 pixels cut off each border of Derm7pt, mean and deviation of the pixels, 400 epochs, "
-    "batch 96, a constant learning rate of 1e-6, no warm-up, no clipping, training on the 413 "
-    "training cases alone",
+    "The projector (three layers, the last batch norm without affine parameters), crop, "
+    "jitter, flip and blur, 25 pixels cut off each border of Derm7pt, mean and standard "
+    "deviation of the pixels, 400 epochs, batches of 96, a constant learning rate of "
+    "1e-6, no warm-up, no clipping, training on the 413 training cases only",
 )
 @pytest.mark.parametrize("name", ["sm3", "release", "paper"])
 def test_what_is_as_in_the_code(name, release_folder, trained):
@@ -70,7 +70,9 @@ def test_more_splits_can_be_trained_on():
 ROWS_OF_SIMCLR = ("simclr", "concat", "f4m-fs", "sep_sep", "sep_shared")
 
 
-@sentence(ALIKE, "are tested against a second way in plain PyTorch, to nine digits")
+@sentence(
+    ALIKE, "are tested against an independent implementation in plain PyTorch, to nine digits"
+)
 def test_there_is_a_second_way_for_every_row_of_stage_1_and_for_stage_2():
     assert test_reference.EXACT == {"rtol": 1e-9, "atol": 1e-9}
     fusions = {recipe(name).fusion for name in ROWS_OF_SIMCLR}

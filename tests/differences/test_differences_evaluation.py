@@ -100,7 +100,7 @@ def test_eps_in_the_fine_tuning_of_the_baseline(after_stage_1, taught):
         assert group["eps"] == eps
 
 
-@row(EVALUATION, "Start of the heads after stage 2", "the prototypes")
+@row(EVALUATION, "Initial heads after stage 2", "the prototypes")
 @pytest.mark.parametrize("protocol", ["probe", "finetune"])
 def test_heads_start_as_the_prototypes(subject, taught, protocol):
     for changes, wanted in (({}, True), ({"prototypes": "false"}, False)):
@@ -112,7 +112,7 @@ def test_heads_start_as_the_prototypes(subject, taught, protocol):
 @row(
     EVALUATION,
     "Precision of a probe after stage 1",
-    "networks as in pre-training, heads in float32",
+    "networks like in pre-training, heads in float32",
 )
 def test_precision_of_a_probe_after_stage_1(after_stage_1, taught):
     found = taught(after_stage_1, settings("sm3", after=False))
@@ -143,7 +143,11 @@ def test_pair_matching(subject):
     assert partner_ranks(torch.eye(3), torch.eye(3)).tolist() == [1, 1, 1]
 
 
-@row(EVALUATION, "Shared pictures in pair matching", "given once more without them")
+@row(
+    EVALUATION,
+    "Images shared by several studies in pair matching",
+    "reported with and without them",
+)
 def test_shared_pictures_are_left_out_once_more(subject):
     first, other, *rest = subject.cases("train", labelled=False)
     shared = {**other.images, "clinic": first.images["clinic"]}
@@ -160,8 +164,8 @@ def test_shared_pictures_are_left_out_once_more(subject):
 
 @sentence(
     EVALUATION,
-    "After stage 1 it is eight linear heads",
-    "After stage 2 it is also the label projections and the Transformer layer: about 180 times",
+    "After stage 1 it trains eight linear heads",
+    "After stage 2 it also trains the label projections and the Transformer layer: about 180 times",
 )
 def test_what_a_probe_trains(subject, after_stage_1, taught):
     network = (found := taught(after_stage_1, settings(after=False)).module).network
@@ -202,10 +206,11 @@ def share_of_crops(chosen):
 
 @sentence(
     EVALUATION,
-    "AdamW with 1e-3, weight decay 0.05, batches of 128, eps 1e-5 and crops of at least half of "
-    "the picture after stage 1; eps 1e-8 and crops of at least 0.3 of it after stage 2",
-    "Fine-tuning takes 1e-4 and batches of 64, as in the paper, eps 1e-8, and crops of at least "
-    "half of the picture, or of 0.3 after stage 2",
+    "AdamW with a rate of 1e-3, weight decay 0.05 and batches of 128; after stage 1, eps "
+    "1e-5 and crops of at least half of the image; after stage 2, eps 1e-8 and crops of "
+    "at least 0.3 of it",
+    "Fine-tuning uses a rate of 1e-4 and batches of 64, as in the paper, eps 1e-8, and "
+    "crops of at least half of the image, or 0.3 of it after stage 2",
 )
 def test_settings_of_the_evaluations():
     wanted = {
@@ -222,8 +227,8 @@ def test_settings_of_the_evaluations():
 
 @sentence(
     EVALUATION,
-    "The recipe `paper` changes two things: probes see new views in every epoch, and the weight "
-    "decay of both is 0.01",
+    "The recipe `paper` changes two things: probes use new views in every epoch, and the "
+    "weight decay of both is 0.01",
 )
 @pytest.mark.parametrize(("protocol", "after"), EVERY)
 def test_what_the_recipe_paper_changes_in_an_evaluation(protocol, after):

@@ -86,7 +86,7 @@ def finest(view):
 @row(
     BOTH,
     "Large images",
-    "scaled down once on reading, to 1.5 times what the smallest crop needs, which costs 1 to 3 % "
+    "downscaled once on reading, to 1.5 times what the smallest crop needs, which costs 1 to 3 % "
     "of the finest detail",
 )
 def test_large_images_are_scaled_down_once(tmp_path):
@@ -115,10 +115,10 @@ def test_large_images_are_scaled_down_once(tmp_path):
     assert 0.965 < np.mean(kept) < 0.995
 
 
-REPEATED = "Clinical photo that repeats the dermoscopic one (9 of 1,011 rows)"
+REPEATED = "Clinical image that repeats the dermoscopic one (9 of 1,011 rows)"
 
 
-@row(BOTH, REPEATED, "missing")
+@row(BOTH, REPEATED, "treated as missing")
 def test_a_repeated_clinical_photo_is_missing(release_folder):
     splits = load().labels["DIAG"].counts.values()
     assert sum(sum(classes.values()) for classes in splits) == 1011

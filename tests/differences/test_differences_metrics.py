@@ -32,7 +32,7 @@ def test_the_deviation_is_that_of_the_labels():
     assert found["mean"]["std"] == pytest.approx(statistics.stdev(areas), rel=1e-12)
 
 
-@row(EVALUATION, "Intervals", "bootstrap of groups, 2,000 draws")
+@row(EVALUATION, "Intervals", "bootstrap over groups, 2,000 draws")
 def test_intervals_are_drawn_by_groups():
     assert settings().resamples == 2000
     made = predictions()
@@ -46,7 +46,7 @@ def test_intervals_are_drawn_by_groups():
     assert (drawn[:, 0] != drawn[:, 2]).any()
 
 
-@row(EVALUATION, "Metric of a class that does not occur", "no number; specificity still has one")
+@row(EVALUATION, "Metrics of a class that does not occur", "undefined, except specificity")
 def test_a_class_that_does_not_occur_has_no_number_but_specificity():
     scores, truth = np.eye(3)[[0, 2, 0, 2]], np.array([0, 2, 2, 0])
     found = label_metrics(scores, truth, 1)

@@ -22,7 +22,7 @@ from sm3kit.nn.label_heads import label_loss
 @row(
     BOTH,
     "More than two modalities",
-    "the mean over all pairs that meet in a batch; the joint feature holds all",
+    "the mean over all pairs that occur together in a batch; the joint feature holds all",
 )
 def test_more_than_two_modalities():
     given = {**streams(), "sono": [table(seed=8), table(seed=9)]}
@@ -79,7 +79,7 @@ def test_a_study_without_one_modality_has_zeros():
         assert found.count == len(source) == 4
 
 
-@row(BOTH, "A study without a label", "counts nowhere for that label")
+@row(BOTH, "A study without a label", "ignored for that label")
 def test_a_study_without_a_label_counts_nowhere():
     logits = [table(5, 3).requires_grad_(), table(5, 2, seed=1).requires_grad_()]
     targets = torch.tensor([[0, 1], [-1, 0], [2, -1], [1, 1], [-1, 0]])

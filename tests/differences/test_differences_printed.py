@@ -26,8 +26,8 @@ def test_means_of_rows_that_are_not_what_is_printed():
 @sentence(
     PRINTED,
     "BYOL is level with SimCLR (78.2), and F4M-FS is above sep_sep (79.5)",
-    "Every row is one run",
-    "differences below about one point say nothing",
+    "every row is a single run",
+    "differences below about one point are not meaningful",
 )
 def test_what_the_means_of_the_rows_say():
     mean = {name: published_row("5", name).cell("auc").value for name in load().tables["5"].rows}
@@ -38,7 +38,7 @@ def test_what_the_means_of_the_rows_say():
         assert published_row("5", name).runs == 1
 
 
-@sentence(PRINTED, "sm3kit's pre-training never looks at the test split; both stages keep the last")
+@sentence(PRINTED, "sm3kit's pre-training never uses the test split; both stages keep the last")
 def test_both_stages_keep_the_last_epoch_and_never_look_at_the_test_split(trained):
     assert trained.hidden > 4  # The run ended although these cannot be read.
     run = Run(trained.folder)

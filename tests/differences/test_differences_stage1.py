@@ -33,7 +33,7 @@ from sm3kit.training import hardware
 from sm3kit.training.base import adamw
 
 
-@row(STAGE_1, "Anchors in eq. 1", "as the code")
+@row(STAGE_1, "Anchors in eq. 1", "like the code")
 @pytest.mark.parametrize(("name", "anchors"), [("sm3", "all"), ("paper", "first")])
 def test_anchors_of_equation_1(name, anchors):
     objective = training(name).parts.objectives["simclr"]["derm"].double()
@@ -44,7 +44,7 @@ def test_anchors_of_equation_1(name, anchors):
     assert abs(contrast(*projected, other) - contrast(*projected, anchors)) > 1e-3
 
 
-@row(STAGE_1, "Eq. 4, pairs", "as the code")
+@row(STAGE_1, "Eq. 4, pairs", "like the code")
 def test_pairs_of_equation_4():
     given = streams()
     (derm, derm2), (clinic, clinic2) = given.values()
@@ -54,7 +54,7 @@ def test_pairs_of_equation_4():
     torch.testing.assert_close(crossed("paper", given), added, **EXACT)
 
 
-@row(STAGE_1, "Eq. 4, anchors", "as the code")
+@row(STAGE_1, "Eq. 4, anchors", "like the code")
 def test_anchors_of_equation_4():
     """Where both modalities are anchors, they may change places."""
     given = streams()
@@ -86,7 +86,7 @@ def test_the_anchor_of_equation_4_is_the_first_modality_or_the_chosen_one():
     STAGE_1,
     "the second dermoscopic view is never used",
     "in both directions and takes the mean",
-    "the printed loss is about twice as large, and lopsided",
+    "the printed loss is about twice as large, and asymmetric",
 )
 def test_the_printed_equation_4_is_twice_as_large_and_lopsided():
     given = streams(96)
@@ -118,12 +118,12 @@ def test_a_fifth_of_the_views_is_grey():
     assert grey_share(views_of(photo("paper", **still), 500)) == 0
 
 
-@row(STAGE_1, "Batch norm of the backbones", "as the code")
+@row(STAGE_1, "Batch norm of the backbones", "like the code")
 @sentence(
     STAGE_1,
-    "its batch norm sees the 96 images of one view at a time, and updates its running statistics "
-    "twice in a step",
-    "the statistics are then those of 192 images",
+    "its batch norm uses the 96 images of one view at a time and updates its running "
+    "statistics twice per step",
+    "then statistics, loss and gradients are those of 192 images",
 )
 def test_each_view_is_a_batch_of_the_backbone():
     assert recipe("sm3").stage1.batch_size == 96
@@ -141,7 +141,7 @@ def test_each_view_is_a_batch_of_the_backbone():
             assert counts(network) == ({1} if joined else {2})
 
 
-@row(STAGE_1, "Batch norm of the projectors", "as the code")
+@row(STAGE_1, "Batch norm of the projectors", "like the code")
 @pytest.mark.parametrize("fusion", ["none", "concat", "sum", "sep_sep", "sep_shared"])
 def test_views_are_one_batch_of_the_projectors_or_one_each(fusion):
     module = training(fusion=fusion)
@@ -154,7 +154,7 @@ def test_views_are_one_batch_of_the_projectors_or_one_each(fusion):
 
 
 @row(STAGE_1, "Negatives", "the batch of 96")
-@sentence(STAGE_1, "One device emulates this with `shards=2`")
+@sentence(STAGE_1, "`shards=2` emulates this on one device")
 def test_negatives_are_the_batch_or_its_halves():
     assert [recipe(name).stage1.batch_size for name in ("sm3", "release")] == [96, 96]
     assert [len(range(96)[half]) for half in in_shards(96, 2)] == [48, 48]
@@ -172,7 +172,7 @@ def test_negatives_are_the_batch_or_its_halves():
         assert counts(objective) == {1}
 
 
-@row(STAGE_1, "Last batch", "kept as it is")
+@row(STAGE_1, "Last batch", "not padded")
 @sentence(STAGE_1, "The last batch of 413 studies is padded to 30, so that both halves have 15")
 def test_the_last_batch():
     assert TRAINING == 413
@@ -182,7 +182,9 @@ def test_the_last_batch():
 
 
 @row(
-    STAGE_1, "Start without weights", "torchvision's, where it has the network or one of its family"
+    STAGE_1,
+    "Initialisation without weights",
+    "torchvision's, if it has the network or one of its family",
 )
 def test_networks_without_weights_start_as_those_of_torchvision():
     theirs = dict(torchvision.models.resnet18().named_parameters())
@@ -199,12 +201,12 @@ def test_networks_without_weights_start_as_those_of_torchvision():
 @row(
     STAGE_1,
     "Precision",
-    "bf16 where the machine computes in it, but not for depthwise networks on a CPU",
+    "bf16 where the hardware supports it, except for depthwise networks on a CPU",
 )
 def test_precision_of_stage_1(monkeypatch):
     network, wanted = nn.Linear(2, 2), recipe("sm3").stage1.precision
     depthwise, fp16 = nn.Conv2d(4, 4, 3, groups=4), recipe("release").stage1.precision
-    assert "acts as `auto` on a CPU" in ROWS[STAGE_1, "Precision"]["the other way"]
+    assert "acts as `auto` on a CPU" in ROWS[STAGE_1, "Precision"]["how to change it"]
     assert (wanted, fp16) == ("auto", "16-mixed")
     for has_gpu, has_bf16, found in (
         (True, True, "bf16-mixed"),
@@ -221,7 +223,7 @@ def test_precision_of_stage_1(monkeypatch):
         assert hardware.resolved_precision(fp16, network) == (fp16 if has_gpu else found)
 
 
-@sentence(STAGE_1, "Four of these need a word")
+@sentence(STAGE_1, "Four of these need an explanation")
 def test_the_words_of_stage_1():
     assert re.findall(r"\*\*(.+?)\.\*\*", PROSE[STAGE_1]) == [
         "Eq. 4",
@@ -233,8 +235,7 @@ def test_the_words_of_stage_1():
 
 @sentence(
     STAGE_1,
-    "With AdamW at 1e-6 and five steps in each of 400 epochs no weight moves by more than about "
-    "0.002",
+    "With AdamW at 1e-6 and 400 epochs of five steps, no weight changes by more than about 0.002",
 )
 def test_no_weight_moves_by_more_than_two_thousandths():
     variant = recipe("sm3")

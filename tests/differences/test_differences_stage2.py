@@ -83,7 +83,7 @@ def test_weight_decay_of_stage_2_reaches_the_optimiser():
 @row(
     STAGE_2,
     "k-means",
-    "FAISS: directions, k-means++, five starts, 25 iterations; empty clusters are filled",
+    "FAISS: spherical, k-means++, five starts, 25 iterations; empty clusters are refilled",
 )
 def test_k_means_by_faiss(monkeypatch):
     import faiss
@@ -136,7 +136,7 @@ def test_k_means_of_the_release():
     assert torch.equal(centroids[1], F.normalize(away[1], dim=0))
 
 
-@row(STAGE_2, "Views", "as the code, in `paper`, too")
+@row(STAGE_2, "Views", "like the code, in `paper`, too")
 def test_views_of_stage_2():
     for name in ("sm3", "release", "paper"):
         changes = recipe(name).stage2.views
@@ -151,12 +151,12 @@ def test_views_of_stage_2():
 
 
 def test_views_of_stage_2_are_set_in_a_recipe(tmp_path):
-    assert ROWS[STAGE_2, "Views"]["the other way"] == "`stage2: {views: {…}}` in a recipe"
+    assert ROWS[STAGE_2, "Views"]["how to change it"] == "`stage2: {views: {…}}` in a recipe"
     (tmp_path / "mine.yaml").write_text("stage2: {views: {jitter: 0.8}}\n", encoding="utf-8")
     assert recipe(str(tmp_path / "mine.yaml")).stage2.views["jitter"] == 0.8
 
 
-@row(STAGE_2, "What is clustered", "as the code")
+@row(STAGE_2, "What is clustered", "like the code")
 def test_the_next_epoch_clusters_what_the_steps_left():
     module = second()
     optimiser = module.configure_optimizers()
@@ -193,7 +193,7 @@ def test_the_logits_are_divided_by_one():
 @row(
     STAGE_2,
     "Embeddings without a layer norm (`none`, `proj`, `msa`)",
-    "brought to the length that a layer norm gives",
+    "scaled to the length that a layer norm gives",
 )
 def test_all_embeddings_are_as_long_as_a_layer_norm_makes_them():
     relations = ["none", "proj", "msa", "tel", "te"]
@@ -209,8 +209,8 @@ def test_all_embeddings_are_as_long_as_a_layer_norm_makes_them():
         torch.testing.assert_close(lengths, torch.full_like(lengths, wanted), rtol=slack, atol=0)
 
 
-@row(STAGE_2, "Prototypes in an epoch", "as the code")
-@sentence(STAGE_2, "**prototypes are unit vectors** when an epoch begins")
+@row(STAGE_2, "Prototypes during an epoch", "like the code")
+@sentence(STAGE_2, "**prototypes are unit vectors** at the start of an epoch")
 def test_prototypes_learn_and_are_overwritten():
     for frozen in (False, True):
         module = second("tel", stage2={"freeze_prototypes": frozen})
@@ -255,8 +255,9 @@ def test_the_row_te_has_two_layers():
 
 @sentence(
     STAGE_2,
-    "`stage2.epochs` 150, batches of 256, a rate of 1e-4, embeddings of 512, one head, a "
-    "feed-forward layer of 128, dropout 0.1, and as many clusters as classes are the same in both",
+    "Paper, code and sm3kit agree on 150 epochs, batches of 256, a learning rate of 1e-4,"
+    " embeddings of 512, one head, a feed-forward layer of 128, dropout 0.1, and as many "
+    "clusters as classes",
 )
 @pytest.mark.parametrize("name", ["sm3", "release", "paper"])
 def test_what_all_have_in_stage_2(name):

@@ -15,7 +15,7 @@ from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint
 @row(
     STAGE_2,
     "New views",
-    "8 views per study and modality, encoded once; each epoch draws one for each modality",
+    "8 views per study and modality, encoded once; each epoch draws one per modality",
 )
 def test_views_of_stage_2_are_encoded_once_and_drawn_anew(begun, trained, monkeypatch):
     calls = []
@@ -44,7 +44,7 @@ def test_views_of_stage_2_are_encoded_once_and_drawn_anew(begun, trained, monkey
     assert not torch.equal(one, other)
 
 
-@row(STAGE_2, "First pass over the data", "eval mode, nothing moves")
+@row(STAGE_2, "First pass over the data", "in eval mode: nothing changes")
 @pytest.mark.parametrize("leak", [False, True])
 def test_the_first_pass_over_the_data(begun, trained, leak):
     found = begun(stage2={"bn_leak": leak})
@@ -60,8 +60,8 @@ def test_the_first_pass_over_the_data(begun, trained, leak):
 @row(STAGE_2, "Precision of the frozen networks", "float32")
 @sentence(
     STAGE_2,
-    "Stage 2 **runs on one device** and learns in float32",
-    "Features are kept in float32, whatever the networks computed in",
+    "Stage 2 **runs on one device** and in float32",
+    "Features are stored in float32, whatever the precision of the networks",
 )
 def test_precision_and_devices_of_stage_2(begun):
     found = begun(stage2={"feature_views": 0}, machine={"devices": 2})
@@ -74,7 +74,7 @@ def test_precision_and_devices_of_stage_2(begun):
         assert {view.dtype for view in views} == {np.dtype(np.float32)}
 
 
-@sentence(STAGE_2, "With several devices the first process trains it")
+@sentence(STAGE_2, "With several devices, the first process trains stage 2")
 def test_the_second_process_does_not_train_stage_2(begun, monkeypatch):
     assert begun(machine={"devices": 2}).module.stage == "mlssl"
     started = {"LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}

@@ -66,7 +66,7 @@ def test_images_of_one_patient_are_no_negatives():
         torch.testing.assert_close(loss, contrast_of_strangers(*projected, masked), **EXACT)
 
 
-@row(BOTH, "Learning rate", "constant; `quick` brings it to zero by a cosine")
+@row(BOTH, "Learning rate", "constant; cosine decay to zero in `quick`")
 def test_the_learning_rate_is_constant():
     for name in ("sm3", "release", "paper"):
         assert rates_over(name) == [recipe(name).stage1.lr] * 4
@@ -126,7 +126,7 @@ def takes_the_queue(count, progress):
 @row(
     BOTH,
     "SwAV's queue",
-    "96 rows, from a tenth of the training on; from the beginning in a batch with fewer rows than "
+    "96 rows, after a tenth of the training; from the start for a batch with fewer rows than "
     "prototypes",
 )
 def test_the_queue_of_swav():
@@ -145,7 +145,7 @@ def test_the_queue_of_swav():
     assert last_batch("sm3") < 60
 
 
-@row(BOTH, "Batch norm in BYOL and SwAV", "backbones and heads see each view as a batch of its own")
+@row(BOTH, "Batch norm in BYOL and SwAV", "backbones and heads treat each view as a separate batch")
 @pytest.mark.parametrize("name", ["byol", "swav"])
 def test_each_view_is_a_batch_in_byol_and_swav(name):
     module = training(name)
@@ -189,6 +189,6 @@ def test_the_momentum_of_byol_starts_lower():
         torch.testing.assert_close(target.weight, wanted)
 
 
-@sentence(BOTH, "The default also takes `seed 0`; the code takes 3407, and so does `release`")
+@sentence(BOTH, "The default seed is 0; the code and the recipe `release` use 3407")
 def test_seeds():
     assert (recipe().seed, recipe("sm3").seed, recipe("release").seed) == (0, 0, 3407)
