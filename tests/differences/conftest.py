@@ -20,7 +20,7 @@ from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.synthesis import layouts
 from sm3kit.training import pretrain as pretraining
-from sm3kit.training import stage2, supervised
+from sm3kit.training import stage2, start, supervised
 from sm3kit.training.stage1 import MultiModalSSL
 from sm3kit.training.stage2 import MultiLabelSSL
 
@@ -98,7 +98,7 @@ def begun(trained, monkeypatch, tmp_path):
 
         with monkeypatch.context() as patch:
             patch.setattr(stage2, "fit", fit)
-            patch.setattr(pretraining, "check_devices", lambda devices: None)
+            patch.setattr(start, "check_devices", lambda devices: None)
             patch.setattr(MultiLabelSSL, "embed", watched)
             variant = altered(trained.variant, stage="mlssl", init=str(trained.folder), **changes)
             folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
