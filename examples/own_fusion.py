@@ -1,14 +1,9 @@
 """An own fusion, registered for this session and trained for an epoch."""
 
-from rich.console import Console
 from torch import nn
 
+import sm3kit
 from sm3kit.api import Fusion, NamedModules, register
-from sm3kit.data.image_cache import ImageCache
-from sm3kit.data.progress import Reporter
-from sm3kit.runs import recipes
-from sm3kit.runs.run import free_folder
-from sm3kit.training.pretrain import pretrain
 
 
 @register("fusions", "clip")
@@ -25,8 +20,5 @@ class Clip(Fusion):
 
 
 if __name__ == "__main__":
-    small = {"backbone": "timm/test_resnet", "image_size": 32}
-    small |= {"stage1": {"epochs": 1}, "machine": {"workers": 0}}
-    settings = {"fusion": "clip", "options": {"clip": {"projection": 64}}, **small}
-    variant, why = recipes.resolve(recipes.Layer({"data": ["synthetic:24"], **settings}))
-    pretrain(variant, free_folder(variant), Reporter(Console()), ImageCache(None))
+    options = {"clip.projection": 64}
+    sm3kit.pretrain("synthetic:24", fusion="clip", options=options, epochs=1, mlssl_epochs=1)

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from sm3kit.grids.runner import ablate
-from sm3kit.results.grid_table import tabulate
+import sm3kit
 
 # A row takes every setting of a recipe. The base makes it small; leave it out for real data.
 GRID = """
@@ -26,11 +25,11 @@ if __name__ == "__main__":
     file = Path("fusions.yaml")
     file.write_text(GRID, encoding="utf-8")
 
-    # Finished work is kept in the folder: stop it, and the same call goes on.
-    results = ablate(str(file), out="runs/fusions", cache=False)
-    for line in tabulate(results).texts():
-        print(line)
-    for row in results.rows:
+    # Finished work is kept in the folder: stop it, and the same call continues.
+    grid = sm3kit.ablate(file, out="runs/fusions")
+    print(grid)
+    Path("fusions.tex").write_text(grid.table().to_latex(), encoding="utf-8")
+    for row in grid.results.rows:
         for seed, record in row.records["match"].items():
             rank = record["space"]["projection"]["derm->clinic"]["mean_rank"]
             print(f"{row.name}, seed {seed}: mean rank {rank:.1f}")

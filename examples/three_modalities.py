@@ -5,17 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
 
-from sm3kit.data.image_cache import ImageCache
-from sm3kit.data.progress import Reporter
-from sm3kit.evaluation.evaluate import evaluate
-from sm3kit.evaluation.settings import settings_of
-from sm3kit.evaluation.subject import open_subject
-from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.runs import recipes
-from sm3kit.runs.run import free_folder
-from sm3kit.training.pretrain import pretrain
+import sm3kit
 
 KINDS = {"photo": (200, 120, 90), "infrared": (90, 60, 180), "ultrasound": (150, 150, 150)}
 numbers = np.random.default_rng(0)
@@ -46,13 +37,9 @@ if __name__ == "__main__":
             table.writerow([case, "test" if case % 4 == 0 else "train", *row])
 
     # Every pair of the three is contrasted; a study takes part with what it has.
-    small = {"backbone": "timm/test_resnet", "image_size": 32}
-    small |= {"stage1": {"epochs": 1}, "machine": {"workers": 0}}
-    settings = {"data": [f"manifest:{folder / 'manifest.csv'}"], "stage": "mmssl", **small}
-    variant, why = recipes.resolve(recipes.Layer({"recipe": "quick", **settings}))
-    images, reporter = ImageCache(None), Reporter(Console())
-    run = pretrain(variant, free_folder(variant), reporter, images).run.folder
-    subject = open_subject(run, [], images, FeatureCache(None), reporter)
-    record = evaluate(subject, settings_of(subject.trained.variant, "match", {}, relation=False))
-    for direction, row in record["space"]["projection"].items():
+    spec = f"manifest:{folder / 'manifest.csv'}"
+    run = sm3kit.pretrain(spec, recipe="quick", stage="mmssl", epochs=1)
+    result = run.evaluate("match")
+    print(result)
+    for direction, row in result.space["projection"].items():
         print(f"{direction}: mean rank {row['mean_rank']:.1f} of {row['n']}")

@@ -14,8 +14,8 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 SAID = {
     "own_fusion": [r"^epoch 1/1 ", r"^loss     simclr \+ crossmodal, fusion clip$"],
     "own_grid": [r"^sep_sep, colder, seed 1: mean rank [\d.]+$"],
-    "own_manifest": [r"^epoch 1/1 ", r"^Trained with "],
-    "prediction": [r"^from derm and clinic: \w+ with \d+ %$", r"^from derm: "],
+    "own_manifest": [r"^epoch 1/1 ", r"^The run is in runs"],
+    "prediction": [r"^DIAG +\w+ +\d+\.\d ", r"^from derm alone: \w+, "],
     "three_modalities": [
         r"^epoch 1/1 ",
         r"^photo->infrared: mean rank [\d.]+ of 9$",

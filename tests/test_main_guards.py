@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # What may start such processes.
-STARTING = {"pretrain", "evaluate", "ablate", "open_subject", "make_report"}
+STARTING = {"pretrain", "evaluate", "ablate", "embed", "report", "open_subject", "make_report"}
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
