@@ -365,6 +365,12 @@ def test_the_quick_start_shows_every_command_that_a_newcomer_needs() -> None:
     assert named == set(COMMANDS) - {"ablate", "cache", "completion"}
 
 
+def test_the_fusion_of_the_page_on_python_is_the_example_that_runs() -> None:
+    example = (ROOT / "examples" / "own_fusion.py").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    assert f"```python\n{example}```\n" in page
+
+
 def check_links(page: Path) -> None:
     """That the links of a page within the project lead to a file, and to a heading of it."""
     text = without_blocks(page.read_text(encoding="utf-8"))
