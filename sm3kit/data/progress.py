@@ -1,4 +1,4 @@
-"""What people are told while they wait: a bar on a terminal, plain lines elsewhere."""
+"""What people are told while they wait: a bar on a terminal or in a notebook, and plain lines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sm3kit.core.text import fold_lines
+from sm3kit.data.notebook import NotebookBar, in_notebook
 
 
 def open_console(*, stderr: bool = False, quiet: bool = False, **settings: Any) -> Console:
@@ -22,7 +23,9 @@ def open_console(*, stderr: bool = False, quiet: bool = False, **settings: Any) 
         quiet: write nothing.
         settings: others of `rich.console.Console`, such as its width.
     """
-    settings = {"force_jupyter": False, **settings}
+    if in_notebook():
+        # Its kernel may ask for colours, which rich takes for a terminal.
+        settings = {"force_jupyter": False, "force_terminal": False, **settings}
     console = Console(
         stderr=stderr, quiet=quiet, markup=False, emoji=False, highlight=False, **settings
     )
@@ -41,7 +44,8 @@ class Reporter:
     def __init__(self, console: Console, quiet: bool = False) -> None:
         self.console = console
         self.quiet = quiet
-        self.bar: Progress | None = None
+        self.bar: Progress | NotebookBar | None = None
+        self.notebook: NotebookBar | None = None
 
     def say(self, text: str) -> None:
         """A line of plain text."""
@@ -69,6 +73,10 @@ class Reporter:
                 console=self.console,
                 transient=True,
             )
+            self.bar.start()
+        elif in_notebook() and not self.quiet:
+            self.notebook = self.notebook or NotebookBar(self.console)
+            self.bar = self.notebook
             self.bar.start()
         return self
 
