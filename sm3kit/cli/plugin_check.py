@@ -14,7 +14,7 @@ from sm3kit.cli.help.option import option
 from sm3kit.cli.settings import json_option, parsed_options, plugin_file_option, plugin_options
 from sm3kit.core.errors import UnknownName
 from sm3kit.core.kinds import KINDS
-from sm3kit.core.names import unknown
+from sm3kit.core.names import unknown, unknown_plugin
 from sm3kit.core.registry import REGISTRIES
 from sm3kit.core.settings import refuse_unknown_owners
 
@@ -86,7 +86,7 @@ def check(
     members = find_plugins(bare, place or family or "")
     if not members:
         known = {plugin for reg in REGISTRIES.values() for plugin in reg.names()}
-        raise UnknownName(unknown("plugin", bare, known))
+        raise UnknownName(unknown_plugin("plugin", bare, known))
     chosen = parsed_options(options)
     refuse_unknown_owners(
         chosen, "plugin to be checked", {declaration.name for _, declaration in members}

@@ -18,7 +18,7 @@ from sm3kit.cli.settings import json_option, plugin_file_option
 from sm3kit.core.errors import BrokenPlugin, SM3Error, UnknownName
 from sm3kit.core.installed import Declaration
 from sm3kit.core.kinds import KINDS
-from sm3kit.core.names import unknown
+from sm3kit.core.names import unknown, unknown_plugin
 from sm3kit.core.registry import REGISTRIES, registry
 
 NOUNS = [kind.noun for kind in KINDS.values()]
@@ -105,7 +105,7 @@ def show(name: str) -> None:
     owners = [owner for owner in KINDS if family in ("", owner) and bare in registry(owner).names()]
     if not owners:
         known = {plugin for reg in REGISTRIES.values() for plugin in reg.names()}
-        raise UnknownName(unknown("plugin", bare, known))
+        raise UnknownName(unknown_plugin("plugin", bare, known))
     for number, owner in enumerate(owners):
         if number:
             click.echo()

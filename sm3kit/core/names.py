@@ -13,6 +13,7 @@ LONGEST = 80  # Characters of a value that a message repeats.
 
 
 MOST = 100  # Names that a message lists.
+PLUGIN_FILE = "Add --plugin FILE.py to load a plugin from a file."
 
 
 def quote(value: object) -> str:
@@ -49,6 +50,11 @@ def unknown(noun: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is not among the known ones."""
     names = sorted(known)
     return f"No {noun} named {name!r}. {suggestion(name, names)}Known: {list_names(names)}."
+
+
+def unknown_plugin(noun: str, name: str, known: Iterable[str]) -> str:
+    """The message for a plugin that is not among the known ones; it may stand in a file."""
+    return f"{unknown(noun, name, known)} {PLUGIN_FILE}"
 
 
 def pair_names(names: Iterable[str]) -> dict[tuple[str, str], str]:

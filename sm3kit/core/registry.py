@@ -16,7 +16,7 @@ from sm3kit.core.errors import BrokenPlugin, NameClash, UnknownName
 from sm3kit.core.installed import Declaration, installed_plugins
 from sm3kit.core.kinds import KINDS, Kind
 from sm3kit.core.libraries import missing_library, pip_line
-from sm3kit.core.names import unknown
+from sm3kit.core.names import unknown, unknown_plugin
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -79,7 +79,7 @@ class Registry:
         """The component behind a name, to be looked at: as `get`, without a warning."""
         declared = self.declarations(name)
         if not declared:
-            raise UnknownName(unknown(self.kind.noun, name, self.names()))
+            raise UnknownName(unknown_plugin(self.kind.noun, name, self.names()))
         if len(declared) > 1:
             claims = " and ".join(f"{line.origin} ({line.target})" for line in declared)
             raise NameClash(

@@ -82,7 +82,11 @@ def _merged(
 
 
 def refuse_unknown_owners(
-    owners: Iterable[str], noun: str, known: Iterable[str], listed: Iterable[str] = ()
+    owners: Iterable[str],
+    noun: str,
+    known: Iterable[str],
+    listed: Iterable[str] = (),
+    advice: str = "",
 ) -> None:
     """Makes sure that options of the command line are those of something that is there.
 
@@ -91,6 +95,7 @@ def refuse_unknown_owners(
         noun: what is known, for the message.
         known: names.
         listed: what else may stand before the dot on the command line, for the message.
+        advice: what else to do, for the message.
 
     Raises:
         OptionError: an owner is not known.
@@ -98,7 +103,8 @@ def refuse_unknown_owners(
     names = set(known)
     for owner in owners:
         if owner not in names:
-            raise OptionError(f"Option -o {owner}.…: {unknown(noun, owner, {*names, *listed})}")
+            message = f"Option -o {owner}.…: {unknown(noun, owner, {*names, *listed})}"
+            raise OptionError(f"{message} {advice}".rstrip())
 
 
 @functools.cache

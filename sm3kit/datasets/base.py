@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sm3kit.core.files import file_and_part
 
@@ -93,12 +93,15 @@ class Dataset:
         modalities: {modality: how it is read}.
         labels: the labels, in the order of results.
         notes: what a user should know of how the data were taken, a line each.
+        suffixes: endings of the files that an argument may name; they tell which data set is meant
+            where a user gives a file alone.
     """
 
     argument: str
     modalities: Mapping[str, ModalitySpec]
     labels: Sequence[LabelSpec]
     notes: Sequence[str] = ()
+    suffixes: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def example(cls, folder: Path) -> str:

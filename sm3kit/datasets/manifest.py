@@ -86,6 +86,8 @@ class Manifest(Dataset):
         OptionError: an option names a column or class that is not there.
     """
 
+    suffixes = (".csv",)
+
     def __init__(
         self,
         argument: str,

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 from sm3kit.core.errors import SM3Error, VariantError
-from sm3kit.core.names import unknown
+from sm3kit.core.names import unknown_plugin
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import OF_STAGE_2, Variant, table_at
 from sm3kit.evaluation.settings import settings_of
@@ -184,7 +184,7 @@ def _value(variant: Variant, address: str, source: str) -> Any:
         return list(value) if isinstance(value, tuple) else value
     owner, plugins = address.rpartition(".")[0], plugin_names()
     if owner not in plugins:
-        raise VariantError(f"{source}: {unknown('plugin', owner, plugins)}")
+        raise VariantError(f"{source}: {unknown_plugin('plugin', owner, plugins)}")
     raise VariantError(
         f"{source} would change nothing: the row does not use {owner!r}. "
         f"It uses {', '.join(sorted(variant.options))}."

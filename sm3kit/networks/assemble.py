@@ -11,7 +11,7 @@ from torch import nn
 
 from sm3kit.clusterers.base import Clusterer
 from sm3kit.core.errors import VariantError
-from sm3kit.core.names import unknown
+from sm3kit.core.names import PLUGIN_FILE, unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.settings import refuse_unknown_owners
@@ -107,7 +107,7 @@ def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
         OptionError: neither a plugin nor a modality of the data.
     """
     known = plugin_names() | {name for source in pool.sources for name in source.every_name}
-    refuse_unknown_owners(options, "plugin", known, more)
+    refuse_unknown_owners(options, "plugin", known, more, PLUGIN_FILE)
 
 
 def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1:

@@ -138,6 +138,46 @@ def test_mistakes_that_are_seen_before_the_work(words, line):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["data", "check", "{}"], ["pretrain", "--data", "{}"], ["ablate", "--grid", "--data", "{}"]],
+)
+def test_a_file_without_the_name_of_its_data_set(words, tmp_path):
+    file = tmp_path / "my.csv"
+    for text, known in [(f"{file}", f"manifest:{file}"), ("MY.CSV", "manifest:MY.CSV")]:
+        result = sm3kit(*(word.format(text) for word in words))
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"Error: --data {text} lacks the name of a data set. Did you mean {known!r}?\n"
+        )
+    result = sm3kit(*(word.format(tmp_path) for word in words))
+    assert result.stderr.startswith(
+        f"Error: --data {tmp_path} lacks the name of a data set. Write --data NAME:{tmp_path}, "
+        "NAME being one of "
+    )
+    assert "manifest" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pretrain", "--fusion", "mine"],
+        ["pretrain", "--objective", "mine"],
+        ["pretrain", "--relation", "mine"],
+        ["pretrain", "-o", "mine.width=3"],
+        ["data", "check", "mine:folder"],
+        ["plugins", "show", "mine"],
+        ["plugins", "check", "mine"],
+    ],
+)
+def test_an_unknown_plugin_may_stand_in_a_file(words):
+    result = sm3kit(*words)
+    assert result.exit_code == 1
+    assert "named 'mine'." in result.stderr
+    assert result.stderr.endswith(" Add --plugin FILE.py to load a plugin from a file.\n")
+    assert result.stderr.count("\n") == 1
+
+
 def test_resume_of_an_empty_folder(tmp_path):
     result = sm3kit("pretrain", "--resume", "--out", str(tmp_path))
     assert result.exit_code == 1

@@ -95,7 +95,8 @@ def test_an_unknown_name_offers_the_near_and_the_known(fusions):
     with pytest.raises(UnknownName) as caught:
         fusions.get("concta")
     assert str(caught.value) == (
-        f"No fusion named 'concta'. Did you mean 'concat'? Known: {', '.join(fusions.names())}."
+        f"No fusion named 'concta'. Did you mean 'concat'? Known: {', '.join(fusions.names())}. "
+        "Add --plugin FILE.py to load a plugin from a file."
     )
     with pytest.raises(UnknownName, match=r"^No fusion named 'qqqq'\. Known: concat, "):
         fusions.get("qqqq")
