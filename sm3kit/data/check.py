@@ -241,7 +241,8 @@ def check_spec(spec: str, options: Mapping[str, Mapping[str, Any]], read: bool =
     Raises:
         SM3Error: the data set cannot be listed at all.
     """
-    from sm3kit.data.pool import open_dataset, whole_image_readers
+    from sm3kit.data.pool import whole_image_readers
+    from sm3kit.data.specs import open_dataset
 
     dataset = open_dataset(spec, options)
     readers = whole_image_readers(dataset, options) if read else {}

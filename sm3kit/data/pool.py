@@ -5,24 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sm3kit.core.errors import BrokenPlugin, DataError, NameClash, VariantError
+from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.kinds import KINDS
-from sm3kit.core.names import list_names, unknown
+from sm3kit.core.names import unknown
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.registry import registry
 from sm3kit.data.cases import Case, Source, paired_frames, pool_names
+from sm3kit.data.specs import Options, open_dataset
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, ModalitySpec, file_names
 
 if TYPE_CHECKING:
     # Grids open data sets without torch.
     from sm3kit.modalities.base import Modality
-
-Options = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -64,45 +61,6 @@ class Pool:
             for case in self.cases[split]
         ]
         return hashlib.blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest()
-
-
-def open_dataset(spec: str, options: Options | None = None) -> Dataset:
-    """The data set behind `name` or `name:argument`.
-
-    Raises:
-        SM3Error: no such data set, unknown options, or data that cannot be listed.
-    """
-    name, _, argument = spec.partition(":")
-    if name not in registry("datasets").names():
-        _refuse_file(spec)
-    component = registry("datasets").get(name)
-    chosen = bind(component, f"dataset {name!r}", (options or {}).get(name, {}))
-    dataset: Dataset = component(argument, **chosen)
-    return dataset
-
-
-def _refuse_file(spec: str) -> None:
-    """Names the data sets that a file or folder may belong to, if it is one.
-
-    Raises:
-        DataError: it is a file or folder.
-    """
-    datasets, fitting = registry("datasets"), []
-    for name in datasets.names():
-        with suppress(BrokenPlugin, NameClash):  # It is not what the user asked for.
-            # A data set made from another one may take other files.
-            suffixes = vars(datasets.load(name)).get("suffixes", ())
-            fitting += [f"{name}:{spec}"] if spec.lower().endswith(suffixes) else []
-    if fitting:
-        raise DataError(
-            f"--data {spec} lacks the name of a data set. Did you mean "
-            f"{' or '.join(map(repr, fitting))}?"
-        )
-    if Path(spec).exists():
-        raise DataError(
-            f"--data {spec} lacks the name of a data set. Write --data NAME:{spec}, NAME "
-            f"being one of {list_names(datasets.names())}."
-        )
 
 
 def open_pool(

@@ -13,7 +13,8 @@ from sm3kit.core.settings import refuse_unknown_owners
 from sm3kit.core.variant import Variant
 from sm3kit.data.cases import Case, Source, pool_names
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.data.pool import Pool, build_modality, open_dataset
+from sm3kit.data.pool import Pool, build_modality
+from sm3kit.data.specs import open_dataset
 from sm3kit.datasets.base import SPLITS, Dataset, Study, as_paths
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.modalities.base import Modality

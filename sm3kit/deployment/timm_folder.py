@@ -11,7 +11,8 @@ import torch
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import SM3Error, VariantError
 from sm3kit.data.cases import pool_names
-from sm3kit.data.pool import build_modality, open_dataset
+from sm3kit.data.pool import build_modality
+from sm3kit.data.specs import open_dataset
 from sm3kit.datasets.base import ModalitySpec
 from sm3kit.deployment.model_card import Card
 from sm3kit.deployment.predictor import open_predictor

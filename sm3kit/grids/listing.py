@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sm3kit.data.pool import open_dataset
+from sm3kit.data.specs import open_dataset
 from sm3kit.datasets.base import SPLITS, as_paths, file_names
 
 

@@ -147,14 +147,11 @@ def test_a_file_without_the_name_of_its_data_set(words, tmp_path):
     for text, known in [(f"{file}", f"manifest:{file}"), ("MY.CSV", "manifest:MY.CSV")]:
         result = sm3kit(*(word.format(text) for word in words))
         assert result.exit_code == 1
-        assert result.stderr == (
-            f"Error: --data {text} lacks the name of a data set. Did you mean {known!r}?\n"
-        )
+        said = f"--data {text} lacks the name of a data set. Did you mean {known!r}?\n"
+        assert result.stderr.endswith(said)
     result = sm3kit(*(word.format(tmp_path) for word in words))
-    assert result.stderr.startswith(
-        f"Error: --data {tmp_path} lacks the name of a data set. Write --data NAME:{tmp_path}, "
-        "NAME being one of "
-    )
+    said = f"--data {tmp_path} lacks the name of a data set. Write --data NAME:{tmp_path}, NAME"
+    assert f"{said} being one of" in result.stderr
     assert "manifest" in result.stderr
 
 
