@@ -230,7 +230,7 @@ def pretrain(
         "feature_views": feature_views, "batch_size": batch_size, "seed": seed,
         "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
     }  # fmt: skip
-    settings = layer(asked, addressed(options), "pretrain()")
+    settings = layer(asked, addressed(options), "call of pretrain")
     asked_for = request(settings, None if out is None else Path(out), resume=resume)
     around = surroundings(quiet=quiet or not asked_for.speaks, cache=cache)
     return OpenRun(carry_out(asked_for, around).run.folder)
