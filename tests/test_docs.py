@@ -134,7 +134,7 @@ def check_plugin_option(text: str) -> None:
     if plugin == "evaluate":
         Settings().changed({} if value == "VALUE" else {option: value}, text)
         return
-    if plugin in ("PLUGIN", "NAME", EXAMPLE):
+    if plugin in ("PLUGIN", "NAME", EXAMPLE, "thermal"):
         return
     plugin = "photo" if plugin in ("derm", "clinic") else plugin
     owners = [family for family in KINDS if plugin in registry(family).names()]
