@@ -50,7 +50,7 @@ def section(family: str, name: str) -> str:
     parts = [f"\n### {name} ({KINDS[family].noun})\n\n`{declared.target}`\n\n{text}\n\n"]
     options = options_of(component)
     if not options:
-        return "".join([*parts, "It has no options.\n"])
+        return "".join([*parts, "No options.\n"])
     parts.append("| option | default | type | meaning |\n| --- | --- | --- | --- |\n")
     for option in options.values():
         meaning = cell(about.get(option.name, ""))

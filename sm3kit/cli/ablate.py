@@ -170,9 +170,9 @@ def _submit(run: GridRun, jobs: int, script: Path, out: Console, as_json: bool) 
     from sm3kit.grids.executors import slurm
 
     slurm.execute(dataclasses.replace(run, script=script), jobs, lambda: None)
-    look = f"an array of {jobs} tasks. Look through its resources, then: sbatch {script}"
+    look = f"an array of {jobs} tasks. Check the resources it asks for, then run: sbatch {script}"
     say(out, f"written  {script}, {look}")
-    say(out, f"table    as it grows: sm3kit ablate show {run.folder.path}")
+    say(out, f"table    so far: sm3kit ablate show {run.folder.path}")
     _print_json(run, {"script": str(script)}, as_json)
 
 
@@ -198,7 +198,7 @@ def _carry_on(run: GridRun, options: dict[str, Any], out: Console) -> None:
         say(out, f"failed   {replicate.row}, seed {replicate.seed}: {reason}", style="red")
     _print_json(run, _results(run, files), options["as_json"])
     if failures:
-        say(out, "The rest is done. Try again with --retry-failed.")
+        say(out, "Everything else is done. Run again with --retry-failed.")
         raise click.exceptions.Exit(1)
 
 

@@ -87,7 +87,7 @@ def _show_content(people: Console, spec: str, report: Report) -> None:
         say(people, f"  {note}")
     people.print(_table(report))
     if any(label.label.reported for label in report.labels):
-        say(people, "* the class that results report")
+        say(people, "* class that the results report")
     if not all(label.label.reported for label in report.labels):
         say(people, "Results of a label without a * are the mean over its classes.")
     for name, sizes in report.sizes.items():
@@ -171,4 +171,4 @@ def synth(layout: str, out: Path, pairs: int, size: int, seed: int, missing: flo
     write(layout, out, pairs, size, seed, missing)
     name = layout.partition("-")[0]
     spec = f"manifest:{out / 'manifest.csv'}" if name == "manifest" else f"{name}:{out}"
-    click.echo(f"{pairs} lesions are in {out}. Use them with: --data {spec}")
+    click.echo(f"Wrote {pairs} lesions to {out}. Use them with: --data {spec}")

@@ -121,7 +121,7 @@ def evaluate(
 
     if len(runs) != 2 if compare else len(runs) != 1:
         wanted = "--compare wants two runs" if compare else "Give one run, or two and --compare"
-        raise VariantError(f"{wanted}; there are {len(runs)}: {', '.join(map(str, runs))}.")
+        raise VariantError(f"{wanted}; got {len(runs)}: {', '.join(map(str, runs))}.")
     out = console(stderr=as_json)
     around = surroundings(out, quiet=quiet, no_cache=no_cache)
     protocol = flags.pop("protocol")

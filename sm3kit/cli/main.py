@@ -87,7 +87,7 @@ def _one_line(error: Exception) -> str:
     reason = " ".join(str(error).split())[:300].rstrip(".")
     return (
         f"Unexpected error in sm3kit or in a plugin: {type(error).__name__}: {reason}. "
-        "`sm3kit --debug …` shows where it happened."
+        "Run `sm3kit --debug …` for the traceback."
     )
 
 

@@ -105,7 +105,7 @@ def check(
         click.echo(json.dumps([_as_dict(examination) for examination in examinations], indent=2))
     elif len(examinations) > 1:
         bad = [examination.declaration.name for examination in examinations if not examination.fine]
-        click.echo(f"{len(examinations)} plugins, {len(bad)} with faults: {', '.join(bad) or '-'}")
+        click.echo(f"{len(examinations)} plugins, {len(bad)} failed: {', '.join(bad) or '-'}")
     if not all(examination.fine for examination in examinations):
         raise click.exceptions.Exit(1)
 

@@ -129,7 +129,7 @@ def _show(family: str, name: str) -> None:
     click.echo(f"\n{text}\n")
     options = options_of(component)
     if not options:
-        click.echo("It has no options.")
+        click.echo("No options.")
         return
     click.echo(f"Options, for -o {name}.OPTION=VALUE:")
     for known in options.values():
@@ -148,7 +148,7 @@ def default_text(default: Any) -> str:
 
 def description(component: Any) -> tuple[str, dict[str, str]]:
     """The docstring before "Args:", and the description of each argument in it."""
-    lines = (inspect.getdoc(component) or "It has no description.").splitlines()
+    lines = (inspect.getdoc(component) or "No description.").splitlines()
     if "Args:" not in lines:
         return "\n".join(lines), {}
     start = lines.index("Args:")
@@ -193,10 +193,10 @@ def new(name: str, family: str, out: Path | None) -> None:
 
     scaffold = plan(name, family, out)
     files = write(scaffold)
-    click.echo(f"{scaffold.folder} holds a {scaffold.noun} that works:")
+    click.echo(f"{scaffold.folder} contains a working {scaffold.noun}:")
     for file in files:
         click.echo(f"  {file}")
     click.echo("\nNext:")
     for line in scaffold.commands:
         click.echo(f"  {line}")
-    click.echo(f"\nThen make {scaffold.module}.py your own.")
+    click.echo(f"\nThen edit {scaffold.module}.py.")

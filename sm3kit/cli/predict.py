@@ -188,7 +188,7 @@ def _folders(run: Path | None, runs: Sequence[Path]) -> list[Path]:
     if not folders:
         raise click.UsageError("Give a run, or several with --run.")
     if len(set(folders)) < len(folders):
-        raise VariantError("A run is given twice; its mean with itself says nothing new.")
+        raise VariantError("A run is given twice. Give each run once.")
     return folders
 
 
@@ -200,8 +200,8 @@ def _images(pairs: Sequence[str]) -> dict[str, str]:
             raise click.UsageError(f"--image wants NAME=FILE, such as derm=a.jpg, not {pair!r}.")
         if name in files:
             raise click.UsageError(
-                f"--image {name}=… is given twice, and one study has one image of a modality "
-                "here. For several studies give a --manifest."
+                f"--image {name}=… is given twice, but a study has one image per modality "
+                "here. For several studies, use --manifest."
             )
         files[name] = path
     return files
@@ -211,7 +211,7 @@ def _check(question: Any, saliency: Path | None, label: str, class_name: str) ->
     ways = [bool(question.images), question.manifest is not None, bool(question.data)]
     if sum(ways) > 1 or (question.split and any(ways[:2])):
         raise click.UsageError(
-            "Give one of --image, --manifest and --data; --split goes with --data, or alone."
+            "Give only one of --image, --manifest and --data; --split goes with --data or alone."
         )
     if not any(ways) and not question.split:
         raise click.UsageError(
@@ -219,4 +219,4 @@ def _check(question: Any, saliency: Path | None, label: str, class_name: str) ->
             "--split test for the run's own data."
         )
     if (label or class_name) and saliency is None:
-        raise click.UsageError("--label and --class say what --saliency shows. Give its folder.")
+        raise click.UsageError("--label and --class need --saliency DIR.")

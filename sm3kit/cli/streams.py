@@ -101,8 +101,8 @@ def end_streams(code: int) -> int:
         code = 1
         if not isinstance(error, BrokenPipeError):  # Whoever reads `| head` has what it wanted.
             with suppress(OSError):
-                said = f"Error: Cannot write to the standard output: {error.strerror}."
-                click.echo(f"{said} Free some space, or send it elsewhere.", err=True)
+                said = f"Error: Cannot write to standard output: {error.strerror}."
+                click.echo(f"{said} Free some disk space, or redirect it elsewhere.", err=True)
     if getattr(sys.stderr, "failure", None):
         _let_go(sys.stderr)
     return code

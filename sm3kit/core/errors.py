@@ -4,13 +4,13 @@ import errno
 import re
 import unicodedata
 
-SPACE = "Free some space, or choose another place."
-PERMISSION = "Choose another place, or ask for the permission."
+SPACE = "Free some disk space, or choose another folder."
+PERMISSION = "Choose another folder, or ask for permission."
 ADVICE = {
-    errno.ENAMETOOLONG: "A name may have 255 bytes, and a path 4,096. Give a shorter one.",
+    errno.ENAMETOOLONG: "A file name may have at most 255 bytes, and a path 4,096. Choose a shorter one.",
     errno.ENOSPC: SPACE,
     errno.EDQUOT: SPACE,
-    errno.EROFS: "Choose another place.",
+    errno.EROFS: "Choose another folder.",
     errno.EACCES: PERMISSION,
     errno.EPERM: PERMISSION,
 }
@@ -104,5 +104,5 @@ def of_system(error: Exception) -> str:
         advice = ADVICE.get(error.errno or 0, "Check the path.")
         return one_line(f"Cannot use {error.filename}: {error.strerror}. {advice}")
     if isinstance(error, ValueError) and "embedded null" in str(error):
-        return "No file can have a NUL in its name. Check the paths that were given."
+        return "A file name cannot contain a NUL character. Check the paths."
     return ""

@@ -72,7 +72,7 @@ def regular_file(
     except OSError as cause:
         raise error(f"Cannot open the {noun} {path}: {cause.strerror}. {remedy}") from cause
     if not stat.S_ISREG(mode):
-        kind = next((kind for matches, kind in KINDS if matches(mode)), "no regular file")
+        kind = next((kind for matches, kind in KINDS if matches(mode)), "a special file")
         article = "an" if noun[0] in "aeiou" else "a"
         raise error(f"{path} is {kind}, not {article} {noun}. {remedy}")
     if not os.access(file, os.R_OK):
@@ -152,7 +152,7 @@ def whole_folder(
 
 
 def _not_written(path: Path, error: OSError, remedy: str = "") -> SM3Error:
-    advice = remedy or "Free some space or choose another folder."
+    advice = remedy or "Free some disk space, or choose another folder."
     return SM3Error(f"Cannot write {path}: {error.strerror or error}. {advice}")
 
 
@@ -161,7 +161,7 @@ def _refuse_taken(path: Path, replace: bool) -> None:
         return
     if path.exists():
         raise DataError(
-            f"Wanted a new or empty folder to write to, but {path} is there already. "
+            f"{path} already exists and is not an empty folder. "
             "Choose another folder, or delete it first."
         )
 

@@ -39,7 +39,8 @@ def read(file: Path, noun: str, remedy: str, shape: Shape, error: type[SM3Error]
         check_shape(value, shape)
     except (DataError, UnicodeDecodeError) as cause:
         why = "it is not UTF-8 text." if isinstance(cause, UnicodeDecodeError) else cause
-        raise error(f"{file} is damaged, or no {noun}: {why} {remedy}") from cause
+        article = "an" if noun[0] in "aeiou" else "a"
+        raise error(f"{file} is damaged, or is not {article} {noun}: {why} {remedy}") from cause
     return value
 
 
@@ -47,14 +48,14 @@ def parse(text: str) -> Any:
     """The value of a JSON text; numbers may be NaN or infinite, as Python writes them.
 
     Raises:
-        DataError: what it is no JSON for, in a sentence.
+        DataError: what it is not JSON for, in a sentence.
     """
     try:
         value = json.loads(text, parse_int=_whole)
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
-        raise DataError(f"it is no JSON: {str(error).removesuffix('.')}.") from error
+        raise DataError(f"it is not JSON: {str(error).removesuffix('.')}.") from error
     level = [value]
     for _ in range(DEEPEST):
         level = [part for above in level for part in _parts(above)]
@@ -124,4 +125,4 @@ def _whole(text: str) -> int:
 
 
 def _too_deep() -> DataError:
-    return DataError(f"more than {DEEPEST} tables and lists are within each other.")
+    return DataError(f"more than {DEEPEST} tables and lists are nested.")

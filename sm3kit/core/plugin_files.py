@@ -44,7 +44,9 @@ def import_file(file: Path) -> None:
     name = file.stem
     regular_file(file, "plugin file", f"Check the path, or {VARIABLE}.", BrokenPlugin)
     if file.suffix != ".py" or "." in name:
-        raise BrokenPlugin(f"A plugin file is called NAME.py, without more dots, not {file.name}.")
+        raise BrokenPlugin(
+            f"A plugin file must be named NAME.py, without further dots, not {file.name}."
+        )
     if str(file.parent) not in sys.path:
         # Last, so that nothing in this folder hides a library. Children get the path as well.
         sys.path.append(str(file.parent))
@@ -66,7 +68,7 @@ def import_file(file: Path) -> None:
         raise BrokenPlugin(f"The plugin file {file} cannot be used: {error}") from error
     except (Exception, SystemExit) as error:
         library = missing_library(error, name)
-        remedy = f"Install what it needs: {pip_line(library)}" if library else "Repair it."
+        remedy = f"Install what it needs: {pip_line(library)}" if library else "Fix it."
         raise BrokenPlugin(
             f"The plugin file {file} cannot be imported: {type(error).__name__}: {error}. {remedy}"
         ) from error

@@ -84,7 +84,7 @@ class Registry:
             claims = " and ".join(f"{line.origin} ({line.target})" for line in declared)
             raise NameClash(
                 f"The {self.kind.noun} name {name!r} is claimed by {claims}. "
-                "Uninstall one of them, or ask its author to rename."
+                "Uninstall one of them, or ask its author to rename it."
             )
         if name in self._registered:
             return self._registered[name]
@@ -93,7 +93,7 @@ class Registry:
             return metadata.EntryPoint(line.name, line.target, self.kind.group).load()
         except Exception as error:
             library = missing_library(error, line.target.partition(":")[0])
-            remedy = f"Repair or uninstall {line.distribution}."
+            remedy = f"Fix or uninstall {line.distribution}."
             if library:
                 remedy = f"Install what it needs: {pip_line(library)}"
             raise BrokenPlugin(
@@ -204,8 +204,8 @@ def _import_files() -> None:
             plugin_files.import_file(file)
             if not registered_from(file):
                 raise BrokenPlugin(
-                    f"The plugin file {file} registers nothing. Put @register(family, name) of "
-                    "sm3kit.api before its class."
+                    f"The plugin file {file} registers nothing. Put @register(family, name) from "
+                    "sm3kit.api above its class."
                 )
         except BrokenPlugin:
             forget_file(file)

@@ -60,28 +60,30 @@ def usable_cores(quota: Path = QUOTA) -> int:
 
 def _threads(cores: int, threads: int) -> Finding:
     chosen = os.environ.get("OMP_NUM_THREADS")
-    reason = f", for OMP_NUM_THREADS is {chosen}" if chosen else ""
-    text = f"{threads} of PyTorch on {cores} usable core{'s' if cores > 1 else ''}{reason}"
+    reason = f", because OMP_NUM_THREADS is {chosen}" if chosen else ""
+    text = f"{threads} in PyTorch, {cores} usable core{'s' if cores > 1 else ''}{reason}"
     if threads > cores:
-        text += "; more threads than cores wait for each other"
+        text += "; more threads than cores slow each other down"
         return Finding("machine", "threads", "hint", text, f"export OMP_NUM_THREADS={cores}")
     return Finding("machine", "threads", "ok", text)
 
 
 def _load(cores: int) -> Finding:
     if not hasattr(os, "getloadavg"):
-        return Finding("machine", "load", "ok", "this system does not tell")
+        return Finding("machine", "load", "ok", "not available on this system")
     load = os.getloadavg()[1]
-    text = f"{load:.1f} in the last five minutes"
+    text = f"{load:.1f} over the last five minutes"
     if load > 1.5 * cores:
-        return Finding("machine", "load", "hint", f"{text}: other programs use the cores", "top")
+        return Finding(
+            "machine", "load", "hint", f"{text}: other programs are using the cores", "top"
+        )
     return Finding("machine", "load", "ok", text)
 
 
 def _shared_memory(size: int) -> Finding:
     text = f"{in_units(size)} in {SHARED}"
     if size < GIB:
-        text += "; processes that prepare views (--workers) may run out of it"
+        text += "; data loading processes (--workers) may run out of it"
         return Finding("machine", "shared", "hint", text, "docker run --shm-size=8g …")
     return Finding("machine", "shared", "ok", text)
 
@@ -90,7 +92,7 @@ def _locale() -> Finding:
     encoding = locale.getpreferredencoding(False)
     if encoding.lower().replace("-", "") in ("utf8", "cp65001"):
         return Finding("machine", "locale", "ok", encoding)
-    text = f"{encoding}: names outside of it cannot be printed"
+    text = f"{encoding}: other characters cannot be printed"
     return Finding("machine", "locale", "hint", text, "export PYTHONUTF8=1")
 
 
@@ -116,9 +118,9 @@ def _write_access(name: str, folder: Path, remedy: str) -> Finding:
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
-        text = f"{folder} cannot be written: {error.strerror or error}"
+        text = f"cannot write to {folder}: {error.strerror or error}"
         return Finding("folders", name, "broken", text, remedy)
-    new = "" if parent == folder else ", not there yet"
+    new = "" if parent == folder else ", does not exist yet"
     return Finding("folders", name, "ok", f"{folder}{new}")
 
 
@@ -136,13 +138,13 @@ def _part(holding: Holding, free: int) -> Finding:
     text = f"{in_units(holding.bytes)} in {holding.files:,} files"
     if holding.limit is None:
         return Finding("folders", holding.name, "ok", text)
-    text += f", of {in_units(holding.limit)} at most"
+    text += f", limit {in_units(holding.limit)}"
     if holding.bytes > NEARLY_FULL * holding.limit:
-        text += "; full: what was used longest ago goes, and is made again when it is needed"
+        text += "; full: the least recently used files are removed, and recreated when needed"
         remedy = f"export SM3KIT_CACHE_LIMIT={2 * holding.limit / GIB:g}"
         return Finding("folders", holding.name, "hint", text, remedy)
     if holding.limit - holding.bytes > free:
-        text += f", but the disk has only {in_units(free)} left"
+        text += f", but the disk has only {in_units(free)} free"
         remedy = f"export SM3KIT_CACHE_LIMIT={max(0.1, (holding.bytes + free / 3) / GIB):.1f}"
         return Finding("folders", holding.name, "hint", text, remedy)
     return Finding("folders", holding.name, "ok", text)

@@ -88,7 +88,7 @@ def _import_in_child(targets: list[str], patience: float) -> tuple[list[dict[str
         )
     except subprocess.TimeoutExpired as error:
         return _lines(error.stdout or b""), f"the import takes longer than {patience:g} s"
-    return _lines(done.stdout), f"the import ends Python with {_end(done.returncode)}"
+    return _lines(done.stdout), f"the import crashes Python with {_end(done.returncode)}"
 
 
 def _lines(output: bytes) -> list[dict[str, Any]]:

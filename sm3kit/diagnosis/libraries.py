@@ -51,7 +51,7 @@ def libraries(results: Mapping[str, ImportTrial]) -> Iterator[Finding]:
         if paired or module in PAIR:
             yield _library(module, distributions, results[module])
     if not paired:
-        text = "not tried before torch and torchvision can be imported"
+        text = "not checked until torch and torchvision can be imported"
         yield Finding(SECTION, "others", "hint", text)
     for requirement in unmet_requirements("sm3kit"):
         yield _requirement(requirement)
@@ -173,10 +173,10 @@ def _torch_gpus(facts: dict[str, Any]) -> Finding:
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     driver = shutil.which("nvidia-smi")
     if driver and hidden is not None and hidden.strip() in ("", "-1"):
-        text = f"none, for CUDA_VISIBLE_DEVICES is {hidden!r}"
+        text = f"none, because CUDA_VISIBLE_DEVICES is {hidden!r}"
         return Finding("GPU", "torch", "hint", text, "unset CUDA_VISIBLE_DEVICES")
     if driver and not (facts["cuda"] or facts["hip"]):
-        text = "this machine has an NVIDIA driver, but PyTorch was built for the CPU alone"
+        text = "this machine has an NVIDIA driver, but PyTorch was built for the CPU only"
         remedy = f"{pip()} install --force-reinstall torch torchvision"
         return Finding("GPU", "torch", "hint", text, remedy)
     if driver:
@@ -204,7 +204,7 @@ def _runtimes(cuda: str | None, faiss: str) -> Iterator[Finding]:
     wanted = {distribution.name for distribution in requirements(faiss)} if faiss else set()
     of_faiss = {name: there.pop(name) for name in sorted(wanted & there.keys())}
     if cuda:
-        wheels = f", with {len(there)} wheels of NVIDIA" if there else ""
+        wheels = f", with {len(there)} packages from NVIDIA" if there else ""
         yield Finding("GPU", "torch CUDA", "ok", f"{cuda}{wheels}")
     if of_faiss:
         wheels = ", ".join(f"{name} {version}" for name, version in of_faiss.items())

@@ -125,7 +125,7 @@ class Predictions:
             return _read(path)
         except (DataError, *DAMAGED) as error:
             raise DataError(
-                f"{path} is damaged, or no file of predictions: {error}. Evaluate the run again."
+                f"{path} is damaged, or is not a file of predictions: {error}. Evaluate the run again."
             ) from error
 
 

@@ -137,7 +137,9 @@ def _results(folder: Path) -> tuple[list[Result], list[str]]:
         try:
             results.append(Result(file, read_record(file)))
         except (OSError, DataError):
-            notes.append(f"{file.name} is damaged, or no result of an evaluation. Evaluate again.")
+            notes.append(
+                f"{file.name} is damaged, or is not a result of an evaluation. Evaluate again."
+            )
     return sorted(results, key=_place), notes
 
 

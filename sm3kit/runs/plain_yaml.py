@@ -135,9 +135,7 @@ class _Count:
 
     def begin(self, anchor: str | None, line: int) -> None:
         if len(self.open) == DEEPEST:
-            raise yaml.YAMLError(
-                f"more than {DEEPEST} tables and lists are within each other (line {line})"
-            )
+            raise yaml.YAMLError(f"more than {DEEPEST} tables and lists are nested (line {line})")
         self.of_anchor.pop(anchor or "", None)
         self.open.append((anchor, self.total))
 

@@ -135,7 +135,7 @@ def read_studies(file: Path) -> list[SourceRecord]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, DataError) as error:
         reason = " ".join(str(error).split()).rstrip(".")[:200]
         raise CheckpointError(
-            f"{file} is damaged, or no record of studies: {reason}. {remedy}"
+            f"{file} is damaged, or is not a record of studies: {reason}. {remedy}"
         ) from error
 
 

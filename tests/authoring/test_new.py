@@ -48,7 +48,7 @@ def test_every_name_is_put_in(noun, tmp_path):
 def test_it_says_where_it_writes_without_out(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = new("my_plugin", "--family", "fusion")
-    assert done.output.splitlines()[0] == "sm3kit-my-plugin holds a fusion that works:"
+    assert done.output.splitlines()[0] == "sm3kit-my-plugin contains a working fusion:"
     assert (tmp_path / "sm3kit-my-plugin" / "sm3kit_my_plugin.py").is_file()
 
 

@@ -111,7 +111,7 @@ def test_an_error_names_the_line_of_the_plugin(checked):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("raise OSError('no licence')\n", "OSError: no licence. Repair or uninstall sonokit"),
+        ("raise OSError('no licence')\n", "OSError: no licence. Fix or uninstall sonokit"),
         ("import cv9\n" + GOOD, "Install what it needs: pip install cv9"),
         ("import skimage.nothing\n" + GOOD, "Install what it needs: pip install scikit-image"),
         ("x = 1\n", "has no attribute 'Own'"),
@@ -226,14 +226,14 @@ def test_all_of_a_family(sm3kit_command):
     ours = [one for one in records if one["origin"].startswith("sm3kit ")]
     assert all(one["ok"] for one in ours)
     text = sm3kit_command("plugins", "check", "--all", "--family", "fusions").output
-    assert f"{len(registry('fusions').names())} plugins, 0 with faults: -" in text
+    assert f"{len(registry('fusions').names())} plugins, 0 failed: -" in text
 
 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ((), 2, "Name a plugin, or take --all."),
-        (("concat", "--all"), 2, "Name a plugin, or take --all."),
+        ((), 2, "Give the name of a plugin, or --all."),
+        (("concat", "--all"), 2, "Give the name of a plugin, or --all."),
         (("conct",), 1, "No plugin named 'conct'. Did you mean 'concat'?"),
         (("fusion/concat",), 1, "No plugin family named 'fusion'. Did you mean 'fusions'?"),
         (("relations/concat",), 1, "No plugin named 'concat'."),

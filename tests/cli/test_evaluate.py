@@ -145,7 +145,7 @@ class TestMistakes:
     def test_two_runs_without_compare(self, run):
         self.one_line(
             sm3kit("evaluate", run, run),
-            f"Give one run, or two and --compare; there are 2: {run}, {run}.",
+            f"Give one run, or two and --compare; got 2: {run}, {run}.",
         )
 
     @pytest.mark.parametrize("count", [1, 3])

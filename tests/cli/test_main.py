@@ -201,7 +201,7 @@ def test_synthetic_data_can_be_written_and_checked(tmp_path):
     result = sm3kit("data", "synth", *words)
     assert result.exit_code == 0
     spec = f"manifest:{out / 'manifest.csv'}"
-    assert result.output == f"12 lesions are in {out}. Use them with: --data {spec}\n"
+    assert result.output == f"Wrote 12 lesions to {out}. Use them with: --data {spec}\n"
     # The same folder again is a mistake, not a silent overwriting.
     again = sm3kit("data", "synth", *words)
     assert again.exit_code == 1
@@ -284,7 +284,7 @@ class TestWhatGoesWrong:
         assert result.exit_code == 1
         assert result.stderr == (
             "Error: Unexpected error in sm3kit or in a plugin: KeyError: 'derm'. "
-            "`sm3kit --debug …` shows where it happened.\n"
+            "Run `sm3kit --debug …` for the traceback.\n"
         )
 
     def test_debug_shows_the_error_itself(self, failing):

@@ -175,7 +175,7 @@ def test_every_plugin_can_be_shown_with_each_option_described(family, name):
     assert lines[0] == f"{noun} {name}, {declared.origin} ({declared.target})"
     options = options_of(registry(family).get(name))
     if not options:
-        assert lines[-1] == "It has no options."
+        assert lines[-1] == "No options."
     for option in options.values():
         (place,) = [n for n, line in enumerate(lines) if line.startswith(f"  {option.name} = ")]
         assert lines[place].endswith(f"({option.type_text})")

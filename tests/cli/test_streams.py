@@ -21,8 +21,8 @@ ASCII = [
 ]
 COMMANDS = [["--help"], ["plugins", "list"], ["ablate", "-h"]]
 FULL_LINE = (
-    "Error: Cannot write to the standard output: No space left on device. Free some space, or send "
-    "it elsewhere.\n"
+    "Error: Cannot write to standard output: No space left on device. Free some disk space, or "
+    "redirect it elsewhere.\n"
 )
 full = pytest.mark.skipif(not FULL.exists(), reason="the system has no /dev/full")
 
@@ -142,9 +142,9 @@ def test_what_the_system_says_of_a_file(tmp_path):
         f"Cannot use {tmp_path / 'gone'}: No such file or directory. Check the path."
     )
     assert said("a" * 300).endswith(
-        "aaa: File name too long. A name may have 255 bytes, and a path 4,096. Give a shorter one."
+        "aaa: File name too long. A file name may have at most 255 bytes, and a path 4,096. Choose a shorter one."
     )
-    assert said("a\0b") == "No file can have a NUL in its name. Check the paths that were given."
+    assert said("a\0b") == "A file name cannot contain a NUL character. Check the paths."
 
 
 def test_other_errors_are_not_of_the_system():

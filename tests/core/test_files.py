@@ -60,7 +60,7 @@ def test_a_full_or_closed_disk_is_one_line(tmp_path, number, reason):
     with pytest.raises(SM3Error) as caught, whole_file(path):
         raise OSError(number, os.strerror(number))
     assert str(caught.value) == (
-        f"Cannot write {path}: {reason}. Free some space or choose another folder."
+        f"Cannot write {path}: {reason}. Free some disk space, or choose another folder."
     )
     assert caught.value.__cause__.errno == number
     assert path.read_text() == "old"
@@ -109,7 +109,7 @@ def test_a_disk_that_fills_while_writing(tmp_path):
         check=True,
     )
     assert done.stdout == (
-        f"Cannot write {path}: File too large. Free some space or choose another folder.\n"
+        f"Cannot write {path}: File too large. Free some disk space, or choose another folder.\n"
     )
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -256,7 +256,7 @@ def test_a_folder_is_whole_and_takes_the_place_of_an_empty_one(carry_over, tmp_p
 def test_a_folder_in_use_is_replaced_only_with_what_carries_over(tmp_path):
     (tmp_path / "out").mkdir()
     write(tmp_path / "out" / "mine", "keep")
-    refused = pytest.raises(DataError, match="out is there already")
+    refused = pytest.raises(DataError, match="out already exists")
     with refused, whole_folder(tmp_path / "out"):
         pass
     with whole_folder(tmp_path / "out", keep_all) as folder:
@@ -268,7 +268,7 @@ def test_a_folder_in_use_is_replaced_only_with_what_carries_over(tmp_path):
 def test_a_file_is_never_replaced_by_a_folder(tmp_path):
     write(tmp_path / "out", "keep")
     with (
-        pytest.raises(DataError, match="out is there already"),
+        pytest.raises(DataError, match="out already exists"),
         whole_folder(tmp_path / "out", keep_all),
     ):
         pass
@@ -301,7 +301,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkey
         pass
     assert str(told.value) == (
         f"Cannot write {tmp_path}/out: No space left on device. "
-        "Free some space or choose another folder."
+        "Free some disk space, or choose another folder."
     )
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine"]
     assert [file.name for file in tmp_path.iterdir()] == ["out"]

@@ -12,14 +12,14 @@ from sm3kit.core.plain_json import NUMBER, check_shape, parse, read
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "it is no JSON: Expecting value: line 1 column 1 (char 0)."),
-        ("[1", "it is no JSON: Expecting ',' delimiter: line 1 column 3 (char 2)."),
-        ("\0", "it is no JSON: Expecting value: line 1 column 1 (char 0)."),
-        (str(2**63), "it is no JSON: the number 9223372036854775808 is beyond 64 bits."),
-        ("9" * 5000, f"it is no JSON: the number {'9' * 40} is beyond 64 bits."),
-        ("[" * 65 + "]" * 65, "more than 64 tables and lists are within each other."),
-        ("[" * 100_000, "more than 64 tables and lists are within each other."),
-        ('{"a":' * 5000 + "1" + "}" * 5000, "more than 64 tables and lists are within each other."),
+        ("", "it is not JSON: Expecting value: line 1 column 1 (char 0)."),
+        ("[1", "it is not JSON: Expecting ',' delimiter: line 1 column 3 (char 2)."),
+        ("\0", "it is not JSON: Expecting value: line 1 column 1 (char 0)."),
+        (str(2**63), "it is not JSON: the number 9223372036854775808 is beyond 64 bits."),
+        ("9" * 5000, f"it is not JSON: the number {'9' * 40} is beyond 64 bits."),
+        ("[" * 65 + "]" * 65, "more than 64 tables and lists are nested."),
+        ("[" * 100_000, "more than 64 tables and lists are nested."),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "more than 64 tables and lists are nested."),
     ],
 )
 def test_what_is_no_json(text, said):
@@ -75,11 +75,11 @@ def test_a_file(tmp_path):
     assert refusal(file) == f"There is no record {file}. Write it again."
     file.write_bytes(b"\xff\xfe")
     assert refusal(file) == (
-        f"{file} is damaged, or no record: it is not UTF-8 text. Write it again."
+        f"{file} is damaged, or is not a record: it is not UTF-8 text. Write it again."
     )
     file.write_text("[]")
     assert refusal(file) == (
-        f"{file} is damaged, or no record: it is not a table, but a list. Write it again."
+        f"{file} is damaged, or is not a record: it is not a table, but a list. Write it again."
     )
     file.write_text('{"name": "a", "rows": []}')
     assert read(file, "record", "", SHAPE, CheckpointError) == {"name": "a", "rows": []}

@@ -107,11 +107,11 @@ def test_children_find_it(own, monkeypatch):
     ("source", "said"),
     [
         ("x = (\n", "cannot be imported: SyntaxError: '(' was never closed"),
-        ("raise OSError('no licence')\n", "cannot be imported: OSError: no licence. Repair it."),
-        ("import sys\nsys.exit(3)\n", "cannot be imported: SystemExit: 3. Repair it."),
+        ("raise OSError('no licence')\n", "cannot be imported: OSError: no licence. Fix it."),
+        ("import sys\nsys.exit(3)\n", "cannot be imported: SystemExit: 3. Fix it."),
         ("import cv9\n", "No module named 'cv9'. Install what it needs: pip install cv9"),
         ("import skimage.gone\n", "Install what it needs: pip install scikit-image"),
-        ("x = 1\n", "registers nothing. Put @register(family, name) of sm3kit.api before its "),
+        ("x = 1\n", "registers nothing. Put @register(family, name) from sm3kit.api above its "),
         (
             OWN.replace('"own"', '"concat"'),
             "cannot be used: The fusion name 'concat' is taken by sm3",
@@ -146,8 +146,11 @@ def test_what_a_failing_file_registered_is_forgotten(own, fusions):
     [
         ("json.py", "is called as the module 'json' of "),
         ("sys.py", "is called as the module 'sys' of Python. Rename it."),
-        ("own.plugin.py", "A plugin file is called NAME.py, without more dots, not own.plugin.py."),
-        ("own.txt", "A plugin file is called NAME.py"),
+        (
+            "own.plugin.py",
+            "A plugin file must be named NAME.py, without further dots, not own.plugin.py.",
+        ),
+        ("own.txt", "A plugin file must be named NAME.py"),
     ],
 )
 def test_names_that_cannot_be(own, fusions, name, said):

@@ -52,7 +52,7 @@ def test_two_distributions_that_claim_a_name(fake_distribution, fusions):
         fusions.get("mean")
     assert str(caught.value) == (
         "The fusion name 'mean' is claimed by octkit 0.3 (octkit:M) and sonokit 1.0 "
-        "(sonokit:Mean). Uninstall one of them, or ask its author to rename."
+        "(sonokit:Mean). Uninstall one of them, or ask its author to rename it."
     )
     assert fusions.names().count("mean") == 1
     # Only this name is affected.
@@ -123,7 +123,7 @@ def test_a_broken_import_names_the_reason(fake_distribution, fusions, source, re
     text = str(caught.value)
     start = "The fusion 'mean' of sonokit 1.0 cannot be imported from sonokit:Mean: "
     assert text.startswith(start + reason)
-    assert text.endswith(". Repair or uninstall sonokit.")
+    assert text.endswith(". Fix or uninstall sonokit.")
     assert caught.value.__cause__ is not None
     assert fusions.get("concat") is Concat
     assert "mean" in fusions.names()
@@ -148,7 +148,7 @@ def test_a_missing_library_comes_with_its_pip_line(fake_distribution, fusions, m
 def test_a_missing_part_of_its_own_is_no_library(fake_distribution, fusions):
     files = {"sonokit/__init__.py": "import sonokit.gone\n"}
     fake_distribution("sonokit", {"fusions": {"mean": "sonokit:Mean"}}, files)
-    with pytest.raises(BrokenPlugin, match="Repair or uninstall sonokit"):
+    with pytest.raises(BrokenPlugin, match="Fix or uninstall sonokit"):
         fusions.get("mean")
 
 

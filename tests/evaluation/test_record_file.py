@@ -43,7 +43,9 @@ def test_another_value(file):
         try:
             assert isinstance(read_record(file)[name], type(RECORD[name]))
         except DataError as error:
-            assert str(error).startswith(f"{file} is damaged, or no record of an evaluation: ")
+            assert str(error).startswith(
+                f"{file} is damaged, or is not a record of an evaluation: "
+            )
             assert name in str(error)
             assert str(error).endswith(" Evaluate again.")
 
@@ -69,5 +71,5 @@ def test_what_is_damaged(content, file):
     file.write_bytes(content)
     with pytest.raises(DataError) as caught:
         read_record(file, "Delete it.")
-    assert str(caught.value).startswith(f"{file} is damaged, or no record of an evaluation: ")
+    assert str(caught.value).startswith(f"{file} is damaged, or is not a record of an evaluation: ")
     assert str(caught.value).endswith(" Delete it.")

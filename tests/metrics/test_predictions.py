@@ -62,14 +62,14 @@ def test_another_format_is_named(tmp_path):
     with pytest.raises(DataError) as caught:
         Predictions.load(tmp_path / "new.npz")
     assert str(caught.value) == (
-        f"{tmp_path / 'new.npz'} is damaged, or no file of predictions: format 2 instead of 1. "
+        f"{tmp_path / 'new.npz'} is damaged, or is not a file of predictions: format 2 instead of 1. "
         "Evaluate the run again."
     )
 
 
 def test_a_file_with_pickles_is_refused(tmp_path):
     np.savez(tmp_path / "bad.npz", about=np.array([{"format": 1}], dtype=object))
-    with pytest.raises(DataError, match="is damaged, or no file of predictions"):
+    with pytest.raises(DataError, match="is damaged, or is not a file of predictions"):
         Predictions.load(tmp_path / "bad.npz")
 
 
@@ -78,7 +78,7 @@ def test_a_file_with_pickles_is_refused(tmp_path):
 )
 def test_strange_names_are_refused(tmp_path, text):
     np.savez(tmp_path / "bad.npz", about=np.array(text))
-    with pytest.raises(DataError, match="is damaged, or no file of predictions"):
+    with pytest.raises(DataError, match="is damaged, or is not a file of predictions"):
         Predictions.load(tmp_path / "bad.npz")
 
 
@@ -96,7 +96,9 @@ def test_a_damaged_file_is_refused_wherever_the_damage(tmp_path):
             try:
                 after = Predictions.load(path)
             except DataError as error:
-                assert str(error).startswith(f"{path} is damaged, or no file of predictions: ")
+                assert str(error).startswith(
+                    f"{path} is damaged, or is not a file of predictions: "
+                )
             else:
                 equal(after, before)  # A byte that means nothing, such as a date.
 

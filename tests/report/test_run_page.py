@@ -216,7 +216,7 @@ def test_a_damaged_result_is_named_and_left_out(world, full, tmp_path):
     (run / "eval" / "mine.json").write_text("{}", "utf-8")
     material = gathered(world, run)
     assert [one.title for one in material.results] == ["probe, split test", "match, split test"]
-    assert "knn-test.json is damaged, or no result of an evaluation." in material.notes[0]
+    assert "knn-test.json is damaged, or is not a result of an evaluation." in material.notes[0]
     assert "mine.json is damaged" in material.notes[1]
 
 

@@ -122,7 +122,7 @@ def test_what_is_plain(text, value):
         ("a: &x\n- *x", "the alias *x stands within what it names (line 2)."),
         ("a: *x", "found undefined alias (line 1, column 4)."),
         ('a: "\\0"', "a NUL stands in line 1."),
-        ("[" * 33 + "]" * 33, "more than 32 tables and lists are within each other (line 1)."),
+        ("[" * 33 + "]" * 33, "more than 32 tables and lists are nested (line 1)."),
         (laughs(), "it holds more than 131,072 values, aliases written out (line 6)."),
         (merges(), "it holds more than 131,072 values, aliases written out (line 6)."),
     ],

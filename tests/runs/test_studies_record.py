@@ -147,7 +147,9 @@ DAMAGED = {
 def test_a_damaged_record_is_one_line(tmp_path, content):
     run = Run(tmp_path)
     run.studies_file.write_bytes(content)
-    with pytest.raises(CheckpointError, match="is damaged, or no record of studies: ") as caught:
+    with pytest.raises(
+        CheckpointError, match="is damaged, or is not a record of studies: "
+    ) as caught:
         run.studies()
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(" Bring it back, or delete it to do without.")

@@ -233,7 +233,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
     with pytest.raises(DataError) as error:
         write("manifest", tmp_path / "taken", pairs=2, size=32)
     assert str(error.value) == (
-        f"Wanted a new or empty folder to write to, but {tmp_path / 'taken'} is there already. "
+        f"{tmp_path / 'taken'} already exists and is not an empty folder. "
         "Choose another folder, or delete it first."
     )
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["mine.txt"]
@@ -245,7 +245,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
         write("manifest", tmp_path / "file" / "m", pairs=2, size=32)
     assert str(error.value) == (
         f"Cannot write {tmp_path / 'file' / 'm'}: Not a directory. "
-        "Free some space or choose another folder."
+        "Free some disk space, or choose another folder."
     )
 
 
@@ -274,7 +274,7 @@ def test_two_writers_do_not_mix(tmp_path, monkeypatch):
         return draw(one, size)
 
     monkeypatch.setattr(layout_manifest, "clinical", other_first)
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         write("manifest", tmp_path / "m", pairs=2, size=32)
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
     assert len(table(tmp_path / "m" / "manifest.csv")) == 3
