@@ -48,7 +48,7 @@ def matched(name, ranks, *, recipes=(), split="test", spaces=("backbone",)):
             "split": split,
             "select": "last",
             "leaky": False,
-            "of": {"splits": ["train"]},
+            "of": {"splits": ["train"], "stage": "mmssl"},
             "transfer": False,
             "seeds": [seed],
             "space": dict.fromkeys(spaces, directions),

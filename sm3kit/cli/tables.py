@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from sm3kit.cli.settings import say
 
 if TYPE_CHECKING:
-    from rich import table as rich_table
     from rich.console import Console
 
     from sm3kit.results.differences import Difference
@@ -16,18 +15,24 @@ if TYPE_CHECKING:
     from sm3kit.results.table import Table
 
 SHOWN = 20  # Rows of a table of many studies.
-GAP = 2  # Columns between two cells.
-LONGEST_NAME = 12  # Longer ones are folded before a number has to go.
 
 
 def show_table(table: Table, out: Console) -> None:
     """The main sections of a grid, with what they rest on."""
     for section in table.main:
-        title, *notes = section.sentences()
-        say(out, f"\n{table.title}: {title}", style="bold")
+        say(out, f"\n{table.title}: {section.title}", style="bold")
         show_section(section, out)
-        for note in notes:
-            say(out, note)
+        show_notes(section, out)
+
+
+def show_notes(section: Section, out: Console) -> None:
+    """What the marks of a section mean, what it rests on, and its notes."""
+    words = {"marks": [section.terminal_legend()], "basis": [], "note": section.notes}
+    if section.basis:
+        words["basis"] = [section.basis.sentence()]
+    for word, sentences in words.items():
+        for sentence in filter(None, sentences):
+            say(out, f"{word:8} {sentence}")
 
 
 def show_differences(rows: Sequence[Difference], out: Console) -> None:
@@ -36,8 +41,7 @@ def show_differences(rows: Sequence[Difference], out: Console) -> None:
 
     section = difference_section(rows)
     show_section(section, out)
-    for note in section.notes:
-        say(out, note)
+    show_notes(section, out)
 
 
 def show_section(
@@ -55,54 +59,66 @@ def show_section(
     """
     from rich.cells import cell_len
 
+    from sm3kit.results.plain import fit, fold_heads
     from sm3kit.results.section import NONE
 
     heads, *rows = section.texts()
     if missing:
         rows = [[missing if text == NONE else text for text in row] for row in rows]
-    units = [column.unit for column in section.columns if column.narrow]
-    left = next(place for place, unit in enumerate([*units, ""]) if unit != "text")
-    kept = list(range(len(heads)))
+    left = section.narrow_names()
     order = [heads.index(head) for head in least if head in heads]
     order += [place for place in reversed(range(left, len(heads))) if place not in order]
-    widths = [max(cell_len(line[place]) for line in (heads, *rows)) for place in kept]
-    widths[:left] = [min(width, LONGEST_NAME) for width in widths[:left]]
-    bold = len(section.lines)
-    if not out.is_terminal:
-        before, out.width = out.width, max(out.width, sum(widths) + GAP * len(widths))
-        out.print(_table(heads, rows, kept, left, bold))
-        out.width = before
-        return
-    for column in order:
-        if len(kept) == left + 1 or sum(widths[place] + GAP for place in kept) <= out.width + GAP:
-            break
-        kept.remove(column)
-    out.print(_table(heads, rows, kept, left, bold))
-    gone = [head for place, head in enumerate(heads) if place not in kept]
+    texts = [fold_heads(heads, rows), *rows]
+    widths = [
+        max(cell_len(line) for text in column for line in text.split("\n"))
+        for column in zip(*texts, strict=True)
+    ]
+    before = out.width
+    kept = fit(widths, left, order, before if out.is_terminal else None)
+    out.width = before if out.is_terminal else max(before, sum(width + 2 for _, width in kept))
+    _print_blocks(section, texts, kept, left, out)
+    out.width = before
+    places = [place for place, _ in kept]
+    gone = [head for place, head in enumerate(heads) if place not in places]
     if gone:
         say(out, f"no room  for {', '.join(gone)} in {out.width} columns")
 
 
-def _table(
-    heads: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    kept: Sequence[int],
+def _print_blocks(
+    section: Section,
+    texts: Sequence[Sequence[str]],
+    kept: Sequence[tuple[int, int]],
     left: int,
-    bold: int,
-) -> rich_table.Table:
-    """The kept columns; those at the left are names, and one row stands out, if there is one."""
+    out: Console,
+) -> None:
+    """The rows below their heads, those of a block below its name.
+
+    Args:
+        texts: heads, then rows.
+        kept: place and width of the columns that there is room for.
+        left: how many columns at the left are names.
+    """
+    from itertools import groupby
+
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    for place in kept:
-        if place < left:
-            table.add_column(heads[place], overflow="fold")
-        else:
-            table.add_column(heads[place], justify="right", no_wrap=True)
-    for number, row in enumerate(rows):
-        cells = [row[place] for place in kept]
-        table.add_row(*cells, style="bold" if number == bold else None)
-    return table
+    from sm3kit.results.section import direction_text
+
+    heads, *rows = texts
+    mean = len(section.lines)  # The first line of the foot stands out.
+    lines = enumerate(zip(section.every_line, rows, strict=True))
+    for number, (block, inside) in enumerate(groupby(lines, lambda entry: entry[1][0].block)):
+        table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+        table.show_header = number == 0
+        for place, width in kept:
+            table.add_column(heads[place], overflow="fold", width=width)
+            table.columns[-1].justify = "left" if place < left else "right"
+        for place_of_line, (_, row) in inside:
+            style = "bold" if place_of_line == mean else None
+            table.add_row(*(row[place] for place, _ in kept), style=style)
+        if block:
+            say(out, direction_text(block), style="italic")
+        out.print(table)
 
 
 def show_predictions(record: dict[str, Any], out: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sm3kit.core.errors import DataError
+
+SIGMAS = 1.96  # Of a normal distribution, for 95 %.
 
 
 def rank_summary(ranks: npt.NDArray[Any]) -> dict[str, float]:
@@ -45,6 +48,23 @@ def rank_summary(ranks: npt.NDArray[Any]) -> dict[str, float]:
         "n": count,
         "chance": (count + 1) / 2,
     }
+
+
+def is_by_chance(metric: str, value: float, count: int) -> bool:
+    """Whether blind guessing does as well: the value is within what it gives in 95 of 100 cases.
+
+    By chance the rank of a partner is uniform on 1 to N: its mean over N queries has the
+    expectation (N + 1) / 2 and the variance (N^2 - 1) / (12 N), an accuracy at k those of k / N.
+
+    Args:
+        metric: `mean_rank`, or an accuracy such as `acc@5`.
+        value: of the metric, accuracies as fractions.
+        count: N, the pairs.
+    """
+    if metric == "mean_rank":
+        return value >= (count + 1) / 2 - SIGMAS * math.sqrt((count**2 - 1) / (12 * count))
+    share = min(1.0, int(metric.partition("@")[2]) / count)
+    return value <= share + SIGMAS * math.sqrt(share * (1 - share) / count)
 
 
 def first_of_each(keys_per_study: Sequence[Sequence[str]]) -> list[int]:

@@ -56,12 +56,11 @@ def for_recipe(recipes: Iterable[str], metric: str = "auc") -> PaperRow | None:
     return next((made[name] for name in reversed(list(recipes)) if name in made), None)
 
 
-def source(rows: Iterable[PaperRow], *, comparable: bool) -> str:
-    """Where the numbers of some rows come from, and whether they may be compared with ours.
+def source(rows: Iterable[PaperRow]) -> str:
+    """Where the numbers of some rows come from.
 
     Args:
         rows: one at least.
-        comparable: whether data, split and protocol of all of them are ours.
     """
     rows = list(rows)
     splits, protocols, tables, selections = (
@@ -69,14 +68,11 @@ def source(rows: Iterable[PaperRow], *, comparable: bool) -> str:
         for name in ("split", "protocol", "table", "selection")
     )
     runs = sorted({row.runs for row in rows})
-    text = (
-        f"published on Derm7pt: {load().citation}, table {', '.join(tables)}; split "
+    return (
+        f"Published: {load().citation}, table {', '.join(tables)}; Derm7pt, split "
         f"{', '.join(splits)}, {', '.join(protocols)}, {', '.join(map(str, runs))} run, "
-        f"selection {' or '.join(selections)}"
+        f"selection {' or '.join(selections)}."
     )
-    if comparable:
-        return f"{text}."
-    return f"{text}. In brackets: of other data, split or protocol, not comparable with ours."
 
 
 @cache

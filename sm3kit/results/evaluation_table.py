@@ -17,12 +17,13 @@ from sm3kit.evaluation.record_text import (
     support_text,
     supported_name,
 )
+from sm3kit.published.rows import MEAN, PaperRow
 from sm3kit.published.tables import for_recipe, source
+from sm3kit.results.beside import PublishedRow, marks_in_percent, published_cell
 from sm3kit.results.differences import DIFFERENCE
-from sm3kit.results.grid_rows import PublishedRow, published_cell
 from sm3kit.results.measurement import PERCENT, RANKS, metric_number
 from sm3kit.results.numbers import Basis, Number, data_name, most
-from sm3kit.results.section import NONE, Cell, Column, Line, Section
+from sm3kit.results.section import NONE, WRONG, Cell, Column, Line, Section, direction_text
 from sm3kit.results.table import Table
 
 METRICS = (
@@ -113,12 +114,11 @@ def _label_section(record: Record, title: str) -> Section:
         support = Cell(support_text(row), "" if positives is None else str(positives))
         lines.append(Line((label, Cell(reported, reported), *_numbers(row, beside, name), support)))
     notes = [
-        f"In %; the 95 % intervals are of {record['resamples']:,} resamples of the groups "
-        "(patients or lesions).",
+        f"In %. n+: positive/labelled studies. {intervals_text(record['resamples'])}",
         _learning(record),
     ]
     if beside:
-        notes.append(source([beside.row], comparable=beside.comparable))
+        notes += [source([beside.row]), *_errors(beside.row, record["labels"])]
     return Section(
         title,
         columns,
@@ -170,9 +170,10 @@ def _rank_section(record: Record, title: str) -> Section:
         notes.append(f"No duplicates: {left_out_text(record)}.")
     beside = _published_row(record, "mean_rank")
     if beside:
-        numbers = beside.in_brackets(beside.row.marks(RANKS))
-        where = source([beside.row], comparable=beside.comparable)
-        notes.append(f"Published mean rank / acc@1 / acc@5: {numbers}; {where}")
+        numbers = marks_in_percent(beside.row, RANKS)
+        other = "" if beside.comparable else " (other data or split: not comparable)"
+        notes.append(f"Published mean rank / acc@1 / acc@5: {numbers}{other}.")
+        notes.append(source([beside.row]))
     return Section(
         title,
         columns,
@@ -185,7 +186,7 @@ def _rank_section(record: Record, title: str) -> Section:
 
 def _rank_line(space: str, mark: str, direction: str, ranks: Mapping[str, Any]) -> Line:
     name = ", ".join(filter(None, (space, mark)))
-    search = direction.replace("->", " → ")
+    search = direction_text(direction)
     scales = (PERCENT if column.unit == "percent" else 1 for column in RANK_COLUMNS)
     numbers = [
         column.cell(Number(scale * ranks[column.metric]))
@@ -226,6 +227,27 @@ def _basis(record: Record, support: str) -> Basis:
         most([record], "seen"),
         most([record], "replaced"),
     )
+
+
+def intervals_text(resamples: int) -> str:
+    """How the intervals were made, in a sentence; empty without resamples."""
+    if not resamples:
+        return ""
+    return (
+        f"95 % intervals: bootstrap over patients or lesions ({resamples:,} resamples), seed "
+        "variance not included."
+    )
+
+
+def _errors(row: PaperRow, labels: Iterable[str]) -> list[str]:
+    """What is wrong in the printed AUCs of some labels and their mean."""
+    cells = row.cells["auc"]
+    wrong = {name: cells[name] for name in (*labels, MEAN) if name in cells}
+    return [
+        f"{WRONG} wrong in the paper, {name}: {cell.mark()}. {cell.finding}"
+        for name, cell in wrong.items()
+        if cell.finding
+    ]
 
 
 def _learning(record: Record) -> str:

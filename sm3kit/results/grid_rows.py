@@ -1,84 +1,24 @@
-"""The rows of a grid under one protocol: their lines, published numbers, basis and notes."""
+"""The rows of a grid under one protocol: their lines, basis and notes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sm3kit.core.errors import UnknownName
 from sm3kit.evaluation.record_text import Record
-from sm3kit.published.rows import MEAN, PaperRow
-from sm3kit.published.tables import for_recipe, load, source
+from sm3kit.published.tables import source
+from sm3kit.results.beside import PublishedRow, metrics_of, published_cell, published_row
 from sm3kit.results.best import mark_best
-from sm3kit.results.measurement import RANKS, GridResults, Measurement, RowResults, measure
-from sm3kit.results.numbers import Basis, Number, data_name, most
-from sm3kit.results.section import NONE, WRONG, Cell, Column, Line, Section
+from sm3kit.results.measurement import GridResults, Measurement, RowResults, measure
+from sm3kit.results.numbers import Basis, data_name, most
+from sm3kit.results.section import WRONG, Cell, Column, Line, Section, direction_text
 
-# The paper's words for the protocols.
-WORDS = {"match": "matching"}
 LONGEST_REASON = 200
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """The published row that belongs to a result.
-
-    Args:
-        row: from the paper.
-        comparable: whether data, split and protocol are ours.
-    """
-
-    row: PaperRow
-    comparable: bool
-
-    def beside(self, number: Number, metric: str, label: str = MEAN) -> Number:
-        """Our number with the printed one beside it, where the paper has one."""
-        cell = self.row.cells.get(metric, {}).get(label)
-        if cell is None or cell.printed is None:
-            return number
-        scale = 100 if load().metrics[metric]["unit"] == "fraction" else 1
-        printed, mark = cell.printed * scale, cell.mark()
-        return replace(number, published=printed, mark=mark, comparable=self.comparable)
-
-    def in_brackets(self, text: str) -> str:
-        """A text, in brackets where the paper measured something else."""
-        return text if self.comparable else f"[{text}]"
-
-
-def published_row(results: GridResults, row: RowResults, protocol: str) -> PublishedRow | None:
-    """The published row of the last recipe that has one; None if there is none.
-
-    A point on an axis has none: the paper shows such points only in figure 5, without numbers.
-    """
-    if row.axes:
-        return None
-    paper = for_recipe(row.recipes, metrics_of(protocol)[0])
-    if paper is None:
-        return None
-    names = [spec.partition(":")[0] for spec in results.data]
-    ours = (names, results.split, WORDS.get(protocol, protocol))
-    return PublishedRow(paper, ours == ([paper.dataset], paper.split, paper.protocol))
-
-
-def published_cell(beside: PublishedRow | None, metrics: Sequence[str], label: str = MEAN) -> Cell:
-    """What the paper printed for some metrics; a dagger is at a number with an error in it."""
-    try:
-        cells = [beside.row.cell(metric, label) for metric in metrics] if beside else []
-    except UnknownName:
-        cells = []
-    if beside is None or not cells or cells[0].printed is None:
-        return Cell(NONE, kind="other")
-    wrong = WRONG * any(cell.finding for cell in cells)
-    text = beside.in_brackets(" / ".join(cell.mark() for cell in cells) + wrong)
-    short = beside.in_brackets(cells[0].bare() + wrong)
-    kind = "" if beside.comparable else "other"
-    return Cell(text, str(cells[0].printed), short=short, kind=kind)
-
-
-def metrics_of(protocol: str) -> tuple[str, ...]:
-    """The metrics that are shown as published beside a row."""
-    return RANKS if protocol == "match" else ("auc",)
+UNDEFINED = "undefined"
+# Protocols that train nothing: they measure the networks as they are.
+MEASURE_NETWORKS = ("knn", "match")
 
 
 @dataclass(frozen=True)
@@ -112,28 +52,42 @@ class GridRows:
     def section(
         self,
         measured: Sequence[Column],
-        cells: Sequence[Sequence[Cell]],
+        blocks: Mapping[str, Sequence[Sequence[Cell]]],
         published: str,
+        undefined: str,
+        notes: Sequence[str],
         **about: Any,
     ) -> Section:
-        """A section of all rows.
+        """A section of all rows, once for each block.
 
         Args:
             measured: the columns of numbers.
-            cells: of these columns, for each row.
+            blocks: {name: the cells of these columns for each row}; a single one has no name.
             published: the head of the column of published numbers; empty for none.
+            undefined: why a row that was measured may have no number, in words.
+            notes: below the section.
             about: the other fields of the section.
         """
+        named = [Column("direction", "text")] if "" not in blocks else []
         names = Column("row", "text", narrow="row"), Column("seeds", narrow="seeds")
         last = [Column(published, narrow="published")] if published else []
-        columns = (*names, *measured, *last)
+        columns = (*named, *names, *measured, *last)
         metrics = metrics_of(self.protocol)
         lines = []
-        for place, (line, beside) in enumerate(zip(cells, self.besides, strict=True)):
-            more = [published_cell(beside, metrics)] if published else []
-            lines.append(self._line(place, line, more))
-        marked = mark_best(columns, lines)
-        return Section(columns=columns, lines=marked, protocol=self.protocol, **about)
+        for block, rows in blocks.items():
+            for place, cells in enumerate(rows):
+                more = [published_cell(self.besides[place], metrics)] if published else []
+                lines.append(self._line(place, block, cells, more))
+        without = dict.fromkeys(line.name for line in lines if line.reason == UNDEFINED)
+        reasons = [f"{', '.join(without)}: {UNDEFINED}, as {undefined}."] if without else []
+        return Section(
+            columns=columns,
+            lines=mark_best(columns, lines),
+            protocol=self.protocol,
+            notes=(*notes, *reasons),
+            baseline=self.results.baseline,
+            **about,
+        )
 
     def basis(self, support: str) -> Basis:
         """What a section rests on; `support` in words, empty if nothing is measured yet.
@@ -166,26 +120,48 @@ class GridRows:
             if measurement.doubt:
                 doubt = f"no interval and no paired difference. {measurement.doubt}"
                 notes.append(f"{row.name}: {doubt}")
+        notes += self.equal_rows()
         known = [beside for beside in self.besides if beside]
         if known:
-            comparable = all(beside.comparable for beside in known)
-            notes.append(source([beside.row for beside in known], comparable=comparable))
+            notes.append(source(beside.row for beside in known))
         wrong = [beside.row.error(metrics_of(self.protocol)) for beside in known]
         notes += [f"{WRONG} wrong in the paper, {error}" for error in dict.fromkeys(wrong) if error]
         return tuple(notes)
 
-    def _line(self, place: int, cells: Sequence[Cell], published: Sequence[Cell]) -> Line:
+    def equal_rows(self) -> list[str]:
+        """Which rows have to be equal since they are the same networks, with the reason."""
+        if self.protocol not in MEASURE_NETWORKS:
+            return []
+        rows: dict[str, list[Measurement]] = {}
+        for row in self.measurements:
+            parts = ("space", "labels", "mean")
+            numbers = [[record.get(part) for part in parts] for record in row.records]
+            if numbers:
+                key = json.dumps([row.seeds, numbers], sort_keys=True)
+                rows.setdefault(key, []).append(row)
+        return [
+            f"{', '.join(row.name for row in equal)}: equal by design. Stage 2 freezes the networks "
+            f"of stage 1, and {self.protocol} measures these networks alone."
+            for equal in rows.values()
+            if len({record["of"]["stage"] for row in equal for record in row.records}) > 1
+        ]
+
+    def _line(
+        self, place: int, block: str, cells: Sequence[Cell], published: Sequence[Cell]
+    ) -> Line:
         """A row as a line: its numbers, or the reason why there are none."""
         row, records = self.results.rows[place], self.measurements[place].records
         reason = ""
         if not any(cell.number for cell in cells):
             reason = self._reason(row, self.measurements[place])
             state = reason.partition(":")[0]
-            first = Cell(reason, ends=(), short=state, kind="reason", span=len(cells))
-            cells = [first, *cells[1:]]
+            first = Cell(reason, short=state, kind="reason", span=len(cells))
+            cells = [first, *(Cell("") for _ in cells[1:])]
         done, wanted = len(records), len(self.results.seeds)
+        named = [Cell(direction_text(block), block)] if block else []
+        names = Cell(row.name, row.name), Cell(f"{done}/{wanted}", str(done))
         return Line(
-            (Cell(row.name, row.name), Cell(f"{done}/{wanted}", str(done)), *cells, *published),
+            (*named, *names, *cells, *published),
             row.name,
             done,
             wanted,
@@ -194,11 +170,12 @@ class GridRows:
             most(records, "seen"),
             most(records, "replaced"),
             row.axes,
+            block,
         )
 
     def _reason(self, row: RowResults, measurement: Measurement) -> str:
         if measurement.records:
-            return "undefined"
+            return UNDEFINED
         if row.failed:
             return f"failed: {self._in_one_line(row.failed[min(row.failed)])}"
         others = [seeds for name, seeds in row.records.items() if name != self.protocol]

@@ -7,21 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 from sm3kit.evaluation.record_text import (
-    Record,
     interval_note,
-    pairs_were_seen,
     reported_name,
     reporting_notes,
     support_text,
 )
-from sm3kit.results.grid_rows import GridRows, PublishedRow
+from sm3kit.evaluation.settings import Settings
+from sm3kit.results.beside import PublishedRow
+from sm3kit.results.grid_ranks import rank_sections
+from sm3kit.results.grid_rows import GridRows
 from sm3kit.results.measurement import (
-    RANKS,
     GridResults,
     Measurement,
-    difference,
     metric_number,
-    rank_number,
+    summary_of_gain,
+    with_evidence,
 )
 from sm3kit.results.numbers import Basis, Number
 from sm3kit.results.section import Cell, Column, Section
@@ -29,17 +29,14 @@ from sm3kit.results.table import Table
 
 MEAN = "mean"
 # The terminal has no room for these.
-MORE_MEANS = ("sens", "spec", "prec")
-HOW = (
-    "in %: mean ± deviation over the seeds (n - 1); 95 % interval of the mean over the seeds, from "
-    "{resamples:,} resamples of the groups"
+MORE_MEANS = {"sens": "sensitivity", "spec": "specificity", "prec": "precision"}
+HOW = "In %, mean over seeds."
+INTERVALS = (
+    " 95 % intervals: bootstrap over patients or lesions ({resamples:,} resamples), seed variance "
+    "not included."
 )
-PAIRED = "; difference of mean AUC to {baseline} in points, paired by cases"
-PUBLISHED_SPACE = "backbone"
-HOW_RANKS = (
-    "mean ± deviation over the seeds (n - 1); ranks from 1, lower is better; acc in %; the "
-    "paper tells neither space nor direction"
-)
+PAIRED = " Difference to {baseline}: mean AUC in percentage points, paired by case."
+NO_AUC = "no label has enough studies both of the reported class and against it"
 
 Summary = Mapping[str, Any]
 
@@ -53,96 +50,124 @@ def tabulate(results: GridResults, resamples: int = 2000) -> Table:
 
     Returns:
         For each protocol with labels a section of means and one of the AUC of each label; for
-        "match" a section for each space.
+        "match" a section for each space. The default protocol comes first.
     """
     if results.baseline not in [row.name for row in results.rows]:
         # The points of a product have names of their own.
         results = replace(results, baseline="")
     sections: list[Section] = []
-    for protocol in results.protocols:
+    for protocol in sorted(results.protocols, key=lambda name: name != Settings().protocol):
         rows = GridRows.of(results, protocol, resamples)
         if protocol == "match":
-            sections += _rank_sections(rows)
+            sections += rank_sections(rows)
         else:
-            sections += _label_sections(rows, HOW.format(resamples=resamples))
+            how = HOW + INTERVALS.format(resamples=resamples) * bool(resamples)
+            sections += _label_sections(rows, how)
     return Table(results.title, tuple(sections), dict(results.axes), results.baseline)
 
 
 def _label_sections(rows: GridRows, how: str) -> list[Section]:
     """The means, and the AUC of each label as soon as something is measured."""
     summaries = [row.summary() if row.records else None for row in rows.measurements]
+    gains, doubts = _gains(rows)
     known = [summary for summary in summaries if summary]
     basis = rows.basis(_support(known))
-    sections = [_means(rows, summaries, basis, how)]
+    reporting = _reporting(known)
+    everything = list(zip(rows.measurements, summaries, gains, rows.besides, strict=True))
+    sections = [_means(rows, everything, basis, how, [*doubts, *reporting])]
     names = list(dict.fromkeys(name for summary in known for name in summary["labels"]))
     if names:
+        columns = [Column(name, "percent", "auc", name, "higher", group="AUC, %") for name in names]
         # The first label stands for all on a terminal.
-        columns = [Column(names[0], "percent", "auc", names[0], "higher", "AUC", "column")]
-        columns += [Column(name, "percent", "auc", name, "higher") for name in names[1:]]
+        columns[0] = replace(columns[0], narrow="AUC", interval="column")
         cells = [
-            [_label_cell(column, _number(*row, column)) for column in columns]
-            for row in zip(summaries, rows.measurements, rows.besides, strict=True)
+            [_label_cell(column, _number(*row, column)) for column in columns] for row in everything
         ]
         title = f"{rows.protocol}, AUC of each label"
-        about = {"title": title, "basis": basis, "notes": (how,), "part": "labels"}
-        sections.append(rows.section(columns, cells, "", **about))
+        notes = [how, *rows.equal_rows(), *reporting]
+        sections.append(
+            rows.section(
+                columns, {"": cells}, "", NO_AUC, notes, title=title, basis=basis, part="labels"
+            )
+        )
     return sections
 
 
-def _means(rows: GridRows, summaries: Sequence[Summary | None], basis: Basis, how: str) -> Section:
-    baseline = rows.results.baseline
-    columns = [Column("AUC", "percent", "auc", MEAN, "higher", "AUC", "column")]
+Row = tuple[Measurement, Summary | None, Summary | None, PublishedRow | None]
+
+
+def _means(
+    rows: GridRows, everything: Sequence[Row], basis: Basis, how: str, more: Sequence[str]
+) -> Section:
+    baseline, group = rows.results.baseline, "mean over labels, %"
+    columns = [Column("AUC", "percent", "auc", MEAN, "higher", "AUC", "column", group)]
+    # Each of these alone is easily high, so that none is marked as the best.
+    columns += [
+        Column(head, "percent", name, MEAN, group=group) for name, head in MORE_MEANS.items()
+    ]
+    cells = [[column.cell(_number(*row, column)) for column in columns] for row in everything]
     if baseline:
         head = f"difference to {baseline}"
-        columns.append(Column(head, "points", "difference", MEAN, "", "difference", "inside"))
-    columns += [Column(name, "percent", name, MEAN, "higher") for name in MORE_MEANS]
-    differences, doubts = _differences(rows)
-    cells = [
-        [
-            column.cell(more if column.unit == "points" else _number(summary, row, beside, column))
-            for column in columns
-        ]
-        for summary, row, beside, more in zip(
-            summaries, rows.measurements, rows.besides, differences, strict=True
-        )
-    ]
+        columns.append(Column(head, "points", "difference", MEAN, "", head, "inside"))
+        for row, line in zip(everything, cells, strict=True):
+            line.append(columns[-1].cell(_difference(*row)))
     paired = PAIRED.format(baseline=baseline) if baseline else ""
     return rows.section(
         columns,
-        cells,
+        {"": cells},
         "published AUC" if any(rows.besides) else "",
+        NO_AUC,
+        [*rows.notes(how + paired), *more],
         title=f"{rows.protocol}, mean of the labels",
         basis=basis,
-        notes=(*rows.notes(how + paired), *doubts, *_reporting(summaries)),
         part="means",
     )
 
 
-def _differences(rows: GridRows) -> tuple[list[Number | None], list[str]]:
+def _gains(rows: GridRows) -> tuple[list[Summary | None], list[str]]:
     """What each row has more than the baseline, and what is to be said of it."""
     baseline = next((row for row in rows.measurements if row.name == rows.results.baseline), None)
-    numbers: list[Number | None] = []
+    gains: list[Summary | None] = []
     doubts = []
     for row in rows.measurements:
-        more, doubt = difference(baseline, row) if baseline and row is not baseline else (None, "")
+        if baseline is None or row is baseline:
+            gains.append(None)
+            continue
+        gain, doubt = summary_of_gain(baseline, row)
         if doubt and not row.doubt:
             doubts.append(f"{row.name}: the difference is not paired. {doubt}")
-        numbers.append(more)
-    return numbers, doubts
+        gains.append(gain)
+    return gains, doubts
+
+
+def _difference(
+    row: Measurement, summary: Summary | None, gain: Summary | None, beside: PublishedRow | None
+) -> Number | None:
+    return metric_number(gain[MEAN], "auc", len(row.records), row.studies()) if gain else None
 
 
 def _number(
-    summary: Summary | None, row: Measurement, beside: PublishedRow | None, column: Column
+    row: Measurement,
+    summary: Summary | None,
+    gain: Summary | None,
+    beside: PublishedRow | None,
+    column: Column,
 ) -> Number | None:
+    """A metric of a label or of the mean, with what the paper printed and what it is worth."""
     if summary is None:
         return None
-    mean = column.label == MEAN
+    mean, metric = column.label == MEAN, column.metric
     part = summary[MEAN] if mean else summary["labels"].get(column.label)
     if part is None:
         return None
     support = f"{summary['cases']} studies" if mean else support_text(part)
-    number = metric_number(part, column.metric, len(row.records), support)
-    return beside.beside(number, column.metric, column.label) if beside and number else number
+    number = metric_number(part, metric, len(row.records), support)
+    if number is None:
+        return None
+    more = gain and (gain[MEAN] if mean else gain["labels"].get(column.label))
+    resampled = bool(summary.get("resamples"))
+    number = with_evidence(number, metric, part, more, resampled=resampled)
+    return beside.beside(number, metric, column.label) if beside else number
 
 
 def _label_cell(column: Column, number: Number | None) -> Cell:
@@ -153,12 +178,11 @@ def _label_cell(column: Column, number: Number | None) -> Cell:
     return column.cell(number, [paper if number.comparable else f"[{paper}]"])
 
 
-def _reporting(summaries: Sequence[Summary | None]) -> list[str]:
+def _reporting(summaries: Sequence[Summary]) -> list[str]:
     """Notes on the classes that the numbers are of, each once."""
     notes = [
         note
         for summary in summaries
-        if summary
         for note in (
             interval_note(summary),
             *reporting_notes(summary["labels"], summary["min_positives"]),
@@ -176,62 +200,7 @@ def _support(summaries: Sequence[Summary]) -> str:
             for name, label in summary["labels"].items()
         )
         texts.append(
-            f"{summary['cases']} studies of {summary['groups']} groups; positive of known: {labels}"
+            f"{summary['cases']} studies of {summary['groups']} patients or lesions; positive/labelled: "
+            f"{labels}"
         )
     return "; in other rows ".join(dict.fromkeys(texts))
-
-
-def _rank_sections(rows: GridRows) -> list[Section]:
-    """One section for each space of features; one that tells the reasons if there is none."""
-    spaces = [space for record in rows.records for space in _spaces(record)] or [PUBLISHED_SPACE]
-    return [_rank_section(rows, space) for space in dict.fromkeys(spaces)]
-
-
-def _rank_section(rows: GridRows, space: str) -> Section:
-    if space != PUBLISHED_SPACE:
-        rows = replace(rows, besides=(None,) * len(rows.besides))
-    ranks = [_spaces(record).get(space, {}) for record in rows.records]
-    directions = list(dict.fromkeys(name for spaces in ranks for name in spaces)) or [""]
-    columns = []
-    for direction in directions:
-        for metric in RANKS:
-            name = metric.replace("_", " ")
-            head = f"{name} {direction.replace('->', '→')}".strip()
-            units = ("rank", "lower") if metric == "mean_rank" else ("percent", "higher")
-            narrow = name if direction == directions[0] else ""
-            columns.append(Column(head, units[0], metric, direction, units[1], narrow))
-    cells = [
-        [column.cell(_rank_number(row, space, beside, column)) for column in columns]
-        for row, beside in zip(rows.measurements, rows.besides, strict=True)
-    ]
-    support = sorted(
-        {(summary["n"], summary["chance"]) for spaces in ranks for summary in spaces.values()}
-    )
-    seen = any(pairs_were_seen(record) for record in rows.records)
-    return rows.section(
-        columns,
-        cells,
-        "published rank / acc@1 / acc@5" if any(rows.besides) else "",
-        title=f"match, {space}",
-        basis=rows.basis("; ".join(f"{n} pairs, mean rank by chance {c:g}" for n, c in support)),
-        notes=rows.notes(HOW_RANKS + "; the pairs were seen in pre-training" * seen),
-        part=space,
-    )
-
-
-def _rank_number(
-    row: Measurement, space: str, beside: PublishedRow | None, column: Column
-) -> Number | None:
-    by_direction = [_spaces(record).get(space, {}) for record in row.records]
-    summaries = [ranks[column.label] for ranks in by_direction if column.label in ranks]
-    number = rank_number(summaries, column.metric) if summaries else None
-    return beside.beside(number, column.metric) if beside and number else number
-
-
-def _spaces(record: Record) -> dict[str, dict[str, Any]]:
-    """{space: {direction: ranks}} of a record; those without shared images by their own name."""
-    rest = record.get("without_duplicates", {"space": {}})["space"]
-    return {
-        **record["space"],
-        **{f"{name} without duplicates": ranks for name, ranks in rest.items()},
-    }

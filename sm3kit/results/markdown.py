@@ -28,7 +28,7 @@ def table_text(section: Section, heads: Sequence[str] = ()) -> str:
         [escape(column.head) for column in columns],
         ["---" if column.unit == "text" else "---:" for column in columns],
     ]
-    for line in (*section.lines, *section.foot):
+    for line in section.every_line:
         rows.append([_text(line.cells[place]) for place in places])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -40,11 +40,13 @@ def escape(text: str) -> str:
 
 
 def _section(section: Section) -> str:
-    notes = "\n".join(f"- {escape(note)}" for note in section.notes)
+    sentences = [section.legend("bold", "in parentheses"), *section.notes]
+    notes = "\n".join(f"- {escape(sentence)}" for sentence in sentences if sentence)
     basis = [escape(section.basis.sentence())] if section.basis else []
     return "\n\n".join([f"## {escape(section.title)}", *basis, table_text(section), notes])
 
 
 def _text(cell: Cell) -> str:
     text = f"**{cell.text}**" if cell.best else escape(cell.text)
-    return f"{text} ({cell.interval()})" if cell.ends else text
+    interval = f" ({cell.interval()})" if cell.ends else ""
+    return "".join([text, interval, *(f"; {escape(small)}" for small in cell.small)])

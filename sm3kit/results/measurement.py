@@ -11,12 +11,14 @@ from typing import Any
 from sm3kit.core.errors import DataError
 from sm3kit.evaluation.record_text import Record
 from sm3kit.metrics.predictions import Predictions
+from sm3kit.metrics.ranks import is_by_chance
 from sm3kit.metrics.resampled import Resampled, resample
 from sm3kit.metrics.summary import summary_of, summary_of_difference
 from sm3kit.results.numbers import Number
 
 RANKS = ("mean_rank", "acc@1", "acc@5")
 PERCENT = 100.0
+CHANCE = 0.5  # Of an AUC.
 
 
 @dataclass(frozen=True)
@@ -149,26 +151,62 @@ def metric_number(
     )
 
 
-def difference(baseline: Measurement, row: Measurement) -> tuple[Number | None, str]:
-    """The mean AUC of a row minus that of the baseline, in points, and what is to be said of it.
+def summary_of_gain(baseline: Measurement, row: Measurement) -> tuple[dict[str, Any] | None, str]:
+    """All metrics of a row minus those of the baseline, and what is to be said of it.
 
-    Paired by cases where both have predictions of the same; else the plain difference without an
-    interval, with the reason as the second value.
+    Paired by cases where both have predictions of the same; else only the plain difference of the
+    mean AUC, without an interval, with the reason as the second value.
     """
     if not baseline.records or not row.records:
         return None, ""
-    seeds = len(row.records)
     try:
         if baseline.system and row.system:
-            more = summary_of_difference(baseline.system, row.system)["mean"]
-            return metric_number(more, "auc", seeds, baseline.studies()), ""
+            return summary_of_difference(baseline.system, row.system), ""
         doubt = row.doubt or baseline.doubt
     except DataError as error:
         doubt = str(error)
     ours, theirs = row.summary()["mean"]["auc"], baseline.summary()["mean"]["auc"]
     if ours is None or theirs is None:
         return None, doubt
-    return Number(PERCENT * (ours - theirs), seeds=seeds, support=row.studies()), doubt
+    mean = {"auc": ours - theirs, "intervals": {"auc": (None, None)}}
+    return {"mean": mean, "labels": {}}, doubt
+
+
+def difference(baseline: Measurement, row: Measurement) -> tuple[Number | None, str]:
+    """The mean AUC of a row minus that of the baseline, in points, and what is to be said of it."""
+    gain, doubt = summary_of_gain(baseline, row)
+    if gain is None:
+        return None, doubt
+    return metric_number(gain["mean"], "auc", len(row.records), row.studies()), doubt
+
+
+def with_evidence(
+    number: Number,
+    metric: str,
+    summary: Mapping[str, Any],
+    gain: Mapping[str, Any] | None,
+    *,
+    resampled: bool,
+) -> Number:
+    """A number with what tells whether it is better than guessing, and than the baseline.
+
+    It is at chance if the interval of the AUC reaches down to 50 %, or if a class is so rare that
+    there is no interval; where intervals were not asked for, if the AUC itself is no higher.
+
+    Args:
+        number: a metric of a label or of the mean.
+        metric: its name.
+        summary: of the label or the mean.
+        gain: of the same from `summary_of_gain`; None if there is none.
+        resampled: whether there is an interval wherever there can be one.
+    """
+    lowest = summary["intervals"]["auc"][0]
+    auc = summary["auc"] if lowest is None else lowest
+    low, high = gain["intervals"].get(metric, (None, None)) if gain else (None, None)
+    ends = None if low is None or high is None else (PERCENT * low, PERCENT * high)
+    unknown = resampled and lowest is None
+    at_chance = unknown or (auc is not None and auc <= CHANCE)
+    return replace(number, at_chance=at_chance, gain=ends)
 
 
 def rank_number(ranks: Sequence[Mapping[str, Any]], metric: str) -> Number:
@@ -180,8 +218,14 @@ def rank_number(ranks: Sequence[Mapping[str, Any]], metric: str) -> Number:
     """
     scale = 1.0 if metric == "mean_rank" else PERCENT
     values = [scale * summary[metric] for summary in ranks]
-    support = f"{ranks[0]['n']} pairs"
-    return Number(fmean(values), _spread(values), seeds=len(values), support=support)
+    mean, pairs = fmean(values), int(ranks[0]["n"])
+    return Number(
+        mean,
+        _spread(values),
+        seeds=len(values),
+        support=f"{pairs} pairs",
+        at_chance=is_by_chance(metric, mean / scale, pairs),
+    )
 
 
 def _means(summaries: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:

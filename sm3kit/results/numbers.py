@@ -22,6 +22,9 @@ class Number:
         published: as the paper printed it; None if it did not.
         mark: the printed number as text with what is wrong in it.
         comparable: whether data, split and protocol are those of the paper.
+        at_chance: whether guessing does as well, as far as the number of studies can tell.
+        gain: the ends of the 95 % interval of its difference to the baseline, in points; None if
+            there is no baseline, or no interval.
     """
 
     mean: float
@@ -33,6 +36,13 @@ class Number:
     published: float | None = None
     mark: str = ""
     comparable: bool = False
+    at_chance: bool = False
+    gain: tuple[float, float] | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether 0 lies outside the interval of its difference to the baseline, if it has one."""
+        return self.gain is None or self.gain[0] > 0 or self.gain[1] < 0
 
 
 @dataclass(frozen=True)
@@ -70,9 +80,9 @@ class Basis:
         numbers = ", ".join(str(seed) for seed in self.seeds)
         seeds = f"{count} seed{'' if count == 1 else 's'} ({numbers})"
         leaky = f", {LEAKY}" if self.leaky else ""
-        seen = f", SEEN: {self.seen} of the studies were trained on before" if self.seen else ""
+        seen = f", SEEN: {self.seen} of the studies were used in training" if self.seen else ""
         if self.replaced:
-            seen += f", REPLACED: the images of {self.replaced} studies, since the training"
+            seen += f", REPLACED: images of {self.replaced} studies changed after training"
         return (
             f"select {self.select}, split {self.split}, {seeds}, data {self.data}{leaky}{seen}; "
             f"{self.support}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from sm3kit.results.numbers import Basis, Number
@@ -20,12 +21,12 @@ class Cell:
         text: as printed, such as "80.4 ± 0.3".
         value: what it is sorted by, as text; None for a cell that stays below all others.
         ends: of the 95 % interval as text; empty if it is not known, None if there is none to know.
-        best: whether no line of the column has a better number, as printed.
+        best: whether no line has a better number, as printed, and there is evidence that it is.
         number: what was measured; None for words.
         short: the text for a narrow terminal; empty if it is the same.
         small: smaller lines below the text, where there is room.
-        kind: `reason` for one that tells why there is no number, `other` for a number of other
-            data, else empty.
+        kind: `reason` for one that tells why there is no number, `other` for a published number
+            of other data, else empty.
         span: columns that it takes; the cells behind it are for formats that cannot join columns.
     """
 
@@ -57,6 +58,7 @@ class Column:
         narrow: the head on a narrow terminal; empty if it is left out there.
         interval: where a narrow terminal has the interval: in a `column` of its own, `inside` the
             cell, or, if empty, nowhere.
+        group: the head that it shares with the columns beside it; empty for none.
     """
 
     head: str
@@ -66,6 +68,7 @@ class Column:
     better: str = ""
     narrow: str = ""
     interval: str = ""
+    group: str = ""
 
     @property
     def order(self) -> str:
@@ -121,6 +124,7 @@ class Line:
         leaky: whether it was selected on the split that it was measured on.
         seen, replaced: studies that were trained on before, and that have other images now.
         axes: {axis: value} of the row.
+        block: the direction of a search, which it has in common with the lines around it.
     """
 
     cells: tuple[Cell, ...]
@@ -132,6 +136,12 @@ class Line:
     seen: int = 0
     replaced: int = 0
     axes: Mapping[str, Any] = field(default_factory=dict)
+    block: str = ""
+
+
+def direction_text(direction: str) -> str:
+    """The direction of a search as a table shows it: "derm → clinic"."""
+    return direction.replace("->", " → ")
 
 
 @dataclass(frozen=True)
@@ -143,10 +153,11 @@ class Section:
         columns: of names first.
         lines: in order.
         basis: what it rests on; only a comparison of two results goes without.
-        notes: sentences below it.
+        notes: sentences below it, after the legend of its marks.
         foot: lines that are not sorted, the first of them in bold on a terminal.
         protocol: how it was measured.
         part: `means`, `labels`, or the space of a matching.
+        baseline: the row that the others are compared with, or empty.
     """
 
     title: str
@@ -157,6 +168,17 @@ class Section:
     foot: tuple[Line, ...] = ()
     protocol: str = ""
     part: str = ""
+    baseline: str = ""
+
+    @property
+    def every_line(self) -> tuple[Line, ...]:
+        """The lines, then those of the foot."""
+        return (*self.lines, *self.foot)
+
+    def head_groups(self) -> list[tuple[str, int]]:
+        """The shared heads of neighbouring columns, empty for none, and how many each has."""
+        groups = groupby(self.columns, lambda column: column.group)
+        return [(group, len(list(columns))) for group, columns in groups]
 
     def texts(self) -> list[list[str]]:
         """Heads, then one list per line, of what matters most: narrow enough for 80 columns.
@@ -171,12 +193,56 @@ class Section:
                     for column, cell in zip(self.columns, line.cells, strict=True)
                     for text in column.narrow_texts(cell)
                 ]
-                for line in (*self.lines, *self.foot)
+                for line in self.every_line
             ),
         ]
 
+    def narrow_names(self) -> int:
+        """How many columns of `texts` at the left are names."""
+        units = [column.unit for column in self.columns if column.narrow]
+        return next(place for place, unit in enumerate([*units, ""]) if unit != "text")
+
     def sentences(self) -> list[str]:
-        """What belongs around `texts`: its title, the basis, then the notes."""
+        """What belongs around `texts`: its title, the legend, the basis, then the notes."""
         label = next((column.label for column in self.columns if column.metric), "")
         title = self.title if label in ("", "mean") else f"{self.title}, {label}"
-        return [title, *([self.basis.sentence()] if self.basis else []), *self.notes]
+        basis = self.basis.sentence() if self.basis else ""
+        return [title, *filter(None, (self.terminal_legend(), basis)), *self.notes]
+
+    def terminal_legend(self) -> str:
+        """The legend of `texts`."""
+        return self.legend(BEST, "in parentheses", narrow=True)
+
+    def legend(self, best: str, interval: str, *, narrow: bool = False) -> str:
+        """What the marks of the table mean, of those that are in it; empty if none is.
+
+        Args:
+            best: how the best is marked, such as "bold".
+            interval: where the intervals stand, such as "in small type"; of a narrow terminal
+                those that have no column of their own.
+            narrow: whether only the columns of a narrow terminal count.
+        """
+        shown = [place for place, column in enumerate(self.columns) if column.narrow or not narrow]
+        pairs = [(self.columns[n], line.cells[n]) for line in self.every_line for n in shown]
+        texts = [narrow and cell.short or cell.text for _, cell in pairs]
+        texts += [text for _, cell in pairs if not narrow for text in cell.small]
+        inside = [cell for column, cell in pairs if not narrow or column.interval == "inside"]
+        marks = {
+            f"{best}: {self._best()}": any(cell.best for _, cell in pairs),
+            "±: standard deviation over seeds": any("±" in text for text in texts),
+            f"{interval}: 95 % interval": any(cell.ends for cell in inside),
+            "[ ]: published for other data, split or protocol, not comparable": any(
+                text.startswith("[") for text in texts
+            ),
+            f"{WRONG}: printed with an error, see below": any(WRONG in text for text in texts),
+            f"{NONE}: no value": NONE in texts,
+        }
+        return "; ".join(meaning for meaning, used in marks.items() if used)
+
+    def _best(self) -> str:
+        """What it takes to be marked as the best."""
+        place = "column and direction" if any(line.block for line in self.lines) else "column"
+        rule = "not marked at chance level"
+        if self.baseline and self.part in ("means", "labels"):
+            rule += f" or where the 95 % interval of the difference to {self.baseline} includes 0"
+        return f"best of its {place} ({rule})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from sm3kit.results.numbers import Number
 from sm3kit.results.section import Cell, Column, Line, Section
 from sm3kit.results.table import Table
 from sm3kit.tables.spreadsheets import write_rows
@@ -50,13 +49,15 @@ def tidy(table: Table) -> str:
 
 def _rows(table: Table) -> Iterator[dict[str, str]]:
     for section in table.sections:
+        reasons = set()
         for line in section.lines:
             shared = _line_facts(section, line, table.baseline)
-            if line.reason and section.part != "labels":
+            if line.reason and section.part != "labels" and line.name not in reasons:
+                reasons.add(line.name)
                 yield shared | {"reason": line.reason}
             for column, cell in zip(section.columns, line.cells, strict=True):
                 if cell.number is not None:
-                    yield shared | _number_facts(column, cell, cell.number)
+                    yield shared | _number_facts(column, cell, line.block)
 
 
 def _line_facts(section: Section, line: Line, baseline: str) -> dict[str, str]:
@@ -79,11 +80,13 @@ def _line_facts(section: Section, line: Line, baseline: str) -> dict[str, str]:
     }
 
 
-def _number_facts(column: Column, cell: Cell, number: Number) -> dict[str, str]:
+def _number_facts(column: Column, cell: Cell, block: str) -> dict[str, str]:
+    number = cell.number
+    assert number is not None, "a cell of words has no line of its own"
     published = number.published is not None
     return {
         "metric": column.metric,
-        "label": column.label,
+        "label": column.label or block,
         "unit": column.unit,
         "mean": _plain(number.mean),
         "spread": _plain(number.spread),

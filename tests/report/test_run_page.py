@@ -99,7 +99,7 @@ def test_numbers_of_pairs_are_those_of_the_record(full, read):
 def test_no_table_goes_without_its_basis(read):
     assert read.text.count("select val_best, split test, 1 seed (0), data manifest; 8 studies") == 2
     assert "select last, split test, 1 seed (0), data manifest; 8 pairs" in read.text
-    assert "of 20 resamples" in read.text
+    assert "bootstrap over patients or lesions (20 resamples)" in read.text
 
 
 def test_it_needs_no_network_and_no_other_file(page, read):
@@ -248,7 +248,7 @@ def test_published_numbers_stand_beside(full):
     ours = Reader(result_page(Result(full, record), ""))
     assert [row[3] for row in ours.tables[0][:3]] == ["published AUC", "[85.0]", "–"]
     assert ours.tables[0][3][3] == "[80.4]"
-    assert "not comparable with ours" in ours.text
+    assert "[ ]: published for other data, split or protocol, not comparable" in ours.text
     paper = Reader(result_page(Result(full, {**record, "published": {"auc": 80.4}}), ""))
     assert paper.tables[0][1][3] == "85.0"
     assert "In brackets" not in paper.text

@@ -4,7 +4,7 @@ import math
 import sys
 
 import pytest
-from fabricated import grid, labelled
+from fabricated import grid, labelled, matched
 
 from sm3kit.core.errors import SM3Error, UnknownName
 from sm3kit.results.grid_table import tabulate
@@ -16,7 +16,7 @@ def table(tmp_path):
     rows = [
         labelled(tmp_path, "byol", [24, 18, 12]),
         labelled(tmp_path, "a <b>", [12, 18, 24]),
-        RowResults("te"),
+        RowResults("te", failed={0: "no memory"}),
     ]
     return tabulate(grid(tmp_path, rows, baseline="byol"), 50)
 
@@ -31,9 +31,17 @@ def test_a_data_frame_has_a_row_for_each_line(table):
     assert math.isnan(frame["AUC"][2])
     assert frame["difference to byol"][1] == pytest.approx(0)
     assert math.isnan(frame["difference to byol"][0])
-    assert frame["sens"].dtype == float
+    assert frame["sensitivity"].dtype == float
     with pytest.raises(UnknownName, match=r"No protocol in this table named 'knn'. Known: probe"):
         table.to_dataframe("knn")
+
+
+def test_columns_of_plain_numbers_are_numbers():
+    results = grid(None, [matched("a", [2.0]), RowResults("b")], protocols=("match",), seeds=(0,))
+    frame = tabulate(results).to_dataframe()
+    assert list(frame["direction"]) == ["derm → clinic"] * 2 + ["clinic → derm"] * 2
+    assert list(frame["mean rank"].dropna()) == [2.0, 3.0]
+    assert list(frame["chance"].dropna()) == [5.5, 5.5]
 
 
 def test_without_pandas_there_is_a_hint(table, monkeypatch):

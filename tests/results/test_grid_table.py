@@ -73,7 +73,7 @@ def test_other_cases_than_the_baseline_have_a_difference_without_interval(tmp_pa
     assert number.mean == pytest.approx(50)
     assert number.low is None
     assert any(note.startswith("byol: the difference is not paired.") for note in means.notes)
-    assert "20 studies of 20 groups" in means.basis.sentence()
+    assert "20 studies of 20 patients or lesions" in means.basis.sentence()
     assert "in other rows 30 studies" in means.basis.sentence()
 
 
@@ -103,16 +103,21 @@ TIES = {"a": [24, 12], "b": [12, 12], "c": [18, 18]}
 def test_ranks_are_better_when_lower():
     rows = [matched("far", [4.0, 6.0]), matched("near", [2.0, 2.0]), matched("near too", [2.0])]
     (section,) = tabulate(grid(Path(), rows, protocols=("match",), seeds=(0, 1))).sections
-    best = {line.name: line.cells[2].best for line in section.lines}
+    best = {line.name: line.cells[3].best for line in section.lines if line.block[:4] == "derm"}
     assert best == {"far": False, "near": True, "near too": True}
-    far = [cell.number for cell in section.lines[0].cells[2:]]
-    assert (far[0].mean, far[0].spread) == (5, pytest.approx(2**0.5))
-    assert far[1].mean == pytest.approx(100 * (1 / 4 + 1 / 6) / 2)
+    far = dict(
+        zip([column.head for column in section.columns], section.lines[0].cells, strict=True)
+    )
+    assert (far["mean rank"].number.mean, far["mean rank"].number.spread) == (
+        5,
+        pytest.approx(2**0.5),
+    )
+    assert far["acc@1"].number.mean == pytest.approx(100 * (1 / 4 + 1 / 6) / 2)
+    assert (far["chance"].text, far["pairs"].text) == ("5.5", "10")
     assert section.basis.select == "last"
-    assert "10 pairs, mean rank by chance 5.5" in section.basis.sentence()
-    assert section.columns[5].head == "mean rank clinic→derm"
+    assert section.basis.sentence().endswith("; 10 pairs")
     heads = section.texts()[0]
-    assert heads == ["row", "seeds", "mean rank", "acc@1", "acc@5"]
+    assert heads == ["row", "seeds", "mean rank", "chance", "acc@1", "acc@5"]
 
 
 def test_each_space_has_a_section():
@@ -122,7 +127,10 @@ def test_each_space_has_a_section():
     ]
     table = tabulate(grid(Path(), rows, protocols=("match",), seeds=(0,)))
     assert [one.title for one in table.sections] == ["match, backbone", "match, projection"]
-    assert table.sections[1].lines[0].cells[2].number is None
+    first = table.sections[1].lines[0]
+    assert (first.name, first.cells[3].text, first.cells[4].text) == ("imagenet", "undefined", "")
+    note = "imagenet: undefined, as the fusion has no projection of its own for each modality."
+    assert note in table.sections[1].notes
 
 
 def test_one_row_alone_is_not_the_best(tmp_path):
@@ -164,15 +172,15 @@ def test_a_table_before_the_first_result_still_says_its_basis(tmp_path):
             "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; support not known "
             "before the first result"
         )
-    assert table.texts("match")[1] == ["simclr", "0/3", "not yet done", "–", "–"]
+    assert table.texts("match")[1] == ["simclr", "0/3", "not yet done", "", "", ""]
 
 
 def test_the_basis_names_rule_split_seeds_and_support_and_no_folder(tmp_path):
     table = tabulate(grid(tmp_path, [labelled(tmp_path, "simclr", [24])]), 0)
     assert table.of().sentences()[:2] == [
         "probe, mean of the labels",
-        "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; 20 studies of 20 groups; "
-        "positive of known: BWV PRS 8/20, RS PRS 8/20",
+        "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; 20 studies of 20 patients or "
+        "lesions; positive/labelled: BWV PRS 8/20, RS PRS 8/20",
     ]
 
 
@@ -197,8 +205,8 @@ def test_studies_that_were_seen_or_replaced_are_counted(tmp_path):
     assert (means.lines[0].seen, means.lines[0].replaced) == (2, 1)
     assert means.basis.doubtful
     assert (
-        "data derm7pt, SEEN: 2 of the studies were trained on before, REPLACED: the images of 1 "
-        "studies, since the training; 20 studies"
+        "data derm7pt, SEEN: 2 of the studies were used in training, REPLACED: images of 1 "
+        "studies changed after training; 20 studies"
     ) in means.basis.sentence()
 
 
@@ -238,21 +246,23 @@ def test_published_numbers_of_something_else_are_in_brackets(tmp_path, change):
     rows = [RowResults("swav", ("swav",))]
     means = tabulate(grid(tmp_path, rows, **change)).sections[0]
     assert means.lines[0].cells[-1].text == "[76.9 (row mean 78.0)†]"
-    assert any("published on Derm7pt" in note and "not comparable" in note for note in means.notes)
+    assert any(note.startswith("Published: ") and "Derm7pt" in note for note in means.notes)
+    assert "[ ]: published for other data, split or protocol" in means.legend("*", "small")
 
 
 def test_published_ranks_are_of_the_training_pairs():
     rows = [matched("sep_sep", [2.0], recipes=("sep_sep",))]
-    for split, shown in (("train", "7.23 / 0.42 / 0.73"), ("test", "[7.23 / 0.42 / 0.73]")):
+    for split, shown in (("train", "7.23 / 42 / 73"), ("test", "[7.23 / 42 / 73]")):
         table = tabulate(grid(Path(), rows, protocols=("match",), split=split))
         line = table.sections[0].lines[0]
         assert line.cells[-1].text == shown
-        assert line.cells[3].number.published == pytest.approx(42)
+        assert line.cells[5].number.published == pytest.approx(42)
 
 
 def test_points_of_an_axis_have_no_published_number(tmp_path):
     rows = [RowResults("tel.heads=2", ("tel",), {"tel.heads": 2})]
-    assert tabulate(grid(tmp_path, rows)).sections[0].lines[0].cells[-1].text == "–"
+    heads = [column.head for column in tabulate(grid(tmp_path, rows)).sections[0].columns]
+    assert not [head for head in heads if head.startswith("published")]
 
 
 def test_equal_results_give_an_equal_table(tmp_path):
@@ -281,3 +291,89 @@ def test_the_narrow_form_fits_a_terminal(tmp_path):
 def test_before_the_first_result_there_is_no_section_of_labels(tmp_path):
     table = tabulate(grid(tmp_path, [RowResults("waiting")]), 0)
     assert [one.part for one in table.sections] == ["means"]
+
+
+def test_nothing_at_chance_is_the_best(tmp_path):
+    """With 10 cases even an AUC of 75 may be chance, and one of 100 is not."""
+    for best, marked in ((18, []), (24, ["a"])):
+        rows = [labelled(tmp_path, "a", [best]), labelled(tmp_path, "b", [12])]
+        means, labels = tabulate(grid(tmp_path, rows), 200).sections
+        for section in (means, labels):
+            assert [line.name for line in section.lines if line.cells[2].best] == marked
+
+
+def test_nothing_that_may_equal_the_baseline_is_the_best(tmp_path):
+    rows = [
+        labelled(tmp_path, "a", [24]),
+        labelled(tmp_path, "b", [24]),
+        labelled(tmp_path, "c", [6]),
+    ]
+    for baseline, marked in (("a", []), ("c", ["a", "b"])):
+        means = tabulate(grid(tmp_path, rows, baseline=baseline), 200).sections[0]
+        assert [line.name for line in means.lines if line.cells[2].best] == marked
+        rule = f"where the 95 % interval of the difference to {baseline} includes 0"
+        assert (rule in means.legend("*", "small")) == bool(marked)
+
+
+def test_ranks_at_chance_are_not_the_best():
+    """By chance the mean rank of 10 pairs is 5.5, give or take 1.8."""
+    rows = [matched("far", [5.5]), matched("near", [4.0])]
+    (section,) = tabulate(grid(Path(), rows, protocols=("match",), seeds=(0,))).sections
+    assert not [cell for line in section.lines for cell in line.cells if cell.best]
+
+
+def test_the_legend_tells_of_marks_that_are_there(tmp_path):
+    rows = [labelled(tmp_path, "swav", [24, 18], recipes=("swav",)), RowResults("te")]
+    means = tabulate(grid(tmp_path, rows), 0).sections[0]
+    assert means.legend("*", "in parentheses", narrow=True) == (
+        "±: standard deviation over seeds; †: printed with an error, see below; –: no value"
+    )
+    alone = tabulate(grid(tmp_path, [labelled(tmp_path, "a", [24])]), 0).sections[0]
+    assert alone.legend("*", "in parentheses") == ""
+
+
+def test_the_default_protocol_comes_first(tmp_path):
+    both = grid(tmp_path, [RowResults("a")], protocols=("match", "knn", "probe"))
+    assert tabulate(both).protocols == ("probe", "match", "knn")
+
+
+def test_rows_of_the_same_networks_are_told_to_be_equal():
+    rows = [matched(name, [2.0, 3.0]) for name in ("sep_sep", "tel", "other")]
+    for record in rows[1].records["match"].values():
+        record["of"] = {**record["of"], "stage": "mlssl"}
+    for record in rows[2].records["match"].values():
+        record["space"] = {"backbone": {}}
+    (section,) = tabulate(grid(Path(), rows, protocols=("match",), seeds=(0, 1))).sections
+    (note,) = [note for note in section.notes if "equal by design" in note]
+    assert note.startswith("sep_sep, tel: ")
+
+
+def test_three_modalities_have_a_block_for_each_direction():
+    """Each with its own number of pairs, chance and best."""
+    counts = {"a->b": 108, "b->a": 108, "a->c": 103, "c->a": 103, "b->c": 95, "c->b": 95}
+
+    def row(name, better):
+        space = {
+            direction: {
+                "mean_rank": 2.0 if direction in better else 3.0,
+                "acc@1": 0.5,
+                "acc@5": 0.9,
+                "n": count,
+                "chance": (count + 1) / 2,
+            }
+            for direction, count in counts.items()
+        }
+        record = matched(name, [2.0]).records["match"][0] | {"space": {"backbone": space}}
+        return RowResults(name, records={"match": {0: record}})
+
+    rows = [row("x", ("a->b", "a->c")), row("y", ("b->a", "c->a", "b->c", "c->b"))]
+    (section,) = tabulate(grid(Path(), rows, protocols=("match",), seeds=(0,))).sections
+    assert len(section.columns) == 8
+    places = {column.head: place for place, column in enumerate(section.columns)}
+    shown = {(line.block, line.name): line.cells for line in section.lines}
+    assert len(shown) == 12
+    for (direction, _), cells in shown.items():
+        assert cells[places["chance"]].text == f"{(counts[direction] + 1) / 2:.1f}"
+        assert cells[places["pairs"]].text == str(counts[direction])
+        assert cells[places["mean rank"]].best == (cells[places["mean rank"]].text == "2.0")
+    assert section.basis.sentence().endswith("; 95 to 108 pairs")

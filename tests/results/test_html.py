@@ -86,7 +86,8 @@ def test_every_line_has_a_cell_for_every_head(read):
     for row in read.rows:
         if row[0].startswith("row"):
             width = len(row)
-        assert len(row) == width
+        if row[0]:  # The row of shared heads has none.
+            assert len(row) == width
 
 
 def test_heads_are_buttons_in_heads_of_columns(text, read):
@@ -102,10 +103,13 @@ def test_the_caption_tells_the_basis(read):
     assert captions.count("select val_best, split test, 2 seeds (0, 1), data derm7pt; 20 st") == 2
 
 
-def test_best_failed_and_published_are_shown(text):
-    assert re.search(r"<strong>87\.5 ± 17\.7</strong><small>.* to .*</small>", text)
+def test_best_failed_and_published_are_shown(text, tmp_path):
+    assert re.search(r"87\.5 ± 17\.7<small>.* to .*</small>", text)
     assert "failed: &lt;b&gt;no&lt;/b&gt; memory" in text
     assert "76.9 (row mean 78.0)†" in text
+    certain = [labelled(tmp_path, name, [right]) for name, right in (("a", 24), ("b", 6))]
+    table = tabulate(grid(tmp_path, certain, baseline="b"), 50)
+    assert re.search(r"<strong>100\.0</strong><small>.* to .*</small>", page(table))
 
 
 def test_numbers_of_something_else_are_grey(tmp_path):
@@ -118,7 +122,7 @@ def test_numbers_of_something_else_are_grey(tmp_path):
 def test_ranks_sort_from_the_lowest(tmp_path):
     rows = [matched("a", [2.0]), matched("b", [3.0])]
     text = page(tabulate(grid(tmp_path, rows, protocols=("match",), seeds=(0,))))
-    assert 'data-first="ascending"><button type="button">mean rank derm→clinic' in text
+    assert 'data-first="ascending"><button type="button">mean rank<' in text
 
 
 def test_curves_are_inside_and_in_words(text, read):

@@ -3,10 +3,13 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from fabricated import grid, labelled, matched
+from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.latex import escape as tex
@@ -90,7 +93,7 @@ def test_markdown_has_as_many_cells_in_each_line(table):
     for block in blocks:
         counts = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(counts) == 1
-    assert "**75.0 ± 25.0** (" in text
+    assert "| 75.0 ± 25.0 (" in text
     assert "| not yet done |" in text
     assert "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt" in text
 
@@ -106,22 +109,70 @@ def test_names_do_no_harm(table):
     assert NAME not in text
 
 
-def test_latex_has_as_many_cells_in_each_line(table):
-    text = latex(table)
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == text.count(r"\caption{") == 2
+def tabulars(text):
+    """The columns of each tabular, and its rows."""
     for columns, body in re.findall(
         r"\\begin\{tabular\}\{(l+r*)\}\n(.*?)\\end\{tabular\}", text, re.S
     ):
-        for line in body.splitlines():
-            if line.endswith(r"\\"):
-                spans = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", line))
-                assert len(re.findall(r"(?<!\\)&", line)) + spans == len(columns) - 1
-    assert r"\textbf{75.0 $\pm$ 25.0}" in text
+        yield columns, [line for line in body.splitlines() if line.endswith(r"\\")]
+
+
+def test_latex_has_as_many_cells_in_each_line(table):
+    text = latex(table)
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == len(list(tabulars(text)))
+    assert text.count(r"\caption{") == len(table.sections)
+    for columns, rows in tabulars(text):
+        for row in rows:
+            row = re.sub(r"\\shortstack\[r\]\{.*?\}", "", row)
+            spans = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", row))
+            assert len(re.findall(r"(?<!\\)&", row)) + spans == len(columns) - 1
+    assert r"75.0 $\pm$ 25.0" in text
     assert r"\textit{not yet done}" in text
-    assert "76.9 (row mean 78.0)$\\dagger$" in text
+    assert "& 76.9$\\dagger$" in text
+    assert "76.9 (row mean 78.0)" in text.split("minipage")[1]
     assert "select val\\_best, split test, 3 seeds (0, 1, 2)" in text
     assert text.isascii()
-    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+def test_latex_parses(table):
+    """By a parser that takes no unbalanced brace, environment or formula."""
+    walker = LatexWalker(latex(table), tolerant_parsing=False)
+    nodes = walker.get_latex_nodes()[0]
+    kinds = [node.environmentname for node in nodes if node.isNodeType(LatexEnvironmentNode)]
+    assert len(kinds) == len(table.sections)
+    assert set(kinds) <= {"table", "table*"}
+
+
+def test_latex_has_a_short_caption_and_notes_below(table):
+    for part in latex(table).split(r"\begin{table")[1:]:
+        (caption,) = re.findall(r"\\caption\{(.*)\}", part)
+        assert len(caption) < 80
+        assert part.index(r"\bottomrule") < part.index("standard deviation over seeds")
+    assert r"\cmidrule(lr){2-" in latex(table) or r"\cmidrule(lr){3-" in latex(table)
+
+
+def test_latex_fits_a_column_or_says_that_it_is_wide(tmp_path):
+    rows = [matched("sep_sep", [2.0]), matched("simclr", [3.0])]
+    small = latex(tabulate(grid(Path(), rows, protocols=("match",), seeds=(0,))))
+    assert r"\begin{table}[t]" in small
+    assert r"\textit{derm $\to$ clinic, chance 5.5, pairs 10}" in small
+    names = [f"label {number}" for number in range(12)]
+    many = [labelled(tmp_path, name, [24, 18, 12], labels=names) for name in ("a", "b")]
+    wide = latex(tabulate(grid(tmp_path, many), 20))
+    panels = [rows for _, rows in tabulars(wide.split("tab:probe-auc-of-each-label")[1])]
+    assert len(panels) > 1
+    heads = [head for rows in panels for head in rows[1].removesuffix(r" \\").split(" & ")[1:]]
+    assert heads == names
+
+
+def test_latex_compiles(table, tmp_path):
+    engine = shutil.which("pdflatex") or shutil.which("tectonic")
+    if not engine:
+        pytest.skip("there is no TeX")
+    document = rf"\documentclass[twocolumn]{{article}}\usepackage{{booktabs}}\begin{{document}}{latex(table)}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(document, "utf-8")
+    subprocess.run([engine, "paper.tex"], cwd=tmp_path, check=True, stdin=subprocess.DEVNULL)
+    assert (tmp_path / "paper.pdf").stat().st_size > 1000
 
 
 def test_all_files_are_written_and_the_same_again(results, tmp_path):
