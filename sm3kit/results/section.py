@@ -242,7 +242,9 @@ class Section:
     def _best(self) -> str:
         """What it takes to be marked as the best."""
         place = "column and direction" if any(line.block for line in self.lines) else "column"
-        rule = "not marked at chance level"
+        rules = ["at chance level"]
+        if any(cell.ends for line in self.lines for cell in line.cells):
+            rules.append("without a 95 % interval")
         if self.baseline and self.part in ("means", "labels"):
-            rule += f" or where the 95 % interval of the difference to {self.baseline} includes 0"
-        return f"best of its {place} ({rule})"
+            rules.append(f"where that of the difference to {self.baseline} includes 0")
+        return f"best of its {place} (not marked {', or '.join(rules)})"

@@ -205,7 +205,7 @@ def test_studies_that_were_seen_or_replaced_are_counted(tmp_path):
     assert (means.lines[0].seen, means.lines[0].replaced) == (2, 1)
     assert means.basis.doubtful
     assert (
-        "data derm7pt, SEEN: 2 of the studies were used in training, REPLACED: images of 1 "
+        "data derm7pt, SEEN: 2 of the studies were trained on before, REPLACED: images of 1 "
         "studies changed after training; 20 studies"
     ) in means.basis.sentence()
 
@@ -311,7 +311,7 @@ def test_nothing_that_may_equal_the_baseline_is_the_best(tmp_path):
     for baseline, marked in (("a", []), ("c", ["a", "b"])):
         means = tabulate(grid(tmp_path, rows, baseline=baseline), 200).sections[0]
         assert [line.name for line in means.lines if line.cells[2].best] == marked
-        rule = f"where the 95 % interval of the difference to {baseline} includes 0"
+        rule = f"without a 95 % interval, or where that of the difference to {baseline} includes 0"
         assert (rule in means.legend("*", "small")) == bool(marked)
 
 
