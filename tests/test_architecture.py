@@ -121,7 +121,7 @@ SORTS = {
     "layouts": tuple(f"synthesis.layout_{name}" for name in ("derm7pt", "manifest", "milk10k")),
     "tables": ("results.prediction_table",),
     "writers": (
-        *("results.frames", "results.latex", "results.plain", "results.tidy", "results.writers"),
+        *("results.formats", "results.writers"),
         "report.grid_page",
         *("deployment.embedding_file", "deployment.onnx_graph", "deployment.timm_folder"),
     ),

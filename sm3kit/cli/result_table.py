@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sm3kit.cli.settings import say
-from sm3kit.cli.tables import show_section
+from sm3kit.cli.tables import show_notes, show_section
 from sm3kit.evaluation.record_text import (
     caveats,
     interval_note,
@@ -53,7 +54,8 @@ def _warn(record: dict[str, Any], out: Console) -> None:
 
 
 def _show_differences(record: dict[str, Any], out: Console) -> None:
-    from sm3kit.results.evaluation_table import comparison_section
+    from sm3kit.results.differences import comparison_section
+    from sm3kit.results.evaluation_table import intervals_text
 
     for note in record["notes"]:
         say(out, f"note     {note}")
@@ -61,33 +63,38 @@ def _show_differences(record: dict[str, Any], out: Console) -> None:
     say(out, f"first    {record['runs'][0]}, mean AUC {_percent(first)}")
     say(out, f"second   {record['runs'][1]}, mean AUC {_percent(second)}")
     section = comparison_section(record)
-    show_section(section, out, missing=MISSING)
-    for note in section.notes:
-        say(out, note)
-    say(out, f"mean     of {mean_text(record)}")
-    _say_basis(out, record)
+    show_section(section, out)
+    show_notes(section, out)
+    seeds = ", ".join(map(str, record["seeds"]))  # Two runs, of one seed each.
+    rule = f"select {record['select']}, split {record['split']}, 1 seed each ({seeds})"
+    say(out, f"basis    {rule}; {studies_text(record)}; mean of {mean_text(record)}")
+    if record["resamples"]:
+        say(out, f"note     {intervals_text(record['resamples'])}")
 
 
 def _show_labels(record: dict[str, Any], out: Console) -> None:
-    from sm3kit.results.evaluation_table import evaluation_section
+    from sm3kit.results.evaluation_table import AUPRC, STD, evaluation_section, intervals_text
 
     say(out, f"{record['protocol']:8} {_learning(record)}")
     say(out, f"select   {_selection(record)}")
-    show_section(evaluation_section(record), out, least=LEAST, missing=MISSING)
-    say(out, "in %; s@90: sensitivity at 90 % specificity; n+: positive of known studies")
-    _say_basis(out, record)
+    section = evaluation_section(record)
+    show_section(section, out, least=LEAST)
+    how = f"In %. {AUPRC} {STD} {intervals_text(record['resamples'])}".rstrip()
+    show_notes(replace(section, notes=(how,)), out)
     _show_published(record, out)
 
 
 def _show_ranks(record: dict[str, Any], out: Console) -> None:
-    from sm3kit.results.evaluation_table import evaluation_section
+    from sm3kit.results.evaluation_table import RANKS_TEXT, evaluation_section
 
-    show_section(evaluation_section(record), out, least=LEAST_OF_RANKS, missing=MISSING)
+    section = evaluation_section(record)
+    show_section(section, out, least=LEAST_OF_RANKS)
+    notes = [RANKS_TEXT]
+    notes += ["The pairs were seen in pre-training."] * pairs_were_seen(record)
     if "without_duplicates" in record:
-        say(out, f"no duplicates: {left_out_text(record)}")
+        notes.append(f"No duplicates: {left_out_text(record)}.")
+    show_notes(replace(section, notes=tuple(notes)), out)
     _show_published(record, out)
-    seen = ", seen in pre-training" if pairs_were_seen(record) else ""
-    say(out, f"split {record['split']}{seen}, 1 seed, acc in %")
 
 
 def _show_published(record: dict[str, Any], out: Console) -> None:
@@ -130,20 +137,6 @@ def _differences(differs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
             if values[0] != values[1]:
                 pairs[f"{name}.{key}"] = values
     return pairs
-
-
-def _say_basis(out: Console, record: dict[str, Any]) -> None:
-    """What every table says of itself: selection rule, split, seeds, support, resamples."""
-    count = len(set(record["seeds"]))
-    number = f"{count} seed{'s' if count > 1 else ''}"
-    studies = studies_text(record)
-    intervals = f"intervals of {record['resamples']:,} resamples of the groups"
-    lines = [f"{number}, {studies}", intervals]
-    if "runs" in record:  # Two runs, of one seed each.
-        seeds = ", ".join(map(str, record["seeds"]))
-        lines = [f"1 seed each ({seeds})", f"{studies}, {intervals}"]
-    say(out, f"basis    select {record['select']}, split {record['split']}, {lines[0]}")
-    say(out, f"         {lines[1]}")
 
 
 def _percent(value: float | None) -> str:

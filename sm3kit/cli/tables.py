@@ -27,7 +27,9 @@ def show_table(table: Table, out: Console) -> None:
 
 def show_notes(section: Section, out: Console) -> None:
     """What the marks of a section mean, what it rests on, and its notes."""
-    words = {"marks": [section.terminal_legend()], "basis": [], "note": section.notes}
+    from sm3kit.results.legend import terminal_legend
+
+    words = {"marks": [terminal_legend(section)], "basis": [], "note": section.notes}
     if section.basis:
         words["basis"] = [section.basis.sentence()]
     for word, sentences in words.items():
@@ -44,9 +46,7 @@ def show_differences(rows: Sequence[Difference], out: Console) -> None:
     show_notes(section, out)
 
 
-def show_section(
-    section: Section, out: Console, *, least: Sequence[str] = (), missing: str = ""
-) -> None:
+def show_section(section: Section, out: Console, *, least: Sequence[str] = ()) -> None:
     """Prints a section, and says which columns a terminal has no room for.
 
     A file has room for all, and no more than a usual terminal for long names.
@@ -55,16 +55,12 @@ def show_section(
         section: the columns at its left that hold text are names, which are folded.
         out: where to.
         least: heads of columns that go first, in this order; then the last ones go.
-        missing: what stands for a number that is not there; the table's own sign by default.
     """
     from rich.cells import cell_len
 
-    from sm3kit.results.plain import fit, fold_heads
-    from sm3kit.results.section import NONE
+    from sm3kit.results.formats.plain import fit, fold_heads
 
     heads, *rows = section.texts()
-    if missing:
-        rows = [[missing if text == NONE else text for text in row] for row in rows]
     left = section.narrow_names()
     order = [heads.index(head) for head in least if head in heads]
     order += [place for place in reversed(range(left, len(heads))) if place not in order]
@@ -74,8 +70,8 @@ def show_section(
         for column in zip(*texts, strict=True)
     ]
     before = out.width
-    kept = fit(widths, left, order, before if out.is_terminal else None)
-    out.width = before if out.is_terminal else max(before, sum(width + 2 for _, width in kept))
+    kept = fit(widths, left, order, before, whole=not out.is_terminal)
+    out.width = max(before, sum(width + 2 for _, width in kept))
     _print_blocks(section, texts, kept, left, out)
     out.width = before
     places = [place for place, _ in kept]

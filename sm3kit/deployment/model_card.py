@@ -14,12 +14,12 @@ from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.record_text import caveats_of_studies
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.results.evaluation_table import evaluation_section
-from sm3kit.results.markdown import table_text
+from sm3kit.results.formats.markdown import table_text
 from sm3kit.runs.model import TrainedModel
 
 Card = tuple[str, str, list[str]]  # Title, example, and what a user must know.
 HEADS = (
-    "label", "class", "AUC", "sensitivity", "specificity", "precision", "positive of known",
+    "label", "class", "AUC", "sensitivity", "specificity", "precision", "positive/labelled",
 )  # fmt: skip
 SELECTIONS = {
     "val_best": "the epoch with the best mean AUC on the validation split",

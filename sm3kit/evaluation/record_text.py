@@ -67,8 +67,8 @@ def interval_note(record: Record) -> str:
 
 
 def studies_text(record: Record) -> str:
-    """What the intervals rest on: "395 studies of 395 groups"."""
-    return f"{record['cases']} studies of {record['groups']} groups"
+    """What the intervals rest on: "395 studies of 395 patients or lesions"."""
+    return f"{record['cases']} studies of {record['groups']} patients or lesions"
 
 
 def pairs_were_seen(record: Record) -> bool:

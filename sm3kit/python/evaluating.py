@@ -22,7 +22,8 @@ from sm3kit.python.calls import (
     words,
 )
 from sm3kit.python.surroundings import Surroundings
-from sm3kit.results.evaluation_table import comparison_table, evaluation_table
+from sm3kit.results.differences import comparison_table
+from sm3kit.results.evaluation_table import evaluation_table
 from sm3kit.results.table import Table
 
 Split = Literal["train", "val", "test"]

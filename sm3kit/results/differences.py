@@ -1,11 +1,13 @@
-"""Two grids row by row: what the second has more than the first."""
+"""Two grids or two runs: how much the second improves on the first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sm3kit.evaluation.record_text import Record, studies_text, supported_name
 from sm3kit.results.measurement import (
+    PERCENT,
     GridResults,
     Measurement,
     RowResults,
@@ -15,8 +17,12 @@ from sm3kit.results.measurement import (
 )
 from sm3kit.results.numbers import Number
 from sm3kit.results.section import NONE, Cell, Column, Line, Section
+from sm3kit.results.table import Table
 
-DIFFERENCE = "points of AUC, second minus first; 0 inside the interval: no evidence"
+DIFFERENCE = (
+    "AUC, second minus first, in percentage points; an interval that includes 0 is no evidence of "
+    "a difference."
+)
 COLUMNS = (
     Column("row", "text", narrow="row"),
     Column("protocol", narrow="protocol"),
@@ -25,6 +31,11 @@ COLUMNS = (
     Column("difference", "points", "difference", "mean", narrow="difference", interval="inside"),
     Column("note", narrow="note"),
 )
+
+
+ABOVE_TEXT = "above 0: the share of resamples in which the second is better."
+MORE = Column("AUC difference", "points", "auc", narrow="AUC", interval="column")
+ABOVE = Column("resamples above 0", narrow="above 0")
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,35 @@ def difference_section(rows: Sequence[Difference]) -> Section:
         names = Cell(row.name, row.name), Cell(row.protocol, row.protocol)
         lines.append(Line((*names, *cells, Cell(row.note or NONE, row.note))))
     return Section("difference of two grids", COLUMNS, tuple(lines), notes=(DIFFERENCE,))
+
+
+def comparison_section(record: Record) -> Section:
+    """How much the second of two runs improves on the first in the AUC of each label, and on average.
+
+    Args:
+        record: as `compare_runs` gives it.
+    """
+    columns = Column("label", "text", narrow="label"), MORE, ABOVE
+    lines = []
+    part = record["mean"].get("supported")
+    means = {"mean": record["mean"], **({supported_name(part): part} if part else {})}
+    for name, row in {**record["labels"], **means}.items():
+        share = row["above_zero"]["auc"]
+        above = Cell(NONE if share is None else f"{PERCENT * share:.0f} %")
+        more = metric_number(row, "auc", 1, studies_text(record))
+        lines.append(Line((Cell(name, name), MORE.cell(more), above)))
+    notes = (DIFFERENCE, ABOVE_TEXT)
+    return Section(f"{record['protocol']}, second minus first", columns, tuple(lines), notes=notes)
+
+
+def comparison_table(record: Record) -> Table:
+    """The difference of two runs as a table with a single section, for any format.
+
+    Args:
+        record: as `compare_runs` gives it.
+    """
+    section = comparison_section(record)
+    return Table(section.title, (section,))
 
 
 def _of_row(

@@ -1,4 +1,4 @@
-"""From the record of an evaluation, or of two runs side by side, to its table."""
+"""From the record of an evaluation to its table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from sm3kit.evaluation.record_text import (
 from sm3kit.published.rows import MEAN, PaperRow
 from sm3kit.published.tables import for_recipe, source
 from sm3kit.results.beside import PublishedRow, marks_in_percent, published_cell
-from sm3kit.results.differences import DIFFERENCE
 from sm3kit.results.measurement import PERCENT, RANKS, metric_number
 from sm3kit.results.numbers import Basis, Number, data_name, most
 from sm3kit.results.section import NONE, WRONG, Cell, Column, Line, Section, direction_text
@@ -36,12 +35,17 @@ METRICS = (
 )
 RANK_COLUMNS = (
     Column("mean rank", "rank", "mean_rank", better="lower", narrow="mean rank"),
-    Column("by chance", "rank", "chance", better="lower", narrow="chance"),
+    Column("chance", "rank", "chance", narrow="chance"),
     Column("median rank", "rank", "median_rank", better="lower", narrow="median"),
     Column("acc@1", "percent", "acc@1", narrow="acc@1"),
     Column("acc@5", "percent", "acc@5", narrow="acc@5"),
 )
-MORE = Column("AUC", "points", "auc", narrow="AUC", interval="column")
+AUPRC = "AUPRC: area under the precision-recall curve."
+STD = "STD of labels: standard deviation over the labels, not over seeds."
+RANKS_TEXT = (
+    "Mean rank of the true partner, 1 is best, ties count half; chance: the mean rank of random "
+    "guesses; acc@k: partners among the first k, in %."
+)
 
 
 def evaluation_table(record: Record) -> Table:
@@ -52,16 +56,6 @@ def evaluation_table(record: Record) -> Table:
     """
     section = evaluation_section(record)
     return Table(f"{record['protocol']}, split {record['split']}", (section,))
-
-
-def comparison_table(record: Record) -> Table:
-    """The difference of two runs as a table with a single section, for any format.
-
-    Args:
-        record: as `compare_runs` gives it.
-    """
-    section = comparison_section(record)
-    return Table(section.title, (section,))
 
 
 def evaluation_section(record: Record, title: str = "") -> Section:
@@ -75,26 +69,6 @@ def evaluation_section(record: Record, title: str = "") -> Section:
     return section(record, title or record["protocol"])
 
 
-def comparison_section(record: Record) -> Section:
-    """How much the second of two runs improves on the first in the AUC of each label, and on average.
-
-    Args:
-        record: as `compare_runs` gives it.
-    """
-    columns = Column("label", "text", narrow="label"), MORE, Column("above 0", narrow="above 0")
-    lines = []
-    part = record["mean"].get("supported")
-    means = {"mean": record["mean"], **({supported_name(part): part} if part else {})}
-    for name, row in {**record["labels"], **means}.items():
-        share = row["above_zero"]["auc"]
-        above = Cell(NONE if share is None else f"{PERCENT * share:.0f} %")
-        more = metric_number(row, "auc", 1, studies_text(record))
-        lines.append(Line((Cell(name, name), MORE.cell(more), above)))
-    return Section(
-        f"{record['protocol']}, second minus first", columns, tuple(lines), notes=(DIFFERENCE,)
-    )
-
-
 def _label_section(record: Record, title: str) -> Section:
     beside = _published_row(record, "auc")
     published = [Column("published AUC")] if beside else []
@@ -104,7 +78,7 @@ def _label_section(record: Record, title: str) -> Section:
         METRICS[0],
         *published,
         *METRICS[1:],
-        Column("positive of known", narrow="n+"),
+        Column("positive/labelled", narrow="n+"),
     )
     lines = []
     for name, row in record["labels"].items():
@@ -114,7 +88,7 @@ def _label_section(record: Record, title: str) -> Section:
         support = Cell(support_text(row), "" if positives is None else str(positives))
         lines.append(Line((label, Cell(reported, reported), *_numbers(row, beside, name), support)))
     notes = [
-        f"In %. n+: positive/labelled studies. {intervals_text(record['resamples'])}",
+        f"In %. {AUPRC} {STD} {intervals_text(record['resamples'])}".rstrip(),
         _learning(record),
     ]
     if beside:
@@ -152,7 +126,7 @@ def _foot(record: Record, beside: PublishedRow | None) -> tuple[Line, ...]:
 
 
 def _rank_section(record: Record, title: str) -> Section:
-    names = Column("space", "text", narrow="space"), Column("search", "text", narrow="direction")
+    names = Column("space", "text", narrow="space"), Column("direction", "text", narrow="direction")
     columns = (*names, *RANK_COLUMNS, Column("pairs", narrow="pairs"))
     parts = {"": record["space"]}
     if "without_duplicates" in record:
@@ -163,8 +137,8 @@ def _rank_section(record: Record, title: str) -> Section:
         for space, directions in spaces.items()
         for direction, ranks in directions.items()
     ]
-    counts = sorted({int(ranks["n"]) for ranks in record["space"]["backbone"].values()} or {0})
-    notes = ["Ranks from 1, lower is better; acc in %. Ties count half."]
+    counts = [int(ranks["n"]) for ways in record["space"].values() for ranks in ways.values()]
+    notes = [RANKS_TEXT]
     notes += ["The pairs were seen in pre-training."] * pairs_were_seen(record)
     if "without_duplicates" in record:
         notes.append(f"No duplicates: {left_out_text(record)}.")
@@ -178,7 +152,7 @@ def _rank_section(record: Record, title: str) -> Section:
         title,
         columns,
         tuple(lines),
-        _basis(record, f"{', '.join(map(str, counts))} pairs"),
+        _basis(record, f"{pairs_text(counts)} pairs"),
         (*caveats_of_studies(record), *notes, *record["notes"]),
         protocol=record["protocol"],
     )
@@ -195,7 +169,7 @@ def _rank_line(space: str, mark: str, direction: str, ranks: Mapping[str, Any]) 
     return Line(
         (
             Cell(name, name, short=f"{space} {mark}".strip()),
-            Cell(search, search, short=direction),
+            Cell(search, search, short=direction.replace("->", "→")),
             *numbers,
             Cell(str(ranks["n"]), str(ranks["n"])),
         )
@@ -237,6 +211,12 @@ def intervals_text(resamples: int) -> str:
         f"95 % intervals: bootstrap over patients or lesions ({resamples:,} resamples), seed "
         "variance not included."
     )
+
+
+def pairs_text(counts: Iterable[int]) -> str:
+    """How many pairs there are: "27", or "95 to 108" where directions differ."""
+    known = sorted(counts) or [0]
+    return " to ".join(map(str, dict.fromkeys((known[0], known[-1]))))
 
 
 def _errors(row: PaperRow, labels: Iterable[str]) -> list[str]:

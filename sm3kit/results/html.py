@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sm3kit.results.legend import legend
 from sm3kit.results.table import Table
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def render(template: str, **content: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         autoescape=True,
         keep_trailing_newline=True,
         loader=PackageLoader("sm3kit.results"),
@@ -44,3 +45,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.globals["legend"] = legend
+    return environment

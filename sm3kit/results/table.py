@@ -58,13 +58,13 @@ class Table:
 
     def to_markdown(self) -> str:
         """All sections in the Markdown of GitHub."""
-        from sm3kit.results.markdown import markdown
+        from sm3kit.results.formats.markdown import markdown
 
         return markdown(self)
 
     def to_latex(self) -> str:
         """All sections for LaTeX; the document needs the package booktabs."""
-        from sm3kit.results.latex import latex
+        from sm3kit.results.formats.latex import latex
 
         return latex(self)
 
@@ -83,7 +83,7 @@ class Table:
         Raises:
             SM3Error: pandas is not installed.
         """
-        from sm3kit.results.frames import dataframe
+        from sm3kit.results.formats.frames import dataframe
 
         return dataframe(self.of(protocol))
 
@@ -93,6 +93,6 @@ class Table:
 
     def __str__(self) -> str:
         """The main sections as plain text of aligned columns."""
-        from sm3kit.results.plain import plain
+        from sm3kit.results.formats.plain import plain
 
         return "\n\n".join(plain(section) for section in self.main)

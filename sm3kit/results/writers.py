@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sm3kit.core.files import whole_file
+from sm3kit.results.formats.latex import latex
+from sm3kit.results.formats.markdown import markdown
+from sm3kit.results.formats.tidy import tidy
 from sm3kit.results.html import page
-from sm3kit.results.latex import latex
-from sm3kit.results.markdown import markdown
 from sm3kit.results.table import Table
-from sm3kit.results.tidy import tidy
 
 if TYPE_CHECKING:
     from sm3kit.results.picture import Picture

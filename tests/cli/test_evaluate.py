@@ -300,6 +300,13 @@ def printed(record, shown=show, terminal=True):
     return out.getvalue().splitlines()
 
 
+def too_wide(lines):
+    """Lines of more than 80 columns; sentences are folded on a terminal, and whole in a file."""
+    sentences = ("marks ", "basis ", "note ")
+    wide = [line for line in lines if cell_len(line.rstrip()) > 80]
+    return [line for line in wide if not line.startswith(sentences)]
+
+
 SHORT = ["DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS"]
 POOLED = [f"{data}/{name}" for data in ("derm7pt", "milk10k") for name in SHORT]
 LONG = ["a label with the very long name of a hospital's table", "[red]invasion[/red]"]
@@ -313,7 +320,7 @@ class TestTables:
     )
     def test_no_line_is_wider_than_80(self, names, make, shown, terminal):
         lines = printed(make(names), shown, terminal)
-        assert [line for line in lines if cell_len(line.rstrip()) > 80] == []
+        assert too_wide(lines) == []
         assert "…" not in "".join(lines)
 
     @pytest.mark.parametrize("names", [SHORT, POOLED], ids=["short", "pooled"])
@@ -339,20 +346,37 @@ class TestTables:
         assert "[bold]x" in text
 
     def test_each_table_says_what_it_rests_on(self):
-        basis = [
-            "basis    select val_best, split test, 1 seed, 395 studies of 395 groups",
-            "         intervals of 2,000 resamples of the groups",
-        ]
-        assert basis == printed(result(SHORT))[-3:-1]
-        two = [
-            "basis    select val_best, split test, 1 seed each (0, 1)",
-            "         395 studies of 395 groups, intervals of 2,000 resamples of the groups",
-        ]
-        assert two == printed(difference(SHORT), show_comparison)[-2:]
-        assert "split train, seen in pre-training, 1 seed, acc in %" in printed(ranks())
-        unseen = printed(ranks(of={"recipe": [], "splits": ["val", "test"]}))
-        assert "split train, 1 seed, acc in %" in unseen
-        assert "split train, 1 seed, acc in %" in printed(ranks(transfer=True))
+        basis = (
+            "basis    select val_best, split test, 1 seed (0), data synthetic; 395 studies of 395 "
+            "patients or lesions"
+        )
+        bootstrap = (
+            "bootstrap over patients or lesions (2,000 resamples), seed variance not included"
+        )
+        lines = printed(result(SHORT), terminal=False)
+        assert basis in lines
+        assert any(bootstrap in line for line in lines)
+        two = printed(difference(SHORT), show_comparison, terminal=False)
+        assert two[-2] == (
+            "basis    select val_best, split test, 1 seed each (0, 1); 395 studies of 395 patients "
+            "or lesions; mean of 8 labels"
+        )
+        assert bootstrap in two[-1]
+        seen = "note     The pairs were seen in pre-training."
+        assert seen in printed(ranks())
+        assert (
+            "basis    select last, split train, 1 seed (0), data synthetic; 12345 pairs"
+            in printed(ranks())
+        )
+        assert seen not in printed(ranks(of={"recipe": [], "splits": ["val", "test"]}))
+        assert seen not in printed(ranks(transfer=True))
+
+    def test_short_heads_are_explained(self):
+        lines = printed(result(SHORT), terminal=False)
+        (marks,) = [line for line in lines if line.startswith("marks")]
+        for meaning in ("sens: sensitivity", "s@90: sens. at 90 % spec.", "n+: positive/labelled"):
+            assert meaning in marks
+        assert any("AUPRC: area under the precision-recall curve" in line for line in lines)
 
     def test_support_stands_beside_each_label(self):
         (row,) = [line for line in printed(result(["PN"])) if line.startswith("PN")]
@@ -379,7 +403,7 @@ class TestTables:
         row = label(**nothing, ci95=[None, None])
         lines = printed(result(["PN"], labels={"PN": row}))
         (line,) = [line for line in lines if line.startswith("PN")]
-        assert line.split() == ["PN", "MEL", *"-------", "101/395"]
+        assert line.split() == ["PN", "MEL", *"–––––––", "101/395"]
 
     def test_a_published_number_stands_below(self):
         row = {"table": "5", "row": "sep_sep", "auc": 79.5, "mark": "79.5"}
@@ -405,10 +429,11 @@ class TestTables:
         record = ranks()
         record["without_duplicates"] = {"left_out": 17, "space": record["space"]}
         lines = printed(record, terminal=terminal)
-        assert [line for line in lines if cell_len(line.rstrip()) > 80] == []
+        assert too_wide(lines) == []
         table = [line for line in lines if line.startswith(("backbone", "projection"))]
         assert len(table) == 8
-        assert "no duplicates: 17 studies that share an image file are left out" in lines
+        note = "No duplicates: 17 studies that share an image file are left out."
+        assert f"note     {note}" in lines
 
     def test_the_difference_and_its_direction(self):
         lines = printed(difference(["PN"]), show_comparison, terminal=False)
@@ -439,7 +464,7 @@ class TestTables:
             "warning  scope differs: heads and [red]",
             "warning  seed differs: 0 and 1",
         ]
-        assert [line for line in lines if cell_len(line) > 80] == []
+        assert too_wide(lines) == []
         same = printed(difference(SHORT), show_comparison, terminal)
         assert not [line for line in same if line.startswith("warning")]
 

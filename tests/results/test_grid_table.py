@@ -9,6 +9,7 @@ from fabricated import grid, labelled, matched
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import compare_seeds, summarise_seeds
 from sm3kit.results.grid_table import tabulate
+from sm3kit.results.legend import legend, sentences
 from sm3kit.results.measurement import RowResults
 
 
@@ -177,8 +178,9 @@ def test_a_table_before_the_first_result_still_says_its_basis(tmp_path):
 
 def test_the_basis_names_rule_split_seeds_and_support_and_no_folder(tmp_path):
     table = tabulate(grid(tmp_path, [labelled(tmp_path, "simclr", [24])]), 0)
-    assert table.of().sentences()[:2] == [
+    assert sentences(table.of())[:3] == [
         "probe, mean of the labels",
+        "–: no value",
         "select val_best, split test, 3 seeds (0, 1, 2), data derm7pt; 20 studies of 20 patients or "
         "lesions; positive/labelled: BWV PRS 8/20, RS PRS 8/20",
     ]
@@ -247,7 +249,7 @@ def test_published_numbers_of_something_else_are_in_brackets(tmp_path, change):
     means = tabulate(grid(tmp_path, rows, **change)).sections[0]
     assert means.lines[0].cells[-1].text == "[76.9 (row mean 78.0)†]"
     assert any(note.startswith("Published: ") and "Derm7pt" in note for note in means.notes)
-    assert "[ ]: published for other data, split or protocol" in means.legend("*", "small")
+    assert "[ ]: published for other data, split or protocol" in legend(means, "*", "small")
 
 
 def test_published_ranks_are_of_the_training_pairs():
@@ -312,7 +314,7 @@ def test_nothing_that_may_equal_the_baseline_is_the_best(tmp_path):
         means = tabulate(grid(tmp_path, rows, baseline=baseline), 200).sections[0]
         assert [line.name for line in means.lines if line.cells[2].best] == marked
         rule = f"without a 95 % interval, or where that of the difference to {baseline} includes 0"
-        assert (rule in means.legend("*", "small")) == bool(marked)
+        assert (rule in legend(means, "*", "small")) == bool(marked)
 
 
 def test_ranks_at_chance_are_not_the_best():
@@ -325,11 +327,11 @@ def test_ranks_at_chance_are_not_the_best():
 def test_the_legend_tells_of_marks_that_are_there(tmp_path):
     rows = [labelled(tmp_path, "swav", [24, 18], recipes=("swav",)), RowResults("te")]
     means = tabulate(grid(tmp_path, rows), 0).sections[0]
-    assert means.legend("*", "in parentheses", narrow=True) == (
+    assert legend(means, "*", "in parentheses", narrow=True) == (
         "±: standard deviation over seeds; †: printed with an error, see below; –: no value"
     )
     alone = tabulate(grid(tmp_path, [labelled(tmp_path, "a", [24])]), 0).sections[0]
-    assert alone.legend("*", "in parentheses") == ""
+    assert legend(alone, "*", "in parentheses") == ""
 
 
 def test_the_default_protocol_comes_first(tmp_path):

@@ -11,13 +11,13 @@ import pytest
 from fabricated import grid, labelled, matched
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 
+from sm3kit.results.formats.latex import escape as tex
+from sm3kit.results.formats.latex import latex
+from sm3kit.results.formats.markdown import escape as md
+from sm3kit.results.formats.markdown import markdown
+from sm3kit.results.formats.tidy import tidy
 from sm3kit.results.grid_table import tabulate
-from sm3kit.results.latex import escape as tex
-from sm3kit.results.latex import latex
-from sm3kit.results.markdown import escape as md
-from sm3kit.results.markdown import markdown
 from sm3kit.results.measurement import RowResults
-from sm3kit.results.tidy import tidy
 from sm3kit.results.writers import write_all
 
 NAME = "a|b_*c* <i>&$ 50%"

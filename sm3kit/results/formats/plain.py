@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import wrap
 
+from sm3kit.results.legend import sentences
 from sm3kit.results.section import Section, direction_text
 
 GAP = 2  # Blanks between two columns.
-SLACK = 3  # What a head may be wider than the cells below it before it is folded.
+SLACK = 5  # What a head may be wider than the cells below it before it is folded.
 LONGEST_NAME = 12  # Longer ones are folded before a number has to go.
 
 
 def plain(section: Section) -> str:
     """Title, columns and notes; names at the left, numbers at the right of their column."""
-    title, *notes = section.sentences()
+    title, *notes = sentences(section)
     rows = section.texts()
     names = [column.unit == "text" for column in section.columns for _ in column.narrow_heads()]
     widths = [max(len(row[place]) for row in rows) for place in range(len(names))]
@@ -44,7 +45,7 @@ def fold_heads(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
 
 
 def fit(
-    widths: Sequence[int], left: int, order: Sequence[int], room: int | None
+    widths: Sequence[int], left: int, order: Sequence[int], room: int, *, whole: bool = False
 ) -> list[tuple[int, int]]:
     """Place and width of the columns that there is room for; numbers keep their width.
 
@@ -52,11 +53,12 @@ def fit(
         widths: that the columns want.
         left: how many of them are names, which become narrower first.
         order: the others in the order in which they go.
-        room: columns of the terminal; None for as many as are wanted by all but long names.
+        room: columns of the terminal.
+        whole: whether there is more room if all but long names want it, as in a file.
     """
     least = [*(min(width, LONGEST_NAME) for width in widths[:left]), *widths[left:]]
     kept = list(range(len(widths)))
-    room = _room(least, kept) if room is None else room
+    room = max(room, _room(least, kept)) if whole else room
     for place in order:
         if len(kept) == left + 1 or _room(least, kept) <= room:
             break

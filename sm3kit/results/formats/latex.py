@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from textwrap import wrap
 
+from sm3kit.results.legend import legend
 from sm3kit.results.section import Cell, Column, Line, Section, direction_text
 from sm3kit.results.table import Table
 
@@ -60,9 +61,9 @@ def _section(table: Table, section: Section) -> str:
     wide = any(sum(_widths(section, panel)) > COLUMN for panel in panels)
     kind = "table*" if wide else "table"
     label = re.sub("[^a-z0-9]+", "-", section.title.lower()).strip("-")
-    legend = section.legend("bold", "in small type")
+    marks = legend(section, "bold", "in small type")
     basis = [section.basis.sentence()] if section.basis else []
-    notes = [sentence for sentence in (legend, *basis, *section.notes) if sentence]
+    notes = [sentence for sentence in (marks, *basis, *section.notes) if sentence]
     lines = [
         *(["% Wider than a column: table* spans both."] if wide else []),
         f"\\begin{{{kind}}}[t]",

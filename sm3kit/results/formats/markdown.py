@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sm3kit.results.legend import legend
 from sm3kit.results.section import Cell, Section
 from sm3kit.results.table import Table
 
@@ -40,7 +41,7 @@ def escape(text: str) -> str:
 
 
 def _section(section: Section) -> str:
-    sentences = [section.legend("bold", "in parentheses"), *section.notes]
+    sentences = [legend(section, "bold", "in parentheses"), *section.notes]
     notes = "\n".join(f"- {escape(sentence)}" for sentence in sentences if sentence)
     basis = [escape(section.basis.sentence())] if section.basis else []
     return "\n\n".join([f"## {escape(section.title)}", *basis, table_text(section), notes])

@@ -1,0 +1,1 @@
+"""The formats that a table is written in, one file each."""
