@@ -14,6 +14,7 @@ from sm3kit.core.names import unknown
 from sm3kit.grids import executors, preparation
 from sm3kit.grids.folder import Folder
 from sm3kit.grids.grid import load, names
+from sm3kit.grids.progress import Lines
 from sm3kit.grids.standing import GridRun, collect
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.measurement import GridResults
@@ -35,6 +36,7 @@ def ablate(
     executor: str = "local",
     cache: bool = True,
     retry_failed: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> GridResults:
     """Runs a grid, or what is left of it, and writes its tables.
 
@@ -48,6 +50,7 @@ def ablate(
         executor: "local" for processes on this machine, "ray" for a cluster, "slurm" for a script.
         cache: whether decoded images and features are kept.
         retry_failed: try again what failed before.
+        say: called with a line for each task that has ended.
 
     Returns:
         All results; rows that failed say why.
@@ -60,7 +63,9 @@ def ablate(
     run = begin(grid, data, out, seeds=seeds, protocols=protocols, rows=rows, cache=cache)
     if retry_failed:
         run.forget_failures()
-    carry_on(run, jobs, executor)
+    progress = Lines(run, jobs, say)
+    carry_on(run, jobs, executor, progress.look)
+    progress.look()
     results = collect(run.folder.path)
     write_tables(results)
     return results

@@ -10,7 +10,6 @@ from typing import Literal
 from sm3kit.core.errors import CheckpointError
 from sm3kit.grids import runner
 from sm3kit.grids.folder import Folder
-from sm3kit.grids.progress import Lines
 from sm3kit.grids.standing import collect
 from sm3kit.python.calls import File, Words, check_keywords, surroundings, words
 from sm3kit.report import make
@@ -112,19 +111,12 @@ def ablate(
         SM3Error: something in the grid is wrong; nothing was trained.
         Interrupted: the user stopped it; the same call continues it.
     """
-    reporter = surroundings(quiet=quiet).reporter
-    run = runner.begin(
-        str(grid), words(data), None if out is None else Path(out), seeds=seeds,
-        protocols=words(protocol), rows=words(row), cache=cache,
+    results = runner.ablate(
+        str(grid), words(data), None if out is None else Path(out), jobs, seeds=seeds,
+        protocols=words(protocol), rows=words(row), executor=executor, cache=cache,
+        retry_failed=retry_failed, say=surroundings(quiet=quiet).reporter.say,
     )  # fmt: skip
-    if retry_failed:
-        run.forget_failures()
-    progress = Lines(run, jobs, reporter.say)
-    runner.carry_on(run, jobs, executor, progress.look)
-    progress.look()
-    ablation = Ablation(run.folder.path)
-    runner.write_tables(ablation.results)
-    return ablation
+    return Ablation(results.folder)
 
 
 def open_ablation(folder: File) -> Ablation:

@@ -54,10 +54,8 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """A row per epoch and stage, as in metrics.csv: numbers, and text where there is none."""
-        return [
-            {name: _number(text) for name, text in row.items()} for row in self._files.metrics()
-        ]
+        """A row per epoch and stage, as in metrics.csv; None where nothing was measured."""
+        return [{name: _value(text) for name, text in row.items()} for row in self._files.metrics()]
 
     # With the run as its first argument, each of these functions is a method.
     evaluate = evaluating.evaluate
@@ -218,8 +216,11 @@ def open_run(folder: File) -> Run:
     return run
 
 
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def _value(text: str) -> int | float | str | None:
+    """A cell of a table: a number where it is one, None where it is empty."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None

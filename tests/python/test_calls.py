@@ -160,8 +160,11 @@ def test_a_run_says_what_it_is(run: sm3kit.Run) -> None:
     assert repr(run) == f"sm3kit.open_run({str(run.folder)!r})"
     assert run.variant.fusion == "sep_sep"
     rows = run.metrics
-    assert [row["epoch"] for row in rows if row["stage"] == "mmssl"] == [1.0, 2.0]
+    assert [row["epoch"] for row in rows if row["stage"] == "mmssl"] == [1, 2]
     assert isinstance(rows[0]["loss"], float)
+    assert isinstance(rows[0]["epoch"], int)
+    assert None in rows[0].values()
+    assert "" not in rows[0].values()
 
 
 class TestResult:
@@ -194,10 +197,11 @@ class TestResult:
         assert "mean rank" in str(result)
 
     def test_a_comparison_says_how_much_the_other_run_improves(
-        self, run: sm3kit.Run, stage1_run: Path
+        self, stage1_run: Path, stage2_run: Path
     ) -> None:
+        first_run = sm3kit.open_run(shutil.copytree(stage2_run, "first"))
         other = shutil.copytree(stage1_run, "other")
-        more = run.evaluate("knn", compare=str(other), quiet=True, cache=False, options=FEW)
+        more = first_run.evaluate("knn", compare=str(other), quiet=True, cache=False, options=FEW)
         first, second = more.record["means"]
         assert more.mean["auc"] == pytest.approx(second - first)
         assert more.file is None
