@@ -16,7 +16,7 @@ HEAD = """
 The numbers of the paper on Derm7pt, as far as sm3kit knows them.
 Source: {citation}.
 
-They are data in the package, so a table of yours can show the published number beside its own:
+The package contains them as data, so your own tables can show published numbers, too:
 
 ```python
 from sm3kit.published.tables import for_recipe, published_row
@@ -27,17 +27,17 @@ for_recipe(["release", "tel"]).cell("auc", "DIAG").printed  # 85.0
 ```
 
 AUC, sensitivity, specificity and precision are in percent; accuracies of Table 6 are fractions,
-as printed. "–" means that sm3kit does not know the number, not that the paper lacks it. Behind
-every row seems to be one training. `test_best` means that the epoch was picked by its result on
-the *test* split, as the released code does; `unknown` means that no released code tells. So
-differences below about one point say nothing.
+as printed. "–" means that sm3kit does not know the number, not that it is missing in the paper.
+Every row seems to be a single training. `test_best` means that the epoch was chosen by its result on
+the *test* split, as in the released code; `unknown` means that there is no released code for it. So
+differences below about one point are not meaningful.
 
 ## Numbers with a mark
 
-A number with a note is as printed, followed by what it should be. A number *in doubt* cannot be
-right, and nobody can tell from the paper what is. A program found most of them
-(`tests/published/consistency.py`): counts of studies are whole numbers, and sensitivity and
-specificity fix the precision. It looks for these errors:
+A number with a note is as printed, followed by the correct value. A number *in doubt* cannot be
+right, but the correct value cannot be derived from the paper. Most errors were found by a program
+(`tests/published/consistency.py`), since counts of studies are whole numbers, and sensitivity and
+specificity determine the precision. It looks for these errors:
 
 """
 

@@ -385,7 +385,14 @@ def check_links(page: Path) -> None:
 
 
 def test_links_of_a_readme_lead_somewhere() -> None:
-    check_all(check_links, of_pages([README, ROOT / "plugins" / "README.md"]))
+    check_all(check_links, of_pages([README, *(ROOT / "plugins").rglob("*.md")]))
+
+
+def test_pages_read_as_source_too() -> None:
+    """Nothing is included that only the site would show."""
+    pages = [*PAGES, *(ROOT / "plugins").rglob("*.md")]
+    including = [page for page in pages if "--8<--" in page.read_text(encoding="utf-8")]
+    assert not including
 
 
 def anchors(page: Path) -> set[str]:

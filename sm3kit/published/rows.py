@@ -13,11 +13,11 @@ MEAN = "mean"
 # The kinds of errors that are marked in the data.
 RULES = {
     "row mean": "the printed mean is not the mean of the printed columns",
-    "corrected columns": "the printed mean holds columns that are wrong",
-    "absent class": "the three metrics are those of the other class",
-    "swapped": "sensitivity and precision have changed places, the specificity is the NPV",
-    "no whole number": "no number of studies makes this percentage",
-    "precision": "the precision does not follow from sensitivity and specificity",
+    "corrected columns": "the printed mean includes wrong columns",
+    "absent class": "the three metrics belong to the other class",
+    "swapped": "sensitivity and precision are swapped, and the specificity is the NPV",
+    "no whole number": "no whole number of studies gives this percentage",
+    "precision": "the precision contradicts sensitivity and specificity",
 }
 
 
