@@ -11,7 +11,8 @@ from cloup import option_group
 
 from sm3kit.cli import completion
 from sm3kit.cli.help.command import command
-from sm3kit.cli.help.option import evaluation_option, option
+from sm3kit.cli.help.option import option
+from sm3kit.cli.help.setting import evaluation_option
 from sm3kit.cli.settings import (
     console,
     map_option,

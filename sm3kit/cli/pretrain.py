@@ -10,7 +10,8 @@ from cloup import option_group
 
 from sm3kit.cli import completion
 from sm3kit.cli.help.command import command
-from sm3kit.cli.help.option import option, plugin_name_option, variant_option
+from sm3kit.cli.help.option import option
+from sm3kit.cli.help.setting import plugin_name_option, variant_option
 from sm3kit.cli.option_types import Number, PerModality
 from sm3kit.cli.settings import (
     console,

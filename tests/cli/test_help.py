@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sm3kit.cli.help import option as help_option
+from sm3kit.cli.help import setting as help_setting
 from sm3kit.cli.help.command import SETTINGS
 from sm3kit.cli.main import COMMANDS, cli
 from sm3kit.evaluation.settings import DEFAULTS, Settings
@@ -118,16 +118,16 @@ def test_defaults_of_the_recipes_are_those_of_the_recipes(monkeypatch):
     assert noted("pretrain", "--epochs") == f"from the recipe: {pairs}"
     assert noted("pretrain", "--seed") == "default: 0"
     monkeypatch.setattr(recipes, "DEFAULT_BASES", ("sm3",))
-    help_option.bases.cache_clear()
+    help_setting.bases.cache_clear()
     assert noted("pretrain", "--epochs") == "default: 400"
     monkeypatch.undo()
-    help_option.bases.cache_clear()
+    help_setting.bases.cache_clear()
 
 
 def test_the_settings_of_recipes_are_known_to_a_variant():
     for option in ALL[("pretrain",)].params:
-        if isinstance(option, help_option.VariantOption):
-            help_option.bases()[recipes.DEFAULT_BASES[0]].at(option.setting)
+        if isinstance(option, help_setting.VariantOption):
+            help_setting.bases()[recipes.DEFAULT_BASES[0]].at(option.setting)
 
 
 def test_defaults_of_an_evaluation_are_those_of_its_settings():
