@@ -119,7 +119,7 @@ SORTS = {
         f"report.{name}" for name in ("calibration", "clusters", "confusion", "embedding", "roc")
     ),
     "layouts": tuple(f"synthesis.layout_{name}" for name in ("derm7pt", "manifest", "milk10k")),
-    "tables": ("results.prediction_table",),
+    "tables": ("results.prediction_table", "results.pretraining_table"),
     "writers": (
         *("results.formats", "results.writers"),
         "report.grid_page",

@@ -21,6 +21,7 @@ from sm3kit.python.calls import (
     words,
 )
 from sm3kit.python.surroundings import Surroundings
+from sm3kit.results.pretraining_table import TITLE, rank_lines
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import variant_to_resume
@@ -111,11 +112,10 @@ def carry_out(request: Request, surroundings: Surroundings) -> Outcome:
     outcome = training.pretrain(
         request.variant, request.folder, reporter, images, request.resume, features, request.why
     )
-    for row in match_rows(outcome):
-        reporter.say(
-            f"matched  {row['split']:5} {row['direction']:12}  mean rank {row['mean_rank']:5.1f} of "
-            f"{row['of']} (chance {(row['of'] + 1) / 2:g}), {row['space']}"
-        )
+    for number, line in enumerate(rank_lines(outcome.ranks)):
+        if number == 0:
+            reporter.say(f"matched  {TITLE}")
+        reporter.say(line)
     return outcome
 
 

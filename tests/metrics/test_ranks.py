@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sm3kit.core.errors import DataError
-from sm3kit.metrics.ranks import first_of_each, rank_summary
+from sm3kit.metrics.ranks import first_of_each, is_by_chance, rank_summary
 
 
 def test_ranks_by_hand():
@@ -62,3 +62,21 @@ def test_what_is_no_rank_is_refused(wrong):
     assert str(caught.value) == (
         "Ranks count from 1, and 1 of 3 are NaN, infinite or below it. Rank finite embeddings."
     )
+
+
+def test_what_is_by_chance():
+    """Of 413 pairs the mean rank is 207 +- 1.96 * 5.87 by chance; acc@5 is 1.2 +- 1.1 %."""
+    assert is_by_chance("mean_rank", 207, 413)
+    assert is_by_chance("mean_rank", 195.6, 413)
+    assert not is_by_chance("mean_rank", 195.4, 413)
+    assert is_by_chance("acc@5", 0.0226, 413)
+    assert not is_by_chance("acc@5", 0.0227, 413)
+    assert is_by_chance("acc@5", 1.0, 3)
+
+
+def test_chance_holds_what_it_says():
+    """Of random rankings few more than 2.5 % are better than chance."""
+    rng = np.random.default_rng(0)
+    draws = [rank_summary(rng.integers(1, 51, 50).astype(float)) for _ in range(4000)]
+    better = np.mean([not is_by_chance("mean_rank", draw["mean_rank"], 50) for draw in draws])
+    assert 0.015 < better < 0.035

@@ -16,11 +16,22 @@ LONGEST_NAME = 12  # Longer ones are folded before a number has to go.
 def plain(section: Section) -> str:
     """Title, columns and notes; names at the left, numbers at the right of their column."""
     title, *notes = sentences(section)
-    rows = section.texts()
+    return "\n".join([title, *aligned(section), *notes])
+
+
+def aligned(section: Section) -> list[str]:
+    """The lines of the columns alone; a head may have several lines."""
+    heads, *rows = section.texts()
+    heights = [head.count("\n") for head in heads]
+    above = [
+        ("\n" * (max(heights) - height) + head).split("\n")
+        for head, height in zip(heads, heights, strict=True)
+    ]
+    rows = [*map(list, zip(*above, strict=True)), *rows]
     names = [column.unit == "text" for column in section.columns for _ in column.narrow_heads()]
     widths = [max(len(row[place]) for row in rows) for place in range(len(names))]
     lines, block = [], ""
-    for row, line in zip(rows, [None, *section.every_line], strict=True):
+    for row, line in zip(rows, [*[None] * (max(heights) + 1), *section.every_line], strict=True):
         if line and line.block != block:
             block = line.block
             lines.append(direction_text(block))
@@ -29,7 +40,7 @@ def plain(section: Section) -> str:
             for text, width, name in zip(row, widths, names, strict=True)
         ]
         lines.append((" " * GAP).join(cells).rstrip())
-    return "\n".join([title, *lines, *notes])
+    return lines
 
 
 def fold_heads(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
