@@ -1,4 +1,4 @@
-"""Figure 7: which label looks at which, as plain pictures and as a file for BertViz."""
+"""Figure 7: which label attends to which, as plain pictures and as a file for BertViz."""
 
 from __future__ import annotations
 
@@ -10,38 +10,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+from matplotlib.ticker import MaxNLocator
 
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.files import whole_file
-from sm3kit.evaluation.classifier import LabelEmbedding
-from sm3kit.report.matrix import LETTER, cut, fill, matrix_sheet
-from sm3kit.results.picture import COLOURS, FAINT, HATCHES, Picture, look, sheet
+from sm3kit.report.matrix import fill, matrix_sheet
+from sm3kit.report.panels import NAMES
+from sm3kit.results.lettering import SMALL, legend_of, line_count, wrap
+from sm3kit.results.picture import COLOURS, COLUMN, FAINT, HATCHES, Picture, look, sheet
 
 Array = npt.NDArray[Any]
 INSTALL = "pip install sm3kit[bertviz]"
-
-
-@torch.no_grad()
-def attention_of(embedding: LabelEmbedding, joint: Tensor) -> Array | None:
-    """Attention (N, heads, K, K) of cases, K in the order of the data; None without attention.
-
-    Rows are the asking labels, columns those that are looked at.
-
-    Source: Wang et al. 2025, figure 7.
-
-    Args:
-        embedding: the relation, after stage 2 or after a probe.
-        joint: (N, J).
-    """
-    device = next(embedding.parameters()).device
-    attention = embedding.eval().relation.attention(joint.to(device))
-    if attention is None:
-        return None
-    order = embedding.order
-    weights: Array = attention[:, :, order][:, :, :, order].cpu().numpy()
-    return weights
+CAUTION = "Attention shows what a layer reads from, not what decides its output."
 
 
 @look()
@@ -58,28 +38,28 @@ def attention_picture(
         moment: after which training, in words.
     """
     mean = weights.mean((0, 1))
-    figure, panel = matrix_sheet(labels)
+    figure, panel, cell = matrix_sheet(labels, 0.36)
     fill(
         panel,
+        cell,
         mean / mean.max(),
         labels,
         lambda row, column: f"{100 * mean[row, column]:.0f}",
+        SMALL if cell >= 0.36 else 6,
     )
-    panel.set_ylabel("asking label")
-    panel.set_xlabel("label that is looked at")
-    panel.set_title(f"attention in %, {who}", fontsize=10)
+    panel.set_ylabel("query label")
+    panel.set_xlabel("attended label")
     rows = "; ".join(
-        f"{label} looks most at {labels[int(row.argmax())]} ({100 * row.max():.0f} %)"
+        f"{label} attends most to {labels[int(row.argmax())]} ({100 * row.max():.0f} %)"
         for label, row in zip(labels, mean, strict=True)
     )
     return Picture(
         name,
-        f"Attention between labels, {who}",
+        f"Attention between labels in %, {who}",
         f"Matrix of attention, mean over {who}. {rows}.",
         f"Mean over {len(weights)} studies and {weights.shape[1]} head"
-        f"{'s' * (weights.shape[1] > 1)}, {moment}. Each row adds up to 100; without any "
-        f"preference every cell would hold {100 / len(labels):.3g}. Attention tells where a layer reads, "
-        "not what decides.",
+        f"{'s' * (weights.shape[1] > 1)}, {moment}. Each row sums to 100; uniform attention would be "
+        f"{100 / len(labels):.3g} everywhere. {CAUTION}",
         figure,
     )
 
@@ -88,12 +68,12 @@ def attention_picture(
 def row_picture(
     weights: Array, labels: Sequence[str], label: str, reported: str, truth: Array
 ) -> Picture:
-    """What one label looks at: over all cases, and over those of its reported class.
+    """What one label attends to: over all cases, and over those of its reported class.
 
     Args:
         weights: (N, heads, K, K).
         labels: K names.
-        label: the asking one.
+        label: the query.
         reported: the name of its reported class, "" if it has none.
         truth: (N,) bool, whether a case is of that class.
     """
@@ -101,10 +81,11 @@ def row_picture(
     sets = {f"all {len(rows)} studies": rows.mean(0)}
     if truth.any():
         sets[f"{int(truth.sum())} with {reported}"] = rows[truth].mean(0)
-    names = cut(labels)
-    left = 0.3 + LETTER * max(map(len, names))
-    height = 0.42 * len(labels)
-    figure, (panel,) = sheet(max(4.2, left + 2.4), height + 1.2, margins=(left, 0.15, 0.85, 0.35))
+    names = [wrap(name, NAMES, most=2) for name in labels]
+    legend = legend_of(list(sets), COLUMN - 0.3)
+    left, below, step = NAMES + 0.15, 0.6 + legend.height, 0.14 + 0.15 * line_count(names)
+    height = step * len(labels) + below + 0.1
+    figure, (panel,) = sheet(COLUMN, height, margins=(left, 0.15, below, 0.1))
     thick = 0.8 / len(sets)
     for number, (who, row) in enumerate(sets.items()):
         panel.barh(
@@ -112,11 +93,11 @@ def row_picture(
             facecolor="white" if number else COLOURS[0], edgecolor=COLOURS[0], hatch=HATCHES[number],
         )  # fmt: skip
     panel.axvline(100 / len(labels), color=FAINT, linewidth=1, linestyle=(0, (4, 2)))
-    panel.set_yticks(range(len(labels)), names)
-    panel.invert_yaxis()
-    panel.set_xlabel("attention in %; dashed: no preference")
-    panel.set_title(f"{cut([label])[0]} looks at")
-    figure.legend(*panel.get_legend_handles_labels(), loc="lower center", ncols=2)
+    panel.set_yticks(range(len(labels)), names, linespacing=1)
+    panel.set_ylim(len(labels) - 0.5, -0.5)
+    panel.xaxis.set_major_locator(MaxNLocator(4))
+    panel.set_xlabel("attention in %")
+    legend.draw(figure, panel.get_legend_handles_labels()[0], 0.2, legend.height + 0.04)
     of = f"all studies, or over those with {reported}" if reported else "all studies"
     shares = "; ".join(
         f"{who}: "
@@ -125,10 +106,10 @@ def row_picture(
     )
     return Picture(
         f"attention-{label}",
-        f"What {label} looks at",
+        f"Attention of {label} to the other labels",
         f"Bars of attention. {shares}.",
-        f"The row of {label}, mean over the heads and over {of}. "
-        "Attention tells where a layer reads, not what decides.",
+        f"The row of {label} in the attention matrix, mean over the heads and over {of}. The dashed "
+        f"line is uniform attention, {100 / len(labels):.3g} %. {CAUTION}",
         figure,
     )
 
@@ -169,9 +150,13 @@ def bertviz_page(weights: Array, labels: Sequence[str]) -> str:
         SM3Error: BertViz is not installed.
     """
     try:
+        import torch
+
         bertviz = importlib.import_module("bertviz")
     except ImportError as error:
-        raise SM3Error(f"The head view wants BertViz. Install it with: {INSTALL}") from error
+        raise SM3Error(
+            f"The head view needs BertViz, which is not installed. Install it with: {INSTALL}"
+        ) from error
     layer = torch.from_numpy(weights.mean(0)).unsqueeze(0)
     page: str = bertviz.head_view([layer], list(labels), html_action="return").data
     return page

@@ -1,4 +1,4 @@
-"""Reliability of one label: do predicted probabilities mean what they say?"""
+"""Reliability of one label: do predicted probabilities match observed shares?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from sm3kit.metrics.predictions import LabelScores
-from sm3kit.results.picture import COLOURS, FAINT, Picture, look, sheet
+from sm3kit.results.lettering import line_count, wrap
+from sm3kit.results.picture import COLOURS, COLUMN, FAINT, Picture, look, sheet
 
 Array = npt.NDArray[Any]
 BINS = 10
+MIN_GROUPS = 5
 Z = 1.96  # Of the normal distribution, for 95 %.
 
 
@@ -69,19 +73,16 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
     if not len(bins.counts):
         return None
     whose = label.reported or "the most likely class"
+    below = wrap(f"predicted probability of {whose}", COLUMN - 1, 10, most=2)
+    beside = wrap(f"observed share of {label.reported or 'correct predictions'}", 2.5, 10, most=2)
+    margins = (0.6 + 0.17 * line_count([beside]), 0.12, 0.35 + 0.17 * line_count([below]), 0.12)
     figure, (upper, lower) = sheet(
-        4.2, 4.3, 2, margins=(0.65, 0.1, 0.5, 0.35), sharex=True, height_ratios=(4, 1)
+        COLUMN, 4, 2, margins=margins, gaps=(0, 0.12), sharex=True, height_ratios=(4, 1)
     )
-    low, high = wilson(bins.observed, bins.counts)
-    ends = np.clip([bins.observed - low, high - bins.observed], 0, None)
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
-    upper.errorbar(
-        bins.predicted, bins.observed, ends, color=COLOURS[0], marker="o", capsize=3,
-        elinewidth=1.2, linestyle="none",
-    )  # fmt: skip
+    _draw_shares(upper, bins, interval=_positives(label) >= MIN_GROUPS)
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    upper.set_ylabel(f"share of {label.reported or 'right calls'}")
-    upper.set_title(f"{name}: calibration error {bins.error:.3f}")
+    upper.set_ylabel(beside)
     width = 1 / BINS
     left = np.floor(np.minimum(bins.predicted, 1 - 1e-9) / width) * width
     lower.bar(
@@ -93,16 +94,43 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
         edgecolor=COLOURS[0],
         hatch="////",
     )
+    lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     lower.set_ylabel("studies")
     figure.align_ylabels([upper, lower])
-    lower.set_xlabel(f"predicted probability of {whose}")
+    lower.set_xlabel(below)
     pairs = zip(bins.predicted, bins.observed, bins.counts, strict=True)
     points = "; ".join(f"{p:.2f} predicted, {o:.2f} observed ({n})" for p, o, n in pairs)
     return Picture(
         f"calibration-{name}",
         f"Calibration of {name}",
         f"Reliability diagram, expected calibration error {bins.error:.3f}. {points}.",
-        f"{protocol}; ten bins of equal width, bars are 95 % intervals (Wilson). On the diagonal a "
-        f"probability of {whose} means what it says; below, the network is too sure.",
+        f"{protocol}. Expected calibration error {bins.error:.3f} over ten bins of equal width. On the "
+        "diagonal, probabilities match observed shares; below it the network is overconfident. Error "
+        f"bars are 95 % intervals (Wilson); hollow points have none: a bin of fewer than {MIN_GROUPS} "
+        f"studies, or a class with fewer than {MIN_GROUPS}. The hatched histogram counts the studies "
+        "in each bin.",
         figure,
     )
+
+
+def _positives(label: LabelScores) -> int:
+    """Studies of the reported class, or those against it if these are fewer; all without one."""
+    known = label.truth[label.truth >= 0]
+    if not label.reported:
+        return len(known)
+    positive = int((known == label.reported_index).sum())
+    return min(positive, len(known) - positive)
+
+
+def _draw_shares(panel: Axes, bins: Reliability, *, interval: bool) -> None:
+    """The observed share of each bin: with an interval, or hollow where there are too few."""
+    enough = (bins.counts >= MIN_GROUPS) & interval
+    low, high = wilson(bins.observed, bins.counts)
+    ends = np.clip([bins.observed - low, high - bins.observed], 0, None)
+    style: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "linestyle": "none"}
+    panel.errorbar(
+        bins.predicted[enough], bins.observed[enough], ends[:, enough], capsize=3, elinewidth=1.2,
+        clip_on=False, **style,
+    )  # fmt: skip
+    few = ~enough
+    panel.plot(bins.predicted[few], bins.observed[few], fillstyle="none", clip_on=False, **style)

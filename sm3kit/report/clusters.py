@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from sm3kit.report.history import Rows, grid_of, of_stage, series, transpose
-from sm3kit.results.picture import COLOURS, HATCHES, Picture, line_style, look
+from sm3kit.report.history import Rows, note_on_bars, of_stage, series
+from sm3kit.report.panels import draw_curves, draw_legends, is_curve, panel_sheet
+from sm3kit.results.lettering import legend_of
+from sm3kit.results.picture import COLOURS, HATCHES, PAGE, Picture, look
 
 GREYS = ("#d9d9d9", "white")
 
@@ -33,29 +37,42 @@ def size_picture(rows: Rows) -> Picture | None:
     by_label = sizes(of_stage(rows, "mlssl"))
     if not by_label:
         return None
-    figure, panels = grid_of(len(by_label))
-    for panel, (name, (epochs, shares)) in zip(panels, by_label.items(), strict=False):
-        tops = 100 * np.cumsum(shares, 1)
-        for cluster in range(shares.shape[1]):
-            low = tops[:, cluster - 1] if cluster else np.zeros(len(epochs))
-            panel.fill_between(
-                epochs, low, tops[:, cluster], facecolor=GREYS[cluster % len(GREYS)], linewidth=0,
-                edgecolor=COLOURS[cluster % len(COLOURS)], hatch=HATCHES[cluster % len(HATCHES)],
-            )  # fmt: skip
-            panel.plot(epochs, tops[:, cluster], color="black", linewidth=0.8)
-        panel.set_title(name)
-        panel.set_ylim(0, 100)
-        panel.set_xlim(epochs[0] - 0.01, epochs[-1])
-    figure.supylabel("studies in %", fontsize=10)
+    figure, panels = panel_sheet([f"{name}, studies in %" for name in by_label])
+    for panel, (epochs, shares) in zip(panels, by_label.values(), strict=True):
+        _stack(panel, epochs, 100 * shares)
     last = [f"{name} {_in_words(shares[-1])}" for name, (_, shares) in by_label.items()]
     return Picture(
         "cluster-sizes",
-        "Sizes of the clusters of stage 2",
+        "Cluster sizes of stage 2",
         f"Stacked areas over the epochs. In the last epoch: {'; '.join(last)}.",
-        "Share of the studies in each cluster, the largest below. A band that swallows all others "
-        "is a collapse.",
+        "Share of the studies in each cluster, sorted by size in each epoch: the largest at the "
+        "bottom. Hatches and greys only tell neighbours apart. A band that takes up everything is a "
+        "collapse.",
         figure,
     )
+
+
+def _stack(panel: Axes, epochs: list[int], shares: npt.NDArray[Any]) -> None:
+    """Stacked areas over the epochs, or one stacked bar for one epoch."""
+    tops = np.cumsum(shares, 1)
+    for cluster in range(shares.shape[1]):
+        low = tops[:, cluster - 1] if cluster else np.zeros(len(epochs))
+        style: dict[str, Any] = {
+            "facecolor": GREYS[cluster % len(GREYS)], "edgecolor": COLOURS[cluster % len(COLOURS)],
+            "hatch": HATCHES[cluster % len(HATCHES)], "linewidth": 0,
+        }  # fmt: skip
+        if len(epochs) == 1:
+            panel.bar(epochs, shares[:, cluster], 0.6, bottom=low, **style)
+        else:
+            panel.fill_between(epochs, low, tops[:, cluster], **style)
+            panel.plot(epochs, tops[:, cluster], color="black", linewidth=0.8)
+    panel.set_ylim(0, 100)
+    panel.set_yticks([0, 50, 100])
+    if len(epochs) == 1:
+        panel.set(xlim=(epochs[0] - 1, epochs[0] + 1), xticks=epochs)
+    else:
+        panel.set_xlim(epochs[0], epochs[-1])
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
 
 
 @look()
@@ -71,31 +88,33 @@ def nmi_picture(rows: Rows) -> Picture | None:
     if not labels:
         return None
     between = series(rows, "nmi_labels")
-    figure, panels = grid_of(len(labels))
-    for panel, label in zip(panels, labels, strict=False):
-        lines = {
-            "epoch before": series(rows, f"nmi_before/{label}"),
-            "true label": series(rows, f"nmi_truth/{label}"),
-            "other labels, mean of all pairs": between,
+    groups = [
+        {
+            "clusters of the epoch before": series(rows, f"nmi_before/{label}"),
+            "true classes": series(rows, f"nmi_truth/{label}"),
+            "clusters of other labels (mean over all pairs)": between,
         }
-        for place, (name, points) in enumerate(lines.items()):
-            panel.plot(*transpose(points), label=name, **line_style(place))
-        panel.set_title(label)
+        for label in labels
+    ]
+    legend = legend_of(list(groups[0]), (PAGE if len(labels) > 2 else 4 * len(labels)) - 0.8)
+    foot = "epoch" if is_curve(*groups) else ""
+    figure, panels = panel_sheet([f"{label}, NMI" for label in labels], shared=legend, foot=foot)
+    for panel, lines in zip(panels, groups, strict=True):
+        draw_curves(panel, lines)
         panel.set_ylim(0, 1)
-        panel.grid(axis="y")
-    handles = panels[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="upper center", ncols=3, handlelength=2.6)
+    draw_legends(figure, panels, (), legend)
     ends = {name: series(rows, f"nmi_truth/{name}") for name in labels}
     told = ", ".join(f"{name} {points[-1][1]:.2f}" for name, points in ends.items() if points)
     return Picture(
         "cluster-nmi",
-        "What the pseudo-labels share",
+        "Agreement of the pseudo-labels",
         "Line charts of the normalised mutual information of each label. In the last epoch, with "
         f"the true label: {told or 'not known'}"
         + (f"; between labels {between[-1][1]:.2f}." if between else "."),
-        "1 is the same partition, 0 is independent. High with the epoch before: the pseudo-labels "
-        "have settled. High with the other labels: all labels are the same partition. The true "
-        "label is for diagnosis alone; nothing was chosen by it.",
+        "Normalised mutual information (NMI) of the clusters: 1 for equal partitions, 0 for "
+        "independent ones. High with the epoch before: the pseudo-labels have settled. High with "
+        "other labels: all labels share one partition. The true classes serve diagnosis only; "
+        f"training does not see them.{note_on_bars(*groups)}",
         figure,
     )
 

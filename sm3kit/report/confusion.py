@@ -24,17 +24,22 @@ def confusion_picture(name: str, label: LabelScores, protocol: str) -> Picture:
     """The matrix as a picture: counts, shaded by the share of the row."""
     counts = confusion(label)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure, panel = matrix_sheet(label.classes)
+    figure, panel, cell = matrix_sheet(label.classes, 0.4)
     fill(
         panel,
+        cell,
         shares,
         label.classes,
         lambda row, column: _in_words(counts[row, column], shares[row, column]),
+        8 if cell >= 0.4 else 6,
     )
-    panel.set_xlabel("most likely class")
+    panel.set_xlabel("predicted class")
     panel.set_ylabel("true class")
-    panel.set_title(name)
     right = int(np.trace(counts))
+    never = [name for name, count in zip(label.classes, counts.sum(0), strict=True) if not count]
+    absent = [name for name, count in zip(label.classes, counts.sum(1), strict=True) if not count]
+    notes = f" Never predicted: {', '.join(never)}." if never else ""
+    notes += f" Without a study: {', '.join(absent)}." if absent else ""
     rows = "; ".join(
         f"{true}: "
         + ", ".join(f"{n} as {called}" for n, called in zip(row, label.classes, strict=True) if n)
@@ -44,8 +49,9 @@ def confusion_picture(name: str, label: LabelScores, protocol: str) -> Picture:
     return Picture(
         f"confusion-{name}",
         f"Confusion matrix of {name}",
-        f"{right} of {int(counts.sum())} studies are called right. {rows}.",
-        f"{protocol}; studies and their share of the true class. Darker is more.",
+        f"{right} of {int(counts.sum())} studies are classified correctly. {rows}.",
+        f"{protocol}. Rows are true classes, columns the predicted (most likely) class; each cell has the number of "
+        f"studies and its share of the row. Dark cells on the diagonal are correct.{notes}",
         figure,
     )
 

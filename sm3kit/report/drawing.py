@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,25 @@ from sm3kit.data.cases import Case
 from sm3kit.evaluation.classifier import Classifier
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores
-from sm3kit.report import attention, spaces
+from sm3kit.report import spaces
+from sm3kit.report.artists import Artists, Commission
+from sm3kit.report.attention import attention_picture, row_picture
 from sm3kit.report.calibration import calibration_picture
 from sm3kit.report.clusters import nmi_picture, size_picture
 from sm3kit.report.confusion import confusion_picture
-from sm3kit.report.embedding import FEWEST, embedding_picture, label_map, tsne
+from sm3kit.report.embedding import FEWEST, map_picture, tsne
 from sm3kit.report.gallery import Search, searches
-from sm3kit.report.history import loss_picture, monitor_picture, rank_picture
+from sm3kit.report.history import (
+    SPACES,
+    alignment_picture,
+    loss_picture,
+    monitor_picture,
+    rank_picture,
+)
 from sm3kit.report.material import Material
 from sm3kit.report.roc import roc_picture
 from sm3kit.report.spaces import Space
-from sm3kit.results.picture import Picture
+from sm3kit.results.picture import Picture, Rendering
 
 Array = npt.NDArray[Any]
 MOST = 1500
@@ -36,6 +45,7 @@ class Figures:
     """The figures of a run.
 
     Attributes:
+        artists: who draws them.
         training: of the stages.
         labels: {label: figures}, in the order of the data.
         attention: between all labels.
@@ -44,21 +54,22 @@ class Figures:
         notes: what is left out and why, a sentence each.
     """
 
-    training: list[Picture] = field(default_factory=list)
-    labels: dict[str, list[Picture]] = field(default_factory=dict)
-    attention: list[Picture] = field(default_factory=list)
+    artists: Artists
+    training: list[Commission] = field(default_factory=list)
+    labels: dict[str, list[Commission]] = field(default_factory=dict)
+    attention: list[Commission] = field(default_factory=list)
     weights: tuple[Array, list[str]] | None = None
     searches: list[Search] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    @property
-    def pictures(self) -> list[Picture]:
-        """All of them."""
-        return [
-            *self.training,
-            *self.attention,
-            *(picture for pictures in self.labels.values() for picture in pictures),
-        ]
+    def pictures(self) -> list[Rendering]:
+        """All of them, drawn."""
+        everything = [*self.training, *self.attention, *chain(*self.labels.values())]
+        return drawn(everything)
+
+    def of_label(self, name: str, draw: Callable[..., Picture | None], *arguments: Any) -> None:
+        """Has a figure of a label drawn."""
+        self.labels.setdefault(name, []).append(self.artists.commission(draw, *arguments))
 
     def attempt(self, draw: Callable[[], None], what: str) -> None:
         """Draws, or notes what is missing."""
@@ -68,34 +79,70 @@ class Figures:
             self.notes.append(f"{what}: {error}")
 
 
-def draw(material: Material, split: str, space: Space | None, *, images: bool) -> Figures:
-    """Draws all figures of a run.
+def drawn(commissions: Iterable[Commission]) -> list[Rendering]:
+    """Figures once they are drawn, less those that had nothing to draw."""
+    return [picture for commission in commissions if (picture := commission.result())]
+
+
+def draw_records(material: Material, artists: Artists) -> Figures:
+    """Has all figures drawn that need neither networks nor studies."""
+    figures, rows = Figures(artists), material.rows
+    kinds: list[tuple[Callable[..., Picture | None], Any]] = [
+        (loss_picture, (rows, "mmssl")), (monitor_picture, (rows,)), (alignment_picture, (rows,)),
+        (loss_picture, (rows, "mlssl")), (size_picture, (rows,)), (nmi_picture, (rows,)),
+    ]  # fmt: skip
+    figures.training = [artists.commission(draw, *arguments) for draw, arguments in kinds]
+    figures.attempt(lambda: _scores(figures, material), "ROC, calibration and confusion")
+    return figures
+
+
+def draw_networks(
+    figures: Figures, material: Material, split: str, space: Space | None, *, images: bool
+) -> None:
+    """Has the other figures drawn: ranks, maps, attention; and searches the pairs.
 
     Args:
         split: the studies of maps, attention and gallery.
         space: of the maps; None takes the joint feature, whose one map serves all labels.
         images: whether there is a gallery.
     """
-    figures = Figures()
-    rows = material.rows
-    pictures = [
-        loss_picture(rows, "mmssl"), monitor_picture(rows), rank_picture(rows),
-        loss_picture(rows, "mlssl"), size_picture(rows), nmi_picture(rows),
-    ]  # fmt: skip
-    figures.training = [picture for picture in pictures if picture]
     subject = material.subject
+    before = None
     cases = _some(subject.pool.cases[split]) if subject else []
+    if subject and (subject.pool.labels or len(subject.pool.modalities) > 1):
+        try:
+            before = spaces.before_training(subject)
+        except SM3Error as error:
+            figures.notes.append(f"Maps and ranks before the training are left out. {error}")
+    _ranks(figures, material, before)
     if subject and cases:
         if subject.pool.labels:
-            figures.attempt(lambda: _maps(figures, material, subject, cases, split, space), "Maps")
+            figures.attempt(
+                lambda: _maps(figures, material, (before, subject), cases, split, space), "Maps"
+            )
+            figures.attempt(lambda: _attention(figures, material, subject, cases), "Attention")
         if images and len(subject.pool.modalities) > 1:
             figures.attempt(lambda: figures.searches.extend(searches(subject, cases)), "Gallery")
     elif subject:
         figures.notes.append(f"The split {split} has no studies for maps and gallery.")
-    figures.attempt(lambda: _scores(figures, material), "ROC, calibration and confusion")
-    if subject and cases and subject.pool.labels:
-        figures.attempt(lambda: _attention(figures, material, subject, cases), "Attention")
-    return figures
+
+
+def _ranks(figures: Figures, material: Material, before: Subject | None) -> None:
+    """The ranks of validation pairs in each space, from those of the untrained networks."""
+    if not any(name.startswith("rank/") for row in material.rows for name in row):
+        return
+    untrained: dict[str, Any] = {}
+
+    def rank_untrained() -> None:
+        if before and before.pool.cases["val"]:
+            pairs = before.embeddings(before.pool.cases["val"])
+            untrained.update({space: pairs.mean_ranks(space) for space in SPACES.values()})
+
+    figures.attempt(rank_untrained, "Ranks before the training")
+    figures.training[3:3] = [
+        figures.artists.commission(rank_picture, material.rows, space, untrained.get(space))
+        for space in reversed(SPACES.values())
+    ]
 
 
 def _some(cases: Sequence[Case]) -> list[Case]:
@@ -109,34 +156,33 @@ def _some(cases: Sequence[Case]) -> list[Case]:
 def _maps(
     figures: Figures,
     material: Material,
-    subject: Subject,
+    subjects: tuple[Subject | None, Subject],
     cases: list[Case],
     split: str,
     space: Space | None,
 ) -> None:
-    """A pair of maps for each label."""
+    """A pair of maps for each label, of the networks before and after the training."""
     if len(cases) < FEWEST:
-        figures.notes.append(f"Maps want {FEWEST} studies, and the split {split} has {len(cases)}.")
+        figures.notes.append(f"Maps need {FEWEST} studies; the split {split} has {len(cases)}.")
         return
     wanted: Space = space or "backbone"
+    before, subject = subjects
     classifier = _classifier(material, subject) if wanted == "logits" else None
     moments = {"after": spaces.tables(subject, cases, wanted, classifier)}
-    try:
-        before = spaces.before_training(subject)
-        own = _probed_before(material, before) if wanted == "logits" else None
-        moments = {"before": spaces.tables(before, cases, wanted, own), **moments}
-    except SM3Error as error:
-        figures.notes.append(f"There is no map of before the training. {error}")
+    if before:
+        try:
+            own = _probed_before(material, before) if wanted == "logits" else None
+            moments = {"before": spaces.tables(before, cases, wanted, own), **moments}
+        except SM3Error as error:
+            figures.notes.append(f"The map before the training is left out. {error}")
     groups = np.array([case.group for case in cases])
     cache, seed = subject.encoder.cache, subject.trained.variant.seed
     for number, label in enumerate(subject.pool.labels):
         truth = np.array([case.labels[number] for case in cases])
-        maps = {
-            moment: label_map(rows[label.name], tsne(rows[label.name], seed, cache), truth, groups)
-            for moment, rows in moments.items()
-        }
-        picture = embedding_picture(label, truth, maps, spaces.TITLES[wanted], split)
-        figures.labels.setdefault(label.name, []).append(picture)
+        rows = {moment: table[label.name] for moment, table in moments.items()}
+        placed = {moment: (one, tsne(one, seed, cache)) for moment, one in rows.items()}
+        title = spaces.TITLES[wanted]
+        figures.of_label(label.name, map_picture, label, truth, groups, placed, title, split)
 
 
 def _probe(material: Material, subject: Subject) -> tuple[Any, Path] | None:
@@ -170,7 +216,7 @@ def _attention(figures: Figures, material: Material, subject: Subject, cases: li
         after_probe = spaces.kept_classifier(subject, *probe).embedding
         assert after_probe is not None
         embedding, moment = after_probe, "after the probe"
-    weights = attention.attention_of(embedding, subject.joint(cases))
+    weights = spaces.attention_of(embedding, subject.joint(cases))
     if weights is None:
         relation = subject.trained.variant.relation
         figures.notes.append(f"The relation {relation} has no attention to show.")
@@ -178,18 +224,19 @@ def _attention(figures: Figures, material: Material, subject: Subject, cases: li
     labels = subject.pool.labels
     names = [label.name for label in labels]
     figures.weights = weights, names
-    everyone = attention.attention_picture(weights, names, "attention", "all studies", moment)
-    figures.attention = [everyone]
+    draw = figures.artists.commission
+    everyone = (weights, names, "attention", "all studies", moment)
+    figures.attention = [draw(attention_picture, *everyone)]
     for number, label in enumerate(labels):
         reported = label.classes.index(label.reported) if label.reported else None
         these = np.array([case.labels[number] == reported for case in cases])
         if not number and these.any():
             who = f"{label.name} {label.reported}"
             name = f"attention-{label.name}-{label.reported}"
-            picture = attention.attention_picture(weights[these], names, name, who, moment)
-            figures.attention.append(picture)
-        row = attention.row_picture(weights, names, label.name, label.reported, these)
-        figures.labels.setdefault(label.name, []).append(row)
+            more = draw(attention_picture, weights[these], names, name, who, moment)
+            figures.attention.append(more)
+        own = (weights, names, label.name, label.reported, these)
+        figures.of_label(label.name, row_picture, *own)
 
 
 def _scores(figures: Figures, material: Material) -> None:
@@ -208,9 +255,6 @@ def _scores(figures: Figures, material: Material) -> None:
         curves: dict[str, LabelScores] = {
             protocol: labels[name] for protocol, labels in beside.items() if name in labels
         }
-        pictures = [
-            roc_picture(name, curves, scores.min_positives),
-            calibration_picture(name, label, main.title),
-            confusion_picture(name, label, main.title),
-        ]
-        figures.labels.setdefault(name, []).extend(picture for picture in pictures if picture)
+        figures.of_label(name, roc_picture, name, curves, scores.min_positives)
+        figures.of_label(name, calibration_picture, name, label, main.title)
+        figures.of_label(name, confusion_picture, name, label, main.title)

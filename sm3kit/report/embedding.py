@@ -5,22 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import sklearn
 from matplotlib.axes import Axes
-from sklearn.manifold import TSNE
 
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.report.matrix import LETTER, cut
-from sm3kit.results.picture import FAINT, Picture, look, point_style, sheet
+from sm3kit.results.lettering import legend_of, line_count, text_height, visible, wrap
+from sm3kit.results.picture import COLUMN, FAINT, TWO_COLUMNS, Picture, look, point_style, sheet
 
 Array = npt.NDArray[Any]
 PERPLEXITY = 30.0
 FEWEST = 5
+MOMENTS = {"before": "Before pre-training", "after": "After pre-training"}
 NEIGHBOURS = 10
 RASTER = 400  # More points than this are an image inside the SVG.
 
@@ -102,12 +102,14 @@ def tsne(rows: Array, seed: int = 0, cache: FeatureCache | None = None) -> Array
     if len(rows) < FEWEST:
         raise ValueError(f"a map wants {FEWEST} cases, not {len(rows)}")
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-    told = f"tsne {sklearn.__version__} {rows.shape} {rows.dtype} {perplexity} {seed}"
+    told = f"tsne {version('scikit-learn')} {rows.shape} {rows.dtype} {perplexity} {seed}"
     key = hashlib.blake2b(rows.tobytes() + told.encode(), digest_size=20).hexdigest()
     kept = cache.get(key) if cache else None
     if kept is None and np.ptp(rows, 0).max() == 0:
         return np.zeros((len(rows), 2), np.float32)  # All are in one place.
     if kept is None:
+        from sklearn.manifold import TSNE  # It takes a second to load.
+
         network = TSNE(
             init="pca", learning_rate="auto", perplexity=perplexity, random_state=seed,
             n_iter_without_progress=50,
@@ -123,6 +125,26 @@ def label_map(rows: Array, places: Array, truth: Array, groups: Array) -> Map:
     return Map(places, purity(rows, truth, groups), purity(places, truth, groups))
 
 
+def map_picture(
+    label: LabelSpec,
+    truth: Array,
+    groups: Array,
+    spaces: Mapping[str, tuple[Array, Array]],
+    space: str,
+    split: str,
+) -> Picture:
+    """The maps of a label beside each other, with the purities counted.
+
+    Args:
+        truth: (N,) class, -1 where unknown.
+        groups: (N,) the patient or lesion.
+        spaces: {"before", "after"} or one of these: rows (N, D) and their places (N, 2) on the map.
+        space, split: in words.
+    """
+    maps = {moment: label_map(*rows, truth, groups) for moment, rows in spaces.items()}
+    return embedding_picture(label, truth, maps, space, split)
+
+
 @look()
 def embedding_picture(
     label: LabelSpec, truth: Array, maps: Mapping[str, Map], space: str, split: str
@@ -135,34 +157,37 @@ def embedding_picture(
         space: in words.
         split: in words.
     """
-    width = 4.2 * len(maps)
-    across = max(1, int(width / (0.55 + LETTER * max(map(len, cut(label.classes))))))
-    below = 0.2 + 0.22 * -(-(len(label.classes) + 1) // across)
-    margins = (0.08, 0.08, below, 0.62)
-    figure, panels = sheet(width, 3.85 + below, 1, len(maps), margins=margins, gaps=(0.15, 0))
+    width = COLUMN if len(maps) == 1 else TWO_COLUMNS
+    room = width / len(maps) - 0.2
+    unknown = ["unknown"] * bool((truth < 0).any())
+    legend = legend_of([*unknown, *label.classes], width - 0.2)
+    numbers = {moment: wrap(_numbers(plane), room) for moment, plane in maps.items()}
+    lines = text_height(line_count(list(numbers.values())))
+    margins = (0.08, 0.08, legend.height + 0.12, lines + text_height(1, 11) + 0.08)
+    figure, panels = sheet(
+        width, 3.6 + margins[2] + margins[3], 1, len(maps), margins=margins, gaps=(0.2, 0)
+    )
     for panel, (moment, plane) in zip(panels, maps.items(), strict=True):
         _points(panel, plane.places, truth, label.classes)
-        panel.set_title(f"{label.name}, {moment}", y=1.075)
+        panel.set_title(MOMENTS[moment], y=1 + (lines + 0.04) / 3.6)
         panel.text(
-            0, 1.02, _numbers(plane), transform=panel.transAxes, fontsize=9, color=FAINT
+            0, 1.01, numbers[moment], transform=panel.transAxes, fontsize=9, color=FAINT,
+            va="bottom", linespacing=1.1,
         )  # fmt: skip
         panel.set_xticks([])
         panel.set_yticks([])
         panel.spines[:].set_visible(True)
         panel.spines[:].set_color("#bbbbbb")
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="lower center", ncols=min(len(names), across), markerscale=1.3
-    )
+    legend.draw(figure, panels[0].get_legend_handles_labels()[0], 0.1, legend.height + 0.04)
     purities = "; ".join(f"{moment} {_numbers(plane)}" for moment, plane in maps.items())
     return Picture(
         f"embedding-{label.name}",
         f"{label.name} before and after pre-training" if len(maps) > 1 else f"Map of {label.name}",
         f"t-SNE maps of {len(truth)} studies, coloured by the classes of {label.name}. {purities}.",
-        f"{space[0].upper()}{space[1:]}, split {split}. Purity is the share of the "
-        f"{NEIGHBOURS} nearest neighbours that are of a study's own class, other studies of its "
-        "patient left out; chance is what blind neighbours would give. Distances between groups, "
-        "and their sizes, mean nothing on such a map: trust the purity in the space.",
+        f"t-SNE of the {space}, split {split}. Purity is the share of a study's {NEIGHBOURS} nearest "
+        "neighbours that have its class, other studies of its patient left out: in the space itself "
+        "and on the map; chance is its value for random neighbours. Distances between groups and "
+        "their sizes have no meaning on such a map: rely on the purity in the space.",
         figure,
     )
 
@@ -183,7 +208,7 @@ def _points(panel: Axes, places: Array, truth: Array, classes: Sequence[str]) ->
     for number, name in enumerate(classes):
         here = truth == number
         panel.scatter(
-            places[here, 0], places[here, 1], s=26, linewidth=0.4, edgecolor="white", label=name,
+            places[here, 0], places[here, 1], s=26, linewidth=0.4, edgecolor="white", label=visible(name),
             rasterized=raster, **point_style(number),
         )  # fmt: skip
 
@@ -192,8 +217,8 @@ def _numbers(plane: Map) -> str:
     if not plane.own.cases:
         return "no class is known"
     return (
-        f"purity {_percent(plane.own.value)} in the space, {_percent(plane.seen.value)} here, chance "
-        f"{_percent(plane.own.chance)}"
+        f"purity {_percent(plane.own.value)} in the space, {_percent(plane.seen.value)} on the map, "
+        f"chance {_percent(plane.own.chance)}"
     )
 
 

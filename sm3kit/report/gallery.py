@@ -1,4 +1,4 @@
-"""The gallery of pair matching: a query, its true partner, what was found, and the rank."""
+"""The gallery of pair matching: a query, its true partner, the best matches, and the rank."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Query:
     Attributes:
         case: whose image is the query.
         rank: of the true partner, from 1; the middle rank among equals.
-        best: the cases found first.
+        best: the most similar cases, in order.
     """
 
     case: Case
@@ -78,7 +78,7 @@ class Thumbnail:
         source: its address inside the page.
         text: the same in words, for who cannot see it.
         study: the id of its case.
-        partner: whether it is a true partner that was found.
+        partner: whether it is the true partner among the best matches.
     """
 
     source: str
@@ -145,29 +145,41 @@ def jpeg(pixels: Pixels) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def thumbnails(subject: Subject, search: Search) -> list[tuple[Query, list[Thumbnail]]]:
-    """The images of each query, of its true partner, and of what was found."""
-    rows = []
-    for query in search.queries:
+class Thumbnails:
+    """The images of searches for a page; each is read and compressed once.
+
+    Args:
+        subject: whose studies are shown.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.sources: dict[tuple[int, str], str] = {}
+
+    def of_search(self, search: Search) -> list[tuple[Query, list[Thumbnail]]]:
+        """The images of each query, of its true partner, and of the best matches."""
+        return [(query, self._of_query(search, query)) for query in search.queries]
+
+    def _of_query(self, search: Search, query: Query) -> list[Thumbnail]:
         images = [(query.case, search.one, "query"), (query.case, search.other, "true partner")]
         for place, case in enumerate(query.best, 1):
             more = ", the true partner" if case is query.case else ""
-            images.append((case, search.other, f"found {place}.{more}"))
-        rows.append(
-            (
-                query,
-                [
-                    Thumbnail(
-                        jpeg(thumbnail(subject, case, modality)),
-                        f"{what}: {modality} of {case.study.id}",
-                        case.study.id,
-                        place > 1 and case is query.case,
-                    )
-                    for place, (case, modality, what) in enumerate(images)
-                ],
+            images.append((case, search.other, f"match {place}{more}"))
+        return [
+            Thumbnail(
+                self._source(case, modality),
+                f"{what}: {modality} of {case.study.id}",
+                case.study.id,
+                place > 1 and case is query.case,
             )
-        )
-    return rows
+            for place, (case, modality, what) in enumerate(images)
+        ]
+
+    def _source(self, case: Case, modality: str) -> str:
+        key = id(case), modality
+        if key not in self.sources:
+            self.sources[key] = jpeg(thumbnail(self.subject, case, modality))
+        return self.sources[key]
 
 
 @look()
@@ -200,7 +212,7 @@ def gallery_picture(subject: Subject, search: Search) -> Picture:
         f"Thumbnails of {rows} searches. {_in_words(search)}.",
         f"{search.space[0].upper()}{search.space[1:]} space, cosine similarity among "
         f"{search.pairs} pairs, mean rank {search.mean_rank:.1f} (chance "
-        f"{search.chance:g}). Queries at equal steps from the best rank to the worst.",
+        f"{search.chance:g}). The queries are spread evenly from the best rank to the worst.",
         figure,
     )
 

@@ -18,14 +18,14 @@ from sm3kit.results.curves import charts
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.html import render
 from sm3kit.results.measurement import GridResults, RowResults
-from sm3kit.results.picture import Picture
+from sm3kit.results.picture import Rendering
 from sm3kit.runs.run import Run
 
 CONTENTS = {
-    "grid": "What was compared",
+    "grid": "Setup",
     "results": "Results",
     "rows": "Rows and their runs",
-    "repeat": "How to repeat it",
+    "repeat": "How to reproduce",
 }
 
 
@@ -63,7 +63,7 @@ class RowRuns:
     doubt: str = ""
 
 
-def grid_page(folder: Path, out: Path) -> tuple[str, list[Picture]]:
+def grid_page(folder: Path, out: Path) -> tuple[str, list[Rendering]]:
     """The whole page as HTML, and the curves that are in it.
 
     Args:
@@ -76,7 +76,7 @@ def grid_page(folder: Path, out: Path) -> tuple[str, list[Picture]]:
     results = collect(folder)
     home = Folder(folder)
     table = tabulate(results)
-    curves = list(charts(table).values())
+    curves = [picture.render() for picture in charts(table).values()]
     replicates = home.plan().replicates
     rows = [
         _row(row, [replicate for replicate in replicates if replicate.row == row.name], home, out)
@@ -115,7 +115,7 @@ def run_of(home: Folder, replicate: Replicate) -> Path | None:
 def _facts(results: GridResults, home: Folder) -> dict[str, str]:
     done = sum(len(seeds) for row in results.rows for seeds in row.records.values())
     wanted = len(results.rows) * len(results.seeds) * len(results.protocols)
-    more = "" if done == wanted else f"; go on with: {home.resume_command}"
+    more = "" if done == wanted else f"; resume with: {home.resume_command}"
     return {
         "folder": str(home.path),
         "data": ", ".join(results.data),

@@ -6,31 +6,42 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from sm3kit.results.picture import COLOURS, FAINT, Picture, line_style, look, sheet
+from sm3kit.core.names import pair_names
+from sm3kit.report.panels import (
+    LEFT,
+    RIGHT,
+    bar_list,
+    draw_curves,
+    draw_legends,
+    is_curve,
+    panel_sheet,
+)
+from sm3kit.results.lettering import legend_of
+from sm3kit.results.picture import COLOURS, COLUMN, FAINT, PAGE, Picture, look
 
 Rows = Sequence[Mapping[str, Any]]
-Lines = dict[str, list[tuple[int, float]]]
 
 STAGES = {"mmssl": "stage 1", "mlssl": "stage 2"}
 MONITORS = {
-    "std": "deviation of unit features, times √D",
-    "rankme": "RankMe: effective rank",
+    "std": "standard deviation",
+    "rankme": "RankMe",
     "uniformity": "uniformity",
-    "alignment": "alignment",
+    "alignment": "alignment of two views",
 }
-GUIDES = {
-    "std": "near 1 is healthy, near 0 is a collapse",
-    "rankme": "higher uses more dimensions",
-    "uniformity": "lower is more even",
-    "alignment": "lower is closer",
-}
-SETTLING = "ce is the cross-entropy of a label. Pseudo-labels change with every epoch, so that it need not fall."
-ACROSS = 4
-NO_TERMS = {*MONITORS, "rank", "sizes", "entropy", "objective", "reseeded"}
+SPACES = {"": "backbone", "*": "projection"}
+HEALTHY = (
+    "Standard deviation of unit-length features, times √D: near 1 is healthy, near 0 is a collapse. "
+    "RankMe, the effective rank: higher means that more dimensions are used. Uniformity: lower is "
+    "more even. Alignment: lower is closer."
+)
+SETTLING = (
+    "ce is the cross-entropy on the pseudo-labels of a label. It need not fall: the pseudo-labels are "
+    "computed anew in every epoch."
+)
+MOST_LINES = 6  # More pairs of modalities than this are split by their first modality.
+NO_TERMS = {*MONITORS, "rank", "pairs", "sizes", "entropy", "objective", "reseeded"}
 NO_TERMS |= {"nmi_truth", "nmi_before"}
 
 
@@ -49,14 +60,18 @@ def series(rows: Rows, column: str) -> list[tuple[int, float]]:
     return points
 
 
-def terms(rows: Rows) -> Lines:
+def terms(rows: Rows) -> dict[str, list[tuple[int, float]]]:
     """{loss term: its curve}; the total comes first."""
-    columns = dict.fromkeys(name for row in rows for name in row)
     terms_of_loss = [
-        name for name in columns if "/" in name and name.partition("/")[0] not in NO_TERMS
+        name for name in _columns(rows) if "/" in name and name.partition("/")[0] not in NO_TERMS
     ]
     lines = {name: series(rows, name) for name in ["loss", *terms_of_loss]}
     return {name: points for name, points in lines.items() if points}
+
+
+def note_on_bars(*lines: Mapping[Any, Any]) -> str:
+    """The sentence on bars in place of curves; empty if there are curves."""
+    return "" if is_curve(*lines) else " Bars show the only epoch that was measured."
 
 
 @look()
@@ -66,12 +81,13 @@ def loss_picture(rows: Rows, stage: str) -> Picture | None:
     total = lines.get("loss")
     if not total:
         return None
-    figure, panels = grid_of(len(lines))
-    for panel, (name, points) in zip(panels, lines.items(), strict=False):
-        alone: dict[str, Any] = {"marker": "o"} if len(points) == 1 else {}
-        panel.plot(*transpose(points), color=COLOURS[0 if name == "loss" else 2], **alone)
-        panel.set_title("total" if name == "loss" else name, fontsize=10 if len(name) < 18 else 8.5)
-        panel.grid(axis="y")
+    if is_curve(lines):
+        figure, panels = panel_sheet(["total", *list(lines)[1:]])
+        for panel, (name, points) in zip(panels, lines.items(), strict=True):
+            draw_curves(panel, {name: points})
+            panel.lines[0].set_color(COLOURS[0 if name == "loss" else 2])
+    else:
+        figure = bar_list({name: points[0][1] for name, points in lines.items()}, "loss")
     ends = f"{total[0][1]:.3g} in epoch {total[0][0]} to {total[-1][1]:.3g} in epoch {total[-1][0]}"
     names = [name for name in lines if name != "loss"]
     return Picture(
@@ -79,111 +95,153 @@ def loss_picture(rows: Rows, stage: str) -> Picture | None:
         f"Loss of {STAGES[stage]}",
         f"Line charts over the epochs: the loss goes from {ends}; beside it {len(names)} terms: "
         f"{', '.join(names)}.",
-        "Means over the steps of each epoch; the vertical axes differ. "
-        + ("The total is the weighted sum of the terms." if stage == "mmssl" else SETTLING),
+        "Mean over the steps of each epoch; the vertical axes differ. "
+        + ("The total is the weighted sum of the terms." if stage == "mmssl" else SETTLING)
+        + note_on_bars(lines),
         figure,
     )
 
 
 @look()
 def monitor_picture(rows: Rows, stage: str = "mmssl") -> Picture | None:
-    """The collapse monitors of stage 1; None if nothing was written."""
+    """The collapse monitors of stage 1, a row of panels for each space; None without any."""
     rows = of_stage(rows, stage)
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines_by_monitor: dict[str, Lines] = {}
-    for monitor in MONITORS:
-        names = [column for column in columns if column.startswith(f"{monitor}/")]
-        lines = {name.partition("/")[2]: series(rows, name) for name in names}
-        lines_by_monitor[monitor] = {name: points for name, points in lines.items() if points}
-    if not any(lines_by_monitor.values()):
+    names = [name[4:] for name in _columns(rows) if name.startswith("std/") and series(rows, name)]
+    spaces = {mark: [n for n in names if n.endswith("*") == bool(mark)] for mark in SPACES}
+    spaces = {mark: members for mark, members in spaces.items() if members}
+    if not names:
         return None
-    figure, panels = sheet(8.4, 6, 2, 2, (0.6, 0.1, 0.85, 0.35), (0.6, 1.15))
-    for panel, (monitor, lines) in zip(panels, lines_by_monitor.items(), strict=True):
-        plot(panel, lines)
-        panel.set_title(MONITORS[monitor])
-        panel.set_xlabel(f"epoch ({GUIDES[monitor]})")
-    last = {name: points[-1][1] for name, points in lines_by_monitor["std"].items()}
-    ends = ", ".join(f"{name} {value:.2f}" for name, value in last.items())
+    everyone = list(dict.fromkeys(name.removesuffix("*") for name in names))
+    legend = legend_of(everyone, PAGE - 1)
+    titles = [f"{SPACES[mark]}: {text}" for mark in spaces for text in MONITORS.values()]
+    groups = [
+        {name: series(rows, f"{monitor}/{name}{mark}") for name in everyone}
+        for mark in spaces
+        for monitor in MONITORS
+    ]
+    foot = "epoch" if is_curve(*groups) else ""
+    figure, panels = panel_sheet(titles, shared=legend, height=1.6, foot=foot)
+    for panel, lines in zip(panels, groups, strict=True):
+        draw_curves(panel, lines)
+        if panel.get_title(loc="left").endswith("deviation"):
+            panel.set_ylim(bottom=0)
+    draw_legends(figure, panels, (), legend)
+    ends = ", ".join(f"{name} {series(rows, f'std/{name}')[-1][1]:.2f}" for name in names)
     return Picture(
         "monitors",
         "Collapse monitors of stage 1",
-        f"Four line charts over the epochs: deviation, RankMe, uniformity and alignment. The "
-        f"deviation ends at {ends}.",
-        "On the newest training views of each epoch, per modality; a name with * is its stream "
-        "behind the projector.",
+        "Charts over the epochs of standard deviation, RankMe, uniformity and alignment. The "
+        f"standard deviation ends at {ends} (* after the projection).",
+        f"On the last training views of each epoch. {HEALTHY}{note_on_bars(*groups)}",
         figure,
     )
 
 
 @look()
-def rank_picture(rows: Rows) -> Picture | None:
-    """Mean ranks of the true partner among the validation pairs; None if nobody looked."""
+def alignment_picture(rows: Rows) -> Picture | None:
+    """Alignment between the projections of two modalities; None without two."""
     rows = of_stage(rows, "mmssl")
-    names = dict.fromkeys(name for row in rows for name in row if name.startswith("rank/"))
-    lines = {name[5:].replace("->", " → "): series(rows, name) for name in names if "->" in name}
-    lines = {name: points for name, points in lines.items() if points}
+    streams = [name[4:-1] for name in _columns(rows) if name.startswith("std/") and name[-1] == "*"]
+    lines = {
+        pair: points
+        for pair, name in pair_names(streams).items()
+        if (points := series(rows, f"alignment/{name}"))
+    }
     if not lines:
         return None
-    counts = series(rows, "rank/of")
-    figure, (panel,) = sheet(8.4, 3.4, margins=(0.6, 0.1, 0.85, 0.35))
-    if counts:
-        chance = (counts[-1][1] + 1) / 2
-        panel.axhline(chance, color=FAINT, linewidth=1)
-        panel.annotate(
-            f"chance {chance:g}", (1, chance), (-4, 4), xycoords=("axes fraction", "data"),
-            textcoords="offset points", color=FAINT, fontsize=9, ha="right",
-        )  # fmt: skip
-    plot(panel, lines, markers=True)
-    panel.set_ylim(bottom=0)
-    panel.set_xlabel("epoch")
-    panel.set_title("mean rank of the true partner (lower is better)")
-    ends = ", ".join(f"{name} {points[-1][1]:.1f}" for name, points in lines.items())
+    figure = _by_first(lines, "–", "alignment")
+    ends = ", ".join(f"{'–'.join(pair)} {points[-1][1]:.2f}" for pair, points in lines.items())
     return Picture(
-        "ranks",
-        "Pair matching on the validation split during stage 1",
-        f"Line chart of mean ranks over the epochs. At the end: {ends}.",
-        "Among the validation pairs, with the networks of each epoch; a name with * is in "
-        "projection space, else in the space of the backbone. 1 is best.",
+        "alignment",
+        "Alignment between modalities during stage 1",
+        f"Charts over the epochs of the distance of two modalities. At the end: {ends}.",
+        "Mean squared distance between the projections of two modalities of a study, on the last "
+        f"training views of each epoch. Lower is closer.{note_on_bars(lines)}",
         figure,
     )
 
 
-def plot(
-    panel: Axes, lines: Mapping[str, Sequence[tuple[int, float]]], *, markers: bool = False
-) -> None:
-    """Draws lines with a legend where there are several; single points are dots."""
-    for place, (name, points) in enumerate(lines.items()):
-        dots: dict[str, Any] = {"marker": "o"} if markers or len(points) == 1 else {}
-        panel.plot(*transpose(points), label=name, **line_style(place), **dots)
-    panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
-    panel.grid(axis="y")
-    panel.set_axisbelow(True)
-    if len(lines) > 1:
-        panel.legend(
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.18),
-            ncols=len(lines) if len(lines) < 5 else 3,
-            handlelength=2.6,
-            columnspacing=1.2,
-        )
+@look()
+def rank_picture(
+    rows: Rows, space: str = "projection", untrained: Mapping[str, tuple[float, int]] | None = None
+) -> Picture | None:
+    """Mean ranks of the true partner among the validation pairs; None without any.
 
-
-def grid_of(count: int) -> tuple[Figure, list[Axes]]:
-    """A panel over the epochs for each of many lines, which one panel would not keep apart."""
-    across = min(ACROSS, count)
-    down = -(-count // across)
-    figure, panels = sheet(
-        2.1 * across + 0.3, 1.75 * down + 0.45, down, across, (0.75, 0.1, 0.5, 0.6), (0.55, 0.5)
+    Args:
+        rows: of metrics.csv.
+        space: "projection" or "backbone".
+        untrained: {"derm->clinic": (mean rank, pairs)} before the training, for epoch 0.
+    """
+    rows, mark = of_stage(rows, "mmssl"), "*" if space == "projection" else ""
+    lines: dict[tuple[str, str], Any] = {}
+    chance: dict[tuple[str, str], float] = {}
+    for column in _columns(rows):
+        way = column.removeprefix("rank/").removesuffix("*")
+        ranks = column.startswith("rank/") and "->" in column
+        points = series(rows, column) if ranks and column.endswith("*") == bool(mark) else []
+        if not points:
+            continue
+        one, _, other = way.partition("->")
+        start, count = (untrained or {}).get(way, (None, None))
+        lines[one, other] = [*([] if start is None else [(0, start)]), *points]
+        # Runs of earlier versions have one count for all directions.
+        counts = series(rows, f"pairs/{way}") or series(rows, "rank/of")
+        pairs = count or (counts[-1][1] if counts else 0)
+        if pairs:
+            chance[one, other] = (pairs + 1) / 2
+    if not lines:
+        return None
+    figure = _by_first(lines, "→", "mean rank", chance)
+    ends = ", ".join(
+        f"{one} → {other} {points[-1][1]:.1f}" for (one, other), points in lines.items()
     )
-    figure.supxlabel("epoch", fontsize=10, y=0.04 / down)
-    for panel in panels[count:]:
-        panel.set_axis_off()
-    for panel in panels[:count]:
-        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
-        panel.set_axisbelow(True)
-    return figure, panels
+    before = "Epoch 0 is before the training. " if untrained else ""
+    return Picture(
+        f"ranks-{space}",
+        f"Pair matching during stage 1, {space} space",
+        f"Charts of mean ranks over the epochs. At the end: {ends}.",
+        f"Mean rank of the true partner among the validation pairs; 1 is best. {before}Dashed lines: "
+        f"chance, the mean rank of a random order, (pairs + 1) / 2.{note_on_bars(lines)}",
+        figure,
+    )
 
 
-def transpose(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    """Epochs and values of a curve."""
-    return [epoch for epoch, _ in points], [value for _, value in points]
+def _by_first(
+    lines: Mapping[tuple[str, str], Any],
+    sign: str,
+    what: str,
+    chance: Mapping[tuple[str, str], float] | None = None,
+) -> Figure:
+    """Curves of pairs of modalities in one panel, or in one for each first modality.
+
+    Args:
+        lines: {(one, other): its curve}.
+        sign: between the names of a pair.
+        what: is drawn.
+        chance: of each pair, drawn as a line and told beside its name.
+    """
+    split = len(lines) > MOST_LINES
+    groups: dict[str, dict[str, Any]] = {}
+    levels: dict[str, set[float]] = {}
+    for (one, other), points in lines.items():
+        title = f"{what}, {one} {sign}" if split else what
+        name = f"{sign} {other}" if split else f"{one} {sign} {other}"
+        if chance and (one, other) in chance:
+            name += f" (chance {chance[one, other]:g})"
+            levels.setdefault(title, set()).add(chance[one, other])
+        groups.setdefault(title, {})[name] = points
+    legends = [legend_of(list(group), COLUMN - LEFT - RIGHT) for group in groups.values()]
+    figure, panels = panel_sheet(list(groups), legends, across=3, height=1.9)
+    highest = max(value for points in lines.values() for _, value in points)
+    highest = max(highest, *(chance or {}).values(), 0.0)
+    for panel, (title, group) in zip(panels, groups.items(), strict=True):
+        draw_curves(panel, group, markers=True)
+        for level in sorted(levels.get(title, ())):
+            panel.axhline(level, color=FAINT, linewidth=0.8, linestyle=(0, (4, 2)))
+        panel.set_ylim(0, 1.08 * highest or 1)
+    draw_legends(figure, panels, legends)
+    return figure
+
+
+def _columns(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))

@@ -12,13 +12,14 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.grids.folder import Folder
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.report.artists import Artists
 from sm3kit.report.attention import export_attention
-from sm3kit.report.drawing import Figures, draw
+from sm3kit.report.drawing import Figures, draw_networks, draw_records
 from sm3kit.report.gallery import gallery_picture
-from sm3kit.report.material import Material, gather
+from sm3kit.report.material import Material, gather, open_networks
 from sm3kit.report.run_page import run_page
 from sm3kit.report.spaces import Space
-from sm3kit.results.picture import Picture
+from sm3kit.results.picture import Rendering
 from sm3kit.runs.run import Run
 
 REMEDY = "Free some space, or choose another place with --out."
@@ -77,10 +78,13 @@ def report(
             f"{folder} holds neither a run nor a grid. Give the folder that `sm3kit pretrain` or "
             "`sm3kit ablate` wrote."
         )
-    material = gather(folder, images, features, reporter, data)
-    drawn = draw(material, split, space, images=gallery)
-    _write(out, run_page(material, drawn).encode("utf-8"))
-    written = _figures(material, drawn, folder / "figures") if figures else []
+    with Artists(png=figures) as artists:
+        material = gather(folder)
+        drawn = draw_records(material, artists)
+        material = open_networks(material, images, features, reporter, data)
+        draw_networks(drawn, material, split, space, images=gallery)
+        _write(out, run_page(material, drawn).encode("utf-8"))
+        written = _figures(material, drawn, folder / "figures") if figures else []
     return ReportFiles(out, written, [*material.notes, *drawn.notes])
 
 
@@ -92,21 +96,21 @@ def _of_grid(folder: Path, out: Path, *, figures: bool) -> ReportFiles:
     written = []
     for picture in curves if figures else ():
         written.append(folder / "figures" / picture.file_name("svg"))
-        _write(written[-1], picture.svg())
+        _write(written[-1], picture.svg)
     return ReportFiles(out, written, [])
 
 
 def _figures(material: Material, drawn: Figures, folder: Path) -> list[Path]:
     files: list[Path] = []
 
-    def save(picture: Picture) -> None:
+    def save(picture: Rendering) -> None:
         files.extend(picture.save(folder, {file.stem.lower() for file in files}))
 
-    for picture in drawn.pictures:
+    for picture in drawn.pictures():
         save(picture)
     if material.subject:
         for search in drawn.searches:
-            save(gallery_picture(material.subject, search))
+            save(gallery_picture(material.subject, search).render(png=True))
     if drawn.weights:
         files += export_attention(*drawn.weights, folder)
     return files

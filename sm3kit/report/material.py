@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,36 +98,38 @@ class Material:
         return next(iter([*own[:1], *honest, *found]), None)
 
 
-def gather(
-    folder: Path,
-    images: ImageCache,
-    features: FeatureCache,
-    reporter: Reporter,
-    data: Sequence[str] = (),
-) -> Material:
-    """Reads a run folder, and opens its networks and data as far as they are there.
-
-    Args:
-        data: where the data lie now, if not where they were.
+def gather(folder: Path) -> Material:
+    """Reads a run folder.
 
     Raises:
         CheckpointError: there is no run, or its record is damaged.
     """
     run = Run(folder)
     record = run.record()
-    notes: list[str] = []
-    subject = None
-    if run.model.is_file():
-        try:
-            subject = open_subject(folder, data, images, features, reporter)
-            notes += subject.notes
-        except (SM3Error, OSError) as error:
-            notes.append(
-                f"Networks or data could not be opened, so maps, attention and gallery are left "
-                f"out. {error}"
-            )
     results, damaged = _results(folder)
-    return Material(run, record, run.metrics(), results, subject, run.finished, [*notes, *damaged])
+    return Material(run, record, run.metrics(), results, None, run.finished, damaged)
+
+
+def open_networks(
+    material: Material,
+    images: ImageCache,
+    features: FeatureCache,
+    reporter: Reporter,
+    data: Sequence[str] = (),
+) -> Material:
+    """The same with networks and studies, as far as they can be opened.
+
+    Args:
+        data: where the data lie now, if not where they were.
+    """
+    if not material.run.model.is_file():
+        return material
+    try:
+        subject = open_subject(material.run.folder, data, images, features, reporter)
+    except (SM3Error, OSError) as error:
+        note = f"Networks or data cannot be opened: no maps, attention or gallery. {error}"
+        return replace(material, notes=[note, *material.notes])
+    return replace(material, subject=subject, notes=[*subject.notes, *material.notes])
 
 
 def _results(folder: Path) -> tuple[list[Result], list[str]]:

@@ -10,53 +10,72 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sm3kit.results.picture import sheet
+from sm3kit.results.lettering import SMALL, text_height, text_width, wrap
+from sm3kit.results.picture import COLUMN, PAGE, TWO_COLUMNS, sheet
 
-CELL = 0.62  # Inches.
-LETTER = 0.085
-LONG = 0.45  # A name that has no room below its column.
+CELL, SMALLEST = 0.62, 0.3  # Inches of a cell at most, and at least if it holds a text.
+NAME, NAME_LINES = 1.7, 2  # Inches and lines of a name beside or below a matrix.
 DARK = 0.6  # Black text is not read above.
-MOST = 32  # Letters of a name; a longer one is cut, so that the picture has room for the rest.
+MOST = 40  # Letters of a name in a title or a sentence of a figure.
 
 
 def cut(names: Sequence[str]) -> list[str]:
-    """Names as pictures show them."""
+    """Names for titles: long ones end in an ellipsis."""
     return [name if len(name) <= MOST else f"{name[: MOST - 1]}…" for name in names]
 
 
-def matrix_sheet(names: Sequence[str]) -> tuple[Figure, Axes]:
-    """A figure for a square matrix, with room for its names."""
-    longest = LETTER * max(map(len, cut(names)))
-    left, below = 0.5 + longest, 0.6 + 0.6 * longest * (longest > LONG)
-    side = max(1.6, CELL * len(names))
-    figure, (panel,) = sheet(
-        side + left + 0.1, side + below + 0.35, margins=(left, 0.1, below, 0.35)
-    )
-    return figure, panel
+def matrix_sheet(names: Sequence[str], least: float) -> tuple[Figure, Axes, float]:
+    """A figure for a square matrix in as many columns of the page as it needs; the size of a cell.
+
+    Args:
+        names: of rows and columns.
+        least: inches that the text of a cell wants.
+    """
+    shown = _names(names)
+    longest = max(text_width(line) for name in shown for line in name.split("\n"))
+    left, top = 0.45 + longest, 0.12
+    for width in (COLUMN, TWO_COLUMNS, PAGE):
+        cell = min(CELL, (width - left - 0.1) / len(names))
+        if cell >= least:
+            break
+    below = 0.48 + (longest if _turned(names, cell) else text_height(1))
+    side = cell * len(names)
+    margins = (left, width - left - side, below, top)
+    figure, (panel,) = sheet(width, side + below + top, margins=margins)
+    return figure, panel, cell
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    return [wrap(name, NAME, most=NAME_LINES) for name in names]
+
+
+def _turned(names: Sequence[str], cell: float) -> bool:
+    """Whether some name has no room below its column, so that all are turned."""
+    return max(map(text_width, names)) > 0.9 * cell
 
 
 def fill(
     panel: Axes,
+    cell: float,
     shares: npt.NDArray[Any],
     names: Sequence[str],
     text: Callable[[int, int], str],
+    size: float = SMALL,
 ) -> None:
     """Draws a matrix.
 
     Args:
+        cell: its size in inches.
         shares: (C, C), 0 is white and 1 is black.
         names: of rows and columns.
         text: of the cell at a row and a column.
+        size: of these texts in points.
     """
     panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     places = range(len(names))
-    names = cut(names)
-    long = LETTER * max(map(len, names)) > LONG
-    turned: dict[str, Any] = (
-        {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
-    )
-    panel.set_xticks(places, names, **turned)
-    panel.set_yticks(places, names)
+    shown = _names(names)
+    panel.set_xticks(places, shown, rotation=90 if _turned(names, cell) else 0, linespacing=1)
+    panel.set_yticks(places, shown, linespacing=1)
     edges, ends = np.arange(len(names) + 1) - 0.5, (-0.5, len(names) - 0.5)
     panel.vlines(edges, *ends, color="white", linewidth=1.5)
     panel.hlines(edges, *ends, color="white", linewidth=1.5)
@@ -69,6 +88,6 @@ def fill(
             text(row, column),
             ha="center",
             va="center",
-            fontsize=9,
+            fontsize=size,
             color="white" if shares[row, column] > DARK else "black",
         )

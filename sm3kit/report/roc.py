@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import measured_classes, metrics_of
-from sm3kit.results.picture import FAINT, MARKERS, Picture, line_style, look, sheet
+from sm3kit.results.lettering import legend_of, visible
+from sm3kit.results.picture import COLUMN, FAINT, MARKERS, Picture, line_style, look, sheet
 
 Array = npt.NDArray[Any]
 
@@ -66,37 +67,41 @@ def roc_picture(name: str, scores: Mapping[str, LabelScores], least: int = 1) ->
         scores: {protocol: scores and truth}.
         least: cases that a class wants to enter the mean, as for `metrics_of`.
     """
-    figure, (panel,) = sheet(4.2, 4.3, margins=(0.55, 0.1, 0.5, 0.35))
-    panel.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="chance")
-    told = []
-    for place, (protocol, label) in enumerate(scores.items()):
-        numbers = metrics_of(label, least)
-        if np.isnan(numbers["auc"]):
-            continue
+    measured = {
+        protocol: (label, numbers)
+        for protocol, label in scores.items()
+        if not np.isnan((numbers := metrics_of(label, least))["auc"])
+    }
+    if not measured:
+        return None
+    told = [f"{protocol}: AUC {100 * n['auc']:.1f}" for protocol, (_, n) in measured.items()]
+    legend = legend_of([*told, "chance"], COLUMN - 0.7)
+    side, below = COLUMN - 0.7, 0.6 + legend.height
+    figure, (panel,) = sheet(COLUMN, side + below + 0.1, margins=(0.6, 0.1, below, 0.1))
+    for place, (text, (label, numbers)) in enumerate(zip(told, measured.values(), strict=True)):
         style = line_style(place)
-        text = f"{protocol}: AUC {100 * numbers['auc']:.1f}"
-        told.append(text)
-        curves = [curve(label, place) for place in measured_classes(label, least)]
-        panel.plot(*(curves[0] if len(curves) == 1 else mean_curve(curves)), label=text, **style)
+        curves = [curve(label, index) for index in measured_classes(label, least)]
+        panel.plot(
+            *(curves[0] if len(curves) == 1 else mean_curve(curves)), label=visible(text), **style
+        )
         panel.plot(
             1 - numbers["spec"], numbers["sens"], marker=MARKERS[place % len(MARKERS)],
-            color=style["color"], markersize=8, linestyle="none",
+            color=style["color"], markersize=8, linestyle="none", clip_on=False, zorder=3,
         )  # fmt: skip
-    if not told:
-        return None
+    panel.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="chance")
     first = next(iter(scores.values()))
     names = [first.classes[place] for place in measured_classes(first, least)]
-    of, mean = (names[0], "") if len(names) == 1 else (f"{len(names)} classes", ", their mean")
+    of, mean = (names[0], "") if len(names) == 1 else (f"{len(names)} classes", ", mean curve")
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     panel.set_xlabel("1 - specificity")
     panel.set_ylabel("sensitivity")
-    panel.set_title(f"{name}: {of} against the rest")
-    panel.legend(loc="lower right", handlelength=2.6)
+    legend.draw(figure, panel.get_legend_handles_labels()[0], 0.6, legend.height + 0.02)
     return Picture(
         f"roc-{name}",
         f"ROC of {name}",
         f"ROC curves of {of} against the rest. {'; '.join(told)}.",
-        f"Each curve goes through all thresholds on the score of {of}{mean}. The marker is what "
-        "the most likely class gives, as in the table.",
+        f"{of[0].upper()}{of[1:]} against the rest{mean}, at all thresholds; AUC in %. A marker shows "
+        "sensitivity and specificity of the predicted (most likely) class, as in the table; in the "
+        "lower left corner, the class is never predicted.",
         figure,
     )

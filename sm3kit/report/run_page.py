@@ -7,8 +7,8 @@ from dataclasses import replace
 import yaml
 
 from sm3kit.evaluation.record_text import Record
-from sm3kit.report.drawing import Figures
-from sm3kit.report.gallery import BEST, thumbnails
+from sm3kit.report.drawing import Figures, drawn
+from sm3kit.report.gallery import BEST, Thumbnails
 from sm3kit.report.material import Material
 from sm3kit.report.repeating import Command, evaluation, pretraining
 from sm3kit.results.evaluation_table import evaluation_section
@@ -17,25 +17,26 @@ from sm3kit.results.numbers import data_name
 from sm3kit.results.section import Section
 
 STATEMENT = (
-    "This is the output of research software, not of a medical device. Nothing here is for "
-    "diagnosis or treatment, and nothing here takes the place of a physician."
+    "This is the output of research software, not of a medical device. It is not intended for "
+    "diagnosis or treatment and does not replace the judgement of a physician."
 )
-OLD = "It was made with other networks than the run has now. Evaluate again."
+OLD = "This result was measured with other weights than the run has now. Evaluate again."
 
 
 def run_page(material: Material, figures: Figures) -> str:
     """The whole page as HTML."""
     advice = _missing(material)
     contents = {
-        "trained": "What was trained",
+        "trained": "Training setup",
         **({"results": "Results"} if material.results or advice else {}),
-        "training": "Training",
+        "training": "Training curves",
         **({"labels": "Labels"} if figures.labels else {}),
         **({"matching": "Pair matching"} if figures.searches and material.subject else {}),
-        "repeat": "How to repeat it",
-        "variant": "Every choice",
+        "repeat": "How to reproduce",
+        "variant": "All settings",
     }
     subject = material.subject
+    images = Thumbnails(subject) if subject else None
     model = subject.trained.file_hash if subject else ""
     sections = [result_section(result.record, result.title, model) for result in material.results]
     return render(
@@ -47,9 +48,11 @@ def run_page(material: Material, figures: Figures) -> str:
         facts=_facts(material),
         sections=sections,
         advice=advice,
-        figures=figures,
-        galleries=[(search, thumbnails(subject, search)) for search in figures.searches]
-        if subject
+        training=drawn(figures.training),
+        labels={name: drawn(pictures) for name, pictures in figures.labels.items()},
+        attention=drawn(figures.attention),
+        galleries=[(search, images.of_search(search)) for search in figures.searches]
+        if images
         else [],
         best=BEST,
         commands=_commands(material),
@@ -77,7 +80,7 @@ def _facts(material: Material) -> dict[str, str]:
     record = material.record
     v = record.variant
     subject = material.subject
-    stages = {"both": "stage 1 and stage 2", "mmssl": "stage 1", "mlssl": "stage 2 alone"}
+    stages = {"both": "stage 1 and stage 2", "mmssl": "stage 1", "mlssl": "stage 2 only"}
     studies = ""
     if subject:
         studies = ", ".join(f"{split} {len(cases)}" for split, cases in subject.pool.cases.items())
@@ -85,15 +88,15 @@ def _facts(material: Material) -> dict[str, str]:
         "run": str(material.run.folder),
         "state": "finished"
         if material.finished
-        else f"not finished: go on with {material.run.resume_command}",
+        else f"not finished; resume with {material.run.resume_command}",
         "data": f"{', '.join(map(data_name, v.data))} (listing {record.data_hash})",
         "studies": studies,
         "pre-trained on": f"split {', '.join(v.splits)}, without labels",
         "modalities": _modalities(material),
         "method": f"{stages[v.stage]}: {' + '.join(v.objective)}, fusion {v.fusion}"
         + (f"; relation {v.relation}, clusterer {v.clusterer}" if v.stage != "mmssl" else ""),
-        "networks": f"{v.backbone}, weights {v.weights}, {v.image_size} px",
-        "of their own": "; ".join(
+        "backbone": f"{v.backbone}, weights {v.weights}, {v.image_size} px",
+        "per modality": "; ".join(
             f"{name}: " + ", ".join(f"{key} {value}" for key, value in own.items())
             for name, own in v.per_modality.items()
         ),
@@ -122,7 +125,7 @@ def _missing(material: Material) -> list[tuple[str, str]]:
     """What has not been measured, and the command that measures it."""
     run, subject = material.run.folder, material.subject
     if not material.finished:
-        return [("The training is not finished.", material.run.resume_command)]
+        return [("The training has not finished.", material.run.resume_command)]
     labels = subject is None or bool(subject.pool.labels)
     commands = []
     if labels and not any(result.labelled for result in material.results):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.data.cases import Case
@@ -61,9 +62,30 @@ def tables(
     rows = network.to(subject.device).eval()(joint.to(subject.device))
     if space == "embedding":
         rows = unit_length(rows).unbind(1)
-    found = {name: one.cpu().contiguous() for name, one in zip(names, rows, strict=True)}
+    found = {name: rows_of.cpu().contiguous() for name, rows_of in zip(names, rows, strict=True)}
     check_features(found, f"in the space {space}")
     return {name: one.numpy() for name, one in found.items()}
+
+
+@torch.no_grad()
+def attention_of(embedding: LabelEmbedding, joint: Tensor) -> npt.NDArray[Any] | None:
+    """Attention (N, heads, K, K) of cases, K in the order of the data; None without attention.
+
+    Rows are the query labels, columns those that are attended to.
+
+    Source: Wang et al. 2025, figure 7.
+
+    Args:
+        embedding: the relation, after stage 2 or after a probe.
+        joint: (N, J).
+    """
+    device = next(embedding.parameters()).device
+    attention = embedding.eval().relation.attention(joint.to(device))
+    if attention is None:
+        return None
+    order = embedding.order
+    weights: npt.NDArray[Any] = attention[:, :, order][:, :, :, order].cpu().numpy()
+    return weights
 
 
 def before_training(subject: Subject) -> Subject:

@@ -12,19 +12,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from sm3kit.results.lettering import legend_of, line_count, text_height, text_width, visible, wrap
 from sm3kit.results.measurement import value_text
 from sm3kit.results.numbers import Number
-from sm3kit.results.picture import Picture, line_style, look, sheet
+from sm3kit.results.picture import COLUMN, Picture, line_style, look, sheet
 from sm3kit.results.section import Line, Section
 from sm3kit.results.table import Table
 
-WIDTH, HEIGHT = 5.4, 3.2
-NEAR = 0.08  # Texts whose places differ by less of the width do not fit side by side.
-LETTER = 0.016  # Of the width, for a letter below the axis.
+PANEL = 2.3  # Inches, the height of the drawing.
+MARGIN = 0.62  # Inches left of it.
+ROOM = (COLUMN - MARGIN - 0.2) / 1.16  # Inches between the lowest and the highest value.
+NEAR = 0.11  # Numbers whose places differ by less of the width do not fit side by side.
 DECADES = 2
-# Names in a row of the legend, and about how many letters there is room for.
-ACROSS, LETTERS = 3, 62
-HANDLE = 7  # Letters that the sample of a line takes.
+TICK_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -106,23 +106,30 @@ def _chart(axis: str, setting: str, curves: Sequence[Curve]) -> Picture:
     places, scale = _places(values)
     several = len(curves) > 1
     ticks = _tick_texts(places, values)
-    below = 0.55 + 0.16 * any("\n" in text for text in ticks)
-    across = _names_across([curve.name for curve in curves])
-    below += (0.05 + 0.2 * -(-len(curves) // across)) * several
-    figure, (panel,) = sheet(WIDTH, HEIGHT, margins=(0.55, 0.15, below, 0.6))
+    heads = wrap("mean AUC in %", COLUMN, 10, bold=True), wrap(setting, COLUMN - 0.2)
+    legend = legend_of([curve.name for curve in curves], COLUMN - 0.2) if several else None
+    label = wrap(f"{axis}{scale}", COLUMN - MARGIN, 10, most=2)
+    below = (
+        0.4 + 0.16 * (line_count(ticks) + line_count([label])) + (legend.height if legend else 0)
+    )
+    top = text_height(1, 10) + text_height(line_count(heads[1:])) + 0.14
+    height = below + PANEL + top
+    figure, (panel,) = sheet(COLUMN, height, margins=(MARGIN, 0.2, below, top))
+    numbers = not several and _is_roomy(list(places.values()))
     for number, curve in enumerate(curves):
-        _draw(panel, curve, places, line_style(number))
-    panel.set_xlim(-0.06, 1.06)
+        _draw(panel, curve, places, line_style(number), numbers=numbers)
+    panel.set_xlim(-0.08, 1.08)
     panel.margins(y=0.16)
     panel.yaxis.set_major_locator(MaxNLocator(6))
     panel.grid(axis="y")
     panel.set_axisbelow(True)
     panel.set_xticks([*places.values()], ticks)
-    panel.set_xlabel(f"{axis}{scale}")
-    figure.text(0.02, 1 - 0.2 / HEIGHT, "mean AUC in %, with the 95 % interval", weight="bold")
-    figure.text(0.02, 1 - 0.42 / HEIGHT, setting, fontsize=9)
-    if several:
-        figure.legend(loc="lower center", ncols=across, handlelength=2.6)
+    panel.set_xlabel(label)
+    figure.text(0.1 / COLUMN, 1 - 0.05 / height, heads[0], weight="bold", va="top")
+    figure.text(0.1 / COLUMN, 1 - 0.25 / height, heads[1], fontsize=9, va="top", linespacing=1.1)
+    if legend:
+        legend.draw(figure, panel.get_legend_handles_labels()[0], 0.1, legend.height + 0.04)
+    gaps = any(number.low is None for curve in curves for _, number in curve.points)
     return Picture(
         f"curve-{axis}",
         f"{axis}: mean AUC in %, {setting}",
@@ -131,20 +138,11 @@ def _chart(axis: str, setting: str, curves: Sequence[Curve]) -> Picture:
             for curve in curves
             for value, number in curve.points
         ),
-        "The band is the 95 % interval.",
+        "Mean over the seeds; the band is the 95 % interval."
+        + " Where there is no band, no interval was computed." * gaps
+        + " The table has the numbers." * (not numbers),
         figure,
     )
-
-
-def _label(name: str) -> str:
-    """A name for the legend; matplotlib leaves out those that begin with an underscore."""
-    return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
-
-
-def _names_across(names: Sequence[str]) -> int:
-    """How many names stand side by side in the legend."""
-    fit = LETTERS // (max(map(len, names)) + HANDLE)
-    return max(1, min(len(names), ACROSS, fit))
 
 
 def _places(values: Mapping[str, Any]) -> tuple[dict[str, float], str]:
@@ -163,28 +161,44 @@ def _places(values: Mapping[str, Any]) -> tuple[dict[str, float], str]:
     return {key: (level - least) / (most - least or 1) for key, level in levels.items()}, scale
 
 
+def _is_roomy(places: Sequence[float]) -> bool:
+    """Whether numbers above and below the points, by turns, do not meet."""
+    ordered = sorted(places)
+    return all(more - less >= NEAR for less, more in zip(ordered, ordered[2:], strict=False))
+
+
 def _tick_texts(places: Mapping[str, float], values: Mapping[str, Any]) -> list[str]:
-    """The values below the axis; texts that come too close go one line down."""
-    ends = [float("-inf"), float("-inf")]
+    """The values below the axis; texts that come too close go some lines down."""
+    ends = [float("-inf")] * TICK_LINES
     texts = {}
     for key in sorted(places, key=lambda key: places[key]):
         text = value_text(values[key])
-        half = max(NEAR, LETTER * len(text)) / 2
-        row = 0 if places[key] - half >= ends[0] else 1
+        half = (text_width(text) + 0.08) / ROOM / 2
+        row = next((n for n, end in enumerate(ends) if places[key] - half >= end), len(ends) - 1)
         ends[row] = places[key] + half
         texts[key] = "\n" * row + text
     return [texts[key] for key in places]
 
 
-def _draw(panel: Axes, curve: Curve, places: Mapping[str, float], style: dict[str, Any]) -> None:
-    """A line with its band, and the mean beside each point."""
+def _draw(
+    panel: Axes,
+    curve: Curve,
+    places: Mapping[str, float],
+    style: dict[str, Any],
+    *,
+    numbers: bool,
+) -> None:
+    """A line with its band, and the mean beside each point if `numbers` are wanted."""
     spots = [(places[str(value)], number) for value, number in curve.points]
     means = [number.mean for _, number in spots]
-    panel.plot([x for x, _ in spots], means, marker="o", label=_label(curve.name), **style)
-    band = [(x, number.low, number.high) for x, number in spots if number.low is not None]
-    if len(band) > 1:
-        across, lows, highs = np.array(band, float).T
+    panel.plot([x for x, _ in spots], means, marker="o", label=visible(curve.name), **style)
+    ends = [(number.low, number.high) for _, number in spots]
+    if any(low is not None for low, _ in ends):
+        lows, highs = np.array(ends, float).T  # NaN, and so a gap, where there is none.
+        across = [x for x, _ in spots]
         panel.fill_between(across, lows, highs, color=style["color"], alpha=0.14, linewidth=0)
+    if not numbers:
+        return
     above, last = True, float("-inf")
     for x, number in spots:
         # By turns where points are near.

@@ -12,10 +12,10 @@ from sm3kit.results.legend import legend
 from sm3kit.results.table import Table
 
 if TYPE_CHECKING:
-    from sm3kit.results.picture import Picture
+    from sm3kit.results.picture import Rendering
 
 
-def page(table: Table, curves: Sequence[Picture] = ()) -> str:
+def page(table: Table, curves: Sequence[Rendering] = ()) -> str:
     """The page of a table and its curves; heads of columns are buttons that sort."""
     return render("table.html", title=table.title, table=table, curves=curves)
 

@@ -32,7 +32,8 @@ DASHES: tuple[Any, ...] = (
 HATCHES = ("", "///", "xx", "\\\\\\\\\\\\", "--", "||", "++")
 FAINT = "#6b6b6b"
 DOTS, CSS_DOTS = 144, 96  # Of a PNG and of a page, per inch.
-BROAD = 6.0  # Inches.
+# Widths of figures in inches: one, two or all three columns of a page.
+COLUMN, TWO_COLUMNS, PAGE = 4.03, 8.31, 12.59
 
 LOOK: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -118,9 +119,60 @@ def point_style(place: int) -> dict[str, Any]:
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
+@dataclass(frozen=True)
+class Rendering:
+    """One figure as it stands in files and pages.
+
+    Attributes:
+        name, title, alt, caption: as of the picture.
+        width, height: in inches.
+        svg: equal figures give equal bytes, and text stays text.
+        png: empty if it was not asked for.
+    """
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    width: float
+    height: float
+    svg: bytes
+    png: bytes = b""
+
+    def file_name(self, ending: str, taken: Container[str] = ()) -> str:
+        """The name of its file, such as `curve-lr.svg`, unlike the `taken` stems."""
+        return f"{file_stem(self.name, taken)}.{ending}"
+
+    def save(self, folder: Path, taken: Container[str] = ()) -> list[Path]:
+        """Writes `<name>.svg` and, if there is one, `<name>.png` into a folder.
+
+        Args:
+            taken: stems of other figures, in lower case.
+        """
+        files = []
+        for ending, content in (("svg", self.svg), ("png", self.png)):
+            if content:
+                files.append(folder / self.file_name(ending, taken))
+                with whole_file(files[-1]) as part:
+                    part.write_bytes(content)
+        return files
+
+    def pixels(self) -> tuple[int, int]:
+        """Width and height in pixels of a page."""
+        return round(CSS_DOTS * self.width), round(CSS_DOTS * self.height)
+
+    def columns(self) -> int:
+        """How many of the three columns of a page it takes."""
+        return 1 + sum(self.width > limit for limit in (COLUMN, TWO_COLUMNS))
+
+    def source(self) -> str:
+        """The figure as the address of an image inside a page."""
+        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One figure.
+    """One figure that can still be changed.
 
     Attributes:
         name: of its files, without the ending; a dash takes the place of what a file cannot hold.
@@ -136,8 +188,18 @@ class Picture:
     caption: str
     figure: Figure
 
+    def render(self, *, png: bool = False) -> Rendering:
+        """The figure as SVG, and as PNG if that is asked for."""
+        width, height = self.figure.get_size_inches().tolist()
+        texts = (self.name, self.title, self.alt, self.caption)
+        return Rendering(*texts, width, height, self.svg(), self.png() if png else b"")
+
+    def save(self, folder: Path, taken: Container[str] = ()) -> list[Path]:
+        """Writes `<name>.svg` and `<name>.png` into a folder; `taken` as in `Rendering.save`."""
+        return self.render(png=True).save(folder, taken)
+
     def svg(self) -> bytes:
-        """The figure as SVG; equal figures give equal bytes, and text stays text."""
+        """The figure as SVG."""
         content = io.BytesIO()
         with look():
             # `savefig` would draw everything twice.
@@ -152,33 +214,3 @@ class Picture:
         with look():
             self.figure.savefig(content, format="png", dpi=dots, metadata={"Software": None})
         return content.getvalue()
-
-    def file_name(self, ending: str, taken: Container[str] = ()) -> str:
-        """The name of its file, such as `curve-lr.svg`, unlike the `taken` stems."""
-        return f"{file_stem(self.name, taken)}.{ending}"
-
-    def save(self, folder: Path, taken: Container[str] = ()) -> list[Path]:
-        """Writes `<name>.svg` and `<name>.png` into a folder, and gives both.
-
-        Args:
-            taken: stems of other figures, in lower case.
-        """
-        files = []
-        for ending, content in (("svg", self.svg()), ("png", self.png())):
-            files.append(folder / self.file_name(ending, taken))
-            with whole_file(files[-1]) as part:
-                part.write_bytes(content)
-        return files
-
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels of a page."""
-        width, height = self.figure.get_size_inches()
-        return round(CSS_DOTS * width), round(CSS_DOTS * height)
-
-    def broad(self) -> bool:
-        """Whether it takes a whole line in print."""
-        return bool(self.figure.get_size_inches()[0] > BROAD)
-
-    def source(self) -> str:
-        """The figure as the address of an image inside a page."""
-        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg()).decode()}"

@@ -13,7 +13,7 @@ from sm3kit.results.html import page
 from sm3kit.results.table import Table
 
 if TYPE_CHECKING:
-    from sm3kit.results.picture import Picture
+    from sm3kit.results.picture import Rendering
 
 
 def write_all(table: Table, folder: Path) -> list[Path]:
@@ -35,17 +35,17 @@ def write_all(table: Table, folder: Path) -> list[Path]:
         "table.html": page(table, curves),
     }
     contents = {name: text.encode("utf-8") for name, text in texts.items()}
-    contents |= {picture.file_name("svg"): picture.svg() for picture in curves}
+    contents |= {picture.file_name("svg"): picture.svg for picture in curves}
     for name, content in contents.items():
         with whole_file(Path(folder) / name) as part:
             part.write_bytes(content)
     return [Path(folder) / name for name in contents]
 
 
-def _curves(table: Table) -> list[Picture]:
+def _curves(table: Table) -> list[Rendering]:
     """The charts of a table with axes; without any, matplotlib is not imported."""
     if not table.axes:
         return []
     from sm3kit.results.curves import charts
 
-    return list(charts(table).values())
+    return [picture.render() for picture in charts(table).values()]

@@ -76,6 +76,7 @@ def validation_ranks(branches: Branches, batches: Any) -> EpochRow:
         for direction, (rank, count) in studies.mean_ranks(space).items():
             row[f"rank/{direction}{mark}"] = rank
             row["rank/of"] = count
+            row[f"pairs/{direction}"] = count
     return row
 
 
