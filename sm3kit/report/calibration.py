@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sm3kit.metrics.predictions import LabelScores
+from sm3kit.metrics.reporting import MIN_GROUPS
 from sm3kit.results.lettering import line_count, wrap
 from sm3kit.results.picture import COLOURS, COLUMN, FAINT, Picture, look, sheet
 
 Array = npt.NDArray[Any]
 BINS = 10
-MIN_GROUPS = 5
 Z = 1.96  # Of the normal distribution, for 95 %.
 
 
@@ -67,8 +67,17 @@ def wilson(share: Array, count: Array) -> tuple[Array, Array]:
 
 
 @look()
-def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture | None:
-    """Observed share against predicted probability; None without a known case."""
+def calibration_picture(
+    name: str, label: LabelScores, protocol: str, *, interval: bool = True
+) -> Picture | None:
+    """Observed share against predicted probability; None without a known case.
+
+    Args:
+        name: of the label.
+        label: its scores.
+        protocol: how it was measured, in words.
+        interval: whether the label has enough patients of its reported class for intervals.
+    """
     bins = reliability(label)
     if not len(bins.counts):
         return None
@@ -80,7 +89,7 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
         COLUMN, 4, 2, margins=margins, gaps=(0, 0.12), sharex=True, height_ratios=(4, 1)
     )
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
-    _draw_shares(upper, bins, interval=_positives(label) >= MIN_GROUPS)
+    _draw_shares(upper, bins, interval=interval)
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     upper.set_ylabel(beside)
     width = 1 / BINS
@@ -98,6 +107,9 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
     lower.set_ylabel("studies")
     figure.align_ylabels([upper, lower])
     lower.set_xlabel(below)
+    why = f"their bin has fewer than {MIN_GROUPS} studies"
+    if not interval:
+        why = f"{whose} has fewer than {MIN_GROUPS} positive or negative groups"
     pairs = zip(bins.predicted, bins.observed, bins.counts, strict=True)
     points = "; ".join(f"{p:.2f} predicted, {o:.2f} observed ({n})" for p, o, n in pairs)
     return Picture(
@@ -106,20 +118,10 @@ def calibration_picture(name: str, label: LabelScores, protocol: str) -> Picture
         f"Reliability diagram, expected calibration error {bins.error:.3f}. {points}.",
         f"{protocol}. Expected calibration error {bins.error:.3f} over ten bins of equal width. On the "
         "diagonal, probabilities match observed shares; below it the network is overconfident. Error "
-        f"bars are 95 % intervals (Wilson); hollow points have none: a bin of fewer than {MIN_GROUPS} "
-        f"studies, or a class with fewer than {MIN_GROUPS}. The hatched histogram counts the studies "
-        "in each bin.",
+        f"bars are 95 % intervals (Wilson); hollow points have none, because {why}. The hatched "
+        "histogram counts the studies in each bin.",
         figure,
     )
-
-
-def _positives(label: LabelScores) -> int:
-    """Studies of the reported class, or those against it if these are fewer; all without one."""
-    known = label.truth[label.truth >= 0]
-    if not label.reported:
-        return len(known)
-    positive = int((known == label.reported_index).sum())
-    return min(positive, len(known) - positive)
 
 
 def _draw_shares(panel: Axes, bins: Reliability, *, interval: bool) -> None:

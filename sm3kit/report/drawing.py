@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sm3kit.data.cases import Case
 from sm3kit.evaluation.classifier import Classifier
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores
+from sm3kit.metrics.reporting import rare_classes
 from sm3kit.report import spaces
 from sm3kit.report.artists import Artists, Commission
 from sm3kit.report.attention import attention_picture, row_picture
@@ -256,5 +258,8 @@ def _scores(figures: Figures, material: Material) -> None:
             protocol: labels[name] for protocol, labels in beside.items() if name in labels
         }
         figures.of_label(name, roc_picture, name, curves, scores.min_positives)
-        figures.of_label(name, calibration_picture, name, label, main.title)
+        own = [label.reported_index] if label.reported else []
+        interval = not rare_classes(label, scores.groups, own)
+        calibration = partial(calibration_picture, interval=interval)
+        figures.of_label(name, calibration, name, label, main.title)
         figures.of_label(name, confusion_picture, name, label, main.title)

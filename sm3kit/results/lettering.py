@@ -110,4 +110,5 @@ def legend_of(names: Sequence[str], width: float) -> Legend:
     longest = max(text_width(line) for name in shown for line in name.split("\n"))
     columns = max(1, min(len(shown), int(width / (HANDLE + longest))))
     rows = -(-len(shown) // columns)
-    return Legend(tuple(shown), columns, rows * (text_height(line_count(shown)) + BETWEEN))
+    lines = [line_count([name]) for name in shown] if columns == 1 else [line_count(shown)] * rows
+    return Legend(tuple(shown), columns, sum(text_height(count) + BETWEEN for count in lines))

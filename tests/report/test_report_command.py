@@ -163,7 +163,7 @@ def test_data_of_a_plugin_are_reported_too(world, registered, tiny, tmp_path):
     assert made.notes == []
     text = made.page.read_text("utf-8")
     assert "side effect/late before and after" in text
-    assert "found 1." in text
+    assert "match 1: " in text
     names = {file.name for file in made.figures}
     assert {"embedding-side-effect-late.svg", "gallery-left-right.png"} <= names
 

@@ -15,7 +15,7 @@ from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import metrics_of
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report import spaces
-from sm3kit.report.attention import attention_of, export_attention, for_bertviz
+from sm3kit.report.attention import export_attention, for_bertviz
 from sm3kit.report.calibration import reliability, wilson
 from sm3kit.report.clusters import sizes
 from sm3kit.report.confusion import confusion
@@ -209,7 +209,7 @@ def test_a_space_that_is_not_there_says_so(world, others):
 def test_attention_adds_up_and_is_written_for_bertviz(world, full, tmp_path, monkeypatch):
     subject = world.open(full)
     cases = subject.cases("test", labelled=True)
-    weights = attention_of(subject.embedding, subject.joint(cases))
+    weights = spaces.attention_of(subject.embedding, subject.joint(cases))
     assert weights.shape == (8, 1, 3, 3)
     assert np.allclose(weights.sum(3), 1, atol=1e-6)
     labels = ["one", "two", "three"]

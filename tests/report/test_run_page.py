@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 from tiny_runs import quiet
 
-from sm3kit.report.drawing import draw
-from sm3kit.report.material import Result, gather
+from sm3kit.report.artists import Artists
+from sm3kit.report.drawing import draw_networks, draw_records
+from sm3kit.report.history import loss_picture
+from sm3kit.report.material import Result, gather, open_networks
 from sm3kit.report.run_page import STATEMENT, result_section
 from sm3kit.results.html import page as page_of
 from sm3kit.results.table import Table
@@ -140,7 +142,8 @@ def test_it_says_what_was_trained_and_how_to_repeat_it(full, read):
 
 def test_every_figure_is_written_and_not_blank(page):
     names = {file.name for file in page.figures}
-    wanted = {"loss-mmssl", "loss-mlssl", "monitors", "ranks", "cluster-sizes", "cluster-nmi"}
+    wanted = {"loss-mmssl", "loss-mlssl", "monitors", "alignment", "cluster-sizes", "cluster-nmi"}
+    wanted |= {"ranks-projection", "ranks-backbone"}
     wanted |= {"attention", "attention-shape-a", "gallery-derm-clinic", "gallery-clinic-derm"}
     for label in ("shape", "tone", "edge"):
         kinds = ("embedding", "roc", "calibration", "confusion", "attention")
@@ -200,13 +203,13 @@ def test_a_run_whose_data_have_gone_keeps_its_results(world, full, tmp_path):
     model.write_bytes(b"no model")
     made = world.report(run)
     read = Reader(made.page.read_text("utf-8"))
-    assert "maps, attention and gallery are left out" in made.notes[0]
+    assert "no maps, attention or gallery" in made.notes[0]
     assert "ROC of shape" in read.text
     assert "probe, split test" in read.text
 
 
 def gathered(world, run):
-    return gather(run, world.images, world.features, quiet())
+    return open_networks(gather(run), world.images, world.features, quiet())
 
 
 def test_a_damaged_result_is_named_and_left_out(world, full, tmp_path):
@@ -236,8 +239,8 @@ def test_a_result_of_other_networks_says_so(world, full):
     material = gathered(world, full)
     model = material.subject.trained.file_hash
     for one in material.results:
-        assert "made with other networks" not in result_page(one, model)
-        assert "made with other networks than the run has now" in result_page(one, "another")
+        assert "measured with other weights" not in result_page(one, model)
+        assert "measured with other weights than the run has now" in result_page(one, "another")
 
 
 def test_published_numbers_stand_beside(full):
@@ -256,14 +259,41 @@ def test_published_numbers_stand_beside(full):
 
 @pytest.mark.parametrize(
     ("space", "said"),
-    [("embedding", "Label embedding of stage 2"), ("logits", "Logits of a probe")],
+    [
+        ("embedding", "t-SNE of the label embedding of"),
+        ("logits", "t-SNE of the logits of a probe"),
+    ],
 )
 def test_maps_of_another_space_and_no_gallery(world, full, space, said):
-    drawn = draw(gathered(world, full), "test", space, images=False)
+    material = gathered(world, full)
+    with Artists(count=0) as artists:
+        drawn = draw_records(material, artists)
+        draw_networks(drawn, material, "test", space, images=False)
     assert drawn.notes == []
     assert drawn.searches == []
+    pictures = {picture.name: picture for picture in drawn.pictures()}
     for label in LABELS:
-        picture = drawn.labels[label][0]
+        picture = pictures[f"embedding-{label}"]
         assert picture.caption.startswith(said)
         assert picture.title == f"{label} before and after pre-training"
         assert len(re.findall(r"purity \d+ % in the space", picture.alt)) == 2
+
+
+def test_a_process_draws_what_this_one_would(full):
+    """With its own process, with none, and with one that cannot: the same bytes."""
+    rows = gather(full).rows
+    here = loss_picture(rows, "mmssl").render(png=True)
+    with Artists(png=True, count=1) as artists:
+        there = artists.commission(loss_picture, rows, "mmssl").result()
+        nothing = artists.commission(loss_picture, [], "mmssl").result()
+        # What cannot be sent is drawn here.
+        unsendable = artists.commission(lambda: loss_picture(rows, "mmssl")).result()
+        assert len(artists.processes) == 1
+    assert there == unsendable == here
+    assert nothing is None
+    assert artists.processes[0].returncode == 0
+
+
+def test_an_error_in_a_drawing_is_heard(full):
+    with Artists(count=1) as artists, pytest.raises(KeyError):
+        artists.commission(loss_picture, [{"epoch": 1}], "mmssl").result()
