@@ -96,7 +96,10 @@ OWNERS = {
     "pytorch_lightning": {"training"},
     "click": {"cli", "pytest_plugin"},
     "rich": {"cli", "data.progress"},
-    "matplotlib": {"report", "results.picture", "results.curves", "deployment.saliency"},
+    "matplotlib": {
+        *("report", "results.picture", "results.lettering", "results.curves"),
+        "deployment.saliency",
+    },
     "jinja2": {"results.html"},
     "cv2": {"imaging", "modalities", "synthesis"},
 }

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ import numpy.typing as npt
 
 from sm3kit.core.errors import SM3Error
 from sm3kit.data.cases import Case
-from sm3kit.evaluation.classifier import Classifier
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import rare_classes
@@ -169,11 +167,12 @@ def _maps(
         return
     wanted: Space = space or "backbone"
     before, subject = subjects
-    classifier = _classifier(material, subject) if wanted == "logits" else None
+    probe = material.probe() if wanted == "logits" else None
+    classifier = spaces.kept_classifier(subject, *probe) if probe else None
     moments = {"after": spaces.tables(subject, cases, wanted, classifier)}
     if before:
         try:
-            own = _probed_before(material, before) if wanted == "logits" else None
+            own = spaces.train_probe(before, spaces.settings_from(probe[0])) if probe else None
             moments = {"before": spaces.tables(before, cases, wanted, own), **moments}
         except SM3Error as error:
             figures.notes.append(f"The map before the training is left out. {error}")
@@ -187,32 +186,11 @@ def _maps(
         figures.of_label(label.name, map_picture, label, truth, groups, placed, title, split)
 
 
-def _probe(material: Material, subject: Subject) -> tuple[Any, Path] | None:
-    """The record of a probe of these networks on their own data, and its weights."""
-    for result in material.results:
-        record, file = result.record, result.file.with_suffix(".safetensors")
-        own = record["of"]["model"] == subject.trained.file_hash and not record["transfer"]
-        honest = not (record["leaky"] or record.get("seen"))
-        if record["protocol"] == "probe" and own and honest and file.is_file():
-            return record, file
-    return None
-
-
-def _classifier(material: Material, subject: Subject) -> Classifier | None:
-    kept = _probe(material, subject)
-    return spaces.kept_classifier(subject, *kept) if kept else None
-
-
-def _probed_before(material: Material, before: Subject) -> Classifier | None:
-    kept = _probe(material, before)
-    return spaces.train_probe(before, spaces.settings_from(kept[0])) if kept else None
-
-
 def _attention(figures: Figures, material: Material, subject: Subject, cases: list[Case]) -> None:
     """Attention after the probe, if it trained the relation, else after stage 2."""
     if subject.embedding is None:
         return
-    probe = _probe(material, subject)
+    probe = material.probe()
     embedding, moment = subject.embedding, "after stage 2"
     if probe and probe[0]["scope"] == "relation":
         after_probe = spaces.kept_classifier(subject, *probe).embedding

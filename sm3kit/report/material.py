@@ -97,6 +97,17 @@ class Material:
         own = [one for one in honest if one.record["protocol"] == self.record.variant.protocol]
         return next(iter([*own[:1], *honest, *found]), None)
 
+    def probe(self) -> tuple[Mapping[str, Any], Path] | None:
+        """The record of a probe of these networks on their own data, and its weights."""
+        model = self.subject.trained.file_hash if self.subject else ""
+        for result in self.results:
+            record, file = result.record, result.file.with_suffix(".safetensors")
+            own = record["of"]["model"] == model and not record["transfer"]
+            honest = not (record["leaky"] or record.get("seen"))
+            if record["protocol"] == "probe" and own and honest and file.is_file():
+                return record, file
+        return None
+
 
 def gather(folder: Path) -> Material:
     """Reads a run folder.
