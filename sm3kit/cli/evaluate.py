@@ -95,13 +95,26 @@ from sm3kit.core.errors import VariantError
         help="Random seed of the heads, the order of studies and the views.",
     ),
 )
-@option_group("Output", no_cache_option, output_options)
+@option_group(
+    "Output",
+    option(
+        "--label",
+        default="",
+        metavar="NAME",
+        default_text="no name",
+        help="Name of this evaluation, part of its file names, to keep it beside another of the "
+        "same protocol and split with other settings.",
+    ),
+    no_cache_option,
+    output_options,
+)
 def evaluate(
     runs: tuple[Path, ...],
     compare: bool,
     data: tuple[str, ...],
     rename: tuple[str, ...],
     options: tuple[str, ...],
+    label: str,
     no_cache: bool,
     quiet: bool,
     as_json: bool,
@@ -113,6 +126,7 @@ def evaluate(
       sm3kit evaluate runs/NAME
       sm3kit evaluate runs/NAME --protocol match --split val
       sm3kit evaluate runs/NAME --data derm7pt:release_v0
+      sm3kit evaluate runs/NAME --lr 0.1 --label lr-0.1
       sm3kit evaluate runs/NAME runs/OTHER --compare
     """
     from sm3kit.cli.result_table import show, show_comparison
@@ -128,7 +142,10 @@ def evaluate(
     protocol = flags.pop("protocol")
     arguments = around, protocol, flags, parsed_options(options), data, parsed_map(rename)
     tasks = [prepare(run, *arguments) for run in runs]
-    record = compare_runs(*tasks) if compare else run_evaluation(*tasks[0])
+    if compare:
+        record = compare_runs(tasks[0], tasks[1], label=label)
+    else:
+        record = run_evaluation(*tasks[0], label=label)
     (show_comparison if compare else show)(record, out, quiet)
     if as_json:
         print_json(record)

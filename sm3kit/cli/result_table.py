@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from sm3kit.cli.settings import say
 from sm3kit.cli.tables import show_notes, show_section
 from sm3kit.evaluation.record_text import (
-    caveats,
-    interval_note,
     left_out_text,
     mean_text,
     pairs_were_seen,
     studies_text,
+    warnings_of,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def show_comparison(record: dict[str, Any], out: Console, quiet: bool = False) -
 
 
 def _warn(record: dict[str, Any], out: Console) -> None:
-    for sentence in filter(None, (interval_note(record), *caveats(record))):
+    for sentence in warnings_of(record):
         say(out, f"warning  {sentence}", style="yellow")
 
 

@@ -164,7 +164,8 @@ def classifier_options(command: F) -> F:
         default="",
         metavar="NAME",
         default_text="chosen by --protocol and --select",
-        help="Use the classifier in RUN/eval/NAME.safetensors.",
+        help="Use the classifier in RUN/eval/NAME.safetensors, or that of the evaluation with "
+        "--label NAME.",
     )
     return protocol(select(name(command)))
 

@@ -164,31 +164,36 @@ def find_classifier(
 ) -> ClassifierFile:
     """The classifier that `sm3kit evaluate` left in a run.
 
-    Of several: the run's own protocol before the other, one that is neither leaky nor
-    measured on what pre-training saw before one that is, the run's own data before others, the
-    split test before val before train, the seed of the run before another, then by name.
+    Of several: one without a label before those with one, the run's own protocol before the other,
+    one that is neither leaky nor measured on what pre-training saw before one that is, the run's
+    own data before others, the split test before val before train, the seed of the run before
+    another, then by name.
 
     Args:
         protocol: "probe" or "finetune"; None takes either.
         select: how its epoch was chosen; None takes any.
-        name: of its file in RUN/eval, without the ending; stronger than all else.
+        name: of its file in RUN/eval, without the ending, or the label of its evaluation.
 
     Raises:
         CheckpointError: there is none, or it was trained on networks that the run no longer has.
         VariantError: there is none of this name.
     """
     files = sorted((trained.folder / "eval").glob("*.safetensors"))
-    if name:
-        names = [file.stem for file in files]
-        if name not in names:
-            raise VariantError(f"--classifier: {unknown('classifier', name, names)}")
-        candidates = [read_classifier(trained.folder / "eval" / f"{name}.safetensors")]
+    names = {file.stem: file for file in files}
+    if name in names:
+        candidates = [read_classifier(names[name])]
     else:
         known, damage = _read_all(files)
+        labels = dict.fromkeys(file.label for file in known if file.label)
+        if name and name not in labels:
+            text = unknown("classifier or label", name, [*names, *labels])
+            raise VariantError(f"--classifier: {text}")
         candidates = [
             file
             for file in known
-            if protocol in (None, file.protocol) and select in (None, file.select)
+            if protocol in (None, file.protocol)
+            and select in (None, file.select)
+            and name in ("", file.label)
         ]
         if damage and not known:
             raise damage
@@ -217,6 +222,7 @@ def _read_all(files: list[Path]) -> tuple[list[ClassifierFile], CheckpointError 
 
 def _order(file: ClassifierFile, trained: TrainedModel) -> tuple[object, ...]:
     return (
+        bool(file.label),
         file.protocol != trained.variant.protocol,
         file.leaky or file.seen,
         file.transfer,

@@ -29,6 +29,7 @@ FACTS = {
     "format": (int, str),
     "leaky": bool,
     "seen?": bool,
+    "label?": str,
     "transfer": bool,
     "seed": int,
     "data": [str],
@@ -65,6 +66,7 @@ class ClassifierFile:
     Attributes:
         path: the file.
         protocol, split, select: how it was trained, measured and chosen.
+        label: the name of its evaluation; empty if it has none.
         leaky: whether it was chosen on the split that it was measured on.
         seen: whether pre-training saw studies that it was measured on.
         transfer: whether it learned from other data than the run.
@@ -83,6 +85,7 @@ class ClassifierFile:
     protocol: str
     split: str
     select: str
+    label: str
     leaky: bool
     seen: bool
     transfer: bool
@@ -140,7 +143,7 @@ def save_classifier(
     Args:
         record: of the evaluation.
     """
-    same = ("protocol", "split", "select", "leaky", "transfer", "data", "scope", "chosen")
+    same = ("protocol", "split", "select", "label", "leaky", "transfer", "data", "scope", "chosen")
     embedding = getattr(getattr(network, "classifier", None), "embedding", None)
     # A fine-tuned network predicts in float32, whatever it was trained in.
     precision = subject.encoder.precision if settings.protocol == "probe" else "32-true"
@@ -196,9 +199,9 @@ def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
     }
     labels = tuple(LabelSpec(name, tuple(c), reported) for name, c, reported in facts["labels"])
     places = None if facts["places"] is None else tuple(facts["places"])
-    facts = {"seen": False, **facts}
-    plain = ["protocol", "split", "select", "leaky", "seen", "transfer", "scope", "seed", "chosen"]
-    plain += ["precision", "model"]
+    facts = {"seen": False, "label": "", **facts}
+    plain = ["protocol", "split", "select", "label", "leaky", "seen", "transfer", "scope", "seed"]
+    plain += ["chosen", "precision", "model"]
     return ClassifierFile(
         path=path,
         data=tuple(facts["data"]),

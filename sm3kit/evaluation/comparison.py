@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sm3kit.core.errors import VariantError
+from sm3kit.core.variant import Variant
+from sm3kit.evaluation.command import chosen_settings, evaluate_command
 from sm3kit.evaluation.evaluate import evaluation_of
 from sm3kit.evaluation.record_text import reporting_notes
-from sm3kit.evaluation.settings import Settings
+from sm3kit.evaluation.result_files import check_place, label_of
+from sm3kit.evaluation.settings import Settings, settings_of
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import compare
 
+Task = tuple[Subject, Settings]
+# Two runs may differ in these: one is replicated, and the comparison draws its own resamples.
+FREE = ("seed", "resamples")
 
-def compare_runs(
-    first: tuple[Subject, Settings], second: tuple[Subject, Settings]
-) -> dict[str, Any]:
-    """What the second run has more than the first, with paired intervals.
+
+def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any]:
+    """How much the second run improves on the first, with paired intervals.
 
     A result that is on disk already, made with the same settings on the same data, is not made
-    anew.
+    again.
+
+    Args:
+        first, second: a run and how it is evaluated; both with the same settings, except for what
+            the protocol itself sets for runs with stage 2.
+        label: the name of both evaluations; empty for none.
 
     Raises:
-        VariantError: a protocol without labels, or two protocols.
+        VariantError: a protocol without labels, two protocols, or other settings for one of the
+            runs; or a result of other settings that would be replaced.
         DataError: the studies or the labels differ.
     """
     protocols = [first[1].protocol, second[1].protocol]
     if "match" in protocols or len(set(protocols)) > 1:
         raise VariantError(
-            f"--compare wants one protocol with labels for both runs, probe, finetune or knn; "
-            f"not {' and '.join(dict.fromkeys(protocols))}. Give --protocol."
+            "--compare takes one protocol with labels for both runs: probe, finetune or knn, not "
+            f"{' and '.join(dict.fromkeys(protocols))}. Give --protocol."
         )
+    _check_fair(first, second)
+    for task in (first, second):
+        check_place(*task, label, lambda name: _command(first, second, name))
     (first_record, first_scores), (second_record, second_scores) = (
-        evaluation_of(*first),
-        evaluation_of(*second),
+        evaluation_of(*first, label),
+        evaluation_of(*second, label),
     )
     settings = second[1]
     difference = compare(first_scores, second_scores, settings.resamples)
@@ -48,6 +63,8 @@ def compare_runs(
         "runs": [first_record["of"]["run"], second_record["of"]["run"]],
         "of": [first_record["of"], second_record["of"]],
         "seeds": [*first_record["seeds"], *second_record["seeds"]],
+        "files": [first_record["file"], second_record["file"]],
+        "label": label,
         "differs": _differences(first_record["settings"], second_record["settings"]),
         "means": [first_record["mean"]["auc"], second_record["mean"]["auc"]],
         "notes": reporting_notes(difference["labels"], difference["min_positives"]),
@@ -66,3 +83,68 @@ def _differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, lis
     return {
         name: [first[name], second.get(name)] for name in first if first[name] != second.get(name)
     }
+
+
+def _check_fair(first: Task, second: Task) -> None:
+    """Refuses two runs whose own settings differ, with the command that gives both the same.
+
+    What the protocol sets by itself for runs with a relation, and for those without, may differ.
+    """
+    ours, theirs = first[1].in_use(), second[1].in_use()
+    usual = [_of_protocol(*task) for task in (first, second)]
+    differing = {
+        name: (value, theirs.get(name))
+        for name, value in ours.items()
+        if name not in FREE
+        and value != theirs.get(name)
+        and (value, theirs.get(name)) != (usual[0].get(name), usual[1].get(name))
+    }
+    if not differing:
+        return
+    texts = [f"{name} {one} and {other}" for name, (one, other) in differing.items()]
+    raise VariantError(
+        f"The two runs have other settings for {first[1].protocol}, so that a difference may come "
+        f"from these: {'; '.join(texts)}. {_remedy(first, second, list(differing))}"
+    )
+
+
+def _of_protocol(subject: Subject, settings: Settings) -> dict[str, Any]:
+    """What the protocol sets for a run without a recipe."""
+    relation = subject.embedding is not None and settings.scope != "heads"
+    return settings_of(Variant(), settings.protocol, {}, relation=relation).in_use()
+
+
+def _remedy(first: Task, second: Task, names: list[str]) -> str:
+    """The command that evaluates both runs with the same settings."""
+    subjects = [first[0], second[0]]
+    relations = {subject.embedding is not None for subject in subjects}
+    if len(relations) == 2 and first[1].protocol == "probe" and first[1].scope == "auto":
+        heads = [_with_heads(*task) for task in (first, second)]
+        if all(heads[0].in_use()[name] == heads[1].in_use()[name] for name in names):
+            again = _command((subjects[0], heads[0]), (subjects[1], heads[1]))
+            return f"To train only linear heads in both: {again}"
+    if "views" in names:
+        return "Only a recipe sets views: compare runs whose recipes say the same."
+    label = label_of({name: (None, first[1].in_use()[name]) for name in names})
+    return f"To evaluate both as the first: {_command(first, second, label, names)}"
+
+
+def _command(first: Task, second: Task, label: str = "", names: Sequence[str] = ()) -> str:
+    """The command that compares both with the settings of the first.
+
+    Args:
+        names: settings that it says even where they are those of a run.
+    """
+    subject, settings = second
+    relation = subject.embedding is not None
+    own = chosen_settings(subject.trained.variant, settings.in_use(), relation=relation)
+    return evaluate_command([first[0], subject], first[1], label, [*names, *own])
+
+
+def _with_heads(subject: Subject, settings: Settings) -> Settings:
+    """The settings of the run with the scope "heads", as its recipes and the protocol say."""
+    variant = subject.trained.variant
+    relation = subject.embedding is not None
+    auto = settings_of(variant, settings.protocol, {}, relation=relation).in_use()
+    asked = {name: value for name, value in settings.in_use().items() if auto.get(name) != value}
+    return settings_of(variant, settings.protocol, {**asked, "scope": "heads"}, relation=relation)

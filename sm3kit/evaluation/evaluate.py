@@ -15,6 +15,7 @@ from sm3kit.evaluation.neighbours import knn
 from sm3kit.evaluation.predicting import Answer, case_id
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.record_text import reporting_notes
+from sm3kit.evaluation.result_files import check_place, predictions_file, result_file
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
@@ -29,28 +30,30 @@ Record = dict[str, Any]
 SAME = ("settings", "of", "data", "data_hash", "map", "options", "seen", "replaced")
 
 
-def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> Record:
+def evaluate(
+    subject: Subject, settings: Settings, file: Path | None = None, label: str = ""
+) -> Record:
     """Runs a protocol and writes `RUN/eval/<protocol>-<split>.json` and what belongs to it.
-
-    Results on other data than the run's carry their name, results selected on the measured
-    split the word test_best, and a scope or seed that was chosen is named too, so that none
-    replaces another.
 
     Args:
         subject: the networks and the studies.
         settings: how they are evaluated.
-        file: where the result is written instead; what belongs to it lies beside it.
+        file: where the result is written instead; what belongs to it is written beside it.
+        label: a name for this evaluation, to keep it beside others of the same protocol and split.
 
     Returns:
         The record: what was measured how, and `labels` and `mean`, or `space` for "match".
 
     Raises:
-        SM3Error: settings or data that do not work; nothing is written.
+        SM3Error: settings or data that do not work, or a result of other settings that this one
+            would replace; nothing is written.
         Interrupted: the user stopped it.
     """
-    file = file or result_file(subject, settings)
+    if file is None:
+        check_place(subject, settings, label)
+        file = result_file(subject, settings, label)
     subject = subject.with_precision(settings.precision)
-    record = _head(subject, settings)
+    record = {"label": label, **_head(subject, settings)}
     if settings.protocol == "match":
         record |= match(subject, settings)
     else:
@@ -69,9 +72,11 @@ def evaluate(subject: Subject, settings: Settings, file: Path | None = None) -> 
     return record
 
 
-def evaluation_of(subject: Subject, settings: Settings) -> tuple[Record, Predictions]:
+def evaluation_of(
+    subject: Subject, settings: Settings, label: str = ""
+) -> tuple[Record, Predictions]:
     """The record and the predictions of an evaluation, from disk if it was done before."""
-    file = result_file(subject, settings)
+    file = result_file(subject, settings, label)
     try:
         record = read_record(file)
         head = _head(subject, settings)
@@ -79,25 +84,9 @@ def evaluation_of(subject: Subject, settings: Settings) -> tuple[Record, Predict
         if same:
             return record, Predictions.load(predictions_file(file))
     except (OSError, DataError):
-        pass  # It is made anew.
-    record = evaluate(subject, settings)
+        pass  # It is made again.
+    record = evaluate(subject, settings, label=label)
     return record, Predictions.load(predictions_file(file))
-
-
-def result_file(subject: Subject, settings: Settings) -> Path:
-    """Where the result of an evaluation is written."""
-    parts: list[str] = [settings.protocol, settings.split]
-    if list(subject.variant.data) != list(subject.trained.variant.data):
-        parts += [spec.partition(":")[0] for spec in subject.variant.data]
-        # Two tables of one kind are told apart.
-        parts.append(subject.pool.listing_hash()[:8])
-    if settings.select == "test_best":
-        parts.append("test_best")
-    if settings.scope != "auto":
-        parts.append(settings.scope)
-    if settings.seed != subject.trained.variant.seed:
-        parts.append(f"seed{settings.seed}")
-    return subject.run.folder / "eval" / f"{'-'.join(parts)}.json"
 
 
 def seen_studies(subject: Subject, split: str) -> list[str] | None:
@@ -133,11 +122,6 @@ def replaced_studies(subject: Subject) -> list[str] | None:
     return [case_id(subject.pool, case) for case in replaced]
 
 
-def predictions_file(result: Path) -> Path:
-    """Where the predictions beside a result are."""
-    return result.with_suffix(".predictions.npz")
-
-
 def _answer(subject: Subject, settings: Settings, work: Path) -> Answer:
     if settings.protocol == "knn":
         return knn(subject, settings)
@@ -152,7 +136,7 @@ def _answer(subject: Subject, settings: Settings, work: Path) -> Answer:
 
 
 def _head(subject: Subject, settings: Settings) -> Record:
-    """What was measured, on what, and how it was chosen."""
+    """What is measured, on what, and how it is chosen."""
     pool, trained = subject.pool, subject.trained
     return {
         "protocol": settings.protocol,
@@ -191,13 +175,13 @@ def _body(answer: Answer, settings: Settings) -> Record:
 
 
 def _reporting(record: Record) -> list[str]:
-    """What is to be said of the classes that the numbers are of, and of those that chose."""
+    """Notes on the classes that the numbers are of, and on those of the selection."""
     least, chosen_by = record["min_positives"], record["selection_min_positives"]
     notes = reporting_notes(record["labels"], least)
     if chosen_by is not None and chosen_by < least:
         notes.append(
-            f"No class has {least} studies in the split that chooses: the choice, "
-            f"{', '.join(record['chosen'])}, goes by classes with fewer."
+            f"No class has {least} studies in the split used for selection; "
+            f"{' and '.join(record['chosen'])} was chosen by the AUC of rarer classes."
         )
     return notes
 

@@ -17,7 +17,7 @@ _RANKS = {"*": {"*": {"mean_rank": NUMBER, "acc@1": NUMBER, "acc@5": NUMBER, "n"
 _OF_LABELS = ("labels", "mean", "cases", "groups", "resamples", "scope", "chosen", "trained_on")
 # As far as anybody looks into it again; `labels` and `mean`, or `space` of a matching.
 SHAPE = {
-    **dict.fromkeys(("protocol", "split", "select", "data_hash"), str),
+    **dict.fromkeys(("protocol", "split", "select", "data_hash", "label?"), str),
     **dict.fromkeys(("leaky", "transfer"), bool),
     **dict.fromkeys(("seen?", "replaced?"), (list, type(None))),
     **dict.fromkeys(("options", "settings", "machine", "studies"), dict),

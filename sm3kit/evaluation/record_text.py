@@ -131,6 +131,12 @@ def caveats(record: Record) -> list[str]:
     return sentences + caveats_of_studies(record)
 
 
+def warnings_of(record: Record) -> list[str]:
+    """The sentences that are shown as warnings: `caveats`, and which labels have no interval."""
+    note = interval_note(record)
+    return [*([note] if note else []), *caveats(record)]
+
+
 def caveats_of_studies(record: Record) -> list[str]:
     """A sentence on studies that were trained on, and one on those whose images have changed.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,22 @@ Protocol = Literal["probe", "finetune", "knn", "match"]
 Selection = Literal["val_best", "last", "test_best"]
 PROTOCOLS: tuple[str, ...] = typing.get_args(Protocol)
 SELECTIONS: tuple[str, ...] = typing.get_args(Selection)
+Scope = Literal["auto", "heads", "relation", "layers", "all"]
+SCOPES: tuple[str, ...] = typing.get_args(Scope)
+
+# Settings of the training with labels, and those that a protocol does not look at.
+OF_TRAINING = (
+    "scope", "epochs", "batch_size", "lr", "weight_decay", "eps", "prototypes", "views",
+    "feature_views",
+)  # fmt: skip
+OF_NEIGHBOURS = ("k", "temperature")
+OF_LABELS = ("select", "min_positives", "resamples", "seed")
+UNUSED: dict[str, tuple[str, ...]] = {
+    "probe": OF_NEIGHBOURS,
+    "finetune": (*OF_NEIGHBOURS, "feature_views"),
+    "knn": OF_TRAINING,
+    "match": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_LABELS),
+}
 
 # Crop and flip alone, as in the released evaluation.
 MILD = {"views": 1, "jitter": 0.0, "grayscale": 0.0, "blur": 0.0}
@@ -34,9 +51,9 @@ class Settings:
         split: what is measured on.
         select: how an epoch, or k, is chosen: "val_best" by the mean AUC of the validation
             split, "last" not at all, "test_best" by the split that is measured on.
-        scope: what learns from labels: "heads", "relation" (heads and the relation of stage 2),
+        scope: what is trained on labels: "heads", "relation" (heads and the relation of stage 2),
             "layers" (these and the backbones without their stem, as in the release), "all", or
-            "auto": the relation if the run has one, else heads; everything when fine-tuning.
+            "auto": the relation if the run has one, else heads; everything with "finetune".
         epochs: passes over the labelled studies.
         batch_size: studies per step.
         lr, weight_decay, eps: of AdamW.
@@ -45,18 +62,18 @@ class Settings:
         feature_views: views of each study that a probe encodes once; 0 encodes in every epoch.
         prototypes: whether heads start as the prototypes of stage 2, where these fit.
         views: options of the modalities that differ in evaluation.
-        k: neighbours of "knn", if they are not selected.
+        k: neighbours of "knn" with select "last"; otherwise k is selected.
         temperature: of the votes of "knn".
-        min_positives: studies that a class wants to enter the mean of a label whose reported class
-            was not chosen, and as many of other classes.
-        resamples: of the bootstrap.
+        min_positives: studies that a class needs, and as many of other classes, to enter the mean
+            of a label without a reported class.
+        resamples: draws of the bootstrap.
         seed: of heads, order and views; -1 takes the run's.
     """
 
     protocol: Protocol = "probe"
     split: Literal["train", "val", "test"] = "test"
     select: Selection = "val_best"
-    scope: Literal["auto", "heads", "relation", "layers", "all"] = "auto"
+    scope: Scope = "auto"
     epochs: ranges.Count = 50
     batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 128
     lr: ranges.Rate = 1e-3
@@ -74,6 +91,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_fields(self, "evaluation")
+
+    def in_use(self) -> dict[str, Any]:
+        """{setting: value}, as JSON keeps it, of those that the protocol looks at."""
+        table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        unused = {*UNUSED[self.protocol], *(["k"] if self.select != "last" else [])}
+        return {name: value for name, value in table.items() if name not in unused}
 
     def changed(self, changes: Mapping[str, Any], source: str) -> Settings:
         """A copy with changes laid over it.

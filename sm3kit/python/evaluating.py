@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sm3kit.evaluation.comparison import compare_runs
 from sm3kit.evaluation.evaluate import Record
 from sm3kit.evaluation.evaluate import evaluate as run_evaluation
-from sm3kit.evaluation.record_text import caveats
+from sm3kit.evaluation.record_text import warnings_of
 from sm3kit.evaluation.settings import Protocol, Selection, Settings, settings_of
 from sm3kit.evaluation.subject import Subject, open_subject
 from sm3kit.python.calls import (
@@ -63,8 +63,8 @@ class Result:
 
     @property
     def warnings(self) -> list[str]:
-        """Why the numbers may be better than they should be, a sentence each; usually empty."""
-        return list(caveats(self.record))
+        """Why to doubt the numbers, or why some have no interval, a sentence each."""
+        return warnings_of(self.record)
 
     def table(self) -> Table:
         """The table, which can be written as LaTeX, Markdown, HTML or a DataFrame."""
@@ -149,6 +149,7 @@ def evaluate(
     k: int | None = None,
     seed: int | None = None,
     options: Mapping[str, Any] | None = None,
+    label: str = "",
     compare: RunLike | None = None,
     cache: bool = True,
     quiet: bool = False,
@@ -176,6 +177,8 @@ def evaluate(
         seed: of heads, order and views; the run's by default.
         options: {"evaluate.weight_decay": 0.01}: more settings of the evaluation, or options of
             data sets and modalities.
+        label: a name for this evaluation, part of its file names, to keep it beside another of the
+            same protocol and split with other settings.
         compare: another run: how much it improves on this one, with paired intervals.
         cache: whether decoded images and features are kept for the next time.
         quiet: show warnings only.
@@ -194,7 +197,10 @@ def evaluate(
     runs = [run] if compare is None else [run, compare]
     arguments = (around, protocol, asked, nested(options), words(data), map)
     tasks = [prepare(folder_of(run), *arguments) for run in runs]
-    result = Result(compare_runs(*tasks) if len(tasks) == 2 else run_evaluation(*tasks[0]))
+    if len(tasks) == 2:
+        result = Result(compare_runs(tasks[0], tasks[1], label=label))
+    else:
+        result = Result(run_evaluation(*tasks[0], label=label))
     for sentence in result.warnings:
         around.reporter.warn(sentence)
     return result

@@ -159,7 +159,7 @@ class TestMistakes:
     def test_compare_refuses_ranks(self, run):
         self.one_line(
             sm3kit("evaluate", run, run, "--compare", "--protocol", "match"),
-            "--compare wants one protocol with labels for both runs, probe, finetune or knn; not "
+            "--compare takes one protocol with labels for both runs: probe, finetune or knn, not "
             "match. Give --protocol.",
         )
 

@@ -79,7 +79,7 @@ class TestParity:
 
     def test_images_are_read_with_the_options_of_the_run(self, runs, drawn, sm3kit, answered):
         words = ["--epochs", "1", "--select", "last", "--feature-views", "1"]
-        words += ["-o", "evaluate.resamples=10", "-o", "photo.border=6"]
+        words += ["-o", "evaluate.resamples=10", "-o", "photo.border=6", "--label", "cut"]
         assert sm3kit("evaluate", runs.derm, *words).exit_code == 0
         path = drawn.folder / drawn.whole["derm"]
         cut = drawn.folder / "cut.png"
@@ -88,8 +88,9 @@ class TestParity:
             framed = Image.new("RGB", (32, 32), (255, 0, 0))
             framed.paste(whole.crop((6, 6, 26, 26)), (6, 6))
             framed.save(drawn.folder / "framed.png")
-        plain = answered(runs.derm, "--image", f"derm={path}")
-        framed = answered(runs.derm, "--image", f"derm={drawn.folder / 'framed.png'}")
+        of_cut = ["--classifier", "cut", "--image"]
+        plain = answered(runs.derm, *of_cut, f"derm={path}")
+        framed = answered(runs.derm, *of_cut, f"derm={drawn.folder / 'framed.png'}")
         # The border is cut away: what colour it has changes nothing but JPEG's rounding.
         assert np.allclose(probabilities(plain, "DIAG"), probabilities(framed, "DIAG"), atol=1e-9)
 
@@ -114,6 +115,7 @@ class TestEnsemble:
         assert record["studies"][0]["probabilities"] == alone["studies"][0]["probabilities"]
 
     def test_other_labels_are_refused(self, runs, drawn, sm3kit, one_line):
+        shutil.rmtree(runs.derm / "eval")
         words = ["--epochs", "1", "--select", "last", "-o", "evaluate.resamples=10"]
         words += ["-o", "manifest.labels=PN,VS", "-o", "manifest.reported=PN:TYP"]
         assert sm3kit("evaluate", runs.derm, *words).exit_code == 0

@@ -59,10 +59,10 @@ def opened(images, features):
 
 @pytest.fixture
 def evaluated(opened):
-    """evaluated(run, *data, setting=value, ...) -> record."""
+    """evaluated(run, *data, label="", setting=value, ...) -> record."""
 
-    def evaluating(run, *data, **changes):
-        return evaluate(opened(run, *data), dataclasses.replace(FAST, **changes))
+    def evaluating(run, *data, label="", **changes):
+        return evaluate(opened(run, *data), dataclasses.replace(FAST, **changes), label=label)
 
     return evaluating
 

@@ -2,9 +2,13 @@
 
 import dataclasses
 import json
+import shlex
+import shutil
 
 import pytest
+from click.testing import CliRunner
 
+from sm3kit.cli.main import cli
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.evaluation import evaluate as module
 from sm3kit.evaluation.comparison import compare_runs
@@ -14,10 +18,10 @@ from sm3kit.evaluation.comparison import compare_runs
 def comparing(opened, fast):
     """comparing(run, run, data=..., setting=value, ...) -> record"""
 
-    def compare(first, second, *data, options=None, **changes):
+    def compare(first, second, *data, options=None, label="", **changes):
         settings = dataclasses.replace(fast, **changes)
         tasks = [(opened(run, *data, options=options), settings) for run in (first, second)]
-        return compare_runs(*tasks)
+        return compare_runs(*tasks, label=label)
 
     return compare
 
@@ -28,9 +32,9 @@ def made(monkeypatch):
     names = []
     real = module.evaluate
 
-    def watched(subject, settings):
+    def watched(subject, settings, **more):
         names.append(subject.run.folder.name)
-        return real(subject, settings)
+        return real(subject, settings, **more)
 
     monkeypatch.setattr(module, "evaluate", watched)
     return names
@@ -66,11 +70,11 @@ def test_two_runs(comparing, runs):
     assert record["differs"] == {}
 
 
-def test_settings_in_which_both_differ_are_told(opened, fast, runs):
+def test_seeds_may_differ_and_are_told(opened, fast, runs):
     settings = dataclasses.replace(fast, protocol="knn", select="last", k=3)
-    other = dataclasses.replace(settings, k=5, seed=1)
+    other = dataclasses.replace(settings, seed=1)
     record = compare_runs((opened(runs.stage1), settings), (opened(runs.stage1), other))
-    assert record["differs"] == {"k": [3, 5], "seed": [0, 1]}
+    assert record["differs"] == {"seed": [0, 1]}
     assert record["seeds"] == [0, 1]
 
 
@@ -93,7 +97,7 @@ def test_a_result_on_disk_is_not_made_anew(comparing, evaluated, runs, made):
 def test_a_result_with_other_settings_is_made_anew(comparing, runs, made):
     comparing(runs.stage1, runs.stage2, protocol="knn")
     made.clear()
-    comparing(runs.stage1, runs.stage2, protocol="knn", temperature=0.1)
+    comparing(runs.stage1, runs.stage2, protocol="knn", temperature=0.1, label="warm")
     assert made == ["stage1", "stage2"]
     made.clear()
     comparing(
@@ -102,6 +106,7 @@ def test_a_result_with_other_settings_is_made_anew(comparing, runs, made):
         protocol="knn",
         temperature=0.1,
         options={"photo": {"border": 2}},
+        label="cut",
     )
     assert made == ["stage1", "stage2"]
 
@@ -141,7 +146,7 @@ def test_ranks_are_not_compared(opened, fast, runs):
     with pytest.raises(VariantError) as caught:
         compare_runs((opened(runs.stage1), settings), (opened(runs.stage2), settings))
     assert str(caught.value) == (
-        "--compare wants one protocol with labels for both runs, probe, finetune or knn; not "
+        "--compare takes one protocol with labels for both runs: probe, finetune or knn, not "
         "match. Give --protocol."
     )
 
@@ -154,3 +159,83 @@ def test_two_protocols_are_not_compared(opened, fast, runs):
 
 def test_one_leaky_run_makes_the_comparison_leaky(comparing, runs):
     assert comparing(runs.stage1, runs.stage2, protocol="knn", select="test_best")["leaky"]
+
+
+class TestFairness:
+    """Two runs are compared with the same settings, or a command is printed that gives them these."""
+
+    @pytest.fixture
+    def trained(self, shared_run, tmp_path):
+        """trained(name, stage, protocol={setting: value}) is a run whose recipe says so."""
+
+        def train(name, stage, **evaluate):
+            run = shared_run(f"fair-{name}", stage=stage, evaluate=evaluate)
+            return shutil.copytree(run, tmp_path / name)
+
+        return train
+
+    def refused(self, *words):
+        few = ["-o", "evaluate.resamples=20", "--epochs", "2"]
+        result = CliRunner().invoke(cli, ["evaluate", *map(str, words), "--compare", *few])
+        assert result.exit_code == 1, result.output
+        (line,) = result.output.splitlines()
+        return line
+
+    def carried_out(self, line):
+        """What the command at the end of a line measures."""
+        command = shlex.split("sm3kit evaluate " + line.partition("sm3kit evaluate ")[2])
+        result = CliRunner().invoke(cli, [*command[1:], "--json"])
+        assert result.exit_code == 0, result.output
+        return command[3:], json.loads(result.stdout)
+
+    def test_recipes_that_say_otherwise(self, trained):
+        one = trained("one", "mmssl", probe={"lr": 0.1, "weight_decay": 0.0})
+        other = trained("other", "mmssl", probe={"lr": 0.001, "weight_decay": 0.0})
+        line = self.refused(one, other)
+        assert line.startswith(
+            "Error: The two runs have other settings for probe, so that a difference may come from "
+            "these: lr 0.1 and 0.001. To evaluate both as the first: sm3kit evaluate "
+        )
+        assert not (one / "eval").exists()
+        words, record = self.carried_out(line)
+        assert words[1:] == [
+            "--compare", "--epochs", "2", "-o", "evaluate.resamples=20", "--lr", "0.1", "--label",
+            "lr-0.1",
+        ]  # fmt: skip
+        assert record["differs"] == {}
+        assert record["files"] == [
+            str(run / "eval" / "probe-test-lr-0.1.json") for run in (one, other)
+        ]
+        # The other way round both take the second's.
+        words, record = self.carried_out(self.refused(other, one))
+        assert words[-4:] == ["--lr", "0.001", "--label", "lr-0.001"]
+
+    def test_the_second_alone_says_otherwise(self, runs, trained):
+        second = trained("second", "both", **{"probe-relation": {"weight_decay": 0.01}})
+        line = self.refused(runs.stage1, second)
+        # The epochs of the command line hold for both.
+        assert "these: weight_decay 0.05 and 0.01. To train only linear heads in both: " in line
+        words, record = self.carried_out(line)
+        assert words[1:] == [
+            "--compare", "--scope", "heads", "--epochs", "2", "-o", "evaluate.resamples=20",
+        ]  # fmt: skip
+        assert record["differs"] == {}
+
+    def test_what_the_protocol_sets_for_stage_2_may_differ(self, runs):
+        words = [str(runs.stage1), str(runs.stage2), "--compare", "--epochs", "1", "--json"]
+        result = CliRunner().invoke(cli, ["evaluate", *words])
+        assert result.exit_code == 0, result.output
+        assert set(json.loads(result.stdout)["differs"]) == {"eps", "views"}
+        assert "warning  eps differs: 1e-05 and 1e-08" in result.stderr
+
+    def test_settings_that_do_not_matter_may_differ(self, runs, trained):
+        """No classifier is trained: the neighbours do not know a learning rate."""
+        one = trained("knn", "mmssl", knn={"lr": 0.1}, probe={"lr": 0.2})
+        words = [str(one), str(runs.stage2), "--compare", "--protocol", "knn", "--json"]
+        assert CliRunner().invoke(cli, ["evaluate", *words]).exit_code == 0
+
+    def test_views_are_set_by_recipes_alone(self, runs, trained):
+        line = self.refused(
+            trained("views", "mmssl", probe={"views": {"jitter": 0.5}}), runs.stage1
+        )
+        assert line.endswith("Only a recipe sets views: compare runs whose recipes say the same.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shutil
 
 import pytest
 import torch
@@ -99,8 +100,8 @@ def test_the_saved_network_is_that_of_the_chosen_epoch(evaluated, runs, monkeypa
     record = evaluated(runs.stage1, epochs=3, **SLOW)
     assert record["chosen"] == {"epoch": 1}
     chosen = network(runs.stage1)
-    evaluated(runs.stage1, epochs=1, select="last", **SLOW)
-    assert same(chosen, network(runs.stage1))
+    evaluated(runs.stage1, epochs=1, select="last", label="once", **SLOW)
+    assert same(chosen, network(runs.stage1, "finetune-test-once"))
 
 
 @pytest.mark.parametrize("protocol", ["finetune", "probe"])
@@ -156,6 +157,7 @@ def test_another_evaluation_does_not_go_on_with_it(opened, fast, runs, monkeypat
         subject = opened(runs.stage1, options=options)
         evaluate(subject, dataclasses.replace(settings, **changes))
         assert "resume" not in subject.reporter.said()
+        shutil.rmtree(runs.stage1 / "eval")
 
 
 @pytest.mark.parametrize("fusion", ["sep_shared", "concat"])

@@ -155,7 +155,7 @@ def test_the_train_split_leaves_each_study_out(evaluated, runs, monkeypatch):
     assert torch.equal(train, torch.eye(24, dtype=torch.bool))
     assert record["cases"] == 24
     # With itself in the bank each study would find its own label.
-    alone = evaluated(runs.stage1, protocol="knn", split="train", select="last", k=1)
+    alone = evaluated(runs.stage1, protocol="knn", split="train", select="last", k=1, label="near")
     assert alone["mean"]["accuracy"] < 1
     seen.clear()
     evaluated(runs.stage1, protocol="knn", split="train", select="test_best")

@@ -157,7 +157,7 @@ def test_views_that_are_encoded_in_every_epoch(opened, evaluated, fast, runs):
     cached = evaluated(runs.stage1, epochs=8)
     subject = opened(runs.stage1)
     before = state(subject.branches)
-    fresh = evaluate(subject, dataclasses.replace(fast, epochs=8, feature_views=0))
+    fresh = evaluate(subject, dataclasses.replace(fast, epochs=8, feature_views=0), label="fresh")
     assert same(before, state(subject.branches))
     assert fresh["trainable_parameters"] == cached["trainable_parameters"]
     # Other views of 24 studies move the mean of three labels a little.
@@ -168,7 +168,7 @@ def test_without_augmentation_both_ways_of_encoding_agree(evaluated, runs):
     still = {"views": 1, "jitter": 0.0, "grayscale": 0.0, "blur": 0.0}
     still |= {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": 0.0}
     cached = network(evaluated(runs.stage1, views=still))
-    fresh = network(evaluated(runs.stage1, views=still, feature_views=0))
+    fresh = network(evaluated(runs.stage1, views=still, feature_views=0, label="fresh"))
     for name, value in cached.items():
         # The same sums in other batches.
         torch.testing.assert_close(fresh[name], value, atol=1e-4, rtol=0)

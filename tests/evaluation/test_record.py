@@ -9,8 +9,9 @@ import pytest
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from sm3kit.core.errors import DataError, SM3Error
-from sm3kit.evaluation.evaluate import _published_number, evaluate, result_file
+from sm3kit.evaluation.evaluate import _published_number, evaluate
 from sm3kit.evaluation.record_text import interval_note
+from sm3kit.evaluation.result_files import result_file
 from sm3kit.metrics.predictions import Predictions
 
 PROTOCOLS = ["probe", "finetune", "knn"]
@@ -173,8 +174,8 @@ class TestFewStudies:
         assert record["mean"]["auc"] is None
         assert (record["selection_auc"] is None, record["selection_min_positives"]) == (False, 1)
         assert record["notes"][-1] == (
-            "No class has 5 studies in the split that chooses: the choice, k, goes by classes with "
-            "fewer."
+            "No class has 5 studies in the split used for selection; k was chosen by the AUC of "
+            "rarer classes."
         )
 
     def test_a_chosen_class_is_flagged_and_counts(self, opened, fast, runs):

@@ -73,7 +73,7 @@ def test_what_is_selected_on_the_measured_split_is_leaky_by_any_name(evaluated, 
     assert one["chosen"] == other["chosen"]
     assert one["mean"] == other["mean"]
     assert one["leaky"] is other["leaky"] is True
-    assert evaluated(runs.stage1, split="val", select="last")["leaky"] is False
+    assert evaluated(runs.stage1, split="val", select="last", label="last-one")["leaky"] is False
 
 
 def test_the_earliest_of_equal_epochs_is_chosen(evaluated, runs, curves):
@@ -93,8 +93,8 @@ def test_the_weights_are_those_of_the_chosen_epoch(evaluated, runs, curves):
     """The second epoch of four is the last of two: nothing else depends on their number."""
     evaluated(runs.stage2, epochs=4)
     chosen = Predictions.load(runs.stage2 / "eval" / "probe-test.predictions.npz")
-    evaluated(runs.stage2, epochs=2, select="last")
-    last = Predictions.load(runs.stage2 / "eval" / "probe-test.predictions.npz")
+    evaluated(runs.stage2, epochs=2, select="last", label="two")
+    last = Predictions.load(runs.stage2 / "eval" / "probe-test-two.predictions.npz")
     for name, label in chosen.labels.items():
         assert (label.scores == last.labels[name].scores).all()
 
