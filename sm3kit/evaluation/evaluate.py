@@ -10,6 +10,7 @@ from typing import Any
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
+from sm3kit.evaluation.command import chosen_settings, value_text
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
 from sm3kit.evaluation.predicting import Answer, case_id
@@ -54,6 +55,8 @@ def evaluate(
         file = result_file(subject, settings, label)
     subject = subject.with_precision(settings.precision)
     record = {"label": label, **_head(subject, settings)}
+    if label:
+        record["notes"].append(_name_note(subject, settings, label))
     if settings.protocol == "match":
         record |= match(subject, settings)
     else:
@@ -120,6 +123,14 @@ def replaced_studies(subject: Subject) -> list[str] | None:
     cases = [case for cases in subject.pool.cases.values() for case in cases]
     replaced = changed_cases(subject.studies, subject.pool, cases, subject.images)
     return [case_id(subject.pool, case) for case in replaced]
+
+
+def _name_note(subject: Subject, settings: Settings, label: str) -> str:
+    """What a named evaluation is, in a sentence."""
+    relation = subject.embedding is not None
+    chosen = chosen_settings(subject.trained.variant, settings.in_use(), relation=relation)
+    texts = [f"{name} {value_text(value)}" for name, value in chosen.items()]
+    return f"Evaluation {label}: {', '.join(texts) or 'the settings of the run'}."
 
 
 def _answer(subject: Subject, settings: Settings, work: Path) -> Answer:

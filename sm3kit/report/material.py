@@ -51,6 +51,8 @@ class Result:
             parts.append(f"on {', '.join(spec.partition(':')[0] for spec in record['data'])}")
         if record["select"] == "test_best":
             parts.append("test_best")
+        if record.get("label"):
+            parts.append(record["label"])
         return ", ".join(parts)
 
     def predictions(self) -> Predictions:
@@ -174,4 +176,5 @@ def _place(result: Result) -> tuple[Any, ...]:
         for name in ("split", "protocol")
     ]
     doubts = bool(record["leaky"]), bool(record.get("seen"))
-    return (bool(record["transfer"]), *places, *doubts, result.file.name)
+    named = bool(record.get("label"))
+    return (bool(record["transfer"]), named, *places, *doubts, result.file.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -12,7 +12,7 @@ import yaml
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.settings import by_address, plain
 from sm3kit.core.variant import Variant, table_at
-from sm3kit.evaluation.settings import settings_of
+from sm3kit.evaluation.command import settings_words, value_text
 from sm3kit.networks.assemble import fill_in
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer
@@ -26,9 +26,6 @@ FLAGS = {recipes.FLAGS.get(name, name): name for name in OWN_FLAGS}  # By addres
 REPEATED = ("objective", "modality")
 # What only a recipe file can say.
 IN_A_FILE = ("stage2.views", "evaluate")
-EVALUATION_FLAGS = (
-    "split", "select", "scope", "epochs", "batch_size", "lr", "feature_views", "k", "seed",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +82,7 @@ def pretraining(variant: Variant) -> Command:
     with_words = {"data", *REPEATED, *FLAGS, *IN_A_FILE, "map", "per_modality", "protocol"}
     for address, value in changed.items():
         if address not in with_words:
-            words += ["-o", f"{address}={_value(value)}"]
+            words += ["-o", f"{address}={value_text(value)}"]
     return _with_options(words, variant, base, changed)
 
 
@@ -98,7 +95,7 @@ def _with_options(
     for plugin, options in variant.options.items():
         for name, value in options.items():
             if name not in known.get(plugin, {}) or known[plugin][name] != value:
-                words += ["-o", f"{plugin}.{name}={_value(value)}"]
+                words += ["-o", f"{plugin}.{name}={value_text(value)}"]
     # An evaluation that is as ever says nothing.
     more: dict[str, Any] = {}
     for address in (*IN_A_FILE, "protocol"):
@@ -127,22 +124,11 @@ def evaluation(record: Mapping[str, Any], variant: Variant, run: str) -> Command
     relation = record.get("scope") == "relation" or (
         record["of"]["stage"] == "mlssl" and not record["transfer"]
     )
-    usual = dataclasses.asdict(settings_of(variant, protocol, {}, relation=relation))
-    for name, value in record["settings"].items():
-        if name in ("protocol", "views") or usual.get(name) == value:
-            continue
-        if name in EVALUATION_FLAGS:
-            words += [_flag(name), str(value)]
-        else:
-            words += ["-o", f"evaluate.{name}={_value(value)}"]
+    words += settings_words(variant, record["settings"], relation=relation)
+    if record.get("label"):
+        words += ["--label", record["label"]]
     return Command(tuple(words))
 
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ",".join(map(_value, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,11 +6,14 @@ import shlex
 
 import pytest
 from click.testing import CliRunner
+from tiny_runs import quiet
 
 from sm3kit.cli.main import cli
 from sm3kit.core.errors import VariantError
 from sm3kit.deployment.predictor import find_classifier
 from sm3kit.evaluation.result_files import label_of, result_file
+from sm3kit.report.material import gather
+from sm3kit.report.repeating import evaluation
 from sm3kit.runs.run import Run
 
 TINY = ["--epochs", "1", "-o", "evaluate.resamples=10"]
@@ -49,6 +52,9 @@ def test_other_settings_are_refused_with_a_command_that_works(run):
     record = json.loads(evaluate(*command[2:], "--json").stdout)
     assert record["file"] == str(run / "eval" / "probe-test-batch_size-16-lr-0.1.json")
     assert record["label"] == "batch_size-16-lr-0.1"
+    assert record["notes"][0] == (
+        "Evaluation batch_size-16-lr-0.1: epochs 1, batch_size 16, lr 0.1, resamples 10."
+    )
     after = contents(run)
     assert {file: after[file] for file in before} == before
     names = {file.name for file in set(after) - set(before)}
@@ -180,6 +186,21 @@ def test_the_unlabelled_classifier_is_taken_unless_one_is_named(run, evaluated):
         "finetune-test-tuned, first, probe-test-first, probe-test-test_best, probe-test-tuned, "
         "tuned."
     )
+
+
+def test_the_report_shows_a_named_result_after_the_others(run, evaluated, images, features):
+    evaluated(run, protocol="knn", temperature=0.1, label="warm")
+    evaluated(run, protocol="match", select="last")
+    evaluated(run)
+    material = gather(run, images, features, quiet())
+    titles = [result.title for result in material.results]
+    assert titles == ["probe, split test", "match, split test", "knn, split test, warm"]
+    assert material.main.title == "probe, split test"
+    command = evaluation(material.results[2].record, material.record.variant, "here")
+    assert command.words == (
+        "sm3kit", "evaluate", "here", "--protocol", "knn", "-o", "evaluate.temperature=0.1", "-o",
+        "evaluate.min_positives=1", "-o", "evaluate.resamples=20", "--label", "warm",
+    )  # fmt: skip
 
 
 def test_a_classifier_of_before_has_no_label(run, evaluated):
