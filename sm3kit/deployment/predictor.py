@@ -186,8 +186,7 @@ def find_classifier(
         known, damage = _read_all(files)
         labels = dict.fromkeys(file.label for file in known if file.label)
         if name and name not in labels:
-            text = unknown("classifier or label", name, [*names, *labels])
-            raise VariantError(f"--classifier: {text}")
+            raise VariantError(f"--classifier: {unknown('classifier', name, [*names, *labels])}")
         candidates = [
             file
             for file in known

@@ -182,7 +182,7 @@ def test_the_unlabelled_classifier_is_taken_unless_one_is_named(run, evaluated):
     with pytest.raises(VariantError) as caught:
         find_classifier(trained, name="firts")
     assert str(caught.value) == (
-        "--classifier: No classifier or label named 'firts'. Did you mean 'first'? Known: "
+        "--classifier: No classifier named 'firts'. Did you mean 'first'? Known: "
         "finetune-test-tuned, first, probe-test-first, probe-test-test_best, probe-test-tuned, "
         "tuned."
     )
