@@ -66,5 +66,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """All that can be used."""
-    return sorted({*globals(), *__all__})
+    """What users call."""
+    return sorted([*__all__, "__version__", "api"])

@@ -130,16 +130,22 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def settings_of(
-    variant: Variant, protocol: Protocol | None, flags: Mapping[str, Any], *, relation: bool
+    variant: Variant,
+    protocol: Protocol | None,
+    flags: Mapping[str, Any],
+    *,
+    relation: bool,
+    source: str = "command line",
 ) -> Settings:
     """The settings of an evaluation: flags beat the run's recipes, recipes beat the defaults.
 
     Args:
         variant: of the run.
         protocol: "probe", "finetune", "knn", "match"; None takes the run's own.
-        flags: settings from the command line.
+        flags: settings that the user asks for.
         relation: whether the run has a relation for the labels at hand. Where it learns, what is
             said of `probe-relation` lies over what is said of `probe`, likewise for `finetune`.
+        source: where `flags` come from, for messages.
 
     Raises:
         VariantError: an unknown protocol or setting.
@@ -150,20 +156,20 @@ def settings_of(
             raise VariantError(unknown("protocol", name, DEFAULTS))
     chosen: Protocol = protocol or variant.protocol
     layers = [chosen, f"{chosen}-relation"] if relation else [chosen]
-    settings = _laid_over(variant, chosen, layers, flags)
+    settings = _laid_over(variant, chosen, layers).changed(flags, source)
     if relation and settings.scope == "heads":
-        settings = _laid_over(variant, chosen, [chosen], {"scope": "heads", **flags})
+        settings = _laid_over(variant, chosen, [chosen]).changed(
+            {"scope": "heads", **flags}, source
+        )
     return settings if settings.seed >= 0 else dataclasses.replace(settings, seed=variant.seed)
 
 
-def _laid_over(
-    variant: Variant, protocol: Protocol, layers: Sequence[str], flags: Mapping[str, Any]
-) -> Settings:
+def _laid_over(variant: Variant, protocol: Protocol, layers: Sequence[str]) -> Settings:
     settings = Settings(protocol=protocol)
     for name in [name for name in layers if name in DEFAULTS]:
         settings = settings.changed(DEFAULTS[name], name)
         settings = settings.changed(variant.evaluate.get(name, {}), f"evaluate.{name}")
-    return settings.changed(flags, "command line")
+    return settings
 
 
 def check_evaluation(variant: Variant) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from types import NoneType, SimpleNamespace, UnionType
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 from sm3kit.core.errors import OptionError, UnknownKeyword
-from sm3kit.core.names import suggestion
+from sm3kit.core.names import quote, suggestion
 from sm3kit.data.progress import Reporter, open_console
 from sm3kit.python.surroundings import Surroundings
 
@@ -34,25 +37,57 @@ RunLike = HasFolder | File
 
 
 def check_keywords(function: Callable[P, T]) -> Callable[P, T]:
-    """A decorator for functions that users call: an unknown keyword is answered with a near one.
+    """A decorator for functions that users call, which checks keywords and words to choose from.
 
     Raises:
-        UnknownKeyword: the function has no such keyword.
+        UnknownKeyword: the function has no such keyword; a near one is named.
+        OptionError: a value is none of those that the annotation lists.
     """
-    parameters = inspect.signature(function).parameters.values()
-    names = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY and p.name != "self"]
+    signature = inspect.signature(function)
+    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
+    names = [name for name in kinds if name != "self"]
+    takes_all = inspect.Parameter.VAR_KEYWORD in kinds.values()
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-        for name in kwargs:
+        for name in () if takes_all else kwargs:
             if name not in names:
                 raise UnknownKeyword(
                     f"{function.__name__}() has no keyword {name!r}. {suggestion(name, names)}"
                     f"Known: {', '.join(names)}."
                 )
+        given = signature.bind_partial(*args, **kwargs).arguments
+        for name, choices in _choices(function).items():
+            for value in words(given.get(name)):
+                if value not in choices:
+                    raise OptionError(
+                        f"{function.__name__}(): {name} wants {' or '.join(map(repr, choices))}, "
+                        f"not {quote(value)}. {suggestion(str(value), choices)}".rstrip()
+                    )
         return function(*args, **kwargs)
 
     return checked
+
+
+@functools.cache
+def _choices(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
+    """{parameter: the words that it takes}, of those whose annotation lists them."""
+    annotations = {n: hint for n, hint in function.__annotations__.items() if n != "return"}
+    holder = SimpleNamespace(__annotations__=annotations)
+    hints = typing.get_type_hints(holder, vars(sys.modules[function.__module__]))
+    listed = {name: _words_of(hint) for name, hint in hints.items()}
+    return {name: choices for name, choices in listed.items() if choices}
+
+
+def _words_of(hint: Any) -> tuple[str, ...]:
+    """The words that an annotation lists; empty if it takes others as well."""
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        return parts
+    if typing.get_origin(hint) in (typing.Union, UnionType):
+        listed = [_words_of(part) for part in parts if part is not NoneType]
+        return tuple(dict.fromkeys(word for part in listed for word in part)) if all(listed) else ()
+    return _words_of(parts[0]) if typing.get_origin(hint) is Sequence else ()
 
 
 def surroundings(*, quiet: bool, cache: bool = True) -> Surroundings:

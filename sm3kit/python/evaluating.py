@@ -109,6 +109,7 @@ def prepare(
     options: Mapping[str, Mapping[str, Any]],
     data: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
+    source: str = "command line",
 ) -> tuple[Subject, Settings]:
     """A run, opened for an evaluation, and the settings of it.
 
@@ -120,6 +121,7 @@ def prepare(
         options: {owner: {option: value}} of data sets and modalities; of "evaluate", more settings.
         data: other data than the run's.
         rename: {modality of the run: what the data call it}.
+        source: where the settings come from, for messages.
 
     Raises:
         SM3Error: no such run, settings that do not work, or data that cannot be opened.
@@ -129,7 +131,8 @@ def prepare(
     of_data = {owner: values for owner, values in options.items() if owner != OWN}
     subject = open_studies(run, around, data, rename, of_data)
     relation = subject.embedding is not None
-    return subject, settings_of(subject.trained.variant, protocol, settings, relation=relation)
+    variant = subject.trained.variant
+    return subject, settings_of(variant, protocol, settings, relation=relation, source=source)
 
 
 @check_keywords
@@ -195,7 +198,7 @@ def evaluate(
     }  # fmt: skip
     around = surroundings(quiet=quiet, cache=cache)
     runs = [run] if compare is None else [run, compare]
-    arguments = (around, protocol, asked, nested(options), words(data), map)
+    arguments = (around, protocol, asked, nested(options), words(data), map, "call of evaluate")
     tasks = [prepare(folder_of(run), *arguments) for run in runs]
     if len(tasks) == 2:
         result = Result(compare_runs(tasks[0], tasks[1], label=label))

@@ -125,6 +125,7 @@ class Predictions(Sequence[Prediction]):
         return str(self.table())
 
 
+@check_keywords
 def predict(
     run: RunLike | Sequence[RunLike],
     images: Mapping[str, File] | None = None,

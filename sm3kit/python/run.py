@@ -85,7 +85,7 @@ class Run:
     @check_keywords
     def embed(
         self,
-        split: Words | None = None,
+        split: Split | Sequence[Split] | None = None,
         *,
         space: EmbeddingSpace | Sequence[EmbeddingSpace] = "joint",
         data: Words | None = None,

@@ -94,6 +94,28 @@ def test_an_unknown_keyword_is_answered_with_a_near_one(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: sm3kit.pretrain(stage="mmsl"), "pretrain(): stage wants 'both' or 'mmssl' or 'mlssl', not 'mmsl'. Did you mean 'mmssl'?"),
+        (lambda run: run.evaluate("prob"), "evaluate(): protocol wants 'probe' or "),
+        (lambda run: sm3kit.evaluate(run, split="tst"), "Did you mean 'test'?"),
+        (lambda run: run.predict(derm="a.jpg", protocol="knn"), "'probe' or 'finetune', not 'knn'."),
+        (lambda run: run.embed(["test", "vall"]), "not 'vall'. Did you mean 'val'?"),
+        (lambda run: run.embed("test", space=["joint", "jont"]), "not 'jont'. Did you mean 'joint'?"),
+        (lambda run: run.report(space="logit"), "Did you mean 'logits'?"),
+        (lambda run: run.export("tim", "x"), "Did you mean 'timm'?"),
+        (lambda run: sm3kit.ablate("quick", executor="slurm"), "'local' or 'ray', not 'slurm'."),
+    ],
+)  # fmt: skip
+def test_a_word_that_is_no_choice_is_refused(call, message, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(sm3kit.SM3Error) as caught:
+        call(sm3kit.Run("here"))
+    assert message in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'sm3kit' has no attribute 'pretrian'"):
         sm3kit.pretrian  # noqa: B018
