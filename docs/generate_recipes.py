@@ -17,7 +17,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.runs import recipes
 
-BASES = ("quick", "sm3", "release", "paper")
+BASES = ("quick", "small", "sm3", "release", "paper")
 # What says which data, where and how far, and not what a recipe is.
 LEFT_OUT = (
     *("recipe", "data", "map", "modality", "stage", "init"),
@@ -36,7 +36,7 @@ HEAD = """
 
 A recipe is a YAML file with settings. There are two sorts:
 
-- A **complete** recipe (`quick`, `sm3`, `release`, `paper`) sets everything that matters.
+- A **complete** recipe (`quick`, `small`, `sm3`, `release`, `paper`) sets everything that matters.
 - A **row** recipe sets what makes one row of the paper's Table 5, or of Table 1, and lies on top
   of a complete one.
 
@@ -52,14 +52,17 @@ sm3kit pretrain --recipe release --recipe byol --data derm7pt:release_v0 --out r
 sm3kit evaluate runs/byol
 ```
 
-Without a complete recipe the base is chosen by the data: `quick` for the built-in studies, `sm3`
-for all others. The first line of the output says which and why. Your own file works the same:
-`--recipe mine.yaml`; a line `base: release` in it names its base.
+Without a complete recipe the base is chosen by the data and the machine: `quick` for the built-in
+studies; for all other data `sm3` on a CUDA GPU with 20 GiB of memory or more, and `small` elsewhere.
+The first line of the output says which and why, and `--dry-run` shows it without training. A grid
+keeps the base of the machine on which it was begun. Your own file works the same: `--recipe
+mine.yaml`; a line `base: release` in it names its base.
 
 | complete recipe | what for |
 | --- | --- |
 | `quick` | To see that everything works: a small network on small images, no weights to fetch. Its numbers say nothing about photographs. |
-| `sm3` | The released settings on one device, with all 96 studies of a batch compared with each other, and features of stage 2 encoded once. For your own data. |
+| `small` | ResNet-18 with ImageNet weights on images of 128 pixels, in batches of 64. For your own data on a laptop or a small GPU: about 3 GiB of memory, and about an hour for 600 studies. |
+| `sm3` | The released settings on one device, with all 96 studies of a batch compared with each other, and features of stage 2 encoded once. For your own data on a large GPU. |
 | `release` | The released code as it ran on two GPUs, emulated on one device. |
 | `paper` | Section 4.2 as printed, where it differs from the released code. |
 """
@@ -96,7 +99,7 @@ def differences() -> str:
     parts += [f"| `{key}` | {' | '.join(values)} |\n" for key, values in differ.items()]
     same = [key for key in table if key not in differ and not key.startswith("evaluate.")]
     listed = ", ".join(f"`{key}` {table[key][0]}" for key in same)
-    parts.append(f"\nThe same in all four: {listed}.\n")
+    parts.append(f"\nThe same in all of them: {listed}.\n")
     return "".join(parts)
 
 

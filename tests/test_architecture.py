@@ -93,6 +93,7 @@ OWNERS = {
     "timm": {"backbones"},
     "lightly": {"objectives"},
     "faiss": {"clusterers"},
+    "psutil": {"training"},
     "pytorch_lightning": {"training"},
     "click": {"cli", "pytest_plugin"},
     "rich": {"cli", "data.progress"},

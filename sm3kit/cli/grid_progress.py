@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sm3kit.cli.settings import say
+from sm3kit.core.text import duration
 from sm3kit.evaluation.settings import PROTOCOLS
 from sm3kit.grids.plan import TRAINING
-from sm3kit.grids.progress import Lines, duration
+from sm3kit.grids.progress import Lines
 
 if TYPE_CHECKING:
     from rich.console import Console

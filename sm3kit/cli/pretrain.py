@@ -30,6 +30,8 @@ from sm3kit.core.variant import PER_MODALITY, Variant
 from sm3kit.runs.recipes import DEFAULT_BASES
 
 if TYPE_CHECKING:
+    from sm3kit.data.progress import Reporter
+    from sm3kit.training.outline import Outline
     from sm3kit.training.pretrain import Outcome
 
 
@@ -74,6 +76,11 @@ if TYPE_CHECKING:
         help="Folder of the run.",
     ),
     option("--resume", is_flag=True, help="Resume the run in --out."),
+    option(
+        "--dry-run",
+        is_flag=True,
+        help="Show what would be trained, how long and in how much memory, and train nothing.",
+    ),
 )
 @option_group(
     "Data",
@@ -162,6 +169,7 @@ def pretrain(
     options: tuple[str, ...],
     out: Path | None,
     resume: bool,
+    dry_run: bool,
     no_cache: bool,
     quiet: bool,
     as_json: bool,
@@ -176,6 +184,7 @@ def pretrain(
       sm3kit pretrain --objective simclr --fusion sep_sep --data manifest:my.csv
       sm3kit pretrain --stage mlssl --init runs/NAME --relation msa
       sm3kit pretrain --recipe byol --data derm7pt:release_v0 --seed 1
+      sm3kit pretrain --data manifest:my.csv --dry-run
       sm3kit pretrain --resume --out runs/simclr-sep_sep-tel-seed0
     """
     from sm3kit.data.progress import Reporter
@@ -187,10 +196,27 @@ def pretrain(
     asked = pretraining.layer(words, parsed_settings(options))
     request = pretraining.request(asked, out, resume=resume)
     people = console(stderr=as_json, quiet=not request.speaks)
-    outcome = pretraining.carry_out(request, surroundings(people, quiet=quiet, no_cache=no_cache))
+    around = surroundings(people, quiet=quiet, no_cache=no_cache)
+    if dry_run:
+        _show(pretraining.outline_of(request, around), around.reporter, as_json)
+        return
+    outcome = pretraining.carry_out(request, around)
     Reporter(people).say(f"done     {outcome.run.model}")
     if as_json and request.speaks:
         print_json(_document(outcome))
+
+
+def _show(outline: Outline, reporter: Reporter, as_json: bool) -> None:
+    """What a run would be, and the record that it would write."""
+    for line in outline.lines():
+        reporter.say(line)
+    for warning in outline.warnings():
+        reporter.warn(warning)
+    if as_json:
+        print_json(outline.document())
+    else:
+        click.echo(f"\n# variant.yaml\n{outline.record().text()}")
+    reporter.say("Nothing was trained or written. Leave out --dry-run to begin.")
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:

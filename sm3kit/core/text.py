@@ -1,4 +1,4 @@
-"""Text as people read it: lines that fit a terminal, numbers of bytes."""
+"""Text as people read it: lines that fit a terminal, numbers of bytes, lengths of time."""
 
 from __future__ import annotations
 
@@ -34,3 +34,14 @@ def in_units(count: float) -> str:
     return (
         f"{count:.0f} {units[0]}" if count >= 10 or units[0] == "B" else f"{count:.1f} {units[0]}"
     )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "40 s", "12 min", "3 h 20 min", "5 days"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{round(minutes / 1440)} days"

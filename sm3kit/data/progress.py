@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
-from sm3kit.core.text import fold_lines
+from sm3kit.core.text import duration, fold_lines
 from sm3kit.data.notebook import NotebookBar, in_notebook
+
+# Seconds without a line before the next one says how long it will take, twice as many each time.
+SHORTEST_SILENCE, LONGEST_SILENCE = 60, 960
+STEPS_TO_KNOW, SECONDS_TO_KNOW = 3, 20  # Whichever comes first.
+WORTH_SAYING = 60  # Seconds.
+
+
+@dataclass
+class Wait:
+    """How far something is that takes long.
+
+    Attributes:
+        description: what it is.
+        total: its steps.
+        start: when it began.
+        done: steps that are done.
+        first: when the first of them was done, which may take longer than others.
+        silence: seconds without a line after which the next one is due; 0 until the first line.
+    """
+
+    description: str
+    total: int
+    start: float
+    done: int = 0
+    first: float = 0.0
+    silence: float = 0.0
+
+    def advance(self, now: float) -> None:
+        """Notes that a step is done."""
+        self.done += 1
+        self.first = self.first or now
+
+    def left(self, now: float) -> float:
+        """Seconds that the steps to come will take, as those before did; 0 before the first."""
+        if self.done < 2:
+            return (now - self.start) * (self.total - self.done) if self.done else 0.0
+        return (now - self.first) / (self.done - 1) * (self.total - self.done)
+
+    def due(self, now: float, last_line: float) -> bool:
+        """Whether it is time for a line."""
+        if self.left(now) < WORTH_SAYING:
+            return False
+        if not self.silence:
+            return self.done >= STEPS_TO_KNOW or now - self.start >= SECONDS_TO_KNOW
+        return now - last_line >= self.silence
 
 
 def open_console(*, stderr: bool = False, quiet: bool = False, **settings: Any) -> Console:
@@ -46,6 +93,8 @@ class Reporter:
         self.quiet = quiet
         self.bar: Progress | NotebookBar | None = None
         self.notebook: NotebookBar | None = None
+        self.waits: dict[int, Wait] = {}
+        self.last_line = time.monotonic()
 
     def say(self, text: str) -> None:
         """A line of plain text."""
@@ -58,6 +107,7 @@ class Reporter:
         self._print(f"warning: {text}", style="yellow")
 
     def _print(self, text: str, style: str | None = None) -> None:
+        self.last_line = time.monotonic()
         target = self.bar.console if self.bar else self.console
         if target.is_terminal:
             text = fold_lines(text, target.width)
@@ -69,7 +119,7 @@ class Reporter:
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=None),
                 TextColumn("{task.fields[status]}", markup=False),
-                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[left]}", markup=False),
                 console=self.console,
                 transient=True,
             )
@@ -89,17 +139,41 @@ class Reporter:
         if self.bar:
             self.bar.stop()
             self.bar = None
+        self.waits.clear()
 
-    def task(self, description: str, total: int) -> int | None:
-        """Starts a bar; None where there is no terminal."""
-        return self.bar.add_task(description, total=total, status="") if self.bar else None
+    def task(self, description: str, total: int) -> int:
+        """Starts something that takes long, with a bar on a terminal; gives its number."""
+        number = max(self.waits, default=-1) + 1
+        if self.bar:
+            number = int(self.bar.add_task(description, total=total, status="", left=""))
+        self.waits[number] = Wait(description, total, time.monotonic())
+        return number
 
-    def advance(self, task: int | None, **fields: Any) -> None:
-        """Moves a bar by one."""
-        if self.bar and task is not None:
-            self.bar.update(task, advance=1, **fields)  # type: ignore[arg-type]
+    def advance(self, task: int, **fields: Any) -> None:
+        """Notes that a step is done; where there is no bar, a line says now and then how far it is.
 
-    def done(self, task: int | None) -> None:
+        Args:
+            task: its number.
+            fields: of the bar; `description` is that of the line, too.
+        """
+        wait, now = self.waits[task], time.monotonic()
+        wait.advance(now)
+        wait.description = fields.get("description", wait.description)
+        if self.bar:
+            self.bar.update(task, advance=1, left=self.left(task), **fields)  # type: ignore[arg-type]
+        elif wait.due(now, self.last_line):
+            wait.silence = min(max(2 * wait.silence, SHORTEST_SILENCE), LONGEST_SILENCE)
+            self.say(f"left     about {duration(wait.left(now))}: {wait.description}")
+
+    def left(self, task: int) -> str:
+        """How long something will take: "about 3 min left"; nothing in a line that is not worth it."""
+        wait = self.waits.get(task)
+        seconds = wait.left(time.monotonic()) if wait else 0.0
+        short = seconds < WORTH_SAYING and not self.bar
+        return "" if short or not seconds else f"about {duration(seconds)} left"
+
+    def done(self, task: int) -> None:
         """Removes a bar."""
-        if self.bar and task is not None:
+        self.waits.pop(task, None)
+        if self.bar:
             self.bar.remove_task(task)  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from sm3kit.runs import plain_yaml
 SHAPE: dict[str, Shape] = {
     **dict.fromkeys(("title", "grid", "sm3kit", "request", "split", "select", "baseline"), str),
     "data": [str],
+    "own_data?": str,
     "seeds": [int],
     "protocols": [str],
     "axes": {"*": list},

@@ -16,6 +16,7 @@ from sm3kit.grids.grid import Grid, as_names, parse
 from sm3kit.grids.listing import list_data
 from sm3kit.grids.plan import Plan, hash_of
 from sm3kit.runs import recipes
+from sm3kit.runs.recipes import Base
 
 if TYPE_CHECKING:
     from sm3kit.grids.rows import GridRow
@@ -48,9 +49,12 @@ def prepare(grid: Grid, folder: Folder, *, write: bool) -> Plan:
         # torch is imported only where there is something to look up.
         from sm3kit.grids.planning import plan_of
         from sm3kit.grids.rows import rows_of
+        from sm3kit.training.hardware import base_for_own_data
 
-        rows = rows_of(grid)
-        after = _record(grid, rows)
+        # Rows that are added on another machine stand on the base of those before.
+        own_data = Base(_base_of(before), "") if before else base_for_own_data()
+        rows = rows_of(grid, own_data)
+        after = {**_record(grid, rows), "own_data": own_data.name}
         if before:
             _refuse(_contradictions(before, after), folder)
         plan = plan_of(grid, rows)
@@ -79,6 +83,11 @@ def grid_of(folder: Folder) -> Grid:
     """
     content = folder.grid()
     return parse(content["grid"], content["source"], str(folder.record_file))
+
+
+def _base_of(before: Record) -> str:
+    """The base of own data in a grid that was begun; earlier versions had one alone."""
+    return str(before.get("own_data", recipes.RELEASED.name))
 
 
 def _with_what_it_had(grid: Grid, before: Record) -> Grid:

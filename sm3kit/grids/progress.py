@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sm3kit.core.text import duration
 from sm3kit.grids.standing import GridRun, Standing
 
 
@@ -33,14 +34,6 @@ class Lines:
             else:
                 continue  # What it needs has failed, and that was said.
             self.say(f"{text}; {len(ended)} of {len(standing.tasks)}{more}")
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: "40 s", "12 min", "3 h 20 min"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _ended(standing: Standing) -> set[str]:

@@ -22,7 +22,7 @@ from sm3kit.networks.assemble import build_pool
 from sm3kit.networks.plugins_in_use import plugin_names, plugins_in_use
 from sm3kit.results.measurement import value_text
 from sm3kit.runs import recipes
-from sm3kit.runs.recipes import BUILT_IN_DATA, Layer
+from sm3kit.runs.recipes import BUILT_IN_DATA, RELEASED, Base, Layer
 
 # {axis: value}; `{}` is the row as it stands.
 Point = Mapping[str, Any]
@@ -53,8 +53,9 @@ class GridRow:
 
 @dataclass
 class Lookups:
-    """Listings and pools that were opened already: rows share them."""
+    """What rows share: the base for own data, and listings and pools that were opened already."""
 
+    own_data: Base
     listings: dict[str, Listing] = field(default_factory=dict)
     pools: set[str] = field(default_factory=set)
 
@@ -76,14 +77,18 @@ class Lookups:
         return listing
 
 
-def rows_of(grid: Grid) -> list[GridRow]:
+def rows_of(grid: Grid, own_data: Base = RELEASED) -> list[GridRow]:
     """All rows of a grid, at all of its points.
+
+    Args:
+        grid: what was asked for.
+        own_data: the base for data that are not built in.
 
     Raises:
         SM3Error: an unknown row, recipe, setting, option or protocol, two rows of one name, or
             data that cannot be listed.
     """
-    lookups, rows = Lookups(), []
+    lookups, rows = Lookups(own_data), []
     for name, settings in grid.rows.items():
         for point in points(grid):
             source = f"row {name!r}"
@@ -127,7 +132,7 @@ def _row(
     grid: Grid, row: str, settings: Mapping[str, Any], point: Point, lookups: Lookups
 ) -> GridRow:
     source = f"row {row!r}"
-    chosen = _variant(grid, settings, point, source)
+    chosen = _variant(grid, settings, point, source, lookups.own_data)
     listing = lookups.listing_of(chosen)
     variant = with_used_options(chosen)
     axes = {axis: _value_at(variant, axis, source) for axis in point}
@@ -143,7 +148,9 @@ def _row(
     return GridRow(name, row, variant.recipe, axes, variant, protocols, listing)
 
 
-def _variant(grid: Grid, settings: Mapping[str, Any], point: Point, source: str) -> Variant:
+def _variant(
+    grid: Grid, settings: Mapping[str, Any], point: Point, source: str, own_data: Base
+) -> Variant:
     """A row at a point: the point over the row, over its recipes, over the grid's base.
 
     Which data it is, is for the grid to say, or for the row itself, but not for its recipes.
@@ -158,7 +165,7 @@ def _variant(grid: Grid, settings: Mapping[str, Any], point: Point, source: str)
         for axis, value in point.items()
         for address in _addresses(axis)
     ]
-    return recipes.resolve(*layers)[0]
+    return recipes.resolve(*layers, own_data=own_data)[0]
 
 
 def _addresses(axis: str) -> list[str]:

@@ -142,7 +142,7 @@ class Encoder:
             torch.tensor([case.group for case in cases]),
         )
 
-    def _encode(self, shown: StudyViews, views: Sequence[int], task: int | None) -> Any:
+    def _encode(self, shown: StudyViews, views: Sequence[int], task: int) -> Any:
         """Yields {modality: (N, D)} for each view; one loader serves all of them."""
         size, widths = self.variant.stage1.batch_size, self.branches.widths
         loader = DataLoader(

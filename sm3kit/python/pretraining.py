@@ -27,6 +27,8 @@ from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import variant_to_resume
 from sm3kit.runs.run import Run, free_folder
 from sm3kit.training import pretrain as training
+from sm3kit.training.hardware import base_for_own_data
+from sm3kit.training.outline import Outline
 from sm3kit.training.pretrain import Outcome
 from sm3kit.training.world import join_world
 
@@ -90,7 +92,7 @@ def request(asked: Layer, out: Path | None = None, *, resume: bool = False) -> R
     Raises:
         SM3Error: unknown or contradictory settings, or no run to resume.
     """
-    variant, why = recipes.resolve(asked)
+    variant, why = recipes.resolve(asked, own_data=base_for_own_data())
     if resume:
         out = _run_to_resume(out)
         variant = variant_to_resume(Run(out), asked, variant)
@@ -117,6 +119,18 @@ def carry_out(request: Request, surroundings: Surroundings) -> Outcome:
             reporter.say(f"matched  {TITLE}")
         reporter.say(line)
     return outcome
+
+
+def outline_of(request: Request, surroundings: Surroundings) -> Outline:
+    """What `carry_out` would do; nothing is written, and no weights are fetched.
+
+    Raises:
+        SM3Error: choices or data that do not work.
+    """
+    images, features, reporter = surroundings.images, surroundings.features, surroundings.reporter
+    return training.outline(
+        request.variant, request.folder, reporter, images, request.resume, features, request.why
+    )
 
 
 def match_rows(outcome: Outcome) -> list[dict[str, Any]]:

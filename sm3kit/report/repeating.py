@@ -56,15 +56,16 @@ class Command:
 
 def pretraining(variant: Variant) -> Command:
     """The command that trains a variant, with every option in which it differs from its recipe."""
-    names = list(variant.recipe)
+    # What is taken for own data depends on the machine, so a recipe is always named.
+    names = list(variant.recipe) or [recipes.RELEASED.name]
     words = ["sm3kit", "pretrain"]
     try:
         recipes.resolve(Layer({"recipe": names}))
     except SM3Error:
-        names = []  # A recipe file that has gone: all that it said is an option then.
+        # A recipe file that has gone: all that it said is an option then.
+        names = [recipes.RELEASED.name]
     words += [word for name in names for word in ("--recipe", name)]
     words += [word for spec in variant.data for word in ("--data", spec)]
-    # The data decide which recipe is taken where none is named.
     base, _ = recipes.resolve(Layer({"recipe": names, "data": list(variant.data)}))
     own, others = plain(by_address(variant)), plain(by_address(base))
     fields = [address for address in own if address not in ("recipe", "options")]

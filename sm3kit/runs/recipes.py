@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import quote
 from sm3kit.core.options import convert, fields_of
+from sm3kit.core.text import in_units
 from sm3kit.core.variant import Variant
 from sm3kit.runs import plain_yaml
 
 BUILT_IN = resources.files("sm3kit") / "recipes"
 OF_A_RECIPE = ("base", "complete")  # What a recipe says of itself.
 BUILT_IN_DATA = "synthetic"
-DEFAULT_BASES = ("quick", "sm3")  # For the built-in studies, and for all other data.
+# What `sm3` takes for two modalities of colour images, on a GPU that computes in 16 bits.
+SM3_MEMORY = 20 * 1024**3
 # Flags of a command whose names are not those of their settings.
 FLAGS = {
     **{name: f"stage1.{name}" for name in ("epochs", "batch_size", "lr", "precision")},
@@ -41,6 +43,40 @@ class Layer(NamedTuple):
         """The recipes that the layer names, in order."""
         names = self.settings.get("recipe") or ()
         return (names,) if isinstance(names, str) else _converted("recipe", names, self.source)
+
+
+class Base(NamedTuple):
+    """The recipe that lies under the settings of a user who names none.
+
+    Attributes:
+        name: of the recipe.
+        why: the reason, in a clause.
+    """
+
+    name: str
+    why: str
+
+
+OF_BUILT_IN_DATA = Base("quick", "the built-in studies are small")
+RELEASED = Base("sm3", "the released settings on one device are the default for own data")
+DEFAULT_BASES = (OF_BUILT_IN_DATA.name, "small", RELEASED.name)
+
+
+def base_for(gpu: str, memory: int) -> Base:
+    """The base for own data on a machine: the released settings need a large GPU.
+
+    Args:
+        gpu: name of the GPU; empty without one that torch computes on.
+        memory: of the GPU, in bytes.
+    """
+    if gpu and memory >= SM3_MEMORY:
+        return RELEASED
+    has = f"the {gpu} has {in_units(memory)} of memory" if gpu else "this machine has no CUDA GPU"
+    return Base(
+        "small",
+        f"{has} and sm3 wants one with about {in_units(SM3_MEMORY)}; "
+        "--recipe sm3 takes the released settings all the same",
+    )
 
 
 def names() -> list[str]:
@@ -69,14 +105,18 @@ def load(name: str) -> dict[str, Any]:
     return settings
 
 
-def resolve(*layers: Layer) -> tuple[Variant, str]:
+def resolve(*layers: Layer, own_data: Base = RELEASED) -> tuple[Variant, str]:
     """The variant of layers of settings, and a sentence on which base was taken and why.
 
     A later layer beats an earlier one, the settings of a layer beat its recipes, a later recipe
     of it beats an earlier one, and all beat the base. The base is the recipe that a recipe names
     with `base:`, and none if a recipe is complete; else `quick` if all data are built-in, else
-    `sm3`. A variant that names one modality has no fusion, unless the layer or recipe that names
-    it, or a later one, asks for one.
+    `own_data`. A variant that names one modality has no fusion, unless the layer or recipe that
+    names it, or a later one, asks for one.
+
+    Args:
+        layers: of settings.
+        own_data: the base for data that are not built in, as `base_for` chooses it.
 
     Raises:
         VariantError: an unknown recipe or setting.
@@ -89,7 +129,7 @@ def resolve(*layers: Layer) -> tuple[Variant, str]:
         for layer in layers
         for part in (*(_layer(name, loaded[name]) for name in layer.recipes), layer)
     ]
-    base, why = _base([loaded[name] for name in named], stack)
+    base, why = _base([loaded[name] for name in named], stack, own_data)
     said = ", ".join(named) or base
     if why:
         said += f" on {base}, because {why}" if named else f", because {why}"
@@ -124,16 +164,14 @@ def _converted(name: str, value: Any, source: str) -> tuple[str, ...]:
     return names
 
 
-def _base(recipes: Sequence[Mapping[str, Any]], stack: Sequence[Layer]) -> tuple[str, str]:
+def _base(recipes: Sequence[Mapping[str, Any]], stack: Sequence[Layer], own_data: Base) -> Base:
     """The recipe that lies under all others, or nothing, and why if nobody asked for it."""
     bases = [settings["base"] for settings in recipes if "base" in settings]
     if bases:
-        return bases[-1], ""
+        return Base(bases[-1], "")
     if any(settings.get("complete") for settings in recipes):
-        return "", ""
+        return Base("", "")
     named = [layer for layer in stack if layer.settings.get("data")]
     data = _converted("data", named[-1].settings["data"], named[-1].source) if named else ()
-    if all(spec.partition(":")[0] == BUILT_IN_DATA for spec in data):
-        return DEFAULT_BASES[0], "the built-in studies are small"
-    why = "the released settings on one device are the default for own data"
-    return DEFAULT_BASES[1], why
+    built_in = all(spec.partition(":")[0] == BUILT_IN_DATA for spec in data)
+    return OF_BUILT_IN_DATA if built_in else own_data

@@ -90,11 +90,18 @@ class RunRecord:
         [{"file": str, "content": str, "names": [str]}], default_factory=list
     )
 
+    def content(self) -> dict[str, Any]:
+        """What stands in the file."""
+        return {**self.variant.as_dict(), **facts_of(self)}
+
+    def text(self) -> str:
+        """The file, as YAML."""
+        return yaml.safe_dump(self.content(), sort_keys=False, allow_unicode=True)
+
     def write(self, file: Path) -> None:
         """Writes the record, whole or not at all."""
-        content = {**self.variant.as_dict(), **facts_of(self)}
         with whole_file(file, REMEDY) as part:
-            part.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
+            part.write_text(self.text(), "utf-8")
 
     @classmethod
     def read(cls, file: Path) -> RunRecord:

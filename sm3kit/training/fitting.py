@@ -16,8 +16,9 @@ from sm3kit.data.progress import Reporter
 from sm3kit.runs.run import Run
 from sm3kit.training import checkpoints
 from sm3kit.training.base import TITLES, Learner
-from sm3kit.training.callbacks import Monitor, ShowProgress, StopBetweenSteps, StopDiverged
+from sm3kit.training.callbacks import Monitor, StopBetweenSteps, StopDiverged
 from sm3kit.training.hardware import keep_freed_memory
+from sm3kit.training.progress import ShowProgress
 from sm3kit.training.world import World, join_world, tell_folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import ctypes
 import inspect
 import multiprocessing
@@ -12,11 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
+import psutil
 import torch
 from torch import nn
 
 from sm3kit.core.errors import VariantError
 from sm3kit.modalities.base import Modality
+from sm3kit.runs.recipes import Base, base_for
+
+# Where Linux says what a process may use.
+OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def resolved_precision(wanted: str, network: nn.Module, image_size: int = 0) -> str:
@@ -57,6 +63,46 @@ def machine_record(precision: str) -> dict[str, str]:
     on_gpu = torch.cuda.is_available()
     device = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
     return {"device": device, "precision": precision}
+
+
+def base_for_own_data() -> Base:
+    """The base recipe for own data on this machine; see `base_for`."""
+    if not torch.cuda.is_available():
+        return base_for("", 0)
+    first = torch.cuda.get_device_properties(0)
+    return base_for(first.name, first.total_memory)
+
+
+def memory_of(device: str) -> tuple[int, int]:
+    """Bytes of memory that are free, and that there are in all.
+
+    Of main memory, a container or a job of a cluster may use no more than its control group says.
+
+    Args:
+        device: "cuda" for the first GPU, or "cpu".
+    """
+    if device == "cuda":
+        free, whole = torch.cuda.mem_get_info(0)
+        return free, whole
+    memory = psutil.virtual_memory()
+    limit = min([memory.total, *_control_group_limits()])
+    return min(memory.available, limit), limit
+
+
+def _control_group_limits() -> list[int]:
+    """Bytes of memory that the control groups of this process and those above them allow."""
+    limits = []
+    with contextlib.suppress(OSError):
+        for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines():
+            _, kind, group = line.split(":", 2)
+            root, name = {"": (GROUPS, "memory.max")}.get(
+                kind, (GROUPS / kind, "memory.limit_in_bytes")
+            )
+            place = root / group.lstrip("/")
+            for folder in (place, *place.parents):
+                with contextlib.suppress(OSError, ValueError):  # "max" is no limit.
+                    limits.append(int((folder / name).read_text(encoding="utf-8")))
+    return limits
 
 
 def cpu_has_bf16() -> bool:

@@ -206,7 +206,7 @@ def _rehearse_stage1(setup: Setup, parts: Stage1) -> None:
     with torch.random.fork_rng(devices=[]):
         features = {
             name: [torch.randn(ROWS, parts.branches.widths[name]) for _ in range(count)]
-            for name, count in _views(setup).items()
+            for name, count in view_counts(setup).items()
         }
         for by_modality in parts.objectives.values():
             for modality, objective in by_modality.items():
@@ -232,7 +232,7 @@ def _streams(parts: Stage1, features: dict[str, list[Tensor]]) -> dict[str, list
     return streams
 
 
-def _views(setup: Setup) -> dict[str, int]:
+def view_counts(setup: Setup) -> dict[str, int]:
     """{modality: number V of its views}, as the first study with each has them."""
     counts: dict[str, int] = {}
     for index, case in enumerate(setup.cases):

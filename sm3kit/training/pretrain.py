@@ -11,14 +11,13 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.networks.assemble import Stage1, modules
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.runs.record import RunRecord, files_of, versions
+from sm3kit.runs.record import RunRecord
 from sm3kit.runs.run import Run
 from sm3kit.runs.run_lock import hold_folder
 from sm3kit.runs.studies_seen import keep_studies
 from sm3kit.training import checkpoints, stage1, stage2
-from sm3kit.training.description import description
-from sm3kit.training.hardware import machine_record
 from sm3kit.training.monitoring import Ranks, final_ranks
+from sm3kit.training.outline import Outline
 from sm3kit.training.preparation import Setup
 from sm3kit.training.start import Start, prepare
 from sm3kit.training.world import join_world
@@ -69,14 +68,51 @@ def pretrain(
         if not resume:
             run.check_free()
         run.remove_unfinished()
-        start = prepare(*arguments)
-        start.rehearse()
-        _announce(start, origin)
-        start = start.with_weights()
-        _begin(start)
+        outline = _rehearsed(*arguments, origin)
+        for line in outline.lines():
+            reporter.say(line)
+        for warning in outline.warnings():
+            reporter.warn(warning)
+        start = outline.start.with_weights()
+        _begin(start, outline.record())
         ranks = _train(start, main=True)
         run.check_finished()
     return Outcome(run, ranks)
+
+
+def outline(
+    variant: Variant,
+    folder: Path,
+    reporter: Reporter,
+    cache: ImageCache,
+    resume: bool = False,
+    features: FeatureCache | None = None,
+    origin: str = "",
+) -> Outline:
+    """What `pretrain` would do with the same arguments; it writes nothing, and fetches no weights.
+
+    Raises:
+        SM3Error: choices or data that do not work.
+    """
+    run = Run(folder)
+    if not resume:
+        run.check_free()
+    return _rehearsed(run, variant, reporter, cache, resume, features or FeatureCache(None), origin)
+
+
+def _rehearsed(
+    run: Run,
+    variant: Variant,
+    reporter: Reporter,
+    cache: ImageCache,
+    resume: bool,
+    features: FeatureCache,
+    origin: str,
+) -> Outline:
+    """The outline of a pre-training whose choices were tried together."""
+    start = prepare(run, variant, reporter, cache, resume, features)
+    start.rehearse()
+    return Outline.of(start, origin)
 
 
 def _train(start: Start, *, main: bool) -> Ranks:
@@ -122,24 +158,11 @@ def _read_stage1(setup: Setup, parts: Stage1) -> None:
     checkpoints.load_weights(modules(parts), content["model"], setup.run.mmssl)
 
 
-def _announce(start: Start, origin: str) -> None:
-    """Says what will be trained."""
-    reporter = start.setup.reporter
-    for line in description(start, origin):
-        reporter.say(line)
-    for warning in start.warnings:
-        reporter.warn(warning)
-
-
-def _begin(start: Start) -> None:
+def _begin(start: Start, record: RunRecord) -> None:
     """Decodes the images, and writes the record of the run."""
-    setup, init, kept = start.setup, start.init, start.kept
-    variant = setup.variant
+    setup = start.setup
     setup.read_images()
-    earlier = init.folder if init else None
-    keep_studies(setup.run, setup.pool, variant.splits, setup.images, earlier, kept=kept)
-    computed = machine_record(stage1.precision(setup, start.parts))
-    before = setup.run.record() if kept and setup.run.exists else None
-    started_from = before.started_from if before else init.record() if init else {}
-    facts = (setup.data_hash, computed, versions(), started_from, files_of(variant))
-    RunRecord(variant, *facts).write(setup.run.variant_file)
+    earlier = start.init.folder if start.init else None
+    splits, kept = setup.variant.splits, start.kept
+    keep_studies(setup.run, setup.pool, splits, setup.images, earlier, kept=kept)
+    record.write(setup.run.variant_file)

@@ -69,16 +69,7 @@ class MultiModalSSL(Learner):
     @property
     def memory_remedy(self) -> str:
         """What to lower where the memory of a GPU is too small, as a sentence."""
-        v = self.variant
-        saving = [
-            f"-o {provider_and_model(v, name)[0]}.grad_checkpointing=true"
-            for name, backbone in self.parts.branches.backbones.items()
-            if "grad_checkpointing" in options_of(type(backbone))
-        ]
-        lower = (
-            f"Lower --batch-size, now {v.stage1.batch_size}, or --image-size, now {v.image_size}"
-        )
-        return f"{lower}{''.join(f', or set {option}' for option in dict.fromkeys(saving))}."
+        return memory_remedy(self.variant, self.parts)
 
     def look(self) -> EpochRow:
         """The collapse monitors, and when they are due the ranks of the validation pairs."""
@@ -246,6 +237,24 @@ def _scatter(views: list[Tensor], present: Tensor) -> list[Tensor]:
 
 def _term(objective: str, owner: str, term: str) -> str:
     return f"{objective}/{owner}" if term == "loss" else f"{objective}/{owner}/{term}"
+
+
+def memory_remedy(variant: Variant, parts: Stage1) -> str:
+    """What to lower where the memory is too small for stage 1, as a sentence."""
+    saving = [
+        f"-o {provider_and_model(variant, name)[0]}.grad_checkpointing=true"
+        for name, backbone in parts.branches.backbones.items()
+        if "grad_checkpointing" in options_of(type(backbone))
+    ]
+    size, batch = variant.image_size, variant.stage1.batch_size
+    lower = f"Lower --batch-size, now {batch}, or --image-size, now {size}"
+    return f"{lower}{''.join(f', or set {option}' for option in dict.fromkeys(saving))}."
+
+
+def steps_per_epoch(setup: Setup) -> int:
+    """The optimiser steps of an epoch, in each process."""
+    machine = setup.variant.machine
+    return len(_batches(setup, 0, machine.devices * machine.num_nodes, 0))
 
 
 def build(setup: Setup, variant: Variant) -> Stage1:

@@ -240,9 +240,7 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
     torch.manual_seed(seed_for("relation", variant.seed))
     relation = build_relation(variant, branches.joint_width, len(labels))
     source = _source(setup, branches)
-    batches = EpochBatches(
-        len(setup.cases), variant.stage2.batch_size, variant.seed, first_epoch=first
-    )
+    batches = _batches(setup, first)
     truth = {
         label.name: torch.tensor([case.labels[number] for case in setup.cases])
         for number, label in enumerate(setup.pool.labels)
@@ -266,6 +264,17 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
     )
     fit(module, setup.training(), lambda rank, world: source.shuffled(batches))
     _write(setup, branches, module)
+
+
+def steps_per_epoch(setup: Setup) -> int:
+    """The optimiser steps of an epoch."""
+    return len(_batches(setup, 0))
+
+
+def _batches(setup: Setup, first: int) -> EpochBatches:
+    """The order of the batches, from an epoch on."""
+    size, seed = setup.variant.stage2.batch_size, setup.variant.seed
+    return EpochBatches(len(setup.cases), size, seed, first_epoch=first)
 
 
 def _source(setup: Setup, branches: Branches) -> JointSource:

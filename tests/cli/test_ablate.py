@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from sm3kit.cli.grid_progress import GrowingTable
 from sm3kit.cli.main import cli
+from sm3kit.core.text import duration
 from sm3kit.data.progress import open_console
-from sm3kit.grids.progress import duration
 
 SMALL = {
     "title": "Small",

@@ -13,7 +13,7 @@ from sm3kit.cli.result_table import show, show_comparison
 from sm3kit.core.errors import Interrupted
 from sm3kit.data.progress import Reporter, open_console
 from sm3kit.training import callbacks
-from sm3kit.training.callbacks import ShowProgress
+from sm3kit.training.progress import ShowProgress
 
 QUICK = ["--epochs", "2", "-o", "evaluate.resamples=20"]
 

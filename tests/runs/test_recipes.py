@@ -92,6 +92,49 @@ def test_other_data_take_the_released_settings(data):
     )
 
 
+GIB = 1024**3
+
+
+@pytest.mark.parametrize(
+    ("gpu", "memory", "base"),
+    [
+        ("", 0, "small"),
+        ("", 500 * GIB, "small"),
+        ("RTX 3060", 12 * GIB, "small"),
+        ("RTX 4090", 23.6 * GIB, "sm3"),
+        ("H100", 80 * GIB, "sm3"),
+    ],
+)
+def test_own_data_take_a_recipe_that_fits_the_machine(gpu, memory, base):
+    chosen = recipes.base_for(gpu, int(memory))
+    variant, said = recipes.resolve(Layer({"data": OWN}), own_data=chosen)
+    assert variant.recipe == (chosen.name,) == (base,)
+    assert said == f"recipe {base}, because {chosen.why}"
+    # The built-in studies are small on every machine.
+    assert recipes.resolve(Layer({}), own_data=chosen)[0].recipe == ("quick",)
+
+
+def test_the_reason_for_the_small_recipe_names_the_other_one():
+    assert recipes.base_for("", 0).why == (
+        "this machine has no CUDA GPU and sm3 wants one with about 20 GiB; --recipe sm3 takes the "
+        "released settings all the same"
+    )
+    assert recipes.base_for("RTX 3060", 12 * GIB).why == (
+        "the RTX 3060 has 12 GiB of memory and sm3 wants one with about 20 GiB; --recipe sm3 takes "
+        "the released settings all the same"
+    )
+
+
+def test_a_row_stands_on_the_recipe_for_the_machine():
+    small = recipes.base_for("", 0)
+    variant, said = recipes.resolve(Layer({"recipe": "byol", "data": OWN}), own_data=small)
+    assert variant.recipe == ("small", "byol")
+    assert said.startswith("recipe byol on small, because this machine has no CUDA GPU")
+    # Whoever names a complete recipe gets it everywhere.
+    named, said = recipes.resolve(Layer({"recipe": "sm3", "data": OWN}), own_data=small)
+    assert (named.recipe, said) == (("sm3",), "recipe sm3")
+
+
 @pytest.mark.parametrize("data", ["synthetic", "[synthetic]", "synthetic:200"])
 def test_the_data_of_a_recipe_choose_the_base(own_recipe, data):
     assert resolve([own_recipe(f"data: {data}\n")], {})[0].recipe[0] == "quick"
@@ -108,7 +151,7 @@ def test_flags_choose_the_base_before_recipes(own_recipe):
     assert resolve([mine, theirs], {})[0].recipe[0] == "sm3"
 
 
-@pytest.mark.parametrize("name", ["quick", "sm3", "release", "paper"])
+@pytest.mark.parametrize("name", ["quick", "small", "sm3", "release", "paper"])
 def test_a_complete_recipe_has_no_base(name):
     for data in ({}, {"data": OWN}):
         variant, said = resolve([name], data)
