@@ -119,6 +119,7 @@ USED_ONCE = 20  # Fewer modules than these have one other that imports them.
 SORTS = {
     "protocols": ("evaluation.finetune", "evaluation.matching", "evaluation.neighbours"),
     "executors": ("grids.executors",),
+    "callbacks": ("training.callbacks", "training.progress"),
     "figures": tuple(
         f"report.{name}" for name in ("calibration", "clusters", "confusion", "embedding", "roc")
     ),
