@@ -58,7 +58,7 @@ class GrowingTable:
         results = [name for replicate in standing.replicates for name in replicate.results]
         protocols = [name for name in dict.fromkeys(results) if name != "match"]
         left = standing.seconds_left(self.jobs)
-        rest = "time left not known yet" if left is None else f"about {duration(left)} left"
+        rest = "time left unknown" if left is None else f"about {duration(left)} left"
         title = (
             f"{len(standing.tasks) - len(standing.left)} of {len(standing.tasks)} stages, "
             f"{duration(time.monotonic() - self.start)}, {rest}"
@@ -97,5 +97,5 @@ def plan_lines(run: GridRun, jobs: int, *, verbose: bool) -> list[str]:
         return [*lines, "left     nothing"]
     count = f"left     {len(standing.left)} stages"
     if left is None:
-        return [*lines, f"{count}; how long they take is known when one of each kind is done"]
+        return [*lines, f"{count}; the time is known once one of each kind is done"]
     return [*lines, f"{count}, about {duration(left)}"]

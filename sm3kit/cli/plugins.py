@@ -18,7 +18,7 @@ from sm3kit.cli.settings import json_option, plugin_file_option
 from sm3kit.core.errors import BrokenPlugin, SM3Error, UnknownName
 from sm3kit.core.installed import Declaration
 from sm3kit.core.kinds import KINDS
-from sm3kit.core.names import unknown, unknown_plugin
+from sm3kit.core.names import alternatives, unknown, unknown_plugin
 from sm3kit.core.registry import REGISTRIES, registry
 
 NOUNS = [kind.noun for kind in KINDS.values()]
@@ -172,7 +172,7 @@ def description(component: Any) -> tuple[str, dict[str, str]]:
     "--family",
     required=True,
     metavar="FAMILY",
-    help=f"What it is: {', '.join(NOUNS[:-1])} or {NOUNS[-1]}.",
+    help=f"What it is: {alternatives(NOUNS)}.",
 )
 @option(
     "--out",

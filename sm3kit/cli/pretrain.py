@@ -26,6 +26,7 @@ from sm3kit.cli.settings import (
     surroundings,
 )
 from sm3kit.cli.streams import print_json
+from sm3kit.core.names import alternatives
 from sm3kit.core.variant import PER_MODALITY, Variant
 from sm3kit.runs.recipes import DEFAULT_BASES
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
         multiple=True,
         metavar="NAME|FILE",
         shell_complete=completion.recipes,
-        default_text=f"{' or '.join(DEFAULT_BASES)}, automatic",
+        default_text=f"{alternatives(DEFAULT_BASES)}, automatic",
         help="A row of the paper, or your own YAML file. Repeat to combine.",
     ),
     plugin_name_option(

@@ -188,7 +188,7 @@ def _show_studies(record: dict[str, Any], out: Console) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("id", overflow="fold", max_width=16)
     for name in names:
-        head = f"{name}\n{labels[name]['reported'] or 'likeliest'}"
+        head = f"{name}\n{labels[name]['reported'] or 'most likely'}"
         table.add_column(head, justify="right", overflow="fold")
     if "checklist" in record:
         table.add_column("7pt", justify="right", no_wrap=True)

@@ -29,6 +29,12 @@ def list_names(names: Iterable[str]) -> str:
     return (", ".join(known[:MOST]) or "none") + more
 
 
+def alternatives(names: Iterable[str]) -> str:
+    """Names to choose from: "quick, small or sm3"."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The sentence "Did you mean 'x'?" with a trailing blank, or nothing.
 

@@ -55,7 +55,7 @@ def test_a_dry_run_shows_the_plan(home):
     assert "cells    2: 2 rows" in result.output
     assert "stage 1  2 distinct for 2 cells, 0 done" in result.output
     assert "  to do  random, seed 0: stage 1" in result.output
-    assert "left     4 stages; how long they take is known when one of each kind" in result.output
+    assert "left     4 stages; the time is known once one of each kind" in result.output
     assert not (home / "dry").exists()
 
 
@@ -79,7 +79,7 @@ def test_what_fails_is_told_and_the_rest_is_done(done):
     assert "done     random, seed 0: probe, mean AUC" in result.output
     assert "failed   broken, seed 0: " in result.output
     assert "no_such_net" in result.output
-    assert "Try again with --retry-failed." in result.output
+    assert "Run again with --retry-failed." in result.output
     assert "Small: probe, mean of the labels" in result.output
     for name in ("table.csv", "table.md", "table.tex", "table.html"):
         assert (folder / name).is_file()

@@ -153,7 +153,7 @@ class TestMistakes:
         listed = ", ".join([str(run)] * count)
         self.one_line(
             sm3kit("evaluate", *[run] * count, "--compare"),
-            f"--compare wants two runs; there are {count}: {listed}.",
+            f"--compare wants two runs; got {count}: {listed}.",
         )
 
     def test_compare_refuses_ranks(self, run):

@@ -68,7 +68,7 @@ def test_texts_are_sentences(words):
             assert parameter.help.endswith("."), parameter.name
 
 
-@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("columns", [45, 60, 80, 200])
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_nothing_is_cut_or_too_wide(words, columns):
     text, _, examples = shown(*words, columns=columns).partition("\nExamples:\n")

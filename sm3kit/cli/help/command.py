@@ -10,12 +10,22 @@ import click
 import cloup
 from cloup.formatting import HelpSection
 
+NARROW = 56  # Columns.
 WHOLE = "\xa0"  # A blank at which no line is broken; it is shown as a plain one.
 EXAMPLES = "\nExamples:\n"  # What ends the text in the docstring of a command.
 
 
 class Formatter(cloup.HelpFormatter):
-    """Writes texts, in which some blanks break no line."""
+    """Writes texts, in which some blanks break no line if the terminal has room."""
+
+    def write_section(self, s: HelpSection, col1_width: int | None = None) -> None:
+        """A heading and its options, arguments or commands."""
+        if self.width < NARROW:
+            s.definitions = [
+                (name, text.replace(WHOLE, " ") if isinstance(text, str) else text)
+                for name, text in s.definitions
+            ]
+        super().write_section(s, col1_width)
 
     def getvalue(self) -> str:
         """All that was written."""

@@ -11,7 +11,7 @@ import cloup
 from sm3kit.cli.help.command import whole
 
 F = TypeVar("F", bound=Callable[..., Any])
-LONGEST = 45  # Characters of a default that is not broken over two lines.
+LONGEST = 48  # Characters of a default that is not broken over two lines.
 
 
 class Option(cloup.Option):
