@@ -132,13 +132,13 @@ def _chart(axis: str, setting: str, curves: Sequence[Curve]) -> Picture:
     gaps = any(number.low is None for curve in curves for _, number in curve.points)
     return Picture(
         f"curve-{axis}",
-        f"{axis}: mean AUC in %, {setting}",
+        f"Mean AUC by {axis}",
         "; ".join(
             f"{curve.name} {value_text(value)}: {number.mean:.1f}".strip()
             for curve in curves
             for value, number in curve.points
         ),
-        "Mean over the seeds; the band is the 95 % interval."
+        f"In %, mean over the seeds: {setting}. The band is the 95 % interval."
         + " Where there is no band, no interval was computed." * gaps
         + " The table has the numbers." * (not numbers),
         figure,

@@ -16,13 +16,14 @@ from sm3kit.metrics.reporting import metrics_of
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report import spaces
 from sm3kit.report.attention import export_attention, for_bertviz
-from sm3kit.report.calibration import reliability, wilson
+from sm3kit.report.calibration import calibration_picture, reliability, wilson
 from sm3kit.report.clusters import sizes
-from sm3kit.report.confusion import confusion
+from sm3kit.report.confusion import confusion, confusion_picture
 from sm3kit.report.embedding import purity, tsne
 from sm3kit.report.gallery import searches, thumbnail
-from sm3kit.report.history import loss_picture, series, terms
+from sm3kit.report.history import loss_picture, rank_picture, series, terms
 from sm3kit.report.roc import curve, mean_curve, roc_picture
+from sm3kit.runs.run import Run
 
 
 def scored(positive, truth):
@@ -136,6 +137,64 @@ def test_terms_are_what_the_loss_is_made_of():
     assert terms(rows) == {"loss": [(1, 3.0)], "simclr/a": [(1, 1.0)]}
     assert series(rows, "std/a") == [(1, 0.9), (2, 0.9)]
     assert loss_picture(rows, "mlssl") is None
+
+
+def legend_texts(picture):
+    return [text.get_text() for legend in picture.figure.legends for text in legend.get_texts()]
+
+
+def test_each_direction_has_the_chance_of_its_own_pairs():
+    """54.5, 52 and 48 are three lines, and epoch 0 is the network before the training."""
+    counts = {"a->b": 108, "b->c": 103, "c->a": 95}
+    row = {"stage": "mmssl", "epoch": "2", "rank/of": "95"}
+    row |= {f"rank/{way}*": "20" for way in counts} | {"rank/a->b": "50"}
+    row |= {f"pairs/{way}": str(count) for way, count in counts.items()}
+    untrained = {way: (50.0 + place, counts[way]) for place, way in enumerate(counts)}
+    picture = rank_picture([row], "projection", untrained)
+    assert legend_texts(picture) == [
+        "a → b (chance 54.5)", "b → c (chance 52)", "c → a (chance 48)",
+    ]  # fmt: skip
+    (panel,) = picture.figure.axes
+    curves = [line for line in panel.lines if len(line.get_xdata()) and line.get_marker() == "o"]
+    assert [line.get_xdata().tolist() for line in curves] == [[0, 2]] * 3
+    assert [line.get_ydata().tolist() for line in curves] == [[50, 20], [51, 20], [52, 20]]
+    levels = [line.get_ydata()[0] for line in panel.lines if line not in curves]
+    assert levels == [48, 52, 54.5]
+    # The other space has its own figure, and without epoch 0 it has one epoch: bars.
+    other = rank_picture([row], "backbone")
+    assert len(other.figure.axes[0].patches) == 1
+    assert "Bars show the only epoch" in other.caption
+
+
+def test_a_run_of_an_earlier_version_has_one_chance_for_all():
+    row = {"stage": "mmssl", "epoch": "2", "rank/of": "35", "rank/a->b*": "20"}
+    assert legend_texts(rank_picture([row])) == ["a → b (chance 18)"]
+
+
+def test_a_training_counts_the_pairs_of_each_direction(others):
+    """Of the 8 validation studies of three modalities three lack one."""
+    (last,) = [row for row in Run(others["three"]).metrics() if row["rank/derm->third"]][-1:]
+    ways = [name for name in last if name.startswith("pairs/")]
+    assert len(ways) == 6
+    assert {int(last[name]) for name in ways} == {6}
+
+
+def test_intervals_need_five_studies():
+    """Hollow points have none: in a bin of fewer than five, and anywhere for a rare class."""
+    label = scored([0.1] * 6 + [0.9] * 2, np.array([0, 1, 0, 0, 0, 1, 1, 1]))
+    (upper, _) = calibration_picture("x", label, "probe").figure.axes
+    hollow = [line for line in upper.lines if line.get_fillstyle() == "none"]
+    assert [line.get_xdata().tolist() for line in hollow] == [[0.9]]
+    assert len(upper.collections[0].get_segments()) == 1
+    rare = calibration_picture("x", label, "probe", interval=False)
+    (hollow,) = [line for line in rare.figure.axes[0].lines if line.get_fillstyle() == "none"]
+    assert hollow.get_xdata() == pytest.approx([0.1, 0.9])
+    assert "yes has fewer than 5 positive or negative groups" in rare.caption
+
+
+def test_a_class_that_is_never_predicted_is_named():
+    label = scored([0.1, 0.2, 0.4], np.array([0, 1, 1]))
+    assert "Never predicted: yes." in confusion_picture("x", label, "probe").caption
 
 
 def test_cluster_sizes_are_shares_the_largest_first():

@@ -42,7 +42,8 @@ def test_each_axis_has_a_chart_that_says_its_basis(study):
     assert {"37.5", "62.5", "12.5", "1e-06", "0.0001", "lr (log scale)"} <= set(texts)
     setting = "probe, select val_best, split test, 2 seeds, 20 studies"
     assert setting in texts
-    assert tree.find(f"{SVG}title").text == f"lr: mean AUC in %, {setting}"
+    assert tree.find(f"{SVG}title").text == "Mean AUC by lr"
+    assert setting in pictures["lr"].caption
     assert pictures["lr"].alt == "1e-06: 37.5; 0.0001: 62.5; 0.001: 12.5"
 
 

@@ -53,7 +53,7 @@ def text(tmp_path):
     ]
     results = grid(tmp_path, rows, seeds=(0, 1), baseline="lr=1", axes={"lr": [1, 2]}, title=NAME)
     table = tabulate(results, 20)
-    return page(table, [*charts(table).values()])
+    return page(table, [picture.render() for picture in charts(table).values()])
 
 
 @pytest.fixture
