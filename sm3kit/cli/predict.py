@@ -26,7 +26,6 @@ from sm3kit.cli.settings import (
     surroundings,
 )
 from sm3kit.cli.streams import print_json
-from sm3kit.core.errors import VariantError
 
 
 @command()
@@ -187,8 +186,6 @@ def _folders(run: Path | None, runs: Sequence[Path]) -> list[Path]:
     folders = [*([run] if run else []), *runs]
     if not folders:
         raise click.UsageError("Give a run, or several with --run.")
-    if len(set(folders)) < len(folders):
-        raise VariantError("A run is given twice. Give each run once.")
     return folders
 
 

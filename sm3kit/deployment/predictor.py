@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +108,7 @@ class Predictor:
 
 
 def open_predictors(
-    folders: Iterable[Path],
+    folders: Sequence[Path],
     protocol: str | None = None,
     select: str | None = None,
     classifier: str = "",
@@ -116,14 +116,13 @@ def open_predictors(
     """A predictor for each run, with the classifier that `find_classifier` takes.
 
     Raises:
-        SM3Error: a run has no such classifier, or its networks cannot be built.
+        SM3Error: a run is given twice or has no such classifier, or its networks cannot be built.
     """
-    predictors = []
-    for folder in folders:
-        trained = Run(folder).trained()
-        file = find_classifier(trained, protocol, select, classifier)
-        predictors.append(open_predictor(trained, file))
-    return predictors
+    if len(set(folders)) < len(folders):
+        raise VariantError("A run is given twice. Give each run once.")
+    models = [Run(folder).trained() for folder in folders]
+    files = [find_classifier(model, protocol, select, classifier) for model in models]
+    return [open_predictor(model, file) for model, file in zip(models, files, strict=True)]
 
 
 def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:

@@ -148,7 +148,7 @@ def predict(
         images: {modality: file}, for modalities whose names are no Python names.
         protocol: take the classifier that this protocol trained.
         select: take the classifier whose epoch was chosen so.
-        classifier: take RUN/eval/NAME.safetensors.
+        classifier: take the one of this label, as `evaluate` names it.
         cache: whether decoded images are kept for the next time.
         quiet: show warnings only.
         **modalities: the image of each modality.
@@ -195,7 +195,7 @@ def predict_studies(
         map: {modality of the run: what the data call it}.
         protocol: take the classifier that this protocol trained.
         select: take the classifier whose epoch was chosen so.
-        classifier: take RUN/eval/NAME.safetensors.
+        classifier: take the one of this label, as `evaluate` names it.
         options: of the data sets, such as {"manifest.modalities": "ct,mri"}.
         cache: whether decoded images are kept for the next time.
         quiet: show warnings only.
@@ -227,8 +227,6 @@ def _open(
 ) -> list[Predictor]:
     several: Any = run if isinstance(run, list | tuple) else [run]
     folders = [folder_of(member) for member in several]
-    if len(set(folders)) < len(folders):
-        raise VariantError("A run is named twice; its mean with itself says nothing new.")
     return open_predictors(folders, protocol, select, classifier)
 
 

@@ -118,6 +118,7 @@ def test_values_of_single_modalities_reach_them(monkeypatch: pytest.MonkeyPatch)
         sm3kit.pretrain(
             ["synthetic:8", "synthetic:9"], backbone={"": "resnet18", "derm": "resnet34"},
             image_size={"clinic": 64}, map={"skin": "derm"}, epochs=0, quiet=True, modality="derm",
+            init=sm3kit.Run("earlier"), out=Path("new"),
         )  # fmt: skip
     (variant,) = asked
     assert variant.data == ("synthetic:8", "synthetic:9")
@@ -125,6 +126,7 @@ def test_values_of_single_modalities_reach_them(monkeypatch: pytest.MonkeyPatch)
     assert variant.per_modality == {"derm": {"backbone": "resnet34"}, "clinic": {"image_size": 64}}
     assert (variant.map, variant.modality) == ({"skin": "derm"}, ("derm",))
     assert variant.stage1.epochs == 0
+    assert variant.init == "earlier"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +281,7 @@ class TestPrediction:
             run.predict_studies()
         with pytest.raises(sm3kit.SM3Error, match="Give either manifest or data"):
             run.predict_studies(manifest="a.csv", data="synthetic")
-        with pytest.raises(sm3kit.SM3Error, match="named twice"):
+        with pytest.raises(sm3kit.SM3Error, match="given twice"):
             sm3kit.predict([run, run.folder], derm="a.jpg")
 
 
