@@ -184,7 +184,7 @@ def _problems(
     across = [file for file in shared if file.across_splits]
     if across:
         problems.append(
-            f"{_shared_text(across, 'in several splits')}: results would look too good."
+            f"{_shared_text(across, 'in several splits')}: results would be optimistically biased."
         )
     bare = [study.id for study in studies if not study.images]
     if bare:

@@ -25,7 +25,7 @@ SELECTIONS = {
     "val_best": "the epoch with the best mean AUC on the validation split",
     "last": "the last epoch; nothing was selected",
     "test_best": "the epoch with the best mean AUC on the split that it is measured on. **This "
-    "leaks: the numbers below are too good.**",
+    "leaks: the numbers below are optimistically biased.**",
 }
 
 

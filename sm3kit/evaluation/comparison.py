@@ -103,8 +103,8 @@ def _check_fair(first: Task, second: Task) -> None:
         return
     texts = [f"{name} {one} and {other}" for name, (one, other) in differing.items()]
     raise VariantError(
-        f"The two runs have other settings for {first[1].protocol}, so that a difference may come "
-        f"from these: {'; '.join(texts)}. {_remedy(first, second, list(differing))}"
+        f"The two runs would be evaluated with different settings ({'; '.join(texts)}), which is no "
+        f"fair comparison. {_remedy(first, second, list(differing))}"
     )
 
 
@@ -122,11 +122,11 @@ def _remedy(first: Task, second: Task, names: list[str]) -> str:
         heads = [_with_heads(*task) for task in (first, second)]
         if all(heads[0].in_use()[name] == heads[1].in_use()[name] for name in names):
             again = _command((subjects[0], heads[0]), (subjects[1], heads[1]))
-            return f"To train only linear heads in both: {again}"
+            return f"To train only linear heads, with the same settings in both: {again}"
     if "views" in names:
-        return "Only a recipe sets views: compare runs whose recipes say the same."
+        return "Views can only be set in a recipe: compare runs whose recipes agree on them."
     label = label_of({name: (None, first[1].in_use()[name]) for name in names})
-    return f"To evaluate both as the first: {_command(first, second, label, names)}"
+    return f"To use the settings of the first for both: {_command(first, second, label, names)}"
 
 
 def _command(first: Task, second: Task, label: str = "", names: Sequence[str] = ()) -> str:

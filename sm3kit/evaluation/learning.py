@@ -61,7 +61,7 @@ def learn_labels(subject: Subject, settings: Settings, folder: Path, lesson: Les
     batches = lesson.batches
     if not len(batches):
         raise DataError(
-            f"Training with labels wants two labelled studies in the split train at least, and "
+            f"Training with labels needs at least two labelled studies in the split train, and "
             f"{', '.join(subject.variant.data)} has {batches.count}."
         )
     measured = subject.cases(settings.split, labelled=True)

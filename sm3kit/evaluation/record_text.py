@@ -11,7 +11,7 @@ from sm3kit.tables.joining import first_few
 Record = Mapping[str, Any]
 
 LEAKY = "LEAKY: selected on the split that it was measured on"
-RARE = f"fewer than {MIN_GROUPS} positive or {MIN_GROUPS} negative groups (patients or lesions)"
+RARE = f"fewer than {MIN_GROUPS} positive or {MIN_GROUPS} negative patients or lesions"
 
 
 def reported_name(row: Record) -> str:
@@ -152,7 +152,7 @@ def caveats_of_studies(record: Record) -> list[str]:
         )
     if replaced:
         sentences.append(
-            f"REPLACED: the images of {len(replaced):,} studies are others than when the run was "
+            f"REPLACED: the images of {len(replaced):,} studies have changed since the run was "
             f"trained: {first_few(replaced)}."
         )
     return sentences

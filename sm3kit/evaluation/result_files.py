@@ -61,8 +61,8 @@ def check_label(label: str) -> None:
         )
     if TAKEN.fullmatch(label):
         raise VariantError(
-            f"--label {label} is what a file is called that was made with this setting. Choose "
-            f"another name, such as my-{label}."
+            f"--label {label} is reserved for files made with this setting. Choose another name, "
+            f"such as my-{label}."
         )
 
 
@@ -101,8 +101,8 @@ def check_place(
     name = label_of(differing)
     again = command(name) if command else evaluate_command([subject], settings, name)
     raise VariantError(
-        f"{file} holds an evaluation with other settings ({'; '.join(texts)}). Delete it, or keep "
-        f"both under two names: {again}"
+        f"{file} holds an evaluation with other settings ({'; '.join(texts)}). Delete it, or give "
+        f"this one a name to keep both: {again}"
     )
 
 

@@ -29,7 +29,7 @@ def chooser(subject: Subject, settings: Settings, measured: list[Case]) -> list[
     if _can_choose(subject.pool.labels, cases, 1):
         return cases
     raise VariantError(
-        f"--select {settings.select} wants a label with two classes, the reported one among them, "
+        f"--select {settings.select} needs a label with two classes, the reported one among them, "
         f"in the split {split}, and {', '.join(subject.variant.data)} has none among its "
         f"{len(cases)} labelled studies there. Take --select last."
     )

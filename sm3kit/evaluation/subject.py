@@ -227,8 +227,8 @@ def _notes(subject: Subject, transferred: bool) -> list[str]:
     notes = []
     if not subject.studies:
         notes.append(
-            "The run keeps no record of its studies, so nobody can tell whether measured ones were "
-            "trained on."
+            "The run keeps no record of its studies, so studies that were trained on cannot be "
+            "detected."
         )
     missing = [name for name in trained.channels if name not in pool.modalities]
     if missing:
@@ -237,7 +237,7 @@ def _notes(subject: Subject, transferred: bool) -> list[str]:
         )
     if not transferred and pool.listing_hash() != trained.facts.data_hash:
         notes.append(
-            "The listing of the data has changed since the run was trained; its splits may be others."
+            "The listing of the data has changed since the run was trained; its splits may differ."
         )
     if "test" in trained.variant.splits and not transferred:
         notes.append("Pre-training saw the images of the test split.")

@@ -1,4 +1,4 @@
-"""Intervals by drawing patients again: the same draw for every label and every run."""
+"""Intervals by a bootstrap over patients: the same draws for every label and every run."""
 
 from __future__ import annotations
 

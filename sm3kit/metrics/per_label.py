@@ -151,7 +151,7 @@ def _known_cases(
     wrong = int((~np.isfinite(scores)).any(1).sum())
     if wrong:
         raise DataError(
-            f"Metrics want finite scores, and those of {wrong} of {len(scores)} cases are not. "
+            f"Metrics need finite scores, and those of {wrong} of {len(scores)} cases are not. "
             "The training has diverged: lower its learning rate."
         )
     if weights is None:

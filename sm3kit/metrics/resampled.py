@@ -71,7 +71,7 @@ def resample(runs: Sequence[Predictions], resamples: int = 2000, seed: int = 0) 
         DataError: there is no run, or the runs differ in cases, labels, classes or truth.
     """
     if not runs:
-        raise DataError("A mean over seeds wants one run at least. Give its predictions.")
+        raise DataError("A mean over seeds needs at least one run. Give its predictions.")
     first = runs[0]
     drawn = case_weights(first.groups, resamples, seed)
     # All cases once, and below it the resamples: (1 + R, N).
@@ -120,7 +120,7 @@ def _align(first: Predictions, second: Predictions) -> Predictions:
     if ours != theirs:
         strange = min(ours ^ theirs)
         raise DataError(
-            "A comparison wants two runs on the same cases. "
+            "A comparison needs two runs on the same cases. "
             f"{len(ours - theirs)} of {len(ours)} cases are only in the first and "
             f"{len(theirs - ours)} of {len(theirs)} only in the second, for example {strange!r}. "
             f"{AGAIN}"
@@ -129,12 +129,12 @@ def _align(first: Predictions, second: Predictions) -> Predictions:
     second = second.take(np.array([place[name] for name in first.ids.tolist()]))
     if set(first.labels) != set(second.labels):
         raise DataError(
-            f"A comparison wants the same labels, not {', '.join(sorted(first.labels))} and "
+            f"A comparison needs the same labels, not {', '.join(sorted(first.labels))} and "
             f"{', '.join(sorted(second.labels))}. {AGAIN}"
         )
     if first.min_positives != second.min_positives:
         raise DataError(
-            "A comparison wants one min_positives for both, not "
+            "A comparison needs one min_positives for both, not "
             f"{first.min_positives} and {second.min_positives}. Evaluate one of them again with "
             f"-o evaluate.min_positives={first.min_positives}."
         )
@@ -144,7 +144,7 @@ def _align(first: Predictions, second: Predictions) -> Predictions:
     if len(different):
         row = different[0]
         raise DataError(
-            f"A comparison wants the same groups: case {str(first.ids[row])!r} is of "
+            f"A comparison needs the same groups: case {str(first.ids[row])!r} is of "
             f"{str(first.groups[row])!r} in the first and of {str(second.groups[row])!r} in the "
             f"second. {AGAIN}"
         )
@@ -154,13 +154,13 @@ def _align(first: Predictions, second: Predictions) -> Predictions:
 def _check_same(name: str, ours: LabelScores, theirs: LabelScores, ids: Array) -> None:
     if (ours.classes, ours.reported) != (theirs.classes, theirs.reported):
         raise DataError(
-            f"A comparison wants the same classes of label {name!r}, not {', '.join(ours.classes)} "
+            f"A comparison needs the same classes of label {name!r}, not {', '.join(ours.classes)} "
             f"(reported: {ours.reported or 'all'}) and {', '.join(theirs.classes)} "
             f"(reported: {theirs.reported or 'all'}). {AGAIN}"
         )
     different = np.flatnonzero(ours.truth != theirs.truth)
     if len(different):
         raise DataError(
-            f"A comparison wants the same truth, but label {name!r} differs in {len(different)} "
+            f"A comparison needs the same truth, but label {name!r} differs in {len(different)} "
             f"of {len(ids)} cases, first {str(ids[different[0]])!r}. {AGAIN}"
         )

@@ -110,7 +110,7 @@ def test_a_replaced_image_is_told_and_a_touched_one_is_not(own_copy, evaluated):
     record = evaluated(run, spec, protocol="match")
     assert marks(record) == ([], ["lesion-00004"])
     assert caveats(record) == [
-        "REPLACED: the images of 1 studies are others than when the run was trained: lesion-00004."
+        "REPLACED: the images of 1 studies have changed since the run was trained: lesion-00004."
     ]
 
 
@@ -129,8 +129,8 @@ def test_a_run_without_a_record_says_so_and_is_measured(evaluated, runs):
     assert marks(record) == (None, None)
     assert caveats(record) == []
     assert record["notes"] == [
-        "The run keeps no record of its studies, so nobody can tell whether measured ones were "
-        "trained on."
+        "The run keeps no record of its studies, so studies that were trained on cannot be "
+        "detected."
     ]
 
 

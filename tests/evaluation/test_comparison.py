@@ -135,7 +135,7 @@ def test_other_studies_are_refused(opened, fast, runs, studies):
     with pytest.raises(DataError) as caught:
         compare_runs((opened(runs.stage1), settings), (opened(runs.stage2, half), settings))
     assert str(caught.value).startswith(
-        "A comparison wants two runs on the same cases. 4 of 8 cases are only in the first and 0 "
+        "A comparison needs two runs on the same cases. 4 of 8 cases are only in the first and 0 "
         "of 4 only in the second, for example 'lesion-000"
     )
     assert "\n" not in str(caught.value)
@@ -193,8 +193,9 @@ class TestFairness:
         other = trained("other", "mmssl", probe={"lr": 0.001, "weight_decay": 0.0})
         line = self.refused(one, other)
         assert line.startswith(
-            "Error: The two runs have other settings for probe, so that a difference may come from "
-            "these: lr 0.1 and 0.001. To evaluate both as the first: sm3kit evaluate "
+            "Error: The two runs would be evaluated with different settings (lr 0.1 and 0.001), "
+            "which is no fair comparison. To use the settings of the first for both: sm3kit "
+            "evaluate "
         )
         assert not (one / "eval").exists()
         words, record = self.carried_out(line)
@@ -214,7 +215,8 @@ class TestFairness:
         second = trained("second", "both", **{"probe-relation": {"weight_decay": 0.01}})
         line = self.refused(runs.stage1, second)
         # The epochs of the command line hold for both.
-        assert "these: weight_decay 0.05 and 0.01. To train only linear heads in both: " in line
+        assert "different settings (weight_decay 0.05 and 0.01), which is" in line
+        assert "To train only linear heads, with the same settings in both: sm3kit" in line
         words, record = self.carried_out(line)
         assert words[1:] == [
             "--compare", "--scope", "heads", "--epochs", "2", "-o", "evaluate.resamples=20",
@@ -238,4 +240,6 @@ class TestFairness:
         line = self.refused(
             trained("views", "mmssl", probe={"views": {"jitter": 0.5}}), runs.stage1
         )
-        assert line.endswith("Only a recipe sets views: compare runs whose recipes say the same.")
+        assert line.endswith(
+            "Views can only be set in a recipe: compare runs whose recipes agree on them."
+        )

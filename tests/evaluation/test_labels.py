@@ -44,11 +44,11 @@ def test_other_settings_are_refused_with_a_command_that_works(run):
     file = run / "eval" / "probe-test.json"
     assert line == (
         f"Error: {file} holds an evaluation with other settings (batch_size 128, not 16; lr 0.001, "
-        f"not 0.1). Delete it, or keep both under two names: sm3kit evaluate {run} --epochs 1 "
-        "--batch-size 16 --lr 0.1 -o evaluate.resamples=10 --label batch_size-16-lr-0.1"
+        f"not 0.1). Delete it, or give this one a name to keep both: sm3kit evaluate {run} "
+        "--epochs 1 --batch-size 16 --lr 0.1 -o evaluate.resamples=10 --label batch_size-16-lr-0.1"
     )
     assert contents(run) == before
-    command = shlex.split(line.partition("names: ")[2])
+    command = shlex.split(line.partition("both: ")[2])
     record = json.loads(evaluate(*command[2:], "--json").stdout)
     assert record["file"] == str(run / "eval" / "probe-test-batch_size-16-lr-0.1.json")
     assert record["label"] == "batch_size-16-lr-0.1"
@@ -77,7 +77,7 @@ def test_every_setting_that_counts_is_told(run, words, told):
     evaluate(run, *knn)
     (line,) = evaluate(run, *knn, *words, code=1).output.splitlines()
     assert f"other settings ({told}" in line
-    command = shlex.split(line.partition("names: ")[2])
+    command = shlex.split(line.partition("both: ")[2])
     evaluate(*command[2:])
     assert len(list((run / "eval").glob("*.json"))) == 2
 
@@ -119,7 +119,7 @@ def test_a_comparison_replaces_nothing_and_prints_its_own_command(runs):
     words = [runs.stage1, runs.stage2, "--compare", *knn, "-o", "evaluate.temperature=0.1"]
     (line,) = evaluate(*words, code=1).output.splitlines()
     assert not (runs.stage1 / "eval").exists()
-    command = shlex.split(line.partition("names: ")[2])
+    command = shlex.split(line.partition("both: ")[2])
     assert command[2:5] == [str(runs.stage1), str(runs.stage2), "--compare"]
     record = json.loads(evaluate(*command[2:], "--json").stdout)
     assert record["label"] == "temperature-0.1"
@@ -146,8 +146,8 @@ def test_words_of_file_names_are_no_labels(run, evaluated, label):
     with pytest.raises(VariantError) as caught:
         evaluated(run, label=label)
     assert str(caught.value) == (
-        f"--label {label} is what a file is called that was made with this setting. Choose another "
-        f"name, such as my-{label}."
+        f"--label {label} is reserved for files made with this setting. Choose another name, such "
+        f"as my-{label}."
     )
 
 

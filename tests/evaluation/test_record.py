@@ -190,7 +190,7 @@ class TestFewStudies:
         assert record["notes"] == []
         assert interval_note(record) == (
             "No interval for shape, tone, edge, nor for a mean that includes them: fewer than 5 "
-            "positive or 5 negative groups (patients or lesions)."
+            "positive or 5 negative patients or lesions."
         )
 
 
@@ -269,7 +269,7 @@ def test_one_study_with_labels_is_too_few_to_train(studies, opened, fast, runs, 
     with pytest.raises(DataError) as caught:
         evaluate(opened(runs.stage1, spec), dataclasses.replace(fast, protocol=protocol))
     assert str(caught.value) == (
-        "Training with labels wants two labelled studies in the split train at least, and "
+        "Training with labels needs at least two labelled studies in the split train, and "
         f"{spec} has 1."
     )
 

@@ -109,7 +109,7 @@ def test_a_validation_split_without_labels_cannot_choose(studies, opened, fast, 
     with pytest.raises(VariantError) as caught:
         evaluate(opened(runs.stage1, spec), dataclasses.replace(fast, protocol=protocol))
     assert str(caught.value) == (
-        "--select val_best wants a label with two classes, the reported one among them, in the "
+        "--select val_best needs a label with two classes, the reported one among them, in the "
         f"split val, and {spec} has none among its 0 labelled studies there. Take --select last."
     )
     record = evaluate(

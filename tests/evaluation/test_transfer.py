@@ -192,7 +192,7 @@ def test_a_changed_listing_is_noted(studies, evaluated, stage1_run, train):
     record = evaluated(run, protocol="knn")
     studies("listing")
     assert record["notes"] == [
-        "The listing of the data has changed since the run was trained; its splits may be others."
+        "The listing of the data has changed since the run was trained; its splits may differ."
     ]
     assert evaluated(run, protocol="knn")["notes"] == []
 

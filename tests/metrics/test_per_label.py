@@ -43,7 +43,7 @@ def test_scores_that_are_not_finite_have_no_metrics(value):
     with pytest.raises(DataError) as caught:
         label_metrics(scores, truth, 1)
     assert str(caught.value) == (
-        "Metrics want finite scores, and those of 1 of 4 cases are not. The training has "
+        "Metrics need finite scores, and those of 1 of 4 cases are not. The training has "
         "diverged: lower its learning rate."
     )
     with pytest.raises(DataError):

@@ -224,12 +224,12 @@ def test_the_note_on_labels_without_an_interval(several):
     found = summarise(predictions(DIAG=few, fine=several("A", 1), site=several(seed=2)), 50)
     assert interval_note(found) == (
         "No interval for DIAG, nor for a mean that includes it: fewer than 5 positive or 5 "
-        "negative groups (patients or lesions). The mean of 2 is over the other labels."
+        "negative patients or lesions. The mean of 2 is over the other labels."
     )
     assert supported_name(found["mean"]["supported"]) == "mean of 2"
     assert interval_note(summarise(predictions(DIAG=few), 50)) == (
         "No interval for DIAG, nor for a mean that includes it: fewer than 5 positive or 5 "
-        "negative groups (patients or lesions)."
+        "negative patients or lesions."
     )
     assert interval_note(summarise(predictions(fine=several("A")), 50)) == ""
 
@@ -267,7 +267,7 @@ def test_a_comparison_goes_by_the_same_classes(several):
     with pytest.raises(DataError) as caught:
         compare(runs[0], replace(runs[1], min_positives=5), resamples=20)
     assert str(caught.value) == (
-        "A comparison wants one min_positives for both, not 10 and 5. Evaluate one of them again "
+        "A comparison needs one min_positives for both, not 10 and 5. Evaluate one of them again "
         "with -o evaluate.min_positives=10."
     )
 

@@ -122,5 +122,5 @@ def test_seeds_of_other_cases_are_refused(random_predictions):
         summarise_seeds([random_predictions(0), random_predictions(0, cases=50)], 10)
     with pytest.raises(DataError, match="wants two runs on the same cases"):
         compare_seeds([random_predictions(0)], [random_predictions(0, cases=50)], 10)
-    with pytest.raises(DataError, match="A mean over seeds wants one run at least. Give its pred"):
+    with pytest.raises(DataError, match="A mean over seeds needs at least one run. Give its pred"):
         summarise_seeds([])

@@ -240,26 +240,26 @@ AGAIN = "Predict the same split of the same data with both."
     [
         (
             lambda one: one.take(np.arange(2, 60)),
-            "A comparison wants two runs on the same cases. 2 of 60 cases are only in the first "
+            "A comparison needs two runs on the same cases. 2 of 60 cases are only in the first "
             f"and 0 of 58 only in the second, for example 'case 000'. {AGAIN}",
         ),
         (
             lambda one: replace(one, labels={"DIAG": one.labels["DIAG"]}),
-            f"A comparison wants the same labels, not BWV, DIAG, PN and DIAG. {AGAIN}",
+            f"A comparison needs the same labels, not BWV, DIAG, PN and DIAG. {AGAIN}",
         ),
         (
             lambda one: changed(one, "BWV", reported="BWV0"),
-            "A comparison wants the same classes of label 'BWV', not BWV0, BWV1 (reported: BWV1) "
+            "A comparison needs the same classes of label 'BWV', not BWV0, BWV1 (reported: BWV1) "
             f"and BWV0, BWV1 (reported: BWV0). {AGAIN}",
         ),
         (
             lambda one: changed(one, "PN", truth=np.where(np.arange(60) == 7, -1, 1)),
-            "A comparison wants the same truth, but label 'PN' differs in {} of 60 cases, first "
+            "A comparison needs the same truth, but label 'PN' differs in {} of 60 cases, first "
             f"'case 000'. {AGAIN}",
         ),
         (
             lambda one: replace(one, groups=np.array(["p", *one.groups[1:]])),
-            "A comparison wants the same groups: case 'case 000' is of 'case 000' in the first "
+            "A comparison needs the same groups: case 'case 000' is of 'case 000' in the first "
             f"and of 'p' in the second. {AGAIN}",
         ),
     ],

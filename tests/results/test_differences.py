@@ -30,7 +30,7 @@ def test_other_cases_are_not_paired(tmp_path):
     (row,) = diff(one, other, 50)
     assert row.more.mean == pytest.approx(50)
     assert row.more.low is None
-    assert row.note.startswith("split test and val; not paired: A comparison wants two runs on")
+    assert row.note.startswith("split test and val; not paired: A comparison needs two runs on")
 
 
 def test_rows_of_one_grid_alone_are_told(tmp_path):
