@@ -13,7 +13,9 @@ _METRICS = {
     **dict.fromkeys(("auc", "sens", "spec", "prec"), _METRIC),
     "intervals": {"*": [_METRIC]},
 }
-_RANKS = {"*": {"*": {"mean_rank": NUMBER, "acc@1": NUMBER, "acc@5": NUMBER, "n": int}}}
+# Each direction has its own number of pairs, and its own mean rank by chance.
+_NUMBERS = dict.fromkeys(("mean_rank", "acc@1", "acc@5", "chance?", "median_rank?"), NUMBER)
+_RANKS = {"*": {"*": {**_NUMBERS, "n": int}}}
 _OF_LABELS = ("labels", "mean", "cases", "groups", "resamples", "scope", "chosen", "trained_on")
 # As far as anybody looks into it again; `labels` and `mean`, or `space` of a matching.
 SHAPE = {

@@ -168,7 +168,7 @@ def test_files_shared_across_splits_are_problems_within_one_warnings(
     ]
     assert report.problems == (
         f"1 file used in several splits, first {first} (a, derm, train; f, derm, val): "
-        "results would look too good.",
+        "results would be optimistically biased.",
     )
     assert report.warnings == (
         f"1 file used more than once in one split, first {tmp_path}/c_derm.png "

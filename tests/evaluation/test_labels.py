@@ -6,7 +6,6 @@ import shlex
 
 import pytest
 from click.testing import CliRunner
-from tiny_runs import quiet
 
 from sm3kit.cli.main import cli
 from sm3kit.core.errors import VariantError
@@ -188,11 +187,11 @@ def test_the_unlabelled_classifier_is_taken_unless_one_is_named(run, evaluated):
     )
 
 
-def test_the_report_shows_a_named_result_after_the_others(run, evaluated, images, features):
+def test_the_report_shows_a_named_result_after_the_others(run, evaluated):
     evaluated(run, protocol="knn", temperature=0.1, label="warm")
     evaluated(run, protocol="match", select="last")
     evaluated(run)
-    material = gather(run, images, features, quiet())
+    material = gather(run)
     titles = [result.title for result in material.results]
     assert titles == ["probe, split test", "match, split test", "knn, split test, warm"]
     assert material.main.title == "probe, split test"

@@ -160,6 +160,23 @@ def test_three_modalities_give_six_directions(matched, three):
     assert json.loads((three / "eval" / "match-train.json").read_text("utf-8")) == record
 
 
+def test_each_direction_has_its_own_pairs_and_chance(studies, matched, three):
+    """Of 24 training studies four have no clinical and six no close image; no study lacks both."""
+
+    def change(i, row):
+        close = "" if i % 5 == 1 and i // 5 < 6 else f"images/lesion-{39 - i:05d}_clinic.jpg"
+        clinic = "" if i % 5 == 0 and i // 5 < 4 else row["clinic"]
+        return {**row, "clinic": clinic, "close": close}
+
+    pairs = {"derm clinic": 20, "derm close": 18, "clinic close": 14}
+    for space in matched(three, studies("unequal", change))["space"].values():
+        assert len(space) == 6
+        for direction, row in space.items():
+            one, _, other = direction.partition("->")
+            count = pairs.get(f"{one} {other}") or pairs[f"{other} {one}"]
+            assert (row["n"], row["chance"]) == (count, (count + 1) / 2)
+
+
 def test_data_that_lack_a_modality_are_matched_by_the_others(studies, matched, three):
     record = matched(three, studies("own"))
     for space in record["space"].values():

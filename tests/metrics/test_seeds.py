@@ -118,9 +118,9 @@ def test_systems_that_are_resampled_already_tell_the_same(random_predictions):
 
 
 def test_seeds_of_other_cases_are_refused(random_predictions):
-    with pytest.raises(DataError, match="wants two runs on the same cases"):
+    with pytest.raises(DataError, match="needs two runs on the same cases"):
         summarise_seeds([random_predictions(0), random_predictions(0, cases=50)], 10)
-    with pytest.raises(DataError, match="wants two runs on the same cases"):
+    with pytest.raises(DataError, match="needs two runs on the same cases"):
         compare_seeds([random_predictions(0)], [random_predictions(0, cases=50)], 10)
     with pytest.raises(DataError, match="A mean over seeds needs at least one run. Give its pred"):
         summarise_seeds([])
