@@ -179,7 +179,7 @@ def pretrain(
     """Pre-train on images without labels.
 
     Stage 1, multi-modality SSL (mmssl), trains the backbones. Stage 2, multi-label SSL (mlssl),
-    freezes them and learns an embedding for each label from pseudo-labels.
+    freezes them and learns label embeddings from pseudo-labels.
 
     Examples:
       sm3kit pretrain --objective simclr --fusion sep_sep --data manifest:my.csv
