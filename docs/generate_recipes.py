@@ -34,50 +34,50 @@ PROTOCOLS = {
 HEAD = """
 # Recipes
 
-A recipe is a YAML file with settings. There are two sorts:
+A recipe is a YAML file with settings. There are two kinds:
 
 - A **complete** recipe (`quick`, `small`, `sm3`, `release`, `paper`) sets everything that matters.
-- A **row** recipe sets what makes one row of the paper's Table 5, or of Table 1, and lies on top
-  of a complete one.
+- A **row** recipe sets what defines one row of the paper's Table 5, or of Table 1, on top of a
+  complete one.
 
-What is trained stands at the top of a recipe; how it is trained stands in its tables `stage1`,
-`stage2` and `machine`. On the command line and on the axes of a grid, a dot stands between a table
-and its setting: `-o stage1.weight_decay=0.01`.
+The top level of a recipe says what is trained; its tables `stage1`, `stage2` and `machine` say how. On
+the command line and in the axes of a grid, a dot separates a table and its setting:
+`-o stage1.weight_decay=0.01`.
 
-Flags beat recipes, a later recipe beats an earlier one, recipes beat the base. So put the
-complete recipe first:
+Flags override recipes, a later recipe overrides an earlier one, and recipes override the base. So put
+the complete recipe first:
 
 ```sh
 sm3kit pretrain --recipe release --recipe byol --data derm7pt:release_v0 --out runs/byol
 sm3kit evaluate runs/byol
 ```
 
-Without a complete recipe the base is chosen by the data and the machine: `quick` for the built-in
+Without a complete recipe, the base depends on the data and the machine: `quick` for the built-in
 studies; for all other data `sm3` on a CUDA GPU with 20 GiB of memory or more, and `small` elsewhere.
 The first line of the output says which and why, and `--dry-run` shows it without training. A grid
-keeps the base of the machine on which it was begun. Your own file works the same: `--recipe
-mine.yaml`; a line `base: release` in it names its base.
+keeps the base of the machine on which it was started. Your own file works in the same way: `--recipe
+mine.yaml`; a line `base: release` in it sets its base.
 
-| complete recipe | what for |
+| complete recipe | use it for |
 | --- | --- |
-| `quick` | To see that everything works: a small network on small images, no weights to fetch. Its numbers say nothing about photographs. |
+| `quick` | Trying things: a small network on small images, nothing to download. Its results say nothing about photographs. |
 | `small` | ResNet-18 with ImageNet weights on images of 128 pixels, in batches of 64. For your own data on a laptop or a small GPU: about 3 GiB of memory, and about an hour for 600 studies. |
-| `sm3` | The released settings on one device, with all 96 studies of a batch compared with each other, and features of stage 2 encoded once. For your own data on a large GPU. |
+| `sm3` | The released settings on one device, with all 96 studies of a batch contrasted with each other, and features of stage 2 encoded once. For your own data on a large GPU. |
 | `release` | The released code as it ran on two GPUs, emulated on one device. |
 | `paper` | Section 4.2 as printed, where it differs from the released code. |
 """
 BETWEEN = """
-Settings that begin with `evaluate` are those of `sm3kit evaluate`, where a recipe changes one:
-`probe-relation` and `finetune-relation` are those of a run with stage 2. [All their defaults](evaluation.md#settings).
+Settings that begin with `evaluate` are those of `sm3kit evaluate` that a recipe changes;
+`probe-relation` and `finetune-relation` apply to runs with stage 2. [All defaults](evaluation.md#settings).
 
-Why the recipes differ, and what none of them copies:
+Why the recipes differ, and what none of them reproduces:
 [differences from the paper](differences.md).
 
 ## Rows of the paper
 
 The published number is the mean AUC of eight labels on the test split. For four rows the printed
-average is not the mean of the row's own eight numbers; the mean is then given too. Each of these
-commands pre-trains; `sm3kit evaluate RUN` then takes the protocol of the recipe, a probe or
+average is not the mean of the row's own eight numbers; then the mean is given, too. Each of these
+commands pre-trains; afterwards `sm3kit evaluate RUN` uses the protocol of the recipe, a probe or
 fine-tuning.
 
 """
