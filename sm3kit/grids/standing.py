@@ -115,7 +115,11 @@ class Standing:
     def failures(self) -> list[tuple[Replicate, str]]:
         """Replicates that failed, with the first reason."""
         reasons = [(replicate, self._first_reason([replicate])) for replicate in self.replicates]
-        return [(replicate, reason) for replicate, reason in reasons if reason]
+        return [
+            (replicate, _without_name(reason, replicate.row, replicate.seed))
+            for replicate, reason in reasons
+            if reason
+        ]
 
     def rows(self) -> list[RowStanding]:
         """The rows, in order."""
@@ -195,5 +199,10 @@ def _row(folder: Folder, standing: Standing, name: str, about: Mapping[str, Any]
                 if scores.is_file():
                     predictions.setdefault(protocol, {})[seed] = scores
             elif reason := standing.reason(key):
-                failed.setdefault(seed, reason)
+                failed.setdefault(seed, _without_name(reason, name, seed))
     return RowResults(name, tuple(about["recipe"]), about["axes"], records, predictions, failed)
+
+
+def _without_name(reason: str, row: str, seed: int) -> str:
+    """A reason for a reader who knows the row and seed: "stage 1: out of memory"."""
+    return reason.removeprefix(f"{row}, seed {seed}: ")
