@@ -56,7 +56,7 @@ class GrowingTable:
 
         standing = self.run.standing()
         results = [name for replicate in standing.replicates for name in replicate.results]
-        protocols = [name for name in dict.fromkeys(results) if name != "match"]
+        protocols = sorted({*results} - {"match"}, key=PROTOCOLS.index)
         left = standing.seconds_left(self.jobs)
         rest = "time left unknown" if left is None else f"about {duration(left)} left"
         title = (
@@ -67,7 +67,7 @@ class GrowingTable:
         table.add_column("row", overflow="fold")
         table.add_column("seeds", justify="right")
         for name in protocols:
-            table.add_column(f"mean AUC, {name}", justify="right")
+            table.add_column(f"mean AUC, {name} (%)", justify="right")
         table.add_column("", overflow="fold")
         for row in standing.rows():
             aucs = [f"{100 * row.auc[name]:.1f}" if name in row.auc else "" for name in protocols]
