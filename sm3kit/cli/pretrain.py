@@ -52,8 +52,7 @@ if TYPE_CHECKING:
         "--objective",
         multiple=True,
         family="objectives",
-        help="Self-supervised objective within each modality: simclr, byol, swav, or a plugin. "
-        "Repeat to combine.",
+        help="Objective within each modality: simclr, byol, swav, or a plugin. Repeatable.",
     ),
     plugin_name_option(
         "--fusion",
