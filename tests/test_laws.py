@@ -201,9 +201,9 @@ class Noisy(PHOTO):
 @pytest.mark.parametrize(
     ("plugin", "said"),
     [
-        (FlippedApart, "crops, flips or turns otherwise for the same `geometry`"),
+        (FlippedApart, "crops, flips or rotates differently for the same `geometry`"),
         (Unpaired, "ignores `geometry`"),
-        (Global, "gives other views for the same seed"),
+        (Global, "gives different views for the same seed"),
         (Narrow, r"gives a view \(3, 32, 32\), not \(3, 16, 32\)"),
         (Batchwise, "normalises a view by its neighbours"),
     ],

@@ -110,7 +110,7 @@ def _modality(name: str, component: Any, material: TrialInput, options: Any, fol
 
 
 def _dataset(name: str, component: Any, material: TrialInput, options: Any, folder: Path) -> Any:
-    remedy = "give what follows the colon with --argument TEXT"
+    remedy = "give the text after the colon with --argument TEXT"
     return datasets.DatasetTrial(
         component, material.argument or _example(component, remedy, folder), options
     )

@@ -135,14 +135,14 @@ def _check_name(name: str, kind: Kind) -> None:
         better = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
         example = f"{better!r}" if better else "'my_modality'"
         raise OptionError(
-            f"A plugin is called by small letters, digits and single underscores, such as "
-            f"{example}, not {name!r}."
+            "The name of a plugin consists of lower-case letters, digits and single underscores, "
+            f"such as {example}, not {name!r}."
         )
     if keyword.iskeyword(name):
-        raise OptionError(f"{name!r} is a word of Python's own. Choose another name.")
+        raise OptionError(f"{name!r} is a Python keyword. Choose another name.")
     if len(name) > LONGEST:
         raise OptionError(
-            f"The name {name!r} has {len(name)} characters; take {LONGEST} at most, it will be "
+            f"The name {name!r} has {len(name)} characters; use at most {LONGEST}, since it is "
             "typed often."
         )
     registry(kind.family).refuse_taken(name)
@@ -150,7 +150,7 @@ def _check_name(name: str, kind: Kind) -> None:
     for declarations in installed_plugins().values():
         if any(declaration.distribution == project for declaration in declarations):
             raise NameClash(
-                f"There is an installed distribution {project} already, with other plugins. "
+                f"A distribution {project} with other plugins is already installed. "
                 "Choose another name."
             )
 

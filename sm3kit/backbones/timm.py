@@ -31,7 +31,7 @@ MODEL_NAMES = ("timm", "models/*.py", "@register_model\ndef ")
 
 
 class Timm(Backbone):
-    """A model of timm (https://github.com/huggingface/pytorch-image-models) without classifier.
+    """A timm model (https://github.com/huggingface/pytorch-image-models) without its classifier.
 
     Source: Wang et al. 2025, section 4.2: ResNet-50 with ImageNet weights in every branch.
     As in the paper with the model "resnet50.tv_in1k", which holds torchvision's first weights.
@@ -39,15 +39,16 @@ class Timm(Backbone):
     Args:
         model: the name in timm, such as "resnet50".
         channels: C of the views; weights for three channels are adapted.
-        weights: "imagenet" for timm's own weights (the network is needed once), "none", or a
-            weight file (.safetensors, .pth), which never needs the network.
+        weights: "imagenet" for timm's own weights (downloaded once), "none", or a
+            weight file (.safetensors, .pth), which needs no network connection.
         start: how weights are drawn where `weights` is "none". "torchvision", as in the authors'
-            release: as torchvision draws those of this model or its close relatives, else as timm
-            does; "timm": as timm does, whose untrained ResNet-50 has 100 times smaller features.
-        drop_path: rate of stochastic depth, for the models that have it; 0 leaves it out.
-        grad_checkpointing: trades time for memory in training.
-        image_size: S of the views, which the training gives; 0 takes the size that the model was
-            made for. Models of one size are built for this one; their weights are resampled.
+            release: as torchvision draws those of this model or its close relatives, or else as
+            timm does; "timm": as timm does, which makes the features of an untrained ResNet-50 100
+            times smaller.
+        drop_path: rate of stochastic depth, for the models that have it; 0 turns it off.
+        grad_checkpointing: uses less memory in training, at the cost of time.
+        image_size: S of the views, set by the training; 0 is the size that the model was designed
+            for. Models with a fixed size are built for S, and their weights are resampled.
 
     Raises:
         UnknownName: timm has no such model.
@@ -55,7 +56,7 @@ class Timm(Backbone):
         OptionError: the model has no such option.
     """
 
-    imagenet_weights: ClassVar[str] = "fetched by timm where its cache does not hold them"
+    imagenet_weights: ClassVar[str] = "downloaded by timm unless they are in its cache"
     weights_page: ClassVar[str] = "https://huggingface.co/timm"
 
     def __init__(
@@ -94,7 +95,7 @@ class Timm(Backbone):
                 self.model.set_grad_checkpointing()
             except (AssertionError, AttributeError) as error:
                 raise OptionError(
-                    f"The timm model {model!r} does not take the option grad_checkpointing."
+                    f"The timm model {model!r} does not accept the option grad_checkpointing."
                 ) from error
 
     @classmethod
@@ -172,7 +173,7 @@ def _with_weights(model: str, weights: str, extra: dict[str, Any]) -> nn.Module:
     whole = {name for name, value in state.items() if not value.is_floating_point()}
     wrong = next((name for name, _ in network.named_parameters() if name in whole), "")
     if wrong:
-        raise RuntimeError(f"it holds {state[wrong].dtype} in {wrong!r}, which wants floats.")
+        raise RuntimeError(f"it holds {state[wrong].dtype} in {wrong!r}, which must hold floats.")
     if not lacking:
         return network
     # timm knows the names of some other programs; then only a strict load tells.
@@ -204,7 +205,7 @@ def _read_weights(weights: str) -> dict[str, Tensor]:
         if damaged and error.__cause__ is None:
             # What torch says is for programmers, and how to run the code in a file is part of it.
             known = isinstance(error, SafetensorError)
-            reason = _first_line(error) if known else "it is cut off, or no file of torch."
+            reason = _first_line(error) if known else "it is truncated, or not a PyTorch file."
             raise CheckpointError(f"The weight file {path} cannot be read: {reason}") from error
         raise CheckpointError(_not_plain(path)) from error
     if not state or not all(map(_plain, state, state.values())):
@@ -222,7 +223,7 @@ def _plain(name: Any, value: Any) -> bool:
 
 def _not_plain(path: Path) -> str:
     return (
-        f"The weight file {path} holds no plain state_dict of tensors, or code beside it, and is "
+        f"The weight file {path} is not a plain state_dict of tensors, or contains code, and is "
         "not loaded. Save the state_dict as .safetensors."
     )
 
@@ -242,7 +243,7 @@ def _explanation(model: str, weights: str, error: Exception, extra: Mapping[str,
         )
     if weights == "none":
         return f"The timm model {model!r} cannot be built: {_first_line(error)}"
-    return f"The weight file {weights} is not of timm model {model!r}: {_first_line(error)}"
+    return f"The weight file {weights} is not for timm model {model!r}: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -134,7 +134,7 @@ def _work(options: dict[str, Any]) -> None:
     from sm3kit.grids.standing import GridRun
 
     if options["out"] is None:
-        raise click.UsageError("--worker wants --out with the folder of a grid.")
+        raise click.UsageError("--worker needs --out with the folder of a grid.")
     if options["parent"]:
         stop_without(options["parent"])
     folder = Folder(options["out"])

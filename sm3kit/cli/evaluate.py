@@ -135,7 +135,7 @@ def evaluate(
     from sm3kit.python.evaluating import prepare
 
     if len(runs) != 2 if compare else len(runs) != 1:
-        wanted = "--compare wants two runs" if compare else "Give one run, or two and --compare"
+        wanted = "--compare needs two runs" if compare else "Give one run, or two and --compare"
         raise VariantError(f"{wanted}; got {len(runs)}: {', '.join(map(str, runs))}.")
     out = console(stderr=as_json)
     around = surroundings(out, quiet=quiet, no_cache=no_cache)

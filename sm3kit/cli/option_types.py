@@ -74,5 +74,5 @@ def numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[in
     """The numbers of a text with commas between them; the callback of an option."""
     parts = [part.strip() for part in value.split(",")] if value else []
     if not all(part.isdecimal() for part in parts):
-        raise click.BadParameter(f"wants numbers such as 0,1,2, not {value!r}.")
+        raise click.BadParameter(f"must be numbers such as 0,1,2, not {value!r}.")
     return tuple(int(part) for part in parts)

@@ -194,7 +194,7 @@ def _images(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, path = pair.partition("=")
         if not (name and equals and path):
-            raise click.UsageError(f"--image wants NAME=FILE, such as derm=a.jpg, not {pair!r}.")
+            raise click.UsageError(f"--image needs NAME=FILE, such as derm=a.jpg, not {pair!r}.")
         if name in files:
             raise click.UsageError(
                 f"--image {name}=… is given twice, but a study has one image per modality "

@@ -176,7 +176,7 @@ def parsed_map(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         left, equals, right = pair.partition("=")
         if not (left and equals and right):
-            raise click.BadParameter(f"wants NAME=DATA, such as clinic=close-up, not {pair!r}.")
+            raise click.BadParameter(f"must be NAME=DATA, such as clinic=close-up, not {pair!r}.")
         table[left] = right
     return table
 
@@ -203,7 +203,7 @@ def parsed_options(texts: Sequence[str]) -> dict[str, dict[str, str]]:
         parts = OPTION.fullmatch(text)
         if not parts:
             raise OptionError(
-                f"-o wants PLUGIN.OPTION=VALUE, such as simclr.temperature=0.2, not {text!r}."
+                f"-o needs PLUGIN.OPTION=VALUE, such as simclr.temperature=0.2, not {text!r}."
             )
         plugin, option, value = parts.groups()
         table.setdefault(plugin, {})[option] = value

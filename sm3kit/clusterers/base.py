@@ -67,12 +67,14 @@ def check_embeddings(embeddings: Tensor, k: int, unit: bool = False) -> Tensor:
             values that are not finite.
     """
     if embeddings.ndim != 2:
-        raise DataError(f"Embeddings to cluster are (N, D), not {tuple(embeddings.shape)}.")
+        raise DataError(
+            f"Embeddings to cluster must have the shape (N, D), not {tuple(embeddings.shape)}."
+        )
     if k < 1:
-        raise DataError(f"{k} clusters cannot be made. Ask for one or more.")
+        raise DataError(f"{k} clusters are impossible. Ask for one or more.")
     if len(embeddings) < k:
         raise DataError(
-            f"{k} clusters want at least {k} embeddings, not {len(embeddings)}. Lower k."
+            f"{k} clusters need at least {k} embeddings, not {len(embeddings)}. Lower k."
         )
     rows = full_precision(embeddings.detach())
     # One pass serves both: a length is finite only where every value is.

@@ -15,17 +15,17 @@ from sm3kit.nn.partitions import cluster_means, fill_empty, inertia
 
 
 class Faiss(Clusterer):
-    """k-means of FAISS, on the GPU where there is one; all points are used.
+    """k-means of FAISS on all embeddings, on a GPU if there is one.
 
     Source: Wang et al. 2025, section 3.3, "k-means"; Douze et al. 2024, arXiv:2401.08281.
-    Differs from the paper: the release uses ten iterations of its own from random rows; that is
-    `release`. Empty clusters are filled.
+    Differs from the paper: the release runs ten iterations from random rows, which is the
+    clusterer `release`. Empty clusters are filled.
 
     Args:
         spherical: cluster directions: rows and centroids have unit length.
         iterations: upper bound of the k-means iterations; 25, as in FAISS.
-        restarts: runs from different starts, of which the best is kept; three miss a small cluster
-            now and then, since the k-means++ of FAISS takes the first candidate.
+        restarts: number of random starts, of which the best result is kept; three sometimes miss a
+            small cluster, since the k-means++ of FAISS takes the first candidate.
         init: start from random rows or by k-means++.
         gpu: use a GPU if FAISS sees one.
     """

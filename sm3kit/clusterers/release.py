@@ -12,19 +12,19 @@ from sm3kit.nn.partitions import cluster_means
 
 
 class Release(Clusterer):
-    """Assigns by inner product, ten times from random rows, as the authors' program does.
+    """k-means by inner product, ten iterations from random rows, as in the authors' code.
 
-    The start is not of unit length; every later centroid is. A cluster may stay empty: it keeps
-    its centroid. There are no restarts.
+    The start is not of unit length; every later centroid is. A cluster may become empty; it then
+    keeps its centroid. There are no restarts.
 
     Source: Wang et al. 2025, section 3.3, and their program; the procedure of DeepCluster-v2,
     Caron et al. 2020, arXiv:2006.09882, appendix.
     As in the released code, where the paper says "k-means".
 
     Args:
-        iterations: updates of the centroids; the program's 10.
-        normalise: bring rows to unit length first; the program does not, because its last layer
-            norm gives all rows about the same length.
+        iterations: updates of the centroids; 10, as in the authors' code.
+        normalise: scale rows to unit length first; the authors' code does not, since its last
+            layer norm gives all rows about the same length.
     """
 
     def __init__(self, *, iterations: ranges.Iterations = 10, normalise: bool = False) -> None:

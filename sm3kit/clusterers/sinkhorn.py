@@ -18,7 +18,7 @@ SETTLING = 20
 
 
 class Sinkhorn(Clusterer):
-    """Clusters directions into shares that are known beforehand: no cluster takes all.
+    """Clusters directions with fixed cluster sizes, so that no cluster takes all studies.
 
     The assignment Q (N, k) maximises <Q, cosines> + epsilon H(Q), its rows sum to 1/N and its
     columns to the prior r; a row belongs where its Q is largest, a centroid is the mean direction
@@ -33,14 +33,14 @@ class Sinkhorn(Clusterer):
     prior says. Computed in logarithms.
 
     Args:
-        prior: shares of the clusters: "uniform", as in the papers, or "power", where the c-th is
-            in proportion to c^-power. Uniform is wrong where a class is rare; but that a
-            distribution is skewed, and how much, only the user can know.
+        prior: cluster sizes: "uniform", as in the papers, or "power", where the c-th is
+            proportional to c^-power. Uniform sizes are wrong if a class is rare, but only the user
+            can know how skewed the classes are.
         power: exponent of the power prior; with 2, three clusters hold 73, 18 and 8 %.
         epsilon: weight of the entropy, in cosines; 0.05, SwAV's.
         iterations: upper bound of the updates of the centroids.
         sinkhorn_iterations: scalings of rows and columns in each assignment; 3, SwAV's.
-        restarts: runs from different starts, of which the best is kept.
+        restarts: number of random starts, of which the best result is kept.
     """
 
     def __init__(

@@ -15,17 +15,17 @@ from sm3kit.nn.partitions import cluster_means, fill_empty, inertia
 
 
 class Sklearn(Clusterer):
-    """k-means of scikit-learn, on the CPU: for machines without FAISS; all points are used.
+    """k-means of scikit-learn on all embeddings, on the CPU, for machines without FAISS.
 
     Source: Wang et al. 2025, section 3.3, "k-means"; Pedregosa et al. 2011, JMLR 12.
-    Differs from the paper: the release uses ten iterations of its own from random rows; that is
-    `release`. scikit-learn clusters rows of unit length by distance to their plain means, which
+    Differs from the paper: the release runs ten iterations from random rows, which is the
+    clusterer `release`. scikit-learn clusters rows of unit length by distance to their plain means, which
     get unit length at the end. Empty clusters are filled.
 
     Args:
         spherical: cluster directions: rows and centroids have unit length.
-        iterations: upper bound of the k-means iterations; fewer if the centroids stand still.
-        restarts: runs from different starts, of which the best is kept.
+        iterations: upper bound of the k-means iterations; fewer if the centroids converge.
+        restarts: number of random starts, of which the best result is kept.
         init: start from random rows or by k-means++.
     """
 

@@ -15,17 +15,17 @@ from sm3kit.nn.partitions import cluster_means, fill_empty, inertia, nearest, sp
 
 
 class Torch(Clusterer):
-    """k-means on the device of the embeddings, for any machine; all points are used.
+    """k-means in PyTorch on all embeddings, on their device.
 
     Source: Wang et al. 2025, section 3.3, "k-means"; Lloyd 1982; Dhillon and Modha 2001 for
     directions.
-    Differs from the paper: the release uses ten iterations of its own from random rows; that is
-    `release`. Empty clusters are filled.
+    Differs from the paper: the release runs ten iterations from random rows, which is the
+    clusterer `release`. Empty clusters are filled.
 
     Args:
         spherical: cluster directions: rows and centroids have unit length.
         iterations: upper bound of the k-means iterations.
-        restarts: runs from different starts, of which the best is kept.
+        restarts: number of random starts, of which the best result is kept.
         init: start from random rows or by k-means++.
         tolerance: stop when the sum of squared distances falls by less than this share.
     """

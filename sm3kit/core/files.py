@@ -34,7 +34,7 @@ def cache_root() -> Path:
     chosen = os.environ.get("SM3KIT_CACHE")
     if chosen:
         if os.path.lexists(chosen) and not Path(chosen).is_dir():
-            raise SM3Error(f"SM3KIT_CACHE wants a folder, and {chosen} is none. Name another.")
+            raise SM3Error(f"SM3KIT_CACHE must be a folder, but {chosen} is not one. Name another.")
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
     try:

@@ -104,6 +104,6 @@ def looks_launched() -> bool:
 
 def _refusal(name: str) -> VariantError:
     return VariantError(
-        f"The environment variable {name} wants a number, not {os.environ[name]!r}. Run "
+        f"The environment variable {name} must be a number, not {os.environ[name]!r}. Run "
         f"`unset {name}` first."
     )

@@ -136,7 +136,7 @@ def cast(option: Option, value: Any) -> Any:
     try:
         return _as(option.type, value)
     except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"wants {option.wanted}, not {quote(value)}") from None
+        raise ValueError(f"must be {option.wanted}, not {quote(value)}") from None
 
 
 def _as(kind: Any, value: Any) -> Any:

@@ -59,7 +59,7 @@ def import_file(file: Path) -> None:
         origin = spec.origin if spec else None
     if origin is None or Path(origin).resolve() != file:
         raise BrokenPlugin(
-            f"The plugin file {file} is called as the module {name!r} of {origin or 'Python'}. "
+            f"The plugin file {file} has the name of the module {name!r} of {origin or 'Python'}. "
             "Rename it."
         )
     try:

@@ -37,7 +37,7 @@ def lay_over(
         known: the addresses that messages list; those of the record by default.
 
     Raises:
-        VariantError: an unknown field, or a value that wants a table.
+        VariantError: an unknown field, or a value that must be a table.
         OptionError: a value of another type or out of range.
     """
     record_type: type = type(record)
@@ -48,7 +48,9 @@ def lay_over(
         address = f"{above}{name}"
         if name not in fields and address in known:
             part, _, rest = address.rpartition(".")
-            raise VariantError(f"{source}: {address} wants its table, {part}: {{{rest}: …}}.")
+            raise VariantError(
+                f"{source}: {address} must be set in its table, {part}: {{{rest}: …}}."
+            )
         if name not in fields:
             raise VariantError(f"{source}: {unknown(noun, address, known)}")
         kind, own = fields[name].type, getattr(record, name)
@@ -58,7 +60,7 @@ def lay_over(
             values[name] = convert(option, value, source)
             continue
         if not isinstance(value, Mapping):
-            raise VariantError(f"{source}: {address} wants a table, not {value!r}.")
+            raise VariantError(f"{source}: {address} must be a table, not {value!r}.")
         if is_record:
             values[name] = lay_over(own, value, source, noun, f"{address}.", known)
         elif typing.get_origin(typing.get_args(kind)[1]) is dict:
@@ -76,7 +78,7 @@ def _merged(
     merged = {owner: dict(values) for owner, values in base.items()}
     for owner, values in more.items():
         if not isinstance(values, Mapping):
-            raise VariantError(f"{source} of {owner!r} want a table, not {values!r}.")
+            raise VariantError(f"{source} of {owner!r} must be a table, not {values!r}.")
         merged.setdefault(owner, {}).update(values)
     return merged
 

@@ -47,7 +47,7 @@ class Variant:
         paired_geometry: registered modalities of a study are cropped, flipped and turned alike.
         objective: objectives by name.
         fusion: fusion by name.
-        relation: how label embeddings know of each other, by name; stage 2.
+        relation: how labels are modelled jointly, by name; stage 2.
         clusterer: what makes pseudo-labels, by name; stage 2.
         stage: "mmssl" (stage 1), "mlssl" (stage 2 alone), or "both".
         init: the folder of a run to start from, instead of `weights`.
@@ -95,7 +95,7 @@ class Variant:
             source: where they come from, for messages.
 
         Raises:
-            VariantError: an unknown field, or a value that wants a table.
+            VariantError: an unknown field, or a value that must be a table.
             OptionError: a value of another type or out of range.
         """
         variant = lay_over(self, changes, source)

@@ -77,7 +77,7 @@ def chosen_limit() -> int:
         limit = math.nan
     if not 0 <= limit < math.inf:
         raise SM3Error(
-            f"SM3KIT_CACHE_LIMIT wants a number of GiB, not {text!r}. Without it, it is "
+            f"SM3KIT_CACHE_LIMIT must be a number of GiB, not {text!r}. The default is "
             f"{DEFAULT_GIB}."
         )
     return int(limit * GIB)

@@ -107,8 +107,8 @@ def paired_frames(
     names = {name for table in tables for name in table}
     if not names:
         raise VariantError(
-            "Option -o paired_geometry=true wants modalities that are registered with "
-            f"each other, and of {', '.join(modalities)} none are. With a manifest say which: "
+            "Option -o paired_geometry=true needs modalities that are registered with "
+            f"each other, and of {', '.join(modalities)} none are. In a manifest, name them: "
             "-o manifest.registered=NAME,NAME"
         )
     for name in sorted(names):

@@ -179,7 +179,7 @@ def _problems(
         group, splits = next(iter(leaking.items()))
         problems.append(
             f"{_count(len(leaking), 'group')} in several splits, first {group!r} "
-            f"in {' and '.join(splits)}: results would look better than they are."
+            f"in {' and '.join(splits)}: results would be optimistically biased."
         )
     across = [file for file in shared if file.across_splits]
     if across:

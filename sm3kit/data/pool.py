@@ -131,8 +131,8 @@ def _check_names(modalities: Sequence[str]) -> None:
         for name in modalities if family != "modalities" else ():
             if name in registry(family).names():
                 raise VariantError(
-                    f"The modality {name!r} is called as the {kind.noun} {name!r}, and -o {name}.… "
-                    f"would mean both. Give it another name: --map {name}-image={name}"
+                    f"The modality {name!r} has the name of the {kind.noun} {name!r}, and -o "
+                    f"{name}.… would be ambiguous. Rename it: --map {name}-image={name}"
                 )
 
 

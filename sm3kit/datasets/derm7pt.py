@@ -109,16 +109,17 @@ class Derm7pt(Dataset):
     infrequent labels, https://github.com/jeremykawahara/derm7pt.
 
     The index tables hold row positions, not case numbers; a note names the cases whose row is in
-    none. A blank, or a word such as NA, is an unknown label; a word of the release is none. Where the clinical path repeats the
+    none of them. A blank, or a word such as NA, is an unknown label, unless it is a class of the
+    release. Where the clinical path repeats the
     dermoscopic one, the release has no clinical photo: that modality is missing, unless `repeated`
-    says otherwise. 25 pixels are cut off each border, as in the SM3 code. The metadata and the
-    seven-point score are no labels.
+    says otherwise. 25 pixels are cropped from each border, as in the SM3 code. The metadata and
+    the seven-point score are not labels.
 
     Args:
         argument: the folder that holds `images/` and, beside it or in `meta/`, the tables
             meta.csv, train_indexes.csv, valid_indexes.csv and test_indexes.csv.
         repeated: a clinical path that repeats the dermoscopic one is "missing", or "used" as a
-            clinical photo all the same, as the SM3 paper does.
+            clinical photo anyway, as in the SM3 paper.
 
     Raises:
         DataError: a table, column or value is missing or wrong.
@@ -172,7 +173,7 @@ def _tables_folder(folder: Path) -> Path:
     inner = folder / "release_v0"
     remedy = f"Try derm7pt:{inner}." if inner.is_dir() else "Give the folder of the release."
     raise DataError(
-        f"There is no meta.csv in {folder} or {folder / 'meta'}. derm7pt:DIR wants a folder with "
+        f"There is no meta.csv in {folder} or {folder / 'meta'}. derm7pt:DIR needs a folder with "
         f"images/ and meta/ (meta.csv and three index tables). {remedy}"
     )
 
@@ -188,7 +189,7 @@ def _splits(tables: Path, rows: int) -> tuple[dict[int, str], list[str]]:
             position = as_number(row["indexes"]) if row["indexes"].isdecimal() else -1
             if not 0 <= position < rows:
                 raise DataError(
-                    f"{table.place(row, 'indexes')}: {row['indexes']!r} is no row position; "
+                    f"{table.place(row, 'indexes')}: {row['indexes']!r} is not a row position; "
                     f"meta.csv has the positions 0 to {rows - 1}."
                 )
             entries.append((int(position), split, table, row))
@@ -233,8 +234,9 @@ def _notes(studies: list[Study], repeated: str) -> list[str]:
     if repeated == "used":
         why = "none is given; a repeated dermoscopic path is used as one"
     return [
-        f"Classes that join several strings: {'; '.join(merged)}.",
+        f"Classes merged from several strings: {'; '.join(merged)}.",
         f"{missing} rows have no clinical photo of their own ({why}): their clinic modality is "
         "missing.",
-        "There is no patient id: cases are grouped by case_id where it is given, else each is alone.",
+        "There is no patient id: cases are grouped by case_id where it is given; other cases are "
+        "groups of their own.",
     ]

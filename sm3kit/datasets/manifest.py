@@ -52,33 +52,32 @@ MOST_CLASSES = 30  # More distinct values look like a measurement, not a label.
 
 
 class Manifest(Dataset):
-    """The studies of a CSV file, `manifest:FILE.csv`, a row each.
+    """The studies of a CSV file, `manifest:FILE.csv`, one per row.
 
     The column `id` names a study. `split` holds train, val or test; without it the groups are
     split here by a seed, stratified on the first label. `group` (for example the patient)
-    holds what must stay in one split; where it is blank, a study is alone. A column whose
+    holds what must stay in one split; where it is blank, a study is a group of its own. A column whose
     values end in an image suffix is a modality; its paths are absolute or start at the folder
-    of the file; a blank is a missing image, and several images of a study stand in one cell with
-    `|` between them. The other columns are labels if a class has two
+    of the file; a blank is a missing image, and several images of a study are separated by `|` in
+    one cell. The other columns are labels if a class has two
     rows on average and there are at most 30 classes. A blank is an unknown label, and so are
     words such as NA, None, ? and -1 (option `unknown`); likewise for images and groups. Classes
-    are in natural order. A
-    row that is there twice counts once; two rows of one id are refused.
+    are in natural order. A repeated row counts once; different rows with the same id are an error.
 
     Args:
         argument: the CSV file.
-        labels: the label columns, where the choice above is not right.
+        labels: the label columns, if the choice above is wrong.
         modalities: the modality columns, likewise; their values may have any form.
         classes: classes in index order, for example `DIAG:BCC|NEV|MEL`.
         reported: the classes that results report, for example `DIAG:MEL`. By default the positive
             one of two opposites such as no and yes, otherwise the mean over the classes.
         val: share of the groups for validation, where there is no column `split`.
         test: share of the groups for testing, likewise.
-        split_seed: another seed gives another split, likewise.
-        unknown: words for an unknown value, in any case; a declared class is none. Empty leaves
-            the blank alone.
+        split_seed: a different seed gives a different split, likewise.
+        unknown: words for an unknown value, in upper or lower case, unless they are declared
+            classes. If empty, only a blank is unknown.
         plugins: modality plugins other than photo, for example `ct:window`.
-        registered: modalities in which a place is the same place, for example `ct,pet`; see
+        registered: modalities that are registered with each other, for example `ct,pet`; see
             `paired_geometry`.
 
     Raises:
@@ -185,7 +184,7 @@ def _pairs(option: str, entries: Iterable[str], known: Sequence[str]) -> dict[st
         column, colon, text = (part.strip() for part in entry.partition(":"))
         if not (column and colon and text):
             raise OptionError(
-                f"The dataset 'manifest': option {option!r} wants COLUMN:VALUE, not {entry!r}."
+                f"The dataset 'manifest': option {option!r} must be COLUMN:VALUE, not {entry!r}."
             )
         _check_names(option, [column], known)
         pairs[column] = text
@@ -209,9 +208,9 @@ def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
             continue
         if other:
             raise DataError(
-                f"{table.place(other[0], column)}: {other[0][column]!r} does not end as an image "
-                "file, as others of this column do. Mend it, leave it blank, or name the "
-                "modalities with -o manifest.modalities=NAME,..."
+                f"{table.place(other[0], column)}: {other[0][column]!r} does not have the suffix "
+                "of an image file, as others in this column do. Correct it, leave it blank, or "
+                "name the modalities with -o manifest.modalities=NAME,..."
             )
         images.append(column)
     if not images:
@@ -270,7 +269,7 @@ def _declared_classes(label: str, text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split("|"))
     if len(names) < 2 or len(set(names)) < len(names) or not all(names):
         raise OptionError(
-            f"The dataset 'manifest': option 'classes' wants {label}:A|B with two or more "
+            f"The dataset 'manifest': option 'classes' must be {label}:A|B with at least two "
             f"different classes, not {text!r}."
         )
     return names
@@ -300,11 +299,13 @@ def _label_columns(
     notes = []
     if left_out:
         notes.append(
-            f"Not taken as labels: {list_names(left_out)}. "
+            f"Not used as labels: {list_names(left_out)}. "
             "Name the labels with -o manifest.labels=NAME,... to choose others."
         )
     if not chosen:
-        notes.append("There is no label: pre-training works, evaluation by labels does not.")
+        notes.append(
+            "There are no labels: pre-training works, but evaluation with labels does not."
+        )
     return chosen, notes
 
 

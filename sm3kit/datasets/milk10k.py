@@ -72,20 +72,20 @@ class Milk10k(Dataset):
     https://doi.org/10.34970/648456.
 
     Labels: DIAG (11 classes); diagnosis_1 where the table of the archive has it; skin tone,
-    site and sex; and seven MONET concepts, cut at a threshold. The concept scores are machine
-    made and differ between the two photos of a lesion; those of the dermoscopic one are taken.
-    A blank, or a word such as NA, is unknown. Tables meet by lesion and image id: if none fits, the
-    folder is refused, and a note names the ids that are in one table alone.
+    site and sex; and seven MONET concepts, cut at a threshold. The concept scores are machine-made
+    and differ between the two photos of a lesion; those of the dermoscopic photo are used.
+    A blank, or a word such as NA, is unknown. Tables are joined by lesion and image id: if no id
+    matches, the folder is refused, and a note names the ids that are in one table only.
     Reported are MEL, Malignant, a concept that is present, and elsewhere a frequent class.
 
     Args:
         argument: a folder as the challenge or the ISIC Archive gives it, or a flat copy:
             `images_train/` beside or below the tables of the challenge.
-        labels: the labels to take; () takes all that the tables have.
-        monet_threshold: the score from which on a concept is present, 0 to 1; ours.
+        labels: the labels to use; by default all that the tables have.
+        monet_threshold: the score from which a concept counts as present, 0 to 1; our choice.
         val: share of the lesions for validation; there is no official split.
         test: share of the lesions for testing.
-        split_seed: another seed gives another split.
+        split_seed: a different seed gives a different split.
 
     Raises:
         DataError: a folder, table, column or value is missing or wrong.
@@ -153,7 +153,7 @@ def _layout(folder: Path) -> Layout:
             images = next((images for images in known if images.is_dir()), place)
             return Layout((metadata,), place / f"{PREFIX}GroundTruth.csv", images)
     raise DataError(
-        f"{folder} has no layout of MILK10k. milk10k:DIR wants {PREFIX}Metadata.csv and "
+        f"{folder} does not have the layout of MILK10k. milk10k:DIR needs {PREFIX}Metadata.csv and "
         f"{PREFIX}GroundTruth.csv with {BY_LESION}/ or {FLAT}/ (challenge), or metadata.csv with "
         "images/ and supplements/ (ISIC Archive)."
     )
@@ -276,7 +276,7 @@ def _score(table: Table, row: Row, column: str) -> float:
     score = as_number(row[column])
     if math.isnan(score):
         raise DataError(
-            f"{table.place(row, column)}: {row[column]!r} is not a number. Write one, as 0.5."
+            f"{table.place(row, column)}: {row[column]!r} is not a number. Write one, such as 0.5."
         )
     return score
 

@@ -19,7 +19,7 @@ GENERATION = 3
 
 
 class Synthetic(Dataset):
-    """Drawn lesions: a dermoscopic and a clinical picture each, and eight labels.
+    """Synthetic lesions, each with a dermoscopic image, a clinical image and eight labels.
 
     The pictures are rendered once and kept under `cache_root()`. Lesion i of a seed has the same
     pictures, labels and split however many there are. Labels are as frequent as in Derm7pt.
@@ -28,7 +28,7 @@ class Synthetic(Dataset):
         argument: number of pairs, in place of `pairs`: `synthetic:1000`.
         pairs: number of lesions.
         size: side of the pictures in pixels.
-        seed: another seed gives other lesions.
+        seed: a different seed gives different lesions.
         missing: share of lesions without the clinical picture.
     """
 
@@ -43,7 +43,7 @@ class Synthetic(Dataset):
     ) -> None:
         if argument and not argument.isdecimal():
             raise DataError(
-                f"The data set 'synthetic' wants a number of pairs, not {argument!r}. "
+                f"The data set 'synthetic' needs a number of pairs, not {argument!r}. "
                 "Write for example synthetic:1000."
             )
         self.argument = argument
@@ -54,7 +54,9 @@ class Synthetic(Dataset):
         self.size, self.seed, self.missing = size, seed, missing
         self.modalities = {"derm": ModalitySpec("photo"), "clinic": ModalitySpec("photo")}
         self.labels = [LabelSpec(name, classes, reported) for name, classes, reported in LABELS]
-        self.notes = ["Drawn by sm3kit, not photographed: use it to try things, not for results."]
+        self.notes = [
+            "Synthetic images, not photographs: use them to try things out, not for results."
+        ]
 
     @classmethod
     def example(cls, folder: Path) -> str:

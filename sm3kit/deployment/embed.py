@@ -98,13 +98,13 @@ def _check_space(subject: Subject, space: str) -> None:
     folder = subject.run.folder
     if space == "embedding" and subject.embedding is None:
         raise VariantError(
-            f"--space embedding wants a run with stage 2 for the labels of the data, and {folder} "
-            "has none. Take --space joint."
+            f"--space embedding needs a run with stage 2 for the labels of the data, and {folder} "
+            "has none. Use --space joint."
         )
     if space == "projection" and not subject.branches.fusion.default_objective:
         raise VariantError(
-            f"--space projection wants a fusion with streams, and {folder} has the fusion "
-            f"{subject.variant.fusion}. Take --space backbone."
+            f"--space projection needs a fusion with streams, and {folder} has the fusion "
+            f"{subject.variant.fusion}. Use --space backbone."
         )
 
 
@@ -166,7 +166,7 @@ def check_embedding_file(path: Path) -> None:
         SM3Error: pyarrow is not installed.
     """
     if path.suffix not in SUFFIXES:
-        raise VariantError(f"--out wants a name that ends in .npz or .parquet, not {path.name!r}.")
+        raise VariantError(f"--out must end in .npz or .parquet, not {path.name!r}.")
     if path.suffix == ".parquet":
         _arrow("pyarrow")
 
@@ -227,6 +227,6 @@ def _arrow(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise SM3Error(
-            "A .parquet file wants pyarrow, which is not installed: pip install "
-            "'sm3kit[parquet]'. Or take a name that ends in .npz."
+            "A .parquet file needs pyarrow, which is not installed: pip install "
+            "'sm3kit[parquet]'. Or use a name that ends in .npz."
         ) from error

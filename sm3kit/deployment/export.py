@@ -156,10 +156,10 @@ def check_free(path: Path, force: bool) -> None:
         VariantError: it is no folder, or it is not empty and `force` is not given.
     """
     if path.exists() and not path.is_dir():
-        raise VariantError(f"--out {path} is a file; it wants a folder. Give another name.")
+        raise VariantError(f"--out {path} is a file, not a folder. Give another name.")
     if path.is_dir() and any(path.iterdir()) and not force:
         raise VariantError(
-            f"--out {path} is not empty. Give another folder, or --force to write over it."
+            f"--out {path} is not empty. Give another folder, or --force to overwrite it."
         )
 
 

@@ -87,10 +87,7 @@ def _results(
     trained: TrainedModel, file: ClassifierFile | None, result: Mapping[str, Any] | None
 ) -> str:
     if file is None or result is None or "labels" not in result:
-        return (
-            "Not measured. `sm3kit evaluate` trains a classifier and measures it; export again "
-            "after it."
-        )
+        return "Not evaluated. Run `sm3kit evaluate`, then export again."
     chosen = ", ".join(f"{name} {value}" for name, value in file.chosen.items())
     section = evaluation_section(result)
     return "\n".join(
@@ -124,13 +121,13 @@ def _licences(trained: TrainedModel) -> str:
     pages = dict.fromkeys(filter(None, (_weights_page(trained, name) for name in started)))
     lines = [
         "- Code of sm3kit: Apache-2.0.",
-        f"- Weights: learned from {', '.join(kinds)}. The terms of these data decide on what may "
-        "be done with the weights; many medical data sets allow research only, and none is named "
-        "here for you. Say yours before you pass this folder on.",
+        f"- Weights: learned from {', '.join(kinds)}. The terms of these data govern how the "
+        "weights may be used; many medical data sets allow research only. State the terms that "
+        "apply before you share this folder.",
     ]
     if started:
         lines.append(
-            "- The backbones started from weights of others, whose licence holds, too"
+            "- The backbones started from third-party weights, whose licence applies as well"
             + (f": see their page at {' and '.join(pages)}" if pages else "")
             + "."
         )

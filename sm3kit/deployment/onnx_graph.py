@@ -195,7 +195,7 @@ def _try(graph: Graph, path: Path, predictor: Predictor, called: Sequence[str]) 
             away = float(np.abs(rows.numpy() - graph_rows).max())
             if not away <= TOLERANCE:
                 raise SM3Error(
-                    f"The ONNX graph gives other probabilities of {label.name} than torch, by "
+                    f"The ONNX graph and torch differ in the probabilities of {label.name} by "
                     f"{away:.1g}. Report it with the backbone, and use another version of torch."
                 )
 
@@ -205,7 +205,7 @@ def _library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise SM3Error(
-            f"--format onnx wants {name}, which is not installed: pip install 'sm3kit[onnx]'"
+            f"--format onnx needs {name}, which is not installed: pip install 'sm3kit[onnx]'"
         ) from error
 
 

@@ -195,12 +195,12 @@ def _notes(
         if studies.ignored:
             notes.append(
                 f"The classifier of {predictor.run.folder} does not know "
-                f"{', '.join(studies.ignored)}, and leaves it out."
+                f"{', '.join(studies.ignored)}, and ignores it."
             )
         if predictor.file.leaky:
             notes.append(
-                f"The classifier {predictor.file.path} was selected on the split that it was "
-                "measured on: its published result is too good."
+                f"The classifier {predictor.file.path} was selected on the split it was evaluated "
+                "on: its result is optimistically biased."
             )
         seen = studies_seen_before(predictor, studies, question, images)
         notes += caveats_of_studies(seen)

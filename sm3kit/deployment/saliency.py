@@ -36,7 +36,7 @@ def check_saliency(predictors: Sequence[Predictor], label: str, class_name: str)
         SM3Error: Grad-CAM is not installed.
     """
     if len(predictors) > 1:
-        raise VariantError("--saliency looks into one run, and there are several. Give one.")
+        raise VariantError("--saliency works on one run, and several were given. Give one.")
     labels = {label.name: label.classes for label in predictors[0].file.labels}
     if label and label not in labels:
         raise VariantError(f"--label: {unknown('label', label, labels)}")
@@ -139,7 +139,7 @@ def _last_map(predictor: Predictor, modality: str) -> tuple[nn.Module, Callable[
         layer, width = network.get_submodule(last["module"]), int(last["num_chs"])
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise VariantError(
-            f"The backbone of {modality} names no map of features, and Grad-CAM needs one. "
+            f"The backbone of {modality} provides no feature maps, which Grad-CAM needs. "
             "Leave --saliency out, or train with a timm model that has feature_info."
         ) from error
     prefix = int(getattr(network, "num_prefix_tokens", 0))
@@ -163,7 +163,7 @@ def _library(name: str = "pytorch_grad_cam") -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise SM3Error(
-            "--saliency wants pytorch-grad-cam, which is not installed: "
+            "--saliency needs pytorch-grad-cam, which is not installed: "
             "pip install 'sm3kit[saliency]'"
         ) from error
 
@@ -185,7 +185,10 @@ def write_picture(view: Image, heat: npt.NDArray[Any], title: str, path: Path) -
     figure = Figure(figsize=(8, 4.2), dpi=120, layout="constrained")
     plain, over = figure.subplots(1, 2)
     shown = _visible(view)
-    for axes, words in ((plain, "the image as the network sees it"), (over, "what speaks for it")):
+    for axes, words in (
+        (plain, "the image as the network sees it"),
+        (over, "evidence for the class"),
+    ):
         axes.imshow(shown, interpolation="nearest")
         axes.set_title(words, fontsize=9)
         axes.set_axis_off()

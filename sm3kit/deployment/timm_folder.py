@@ -58,7 +58,7 @@ def export_timm(
         f"The backbone for {name} images of {seen.channels} channels, {made}. `pretrained=True` "
         "is what makes timm read the weights. The transform scales the whole picture to the size "
         "of the views, without keeping its aspect ratio; a border that the run cut off on reading "
-        f"({getattr(seen, 'border', 0)} pixels) is yours to cut."
+        f"({getattr(seen, 'border', 0)} pixels) is not cropped by it: crop it yourself."
     ]
     return f"{provider}/{model} for {name}", LOAD_TIMM.format(folder=out), use
 
@@ -88,8 +88,8 @@ def write_timm(
     published: Any = getattr(network, "pretrained_cfg", None)
     if published is None:
         raise VariantError(
-            f"--format timm wants a backbone of timm, and that of {name} is another. Take "
-            "--format onnx or safetensors."
+            f"--format timm needs a timm backbone, and that of {name} is not one. "
+            "Use --format onnx or safetensors."
         )
     mean, deviation = mean_and_deviation(name, modality)
     channels = modality.channels
@@ -136,7 +136,7 @@ def mean_and_deviation(name: str, modality: Modality) -> tuple[list[float], list
     if not torch.allclose(modality.normalise(probe).double(), wanted, atol=1e-4):
         raise VariantError(
             f"The views of {name} are not normalised by a mean and a deviation per channel, and "
-            "timm knows nothing else. Take --format onnx, which normalises in the graph."
+            "timm supports nothing else. Use --format onnx, which normalises in the graph."
         )
     return [round(value, 9) for value in mean.tolist()], [
         round(value, 9) for value in deviation.tolist()
@@ -154,7 +154,7 @@ def _modality_of(trained: TrainedModel, file: ClassifierFile | None, name: str) 
     except SM3Error as error:
         raise SM3Error(
             f"{trained.folder} has no classifier that says how {name} images are normalised, and "
-            f"its data cannot be opened: {error} Mend that, or run sm3kit evaluate first."
+            f"its data cannot be opened: {error} Correct that, or run sm3kit evaluate first."
         ) from error
     return build_modality(name, spec, int(v.of(name, "image_size")), v.options)
 

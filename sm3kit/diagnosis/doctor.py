@@ -40,7 +40,7 @@ def machine(results: Mapping[str, ImportTrial]) -> Iterator[Finding]:
     yield _locale()
     width = shutil.get_terminal_size().columns
     if width < NARROWEST:
-        text = f"{width} columns; tables want {NARROWEST}"
+        text = f"{width} columns; tables need {NARROWEST}"
         yield Finding("machine", "terminal", "hint", text, "stty columns 80  # or a wider window")
     else:
         yield Finding("machine", "terminal", "ok", f"{width} columns")

@@ -88,7 +88,7 @@ def _requirement(requirement: UnmetRequirement) -> Finding:
     there = (
         f"{requirement.installed} is installed" if requirement.installed else "it is not installed"
     )
-    text = f"{requirement.by} wants {requirement.requirement}, and {there}"
+    text = f"{requirement.by} needs {requirement.requirement}, and {there}"
     remedy = f'{pip()} install --upgrade "{requirement.requirement}"'
     if {requirement.by, requirement.project} == set(PAIR):
         remedy = f"{pip()} install --upgrade torch torchvision"

@@ -125,8 +125,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     if bad:
         raise CheckpointError(
-            f"The classifier {path} is of a training that diverged: {len(bad)} of {len(state)} "
-            f"tensors ({first_two(bad)}) are not finite. Evaluate the run again with a lower --lr."
+            f"The classifier {path} comes from a training that diverged: {len(bad)} of "
+            f"{len(state)} tensors ({first_two(bad)}) are not finite. Evaluate the run again with "
+            "a lower --lr."
         )
     return state
 
@@ -182,7 +183,7 @@ def read_classifier(path: Path) -> ClassifierFile:
     except (SafetensorError, OSError, TypeError, ValueError, DataError) as error:
         reason = " ".join(str(error).split())[:200].removesuffix(".")
         raise CheckpointError(
-            f"The classifier {path} cannot be used: {reason}. Make it anew: sm3kit evaluate "
+            f"The classifier {path} cannot be used: {reason}. Make it again: sm3kit evaluate "
             f"{path.parent.parent}"
         ) from error
 

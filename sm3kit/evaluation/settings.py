@@ -111,7 +111,7 @@ class Settings:
             )
         if not isinstance(changes.get("views", {}), Mapping):
             raise VariantError(
-                f"{source}: views wants a table in a recipe file, such as {{flip: 0.5}}, not "
+                f"{source}: views must be a table in a recipe file, such as {{flip: 0.5}}, not "
                 f"{changes['views']!r}."
             )
         return lay_over(self, changes, source, "evaluation setting")

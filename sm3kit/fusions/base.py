@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Fusion(nn.Module):
-    """Lets the features of all modalities meet in shared streams.
+    """Turns the features of all modalities into shared streams.
 
     Built as `Fusion(widths, **options)` with the feature width D of each modality by name.
     Everything holds for any number of modalities.

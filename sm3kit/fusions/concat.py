@@ -17,12 +17,12 @@ class Concat(Fusion):
 
     Source: Wang et al. 2025, section 3.2 and table 5, row concat. As in the released code: one
     projector, as wide as the concatenation, which sees all views as one batch. Studies that lack a
-    modality take no part.
+    modality are ignored.
 
     Args:
         widths: {modality: D}.
         projection: P; the paper's 128.
-        hidden: width of the hidden layers; 0 takes the concatenated width, as the release does.
+        hidden: width of the hidden layers; 0 means the concatenated width, as in the release.
     """
 
     def __init__(

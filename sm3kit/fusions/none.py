@@ -1,4 +1,4 @@
-"""No fusion: the modalities never meet in pre-training."""
+"""No fusion: the modalities are trained independently."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sm3kit.fusions.base import Fusion
 
 
 class NoFusion(Fusion):
-    """Gives no stream, so there is no cross-modal term.
+    """Trains the modalities independently, without a cross-modal loss.
 
     Source: Wang et al. 2025, table 5, rows SimCLR, SwAV and BYOL. As in the paper.
     """

@@ -13,7 +13,7 @@ from sm3kit.nn.named_modules import NamedModules
 
 
 class SepSep(Fusion):
-    """Projects each modality by a projector of its own into the shared space.
+    """Projects each modality into the shared space with its own projector.
 
     Source: Wang et al. 2025, section 3.2 and table 5, row sep_sep. As in the released code: the
     projector sees each view as a batch of its own.
@@ -21,7 +21,7 @@ class SepSep(Fusion):
     Args:
         widths: {modality: D}.
         projection: P; the paper's 128.
-        hidden: width of the hidden layers; 0 takes D, as the release does.
+        hidden: width of the hidden layers; 0 means D, as in the release.
     """
 
     def __init__(

@@ -13,17 +13,17 @@ from sm3kit.nn.mlp import Projector
 
 
 class SepShared(Fusion):
-    """Projects every modality by the same projector into the shared space.
+    """Projects all modalities into the shared space with one projector.
 
     Source: Wang et al. 2025, section 3.2 and table 5, row sep_shared. As in the released code:
     each modality and view is a batch of its own, so that batch statistics belong to one modality
-    in training, while the running statistics mix all. Views come one after the other, of each
-    all modalities: the running statistics remember the order.
+    in training, while the running statistics cover all. The order is view by view, and within a
+    view modality by modality, since the running statistics depend on it.
 
     Args:
         widths: {modality: D}; all equal.
         projection: P; the paper's 128.
-        hidden: width of the hidden layers; 0 takes D, as the release does.
+        hidden: width of the hidden layers; 0 means D, as in the release.
 
     Raises:
         VariantError: the backbones have different widths.
@@ -40,7 +40,7 @@ class SepShared(Fusion):
         if len(set(widths.values())) != 1:
             raise VariantError(
                 f"Fusion 'sep_shared' needs features of one width, not {dict(widths)}. "
-                "Take the same backbone for all modalities, or --fusion sep_sep."
+                "Use the same backbone for all modalities, or --fusion sep_sep."
             )
         self.projector = Projector(next(iter(widths.values())), projection, hidden)
 

@@ -23,7 +23,7 @@ class Sum(Fusion):
     Args:
         widths: {modality: D}; all equal.
         projection: P; the paper's 128.
-        hidden: width of the hidden layers; 0 takes D, as the release does.
+        hidden: width of the hidden layers; 0 means D, as in the release.
 
     Raises:
         VariantError: the backbones have different widths.
@@ -40,7 +40,7 @@ class Sum(Fusion):
         if len(set(widths.values())) != 1:
             raise VariantError(
                 f"Fusion 'sum' needs features of one width, not {dict(widths)}. "
-                "Take the same backbone for all modalities, or --fusion concat."
+                "Use the same backbone for all modalities, or --fusion concat."
             )
         self.projector = Projector(next(iter(widths.values())), projection, hidden)
 

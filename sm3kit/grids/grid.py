@@ -112,7 +112,9 @@ def parse(name: str, content: Any, source: str) -> Grid:
         OptionError: seeds that are none.
     """
     if not isinstance(content, Mapping) or not isinstance(content.get("rows"), Mapping):
-        raise VariantError(f"{source} wants a table with rows, such as 'rows: {{simclr: {{…}}}}'.")
+        raise VariantError(
+            f"{source} must be a table with rows, such as 'rows: {{simclr: {{…}}}}'."
+        )
     known = [item.name for item in dataclasses.fields(Grid) if item.name not in ("name", "mode")]
     for key in content:
         if key not in known:
@@ -121,10 +123,12 @@ def parse(name: str, content: Any, source: str) -> Grid:
     base = content.get("base") or {}
     for row, settings in {**rows, "base": base}.items():
         if not isinstance(settings, Mapping):
-            raise VariantError(f"{source}: {row} wants a table of settings, not {quote(settings)}.")
+            raise VariantError(
+                f"{source}: {row} must be a table of settings, not {quote(settings)}."
+            )
         if not _is_name(settings.get("recipe")):
             raise VariantError(
-                f"{source}: the recipe of {row} wants a name, or a list of names, not "
+                f"{source}: the recipe of {row} must be a name, or a list of names, not "
                 f"{quote(settings['recipe'])}."
             )
     mode, axes = _axes(content.get("axes") or {}, source)
@@ -174,7 +178,7 @@ def _check(grid: Grid, source: str) -> None:
 def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
     if not isinstance(content, Mapping) or set(content) - {"mode", "values"}:
         raise VariantError(
-            f"{source}: axes wants 'mode' and 'values', such as "
+            f"{source}: axes must have 'mode' and 'values', such as "
             f"{{mode: product, values: {{stage1.lr: [0.001, 0.01]}}}}, not {quote(content)}."
         )
     mode = str(content.get("mode", "product"))
@@ -183,13 +187,13 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
     axes = content.get("values") or {}
     if not isinstance(axes, Mapping):
         raise VariantError(
-            f"{source}: the values of axes want a table, such as {{stage1.lr: [0.001, 0.01]}}, not "
-            f"{quote(axes)}."
+            f"{source}: the values of axes must be a table, such as {{stage1.lr: [0.001, 0.01]}}, "
+            f"not {quote(axes)}."
         )
     for name, values in axes.items():
         if not isinstance(values, list | tuple):
             raise VariantError(
-                f"{source}: axis {name!r} wants a list of values, not {quote(values)}."
+                f"{source}: axis {name!r} must be a list of values, not {quote(values)}."
             )
         if not values:
             raise VariantError(
@@ -201,7 +205,7 @@ def _axes(content: Any, source: str) -> tuple[str, dict[str, list[Any]]]:
 def _seeds(value: Any, source: str) -> tuple[int, ...]:
     seeds: tuple[int, ...] = convert(Option("seeds", ranges.Seeds), value, source)
     if not seeds:
-        raise VariantError(f"{source}: seeds wants one or more, such as [0, 1, 2].")
+        raise VariantError(f"{source}: seeds must list at least one, such as [0, 1, 2].")
     return seeds
 
 

@@ -176,8 +176,8 @@ def _refuse(changes: list[str], folder: Folder) -> None:
         return
     more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
     raise VariantError(
-        f"{folder.path} was begun with another grid: {'; '.join(changes[:SHOWN])}{more}. "
-        "Rows, seeds and protocols may be added; else bring it back, or give another --out."
+        f"{folder.path} was started with a different grid: {'; '.join(changes[:SHOWN])}{more}. "
+        "Only rows, seeds and protocols may be added: restore the grid, or give another --out."
     )
 
 
@@ -192,7 +192,7 @@ def _contradictions(before: Record, after: Record) -> list[str]:
     for name, old in before["rows"].items():
         new = after["rows"].get(name)
         if new is None:
-            clauses.append(f"row {name!r} is not in it any more")
+            clauses.append(f"row {name!r} was removed")
             continue
         gone = [protocol for protocol in old["protocols"] if protocol not in new["protocols"]]
         clauses += [f"row {name!r} had the protocol {protocol}" for protocol in gone]

@@ -141,7 +141,7 @@ def _row(
         # One image alone has no partner to be matched with.
         protocols = tuple(name for name in protocols if name != "match")
         if not protocols:
-            raise VariantError(f"{source} has one modality, and match wants two. Leave it out.")
+            raise VariantError(f"{source} has one modality, and match needs two. Leave it out.")
     for name in protocols:
         settings_of(variant, name, {}, relation=variant.stage != "mmssl")  # type: ignore[arg-type]
     name = name_at(row, axes, alone=len(grid.rows) == 1)

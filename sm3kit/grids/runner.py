@@ -129,8 +129,8 @@ def carry_on(
     except Interrupted:
         left = len(run.standing().left)
         raise Interrupted(
-            f"Stopped with {left} stages left; all that was done is kept. Go on with the same "
-            f"command, or: {run.folder.resume_command}"
+            f"Stopped with {left} stages left; everything done so far is kept. Continue with the "
+            f"same command, or: {run.folder.resume_command}"
         ) from None
 
 

@@ -57,7 +57,8 @@ def load_array(path: Path) -> Pixels:
         there = path.stat().st_size - stream.tell()
         if min(shape, default=0) < 0 or there < wanted:
             raise ValueError(
-                f"it is cut off: shape {shape} of {dtype} takes {wanted:,} bytes, {there:,} are there"
+                f"it is truncated: shape {shape} of {dtype} takes {wanted:,} bytes, {there:,} are "
+                "there"
             )
         values = np.frombuffer(stream.read(wanted), dtype)
     return values.reshape(shape, order="F" if fortran else "C")

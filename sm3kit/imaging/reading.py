@@ -131,19 +131,21 @@ def _refusal(path: str, error: Exception) -> DataError:
         pixels = int("".join(filter(str.isdigit, reason.partition(")")[0])) or 0)
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         return DataError(
-            f"The image {path} has {pixels:,} pixels, more than the {most:,} that are read, for it "
-            "would fill the memory. Scale it down, or leave its study out."
+            f"The image {path} has {pixels:,} pixels, more than the limit of {most:,}, which "
+            "protects the memory. Scale it down, or leave its study out."
         )
     if "MAX_TEXT" in reason:
         return DataError(
-            f"The image {path} holds more text (metadata) than is read. Save it without metadata."
+            f"The image {path} holds more text (metadata) than is allowed. Save it without "
+            "metadata."
         )
     if isinstance(error, UnidentifiedImageError):
         others = _readers_of(path)
         if others:
             return DataError(
                 f"The image {path} is not in a format that Pillow knows. The modalities that read "
-                f"such a file: {', '.join(others)}. Choose one in the data set, or convert the file."
+                f"such a file: {', '.join(others)}. Choose one in the data set, or convert the "
+                "file."
             )
         return _fault(path, "it is not in a format that Pillow knows", BOTH)
     closed = re.search("unsupported|not supported|not available|unknown", reason, re.IGNORECASE)
@@ -168,16 +170,17 @@ def _read_array(path: str, channels: int, span: tuple[float, float] | None, owne
     if array.dtype.kind not in "uif":
         raise DataError(
             f"The array {path} holds {array.dtype}, but an image is uint8, or float32 from 0 to 1."
-            " Save it so."
+            " Save it like that."
         )
     if array.ndim == 2:
         array = array[np.newaxis]
     if array.ndim != 3:
         raise DataError(
-            f"The array {path} has shape {array.shape}, but an image is (C, H, W). Save it so."
+            f"The array {path} has shape {array.shape}, but an image is (C, H, W). Save it like "
+            "that."
         )
     if not array.size:
-        raise DataError(f"The array {path} has shape {array.shape}, which is no pixel. {AGAIN}")
+        raise DataError(f"The array {path} has shape {array.shape}, which holds no pixel. {AGAIN}")
     if array.shape[0] != channels:
         raise _wrong_axes(path, channels, array.shape, owner)
     if array.dtype.kind == "f":
@@ -211,8 +214,9 @@ def _out_of_span(
     remedy = "Divide it by 255" if seen[0] >= 0 and 1 < seen[1] <= 255 else "Scale it"
     own = f", or set -o {owner}.mean and -o {owner}.std to those of your values" if owner else ""
     return DataError(
-        f"The array {path} holds values from {seen[0]:g} to {seen[1]:g}, but a float image is "
-        f"wanted from {span[0]:g} (black) to {span[1]:g} (white). {remedy}, or save it as uint8{own}."
+        f"The array {path} holds values from {seen[0]:g} to {seen[1]:g}, but a float image must "
+        f"have values from {span[0]:g} (black) to {span[1]:g} (white). {remedy}, or save it as "
+        f"uint8{own}."
     )
 
 

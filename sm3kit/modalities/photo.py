@@ -28,35 +28,35 @@ class Photo(Modality):
     Source: Wang et al. 2025, the transforms of the released code; the formulas of crop, jitter
     and blur are torchvision's.
     Differs from the release: a view is resized within one level (of 0 to 255) of Pillow's
-    anti-aliased bilinear, which the release uses; by Pillow itself, if `resize` says so. With
+    anti-aliased bilinear, which the release uses; `resize=pillow` uses Pillow itself. With
     `reduce`, a large image is scaled down once on reading (bicubic), for a smaller cache and
     faster views, which then lose 1 to 3 % of their finest detail. Hue turns in steps of 1/256.
     A float32 image keeps its range and its hue.
 
     Args:
         image_size: height and width S of every view, in pixels.
-        channels: number C of channels; see `sm3kit.imaging.reading`. Without three of them
-            saturation, hue and grayscale are left out, as `notes` says.
-        border: pixels cut off each side of the file's image; the release cuts 25 for Derm7pt.
+        channels: number C of channels; see `sm3kit.imaging.reading`. Saturation, hue and grayscale
+            apply to three channels only.
+        border: pixels to crop from each side of the image; the release crops 25 for Derm7pt.
         views: number V of random views.
         crop_scale: least and largest share of the image's area in a crop.
         crop_ratio: least and largest width / height of a crop.
-        flip, vertical_flip: probability of a left-right, and of a top-bottom flip.
-        jitter: probability of the four colour changes, which come in random order.
+        flip, vertical_flip: probability of a left-right flip, and of a top-bottom flip.
+        jitter: probability of the four colour changes, which are applied in random order.
         brightness, contrast, saturation: the factor is drawn from 1 - x to 1 + x, at least 0.
         hue: the shift is drawn from -x to x, as a share of the circle, at most 0.5.
-        grayscale: probability of losing all colour.
+        grayscale: probability of a conversion to grey.
         blur: probability of a Gaussian blur.
         blur_kernel: its width in pixels, odd.
         blur_sigma: least and largest standard deviation, in pixels.
         rotate: the angle is drawn from -x to x degrees; corners are filled by reflection.
-        mean, std: per channel, of values from 0 to 1, in which float images are, too. Numbers
-            that no such values have (a mean below 0 or above 1, a deviation above 0.5) say that
-            float images have a range of their own. The default is averaged if there are not
-            three channels; one number holds for all.
+        mean, std: per channel, for values from 0 to 1, the range of float images as well. Numbers
+            that such values cannot have (a mean below 0 or above 1, a deviation above 0.5) mean
+            that float images have another range. The default is averaged unless there are three
+            channels; one number applies to all.
         reduce: scale large images down on reading, to 1.5 times what the smallest crop needs.
-        resize: `fast`, or `pillow` for the very pixels of the release, which take several times
-            as long and want `reduce=false`.
+        resize: `fast`, or `pillow` for exactly the pixels of the release, which takes several
+            times as long and needs `reduce=false`.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Photo(Modality):
         self.std = _per_channel("std", std, STD, channels)
         if reduce and resize == "pillow":
             raise OptionError(
-                "The modality 'photo': resize=pillow wants images at their full size, not reduced "
+                "The modality 'photo': resize=pillow needs images at their full size, not reduced "
                 "on reading. Add -o photo.reduce=false, or choose -o photo.resize=fast."
             )
         self.shorter_side = resizing.enough_for(image_size, crop_scale[0]) if reduce else 0
@@ -231,6 +231,6 @@ def _per_channel(
     if len(values) == 1 or values == default:
         return (sum(values) / len(values),) * channels
     raise OptionError(
-        f"The modality 'photo': option {option!r} wants {channels} numbers, one per channel, or "
+        f"The modality 'photo': option {option!r} needs {channels} numbers, one per channel, or "
         f"one for all, not {values}."
     )

@@ -129,7 +129,7 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
     if across and not fusion.default_objective:
         raise VariantError(
             f"Objective {across[0]!r} works on the streams of a fusion, and --fusion "
-            f"{variant.fusion} gives none. Take --fusion sep_sep, or another."
+            f"{variant.fusion} gives none. Use --fusion sep_sep, or another."
         )
     across += implied_objectives(variant)
     if not within and not across:

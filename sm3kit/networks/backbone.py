@@ -69,7 +69,7 @@ def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
     if bad:
         weights = options.get("weights", "none")
         raise CheckpointError(
-            f"The backbone of {modality} wants finite weights to start from, and --weights "
+            f"The backbone of {modality} needs finite weights to start from, and --weights "
             f"{weights} gives NaN or infinity in {first_two(bad)}. Give another file, or none."
         )
     return backbone
@@ -108,8 +108,9 @@ def try_view(backbone: Backbone, shape: Sequence[int]) -> None:
         backbone.train(training)
     if shape_made != (1, backbone.width):
         raise ContractError(
-            f"{type(backbone).__name__} makes features of the shape {shape_made} from one view, and "
-            f"says that they are {backbone.width} wide. Mend the plugin, or take another backbone."
+            f"{type(backbone).__name__} makes features of the shape {shape_made} from one view, "
+            f"and says that they are {backbone.width} wide. Fix the plugin, or use another "
+            "backbone."
         )
 
 
@@ -120,7 +121,7 @@ def _explain(error: Exception, variant: Variant, name: str, modality: Modality) 
     if isinstance(error, CheckpointError) and _takes(bare, name, modality.channels, height):
         return error  # The weights are to blame.
     word = variant.of(name, "backbone")
-    head = f"The backbone {word} does not take the views of {name}, {height} x {width} pixels"
+    head = f"The backbone {word} does not accept the views of {name}, {height} x {width} pixels"
     fitting = _fitting_sizes(bare, name, modality.channels, height) if height == width else []
     if fitting:
         sizes = ", ".join(map(str, fitting))
@@ -129,7 +130,7 @@ def _explain(error: Exception, variant: Variant, name: str, modality: Modality) 
             "another --backbone."
         )
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    plain = VariantError(f"{head}: {reason}. Take another --backbone.")
+    plain = VariantError(f"{head}: {reason}. Use another --backbone.")
     return error if isinstance(error, CheckpointError) else plain
 
 

@@ -78,7 +78,7 @@ def partner_ranks(queries: Tensor, gallery: Tensor, chunk: int = 1024) -> Tensor
     bad = not_finite({"queries": queries, "gallery": gallery})
     if bad:
         raise DataError(
-            f"Ranks want finite embeddings, and the {' and the '.join(bad)} hold NaN or infinity. "
+            f"Ranks need finite embeddings, and the {' and the '.join(bad)} hold NaN or infinity. "
             "The networks that made them have diverged: lower the learning rate of their training."
         )
     unit, keys = unit_length(queries.double()), unit_length(gallery.double())

@@ -18,7 +18,7 @@ from sm3kit.objectives.base import Features, Objective, as_views
 
 
 class BYOL(Objective):
-    """Predicts the slow encoder's projection of one view from the other view; no negatives.
+    """Predicts the EMA encoder's projection of one view from the other view; no negatives.
 
     Source: Grill et al. 2020, arXiv:2006.07733, equations 1 and 2: 2 - 2 cos, both view orders.
     Differs from the paper: the momentum starts at 0.99, not 0.996, because a few hundred images

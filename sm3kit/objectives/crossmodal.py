@@ -17,26 +17,26 @@ from sm3kit.objectives.base import Features, Objective
 
 
 class CrossModal(Objective):
-    """Contrasts the streams of a fusion: partners are images of one study in two modalities.
+    """Contrasts the streams of a fusion; images of one study in two modalities are positives.
 
     Source: Wang et al. 2025, equation 4, and the released code.
     Differs from the paper: the default is the released code, which contrasts view 1 with view 1
     and view 2 with view 2 in both directions and takes the mean; "eq4" is equation 4 as printed.
-    A single stream (concat, sum) is contrasted view against view. For more than two streams, the
-    mean over all pairs of streams that some study of the batch has both of. Streams of one study
-    that are missing take no part.
+    For a single stream (concat, sum), the views are contrasted. For more than two streams, the
+    loss is the mean over all pairs of streams that occur together in the batch. Missing streams of
+    a study are ignored.
 
     Args:
-        width: not used; the streams are projected already.
-        pairing: which views meet. "aligned": (1, 1') and (2, 2'), the release. "crossed":
+        width: not used, since the streams are already projected.
+        pairing: which views are paired. "aligned": (1, 1') and (2, 2'), the release. "crossed":
             (1, 2') and (2, 1'). "all": all four. "eq4": (1, 1') and (1, 2'), the anchor stream
-            only, added up, which is about twice the size of the others.
+            only, summed, so about twice as large as the others.
         temperature: t; the paper's 0.1.
-        anchor: the stream whose rows are the anchors of "eq4"; nothing takes the first one.
-        mask_groups: images of one patient or lesion are not each other's negatives.
-        gather: negatives from all processes (DDP). The release does not gather.
-        shards: cuts the batch into parts that only compare within themselves, as several GPUs
-            without gathered negatives do; the release ran on 2.
+        anchor: the stream whose rows are the anchors of "eq4"; empty takes the first one.
+        mask_groups: images of the same patient or lesion are not used as negatives of each other.
+        gather: use negatives from all processes (DDP); the release does not.
+        shards: splits the batch into parts with negatives of their own, as several GPUs without
+            gathering do; the release ran on 2.
     """
 
     on: ClassVar[Literal["modality", "streams"]] = "streams"
@@ -106,9 +106,9 @@ class CrossModal(Objective):
         if self.pairing == "aligned":
             if len(first) != len(second):
                 raise VariantError(
-                    "crossmodal.pairing=aligned wants as many views of each modality, not "
-                    f"{len(first)} and {len(second)}. Set their option views alike, or take "
-                    "crossmodal.pairing=all."
+                    "crossmodal.pairing=aligned needs the same number of views of each modality, "
+                    f"not {len(first)} and {len(second)}. Set their option views to the same "
+                    "number, or use crossmodal.pairing=all."
                 )
             return list(zip(first, second, strict=True))
         if self.pairing == "eq4":

@@ -29,15 +29,15 @@ class SimCLR(Objective):
         width: D of the features.
         temperature: t; the paper's 0.1.
         projection: P; the paper's 128.
-        hidden: width of the hidden layers; 0 takes D, as the release does.
-        anchors: whose views are compared with the others: "all", or the "first" of each image.
+        hidden: width of the hidden layers; 0 means D, as in the release.
+        anchors: which views are anchors: "all", or only the "first" of each image.
         head: "sm3" is the released projector (three layers, last batch norm without affine),
             "simclr" the two-layer head of SimCLR.
-        gather: negatives from all processes (DDP). The release does not gather.
-        shards: cuts the batch into parts that only compare within themselves, as several GPUs
-            without gathered negatives do; the release ran on 2.
-        mask_groups: images of one patient or lesion are not each other's negatives. Where no two
-            studies of a batch share one, the loss is that of the paper.
+        gather: use negatives from all processes (DDP); the release does not.
+        shards: splits the batch into parts with negatives of their own, as several GPUs without
+            gathering do; the release ran on 2.
+        mask_groups: images of the same patient or lesion are not used as negatives of each other. If
+            all studies of a batch are of different groups, the loss is that of the paper.
     """
 
     def __init__(

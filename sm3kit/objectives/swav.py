@@ -22,21 +22,21 @@ class SwAV(Objective):
     Source: Caron et al. 2020, arXiv:2006.09882, equations 1 to 5.
     Differs from the paper: 60 prototypes instead of 3000, which would exceed the images of a
     small study, and no multi-crop. Each view is a batch of its own for the batch norm. The queue
-    holds 96 rows instead of 3840; a batch with fewer rows than prototypes, which cannot fill them
-    all, takes it from the beginning.
+    holds 96 rows instead of 3840; a batch with fewer rows than prototypes uses it from the start.
 
     Args:
         width: D of the features.
         projection: P; 128.
-        hidden: width of the hidden layer; 0 takes D, which is the paper's 2048 for ResNet-50.
-        prototypes: number of prototypes; keep it below the batch plus its queue.
+        hidden: width of the hidden layer; 0 means D, which is the paper's 2048 for ResNet-50.
+        prototypes: number of prototypes; keep it below the batch size plus the queue.
         temperature: t of the prediction; 0.1.
-        epsilon: entropy weight of the Sinkhorn assignment; 0.05. Below 0.012 exp(1/epsilon) is
-            beyond float32.
+        epsilon: entropy weight of the Sinkhorn assignment; 0.05. Below 0.012, exp(1/epsilon)
+            overflows float32.
         iterations: Sinkhorn iterations; 3.
-        queue: earlier rows per view that join the assignment, for small batches; 0 is none.
-        queue_start: share of the training after which the queue joins every assignment.
-        freeze: share of the training in which the prototypes stay as they began.
+        queue: number of earlier rows per view that are added to the assignment, for small batches;
+            0 turns it off.
+        queue_start: share of the training after which the queue is used in every assignment.
+        freeze: share of the training, from its start, in which the prototypes are frozen.
         gather: balance the assignment over all processes (DDP).
     """
 

@@ -114,8 +114,8 @@ def nested(options: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
         owner, _, name = address.rpartition(".")
         if not owner:
             raise OptionError(
-                f"options wants names such as 'simclr.temperature', with the owner before the dot; "
-                f"not {address!r}."
+                "options must be names such as 'simclr.temperature', with the owner before the "
+                f"dot; not {address!r}."
             )
         table.setdefault(owner, {})[name] = value
     return table

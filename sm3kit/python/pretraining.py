@@ -149,7 +149,7 @@ def _run_to_resume(out: Path | None) -> Path:
     if not (out / "variant.yaml").is_file():
         raise VariantError(
             f"--out {out} holds no run to resume: there is no variant.yaml in it. "
-            "Check the folder, or leave --resume out to train anew."
+            "Check the folder, or leave --resume out to start over."
         )
     return out
 

@@ -8,7 +8,7 @@ from sm3kit.core.errors import OptionError
 
 
 class Relation(nn.Module):
-    """Turns a joint feature into one embedding per label, and lets these know of each other.
+    """Turns a joint feature into one embedding per label, jointly or independently.
 
     Built as `Relation(width, labels, **options)`.
 
@@ -44,6 +44,6 @@ def check_heads(embedding: int, heads: int) -> None:
     """
     if embedding % heads:
         raise OptionError(
-            f"A relation wants a number of heads that divides its embedding of {embedding}, not "
+            f"A relation needs a number of heads that divides its embedding of {embedding}, not "
             f"{heads}. Change the option heads, or embedding."
         )

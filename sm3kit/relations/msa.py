@@ -10,10 +10,11 @@ from sm3kit.relations.base import Relation, check_heads
 
 
 class MSA(Relation):
-    """Lets the projected labels attend to each other, by multi-head self-attention alone.
+    """Models the labels jointly with multi-head self-attention alone.
 
     Source: Wang et al. 2025, table 5, row msa; Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2.
-    Differs from the paper: whether a residual was used is not told; the default has none.
+    Differs from the paper: the paper does not say whether a residual was used; by default there is
+    none.
 
     Args:
         width: D of the joint feature.

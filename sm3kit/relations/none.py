@@ -8,7 +8,7 @@ from sm3kit.relations.base import Relation
 
 
 class NoRelation(Relation):
-    """Gives every label the joint feature itself.
+    """Uses the joint feature itself as the embedding of every label.
 
     Source: Wang et al. 2025, table 5, row no_proj. As in the paper's text.
 

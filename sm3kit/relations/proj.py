@@ -10,7 +10,7 @@ from sm3kit.relations.base import Relation
 
 
 class Proj(Relation):
-    """Projects the joint feature once per label; labels do not know of each other.
+    """Projects the joint feature once per label; labels are modelled independently.
 
     Source: Wang et al. 2025, table 5, row proj. As in the paper.
 

@@ -12,10 +12,10 @@ from sm3kit.relations.base import Relation, check_heads
 
 
 class TE(Relation):
-    """Lets the projected labels know of each other by several Transformer encoder layers.
+    """Models the labels jointly with several Transformer encoder layers.
 
     Source: Wang et al. 2025, table 5, row te.
-    Differs from the paper: the number of layers is not told; the default is 2.
+    Differs from the paper: the paper does not give the number of layers; the default is 2.
 
     Args:
         width: D of the joint feature.

@@ -10,7 +10,7 @@ from sm3kit.relations.base import Relation, check_heads
 
 
 class TEL(Relation):
-    """Lets the projected labels know of each other by one Transformer encoder layer.
+    """Models the labels jointly with one Transformer encoder layer.
 
     Source: Wang et al. 2025, section 3.3 and table 5, row tel, the final SM3. As in the released
     code: post-norm, ReLU, no position or label embedding.

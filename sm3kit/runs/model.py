@@ -176,7 +176,7 @@ class TrainedModel:
                 f"data have {', '.join(names)}. Rename a modality with --map."
             )
         notes = [
-            f"{name} has no network in {self.folder} and starts anew"
+            f"{name} has no network in {self.folder} and starts from new weights"
             for name in names
             if name not in shared
         ]
@@ -187,7 +187,7 @@ class TrainedModel:
         if _shapes(fusion) == _shapes(branches.fusion.state_dict()):
             branches.fusion.load_state_dict(fusion)
         else:
-            notes.append(f"the fusion of {self.folder} is another and starts anew")
+            notes.append(f"the fusion of {self.folder} is another and starts from new weights")
         return notes
 
     def record(self) -> dict[str, Any]:
@@ -220,12 +220,12 @@ def read_model(file: Path) -> TrainedModel:
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200].removesuffix(".")
         raise CheckpointError(
-            f"{file} is no model that sm3kit wrote, or it is damaged: {reason}. Train the "
+            f"{file} is not a model written by sm3kit, or it is damaged: {reason}. Train the "
             "run again."
         ) from error
     if bad:
         raise CheckpointError(
-            f"{file} is of a training that diverged: {len(bad)} of {len(weights)} tensors "
+            f"{file} comes from a training that diverged: {len(bad)} of {len(weights)} tensors "
             f"({first_two(bad)}) are not finite. Train the run again with a lower --lr."
         )
     digest = hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()

@@ -88,7 +88,7 @@ def read_named(noun: str, name: str, folder: Traversable) -> Any:
         if os.path.lexists(name):
             return read(Path(name), f"{noun} file", VariantError)
     except DataError as error:
-        raise VariantError(f"{noun.capitalize()} {name!r} is no valid YAML: {error}") from error
+        raise VariantError(f"{noun.capitalize()} {name!r} is not valid YAML: {error}") from error
     if name.endswith((".yaml", ".yml")):
         raise VariantError(f"No {noun} file {name!r}. Built-in {noun}s: {', '.join(names)}.")
     raise VariantError(unknown(noun, name, names) + " Or give a .yaml file.")
@@ -130,7 +130,7 @@ class _Count:
         self.total += values
         if self.total > self.most:
             raise yaml.YAMLError(
-                f"it holds more than {self.most:,} values, aliases written out (line {line})"
+                f"it holds more than {self.most:,} values, with aliases expanded (line {line})"
             )
 
     def begin(self, anchor: str | None, line: int) -> None:
@@ -146,7 +146,7 @@ class _Count:
 
     def alias(self, anchor: str, line: int) -> None:
         if any(anchor == name for name, _ in self.open) and anchor not in self.of_anchor:
-            raise yaml.YAMLError(f"the alias *{anchor} stands within what it names (line {line})")
+            raise yaml.YAMLError(f"the alias *{anchor} refers to itself (line {line})")
         self.add(self.of_anchor.get(anchor, 1), line)
 
 
@@ -177,9 +177,9 @@ def _check_node(event: Any, line: int) -> None:
         raise yaml.YAMLError(f"the tag {event.tag!r} is not allowed (line {line})")
     if isinstance(event, yaml.ScalarEvent) and not event.value.isascii():
         if any("\ud800" <= letter <= "\udfff" for letter in event.value):
-            raise yaml.YAMLError(f"half of a Unicode letter stands in line {line}")
+            raise yaml.YAMLError(f"an unpaired Unicode surrogate is in line {line}")
     elif isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
-        raise yaml.YAMLError(f"a NUL stands in line {line}")
+        raise yaml.YAMLError(f"a NUL is in line {line}")
 
 
 def _number(loader: Any, node: Any) -> int | float:
@@ -187,12 +187,12 @@ def _number(loader: Any, node: Any) -> int | float:
     line = node.start_mark.line + 1
     whole = node.tag.endswith("int")
     if len(node.value) > LONGEST_NUMBER:
-        raise yaml.YAMLError(f"a number of {len(node.value)} characters stands in line {line}")
+        raise yaml.YAMLError(f"a number of {len(node.value)} characters is in line {line}")
     make = loader.construct_yaml_int if whole else loader.construct_yaml_float
     try:
         number: int | float = make(node)
     except (ValueError, OverflowError):
-        raise yaml.YAMLError(f"{node.value[:40]!r} in line {line} is no number") from None
+        raise yaml.YAMLError(f"{node.value[:40]!r} in line {line} is not a number") from None
     if whole and not WHOLE.holds(number):
         raise yaml.YAMLError(f"the number {node.value[:40]} in line {line} is beyond 64 bits")
     return number
@@ -216,9 +216,11 @@ class _Plain(_Loader):  # type: ignore[misc]
         for key, _ in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key.value, str):
-                raise yaml.YAMLError(f"a name in line {line} is no word or number")
+                raise yaml.YAMLError(f"a name in line {line} is not a word or a number")
             if key.value in seen:
-                raise yaml.YAMLError(f"{key.value!r} stands there twice, again in line {line}")
+                raise yaml.YAMLError(
+                    f"{key.value!r} is there twice, the second time in line {line}"
+                )
             seen.add(key.value)
         self.flatten_mapping(node)
         for key, _ in node.value:

@@ -98,10 +98,14 @@ def load(name: str) -> dict[str, Any]:
     """
     settings = plain_yaml.read_named("recipe", name, BUILT_IN)
     if not isinstance(settings, dict):
-        raise VariantError(f"Recipe {name!r} wants a table of settings, such as 'fusion: concat'.")
+        raise VariantError(
+            f"Recipe {name!r} must be a table of settings, such as 'fusion: concat'."
+        )
     base = settings.get("base", "")
     if not isinstance(base, str):
-        raise VariantError(f"Recipe {name!r}: base wants the name of a recipe, not {quote(base)}.")
+        raise VariantError(
+            f"Recipe {name!r}: base must be the name of a recipe, not {quote(base)}."
+        )
     return settings
 
 

@@ -20,7 +20,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.networks.plugins_in_use import OPEN_LATER, plugins_in_use
 from sm3kit.runs import plain_yaml
 
-REMEDY = "Free some space, then go on with --resume, or choose another folder with --out."
+REMEDY = "Free some space, then continue with --resume, or choose another folder with --out."
 NAMED = ("torch", "torchvision", "lightly", "timm", "pytorch_lightning", "numpy")
 
 
@@ -117,7 +117,7 @@ class RunRecord:
             settings = {name: value for name, value in content.items() if name not in names}
             variant = Variant().changed(settings, str(file))
         except (DataError, VariantError, OptionError) as error:
-            raise CheckpointError(f"{file} is no record of a run: {error}") from error
+            raise CheckpointError(f"{file} is not a valid record of a run: {error}") from error
         return cls(variant, **{name: content[name] for name in names if name in content})
 
     def changed_plugins(self, run: str) -> list[str]:
@@ -136,8 +136,8 @@ class RunRecord:
             unknown = [f"{f}/{n}" for f, _, n in names if n not in registry(f).names()]
             if unknown:
                 raise VariantError(
-                    f"{run} was trained with {', '.join(unknown)} of a plugin file, which is not "
-                    f"known now. Add: --plugin {recorded['file']}"
+                    f"{run} was trained with {', '.join(unknown)} from a plugin file that is not "
+                    f"loaded. Add: --plugin {recorded['file']}"
                 )
             if recorded["content"] not in contents:
                 notes.append(

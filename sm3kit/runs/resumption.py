@@ -40,8 +40,8 @@ def variant_to_resume(run: Run, asked: Layer, alone: Variant) -> Variant:
     said = stored.contradiction(wanted)
     if said:
         raise VariantError(
-            f"{run.folder} is a run of another variant: {said}. Leave these options out to go "
-            "on with it, or train anew with another --out."
+            f"{run.folder} is a run with other settings: {said}. Leave these options out to resume "
+            "it, or start a new run with another --out."
         )
     return wanted
 

@@ -81,8 +81,8 @@ class Run:
                 f"The run {self.folder} has no model yet. Finish it with: {self.resume_command}"
             )
         raise CheckpointError(
-            f"{self.folder} holds no run: there is no model.safetensors in it. Give the folder that "
-            "`sm3kit pretrain` wrote."
+            f"{self.folder} holds no run: there is no model.safetensors in it. Give the folder "
+            "that `sm3kit pretrain` wrote."
         )
 
     def studies(self) -> list[SourceRecord]:
@@ -134,7 +134,7 @@ class Run:
             VariantError: the folder holds a run.
         """
         if self.has_begun:
-            way = ", or go on with it by --resume" if self.exists else ""
+            way = ", or resume it with --resume" if self.exists else ""
             raise VariantError(f"{self.folder} holds a run already. Give another --out{way}.")
 
     def check_finished(self) -> None:
@@ -145,7 +145,7 @@ class Run:
         """
         if not self.finished:
             raise TrainingError(
-                f"The training of {self.folder} has ended without its {self.model.name}. Go on "
+                f"The training of {self.folder} ended without writing {self.model.name}. Continue "
                 f"with: {self.resume_command}"
             )
 

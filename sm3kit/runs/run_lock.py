@@ -44,7 +44,7 @@ def hold_folder(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
             else ""
         )
         raise VariantError(
-            f"Another process is training into {folder}. Wait until it ends, or give another "
+            f"Another process is training in {folder}. Wait until it ends, or give another "
             f"--out.{share}"
         ) from None
     except (OSError, NotImplementedError) as error:
@@ -54,7 +54,10 @@ def hold_folder(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
                 f"Cannot write {folder / NAME}: {getattr(error, 'strerror', None) or error}. "
                 "Choose another folder with --out."
             ) from error
-        warn(f"The file system of {folder} has no locks: start no other training into it.")
+        warn(
+            f"The file system of {folder} does not support locks: do not start another training in "
+            "it."
+        )
     try:
         yield
     finally:

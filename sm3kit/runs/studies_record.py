@@ -126,7 +126,7 @@ def read_studies(file: Path) -> list[SourceRecord]:
     """
     if not file.exists():
         return []
-    remedy = "Bring it back, or delete it to do without."
+    remedy = "Restore it, or delete it to do without."
     file = regular_file(file, "record of studies", remedy, CheckpointError)
     try:
         facts = parse(gzip.decompress(file.read_bytes()).decode())

@@ -81,7 +81,7 @@ def check_unchanged(run: Run, pool: Pool, cases: Sequence[Case], images: ImageCa
             f"Images of {run.folder} have been replaced since its training began, those of "
             f"{len(replaced)} of {len(cases)} studies: "
             f"{first_few([case.study.id for case in replaced])}. "
-            "Bring them back, or train anew with another --out."
+            "Restore them, or start a new run with another --out."
         )
 
 

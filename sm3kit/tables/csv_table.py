@@ -94,7 +94,7 @@ class Table:
             if abs(as_number(row[column]) - flag) <= ROUNDING:
                 return flag
         raise DataError(
-            f"{self.place(row, column)}: {row[column]!r} is not 0, 1 or blank. Mend the cell."
+            f"{self.place(row, column)}: {row[column]!r} is not 0, 1 or blank. Correct the cell."
         )
 
     def one_hot(self, row: Row, columns: Iterable[str]) -> str:
@@ -107,7 +107,7 @@ class Table:
         if len(hot) > 1:
             raise DataError(
                 f"{self.path}, row {row.number} has a 1 in several columns, {' and '.join(hot)}. "
-                "Leave one."
+                "Keep one."
             )
         return hot[0] if hot else ""
 
@@ -150,8 +150,8 @@ def read_table(path: Path, wanted: str) -> Table:
         cells = [_look_of(cell) for cell in line]
         if any(cells[len(headings) :]):
             raise DataError(
-                f"{path}, row {number} has {len(cells)} cells, but there are {len(headings)} headings. "
-                "Put quotation marks around cells that contain the separator."
+                f"{path}, row {number} has {len(cells)} cells, but there are {len(headings)} "
+                "headings. Put quotation marks around cells that contain the separator."
             )
         if any(cells):
             cells += [""] * (len(headings) - len(cells))
@@ -204,7 +204,7 @@ def _text(path: Path, wanted: str) -> str:
         raise DataError(f"{path}, row {row} is not UTF-8 text. {SAVE_AS_UTF8}") from None
     if "\0" in text:
         row = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{path}, row {row} holds a NUL, which no text does. {SAVE_AS_UTF8}")
+        raise DataError(f"{path}, row {row} contains a NUL, so it is not text. {SAVE_AS_UTF8}")
     if not text.strip():
         raise DataError(f"{path} is empty. It should hold {wanted}.")
     return text.lstrip("\r\n")

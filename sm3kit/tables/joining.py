@@ -80,11 +80,11 @@ def join_notes(
             f"the first are {alone[0]!r} and {next(iter(theirs))!r}" if theirs else "none is there"
         )
         raise DataError(
-            f"{where}: none of the {what} has a partner among the {whose}: {near or told}. "
-            "Write the ids alike on both sides."
+            f"{where}: none of the {what} matches any of the {whose}: {near or told}. "
+            "Write the ids the same way on both sides."
         )
     verb, result = "has" if len(alone) == 1 else "have", f", so {so}" if so else ""
-    note = f"{len(alone)} of {len(own)} {what} {verb} no partner among the {whose}{result}: "
+    note = f"{len(alone)} of {len(own)} {what} {verb} no match among the {whose}{result}: "
     note += f"{first_few(map(repr, alone))}."
     return [f"{note} {near}." if near else note]
 

@@ -86,7 +86,7 @@ def spelling_notes(what: str, counts: Mapping[str, int], kind: str = "classes") 
     sets = [names for names in spellings.values() if len(names) > 1]
     notes = [_note(what, names, counts, kind) for names in sets[:NOTED]]
     if len(sets) > NOTED:
-        notes.append(f"{what}: {len(sets) - NOTED} more sets of {kind} differ only so.")
+        notes.append(f"{what}: {len(sets) - NOTED} more sets of {kind} differ only in this way.")
     return notes
 
 
@@ -94,7 +94,8 @@ def _note(what: str, names: Sequence[str], counts: Mapping[str, int], kind: str)
     told = [f"{counts[n]} x {quote}" for n, quote in zip(names, quote_all(names), strict=True)]
     return (
         f"{what}: {' and '.join(told)} are {len(names)} {kind} that differ only in "
-        f"{differences(names, OF_NAMES)}. If they are one, write it one way in the table."
+        f"{differences(names, OF_NAMES)}. If they mean the same, write them the same way in the "
+        "table."
     )
 
 
@@ -133,7 +134,7 @@ def blank_unknown(
         rows.append(Row(row.number, {**row.cells, **blank}) if blank else row)
     if not counts:
         return table, []
-    note = f"Taken as unknown in {table.path.name}, {', '.join(dict.fromkeys(places))}: "
+    note = f"Treated as unknown in {table.path.name}, {', '.join(dict.fromkeys(places))}: "
     note += f"{word_counts(counts)}."
     note += f" Other words are set with -o {option}=WORD,..." if option else ""
     return replace(table, rows=tuple(rows)), [note]

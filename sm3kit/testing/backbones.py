@@ -133,4 +133,7 @@ def stem_is_its_own(trial: BackboneTrial) -> None:
     """Its stem lists weights of its own."""
     backbone = trial.build()
     own = {id(weight) for weight in backbone.parameters()}
-    require(all(id(weight) in own for weight in backbone.stem()), "has foreign weights in its stem")
+    require(
+        all(id(weight) in own for weight in backbone.stem()),
+        "has weights in its stem that are not its own",
+    )

@@ -69,11 +69,11 @@ def whole_partition(trial: ClustererTrial) -> None:
     """Every row is in one of k clusters, and each has a finite centroid."""
     clustering = trial.cluster()
     require(clustering.assignments.shape == (60,), "does not assign every row")
-    require(clustering.assignments.dtype == torch.int64, "gives no int64 assignments")
-    require(clustering.centroids.shape == (3, WIDTH), "gives no (k, D) centroids")
+    require(clustering.assignments.dtype == torch.int64, "gives assignments that are not int64")
+    require(clustering.centroids.shape == (3, WIDTH), "gives centroids that are not (k, D)")
     require(bool(clustering.centroids.isfinite().all()), "gives centroids that are not finite")
     require(math.isfinite(clustering.objective), "gives an objective that is not finite")
-    require(clustering.sizes.shape == (3,), "names clusters outside of 0 to k - 1")
+    require(clustering.sizes.shape == (3,), "assigns clusters outside 0 to k - 1")
     require(int(clustering.sizes.sum()) == 60, "has sizes that do not add up")
 
 

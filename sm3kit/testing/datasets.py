@@ -52,7 +52,7 @@ def builds(trial: DatasetTrial) -> None:
 def stable_order(trial: DatasetTrial) -> None:
     """The studies come in the same order each time."""
     same = trial.build().studies() == trial.build().studies()
-    require(same, "lists another order each time")
+    require(same, "lists a different order each time")
 
 
 @LAWS.law("splits")
@@ -64,7 +64,7 @@ def splits_add_up(trial: DatasetTrial) -> None:
         require(study.split in SPLITS, f"has a split {study.split!r}")
     parts = [study for split in SPLITS for study in dataset.studies(split)]
     same = sorted(study.id for study in parts) == sorted(study.id for study in studies)
-    require(same, "splits do not add up")
+    require(same, "has splits that do not add up")
 
 
 @LAWS.law("ids")

@@ -148,8 +148,8 @@ def options(plugin: Plugin) -> None:
     parameters = inspect.signature(maker).parameters
     for option in options_of(plugin).values():
         has_default = option.default is not inspect.Parameter.empty
-        require(has_default, f"option {option.name!r} has no default")
+        require(has_default, f"has no default for option {option.name!r}")
         typed = parameters[option.name].annotation is not inspect.Parameter.empty
-        require(typed, f"option {option.name!r} has no type")
+        require(typed, f"has no type for option {option.name!r}")
     unnamed = [option.name for option in parameters.values() if option.kind is option.VAR_KEYWORD]
-    require(not unnamed, "takes **options without names, which nobody can list or check")
+    require(not unnamed, "takes **options without names, which cannot be listed or checked")

@@ -74,11 +74,13 @@ def named_streams(trial: FusionTrial) -> None:
     for _, fusion, features, present in trial.each():
         streams = fusion(features, present)
         known = fusion.stream_present(present)
-        require(set(streams) == set(known), "names other streams in forward than in stream_present")
+        require(
+            set(streams) == set(known), "names different streams in forward and in stream_present"
+        )
         for name, views in streams.items():
-            require(len(views) == 2, f"stream {name!r} lost a view")
+            require(len(views) == 2, f"loses a view of stream {name!r}")
             for view in views:
-                require(len(view) == ROWS, f"stream {name!r} lost rows")
+                require(len(view) == ROWS, f"loses rows of stream {name!r}")
                 wide = f"stream {name!r} is {tuple(view.shape)}, not (B, P)"
                 require(view.ndim == 2, wide)
 

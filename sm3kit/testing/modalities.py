@@ -81,9 +81,9 @@ def reads_an_image(trial: ModalityTrial) -> None:
     """It reads (C, H, W), uint8 or float32, the same each time."""
     image = trial.image()
     fits = image.ndim == 3 and len(image) == trial.build().channels
-    require(fits, f"reads no (C, H, W) but {image.shape}")
+    require(fits, f"does not read (C, H, W) but {image.shape}")
     require(image.dtype in (np.uint8, np.float32), f"reads {image.dtype}")
-    require(np.array_equal(image, trial.image()), "reads something else the second time")
+    require(np.array_equal(image, trial.image()), "reads something different the second time")
 
 
 @LAWS.law("views")
@@ -112,11 +112,11 @@ def seed_decides(trial: ModalityTrial) -> None:
     """The generator decides the views, and it alone; the evaluation view has no randomness."""
     image, modality = trial.image(), trial.build()
     views = trial.views(1, image)
-    require(_equal(views, trial.views(1, image)), "gives other views for the same seed")
+    require(_equal(views, trial.views(1, image)), "gives different views for the same seed")
     others = (trial.views(2 + draw, image) for draw in range(DRAWS))
     require(any(not _equal(views, other) for other in others), "ignores the generator")
     same = np.array_equal(modality.eval_view(image), modality.eval_view(image))
-    require(same, "gives another evaluation view each time")
+    require(same, "gives a different evaluation view each time")
 
 
 @LAWS.law("normalise")
@@ -138,7 +138,9 @@ def geometry_is_used(trial: ModalityTrial) -> None:
     """With a generator for the geometry, both seeds decide, and they alone."""
     image = trial.image()
     views = trial.views_at(1, 1, image)
-    require(_equal(views, trial.views_at(1, 1, image)), "gives other views for the same two seeds")
+    require(
+        _equal(views, trial.views_at(1, 1, image)), "gives different views for the same two seeds"
+    )
     others = (trial.views_at(1, 2 + draw, image) for draw in range(DRAWS))
     require(any(not _equal(views, other) for other in others), "ignores `geometry`")
 
@@ -148,7 +150,7 @@ def geometry_is_shared(trial: ModalityTrial) -> None:
     """The same geometry crops, flips and turns alike, whatever else is random."""
     image = trial.image()
     if min(image.shape[1:]) < 8 or min(trial.build().shape[1:]) < 8:
-        raise NotTried("its images are too small to see a flip or a turn in them")
+        raise NotTried("its images are too small to show a flip or a turn")
     drawn = pattern(image)
     alike = [
         likeness(first, second)
@@ -159,7 +161,7 @@ def geometry_is_shared(trial: ModalityTrial) -> None:
             strict=True,
         )
     ]
-    fault = "crops, flips or turns otherwise for the same `geometry`: draw those from it alone"
+    fault = "crops, flips or rotates differently for the same `geometry`: draw these from it alone"
     require(min(alike) > ALIKE, fault)
 
 

@@ -100,7 +100,7 @@ def seed_decides(trial: ObjectiveTrial) -> None:
     tensors.by_seed(trial.build, lambda objective: objective(features, **keywords))
     objective = trial.build().eval()
     first, second = objective(features, **keywords), objective(features, **keywords)
-    require(tensors.same(first, second), "is not the same when asked twice")
+    require(tensors.same(first, second), "gives different terms when called twice")
 
 
 @LAWS.law("batch order")
@@ -123,14 +123,14 @@ def any_names(trial: ObjectiveTrial) -> None:
     """Streams may have any name, such as `type`, `a.b` and `a-b`; no term gets lost."""
     features, keywords = trial.features()
     if "present" not in keywords:
-        raise NotTried("it works within a modality, and learns no name")
+        raise NotTried("it works within a modality, so it sees no names")
     objective = ObjectiveTrial(trial.plugin).build().eval()  # An option may name a stream.
     plain = list(objective(features, **keywords).values())
     for names in (["type", "train", "a.b"], ["a-b", "a", "b-a"]):
         table = dict(zip(names, features.values(), strict=True))
         present = dict(zip(names, keywords["present"].values(), strict=True))
         terms = list(objective(table, **{**keywords, "present": present}).values())
-        fault = f"gives other terms where streams are named {', '.join(names)}"
+        fault = f"gives different terms if streams are named {', '.join(names)}"
         require(len(terms) == len(plain), fault)
         near = torch.allclose(torch.stack(terms).sum(), torch.stack(plain).sum(), atol=TOLERANCE)
         require(near, fault)

@@ -100,8 +100,11 @@ def attention_is_shared_out(trial: RelationTrial) -> None:
     if attention is None:
         raise NotTried("it has no attention")
     wanted = attention.shape[0::2] == (ROWS, LABELS) and attention.shape[-1] == LABELS
-    require(wanted, "attention is not (B, heads, K, K)")
-    require(bool((attention.sum(-1) - 1).abs().max() < 1e-5), "attention is no share")
+    require(wanted, "gives attention that is not (B, heads, K, K)")
+    require(
+        bool((attention.sum(-1) - 1).abs().max() < 1e-5),
+        "gives attention rows that do not sum to one",
+    )
 
 
 @LAWS.law("state")

@@ -80,7 +80,7 @@ def leaves_alone(call: Callable[[Any], Any], value: Any) -> None:
 
 def all_learn(module: nn.Module, total: Tensor) -> None:
     """Every weight that learns gets a gradient."""
-    require(total.requires_grad, "gives nothing that can be learned from")
+    require(total.requires_grad, "gives nothing to learn from")
     torch.autograd.backward(total)
     for name, weight in module.named_parameters():
         if weight.requires_grad:
@@ -125,8 +125,8 @@ def by_seed(make: Callable[[], nn.Module], call: Callable[[nn.Module], Any]) -> 
         module = make()
         torch.manual_seed(1)
         results.append((dict(module.state_dict()), without_gradient(call(module))))
-    require(same(results[0][0], results[1][0]), "has other weights under the same seed")
-    require(same(results[0][1], results[1][1]), "gives something else under the same seed")
+    require(same(results[0][0], results[1][0]), "has different weights under the same seed")
+    require(same(results[0][1], results[1][1]), "gives something different under the same seed")
 
 
 def build_objective(plugin: Any, options: Mapping[str, Any]) -> Objective:

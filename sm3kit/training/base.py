@@ -150,7 +150,8 @@ def adamw(
             optimiser.load_state_dict(dict(state))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                "The checkpoint to go on from does not fit this optimiser. Delete it to train anew."
+                "The checkpoint to resume from does not fit this optimiser. Delete it to start "
+                "over."
             ) from error
         for group, own in zip(optimiser.param_groups, groups, strict=True):
             group["lr"] = group["initial_lr"] = own["lr"]

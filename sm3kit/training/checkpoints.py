@@ -120,23 +120,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         bad = not_finite(_flatten(content))
     except Exception as error:  # What a damaged or hostile file raises has no common base.
         # What torch says is for programmers, and how to run the code in a file is part of it.
-        reason = str(error) if isinstance(error, SM3Error) else "it is cut off, or no checkpoint."
+        reason = (
+            str(error) if isinstance(error, SM3Error) else "it is truncated, or not a checkpoint."
+        )
         raise CheckpointError(
-            f"The checkpoint {path} cannot be read: {reason} Delete it to train anew from the start."
+            f"The checkpoint {path} cannot be read: {reason} Delete it to start over."
         ) from error
     if content["format"] != FORMAT:
-        raise CheckpointError(f"{path} is no checkpoint that this version of sm3kit wrote.")
+        raise CheckpointError(f"{path} is not a checkpoint written by this version of sm3kit.")
     if bad:
         raise CheckpointError(
-            f"The checkpoint {path} is of a training that diverged: {first_two(bad)} are not finite. "
-            "Delete it, and train anew with a lower --lr."
+            f"The checkpoint {path} comes from a training that diverged: {first_two(bad)} are not "
+            "finite. Delete it, and train again with a lower --lr."
         )
     return content
 
 
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():  # A pipe would be waited for without end.
-        raise CheckpointError("it is not there, or no regular file.")
+        raise CheckpointError("it is not there, or not a regular file.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of pickles, which are refused if they are no tensors.
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -169,14 +171,14 @@ def read_last(run: Run, variant: Variant, data_hash: str) -> dict[str, Any] | No
     said = stored.contradiction(variant)
     if said:
         raise CheckpointError(
-            f"The checkpoint {run.last} is of another variant: {said}. "
-            "Delete it to train anew, or use its own run folder."
+            f"The checkpoint {run.last} belongs to a run with other settings: {said}. "
+            "Delete it to start over, or use its own run folder."
         )
     if content["data_hash"] != data_hash:
         raise CheckpointError(
             f"The data of {run.folder} have changed since its training began (listing "
-            f"{content['data_hash']}, now {data_hash}). Bring them back, or train anew with "
-            "another --out."
+            f"{content['data_hash']}, now {data_hash}). Restore them, or start a new "
+            "run with another --out."
         )
     return content
 
@@ -228,8 +230,8 @@ def write_stage(
     bad = not_finite(networks)
     if bad:
         raise TrainingError(
-            f"{len(bad)} of {len(networks)} tensors ({first_two(bad)}) are not finite at the end of "
-            f"{TITLES[facts.stage]}, and no model is written. Lower --lr, or take --precision "
+            f"{len(bad)} of {len(networks)} tensors ({first_two(bad)}) are not finite at the end "
+            f"of {TITLES[facts.stage]}, and no model is written. Lower --lr, or use --precision "
             "32."
         )
     weights = {name: value.detach().cpu() for name, value in networks.items()}

@@ -150,7 +150,7 @@ def check_devices(devices: int) -> None:
     """
     if torch.cuda.is_available() and devices > torch.cuda.device_count():
         raise VariantError(
-            f"--devices {devices} wants {devices} GPUs, but this machine has "
+            f"--devices {devices} needs {devices} GPUs, but this machine has "
             f"{torch.cuda.device_count()}. Lower it."
         )
 

@@ -92,7 +92,7 @@ class Setup:
         if self.images.root is not None and filled.bytes > limit:
             self.reporter.warn(
                 f"The decoded images take {filled.bytes / GIB:.1f} GiB, more than the cache "
-                f"keeps ({limit / GIB:.1f} GiB): they will be decoded again and again. Set "
+                f"keeps ({limit / GIB:.1f} GiB): they will be decoded in every epoch. Set "
                 "SM3KIT_CACHE_LIMIT to more GiB."
             )
 
@@ -111,7 +111,7 @@ def apply_suggestions(variant: Variant, pool: Pool) -> tuple[Variant, Pool, list
     if not options:
         return variant, pool, []
     variant = variant.changed({"options": options}, "weights")
-    note = f"Pixels of {', '.join(options)} are normalised as their weights were trained."
+    note = f"Pixels of {', '.join(options)} are normalised as in the training of their weights."
     return variant, change_views(pool, variant, {}), [note]
 
 
@@ -172,12 +172,12 @@ def training_cases(pool: Pool, variant: Variant) -> list[Case]:
         have = ", ".join(f"{count} with {name}" for name, count in shares(cases, names).items())
         raise DataError(
             f"No study has images of two modalities ({have}), and --fusion {variant.fusion} works "
-            f"on pairs. Check the ids of your data, or take --fusion {FUSION_OF_ONE}."
+            f"on pairs. Check the ids of your data, or use --fusion {FUSION_OF_ONE}."
         )
     if fused and len(names) == 1:
         raise VariantError(
             f"--fusion {variant.fusion} needs two modalities, and there is only {names[0]}. "
-            f"Take --fusion {FUSION_OF_ONE}."
+            f"Use --fusion {FUSION_OF_ONE}."
         )
     return cases
 

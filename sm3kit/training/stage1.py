@@ -63,7 +63,7 @@ class MultiModalSSL(Learner):
     @property
     def remedy(self) -> str:
         """What to lower where it diverges, as a sentence."""
-        instead = "" if self.variant.stage1.precision == "32" else ", or take --precision 32"
+        instead = "" if self.variant.stage1.precision == "32" else ", or use --precision 32"
         return f"Lower --lr, now {self.variant.stage1.lr:g}{instead}."
 
     @property

@@ -196,8 +196,8 @@ def pseudo_labels(setup: Setup) -> list[PseudoLabel]:
     if settings.pseudo_labels:
         if not settings.clusters:
             raise VariantError(
-                f"stage2.pseudo_labels={settings.pseudo_labels} needs to know how many clusters "
-                "each has: add -o stage2.clusters=3."
+                f"stage2.pseudo_labels={settings.pseudo_labels} needs the number of clusters of "
+                "each: add -o stage2.clusters=3."
             )
         labels = [
             PseudoLabel(f"pseudo{n + 1}", settings.clusters) for n in range(settings.pseudo_labels)
@@ -209,13 +209,14 @@ def pseudo_labels(setup: Setup) -> list[PseudoLabel]:
         ]
     if not labels:
         raise VariantError(
-            f"{', '.join(setup.variant.data)} has no labels, and stage 2 makes a pseudo-label for each. Take "
-            "--stage mmssl, or say how many: -o stage2.pseudo_labels=8 -o stage2.clusters=3."
+            f"{', '.join(setup.variant.data)} has no labels, and stage 2 makes a pseudo-label for "
+            "each. Use --stage mmssl, or say how many: -o stage2.pseudo_labels=8 -o "
+            "stage2.clusters=3."
         )
     most = max(labels, key=lambda label: label.clusters)
     if most.clusters > len(setup.cases):
         raise DataError(
-            f"Stage 2 is to find {most.clusters} clusters for {most.name!r} among "
+            f"Stage 2 cannot make {most.clusters} clusters for {most.name!r} from "
             f"{len(setup.cases)} studies. Give more studies, or lower -o stage2.clusters."
         )
     return labels
@@ -298,8 +299,8 @@ def _epochs_done(setup: Setup, resumed: dict[str, Any] | None, frozen: str) -> i
         return 0
     if resumed["extractor"] != frozen:
         raise CheckpointError(
-            f"The networks of stage 1 are others than when stage 2 of {setup.run.folder} began. "
-            f"Delete {setup.run.last} to train stage 2 anew."
+            f"The networks of stage 1 have changed since stage 2 of {setup.run.folder} began. "
+            f"Delete {setup.run.last} to train stage 2 again."
         )
     done: int = resumed["epochs_done"]
     return done

@@ -121,17 +121,17 @@ def _check_goes_on(setup: Setup, resumed: dict[str, Any] | None) -> None:
     before, epochs = resumed["variant"]["stage1"]["epochs"], variant.stage1.epochs
     if resumed["stage"] == "mlssl" and before != epochs:
         raise VariantError(
-            f"{folder} has begun stage 2 after {before} epochs of stage 1, so --epochs "
-            f"{epochs} comes too late. Leave it out, or train anew with another --out."
+            f"{folder} has started stage 2 after {before} epochs of stage 1, so --epochs "
+            f"{epochs} comes too late. Leave it out, or start a new run with another --out."
         )
     if resumed["stage"] == "mlssl" and variant.stage == "mmssl":
         raise VariantError(
-            f"{folder} has begun stage 2, so --stage mmssl comes too late. Leave it out, or train "
-            "anew with another --out."
+            f"{folder} has started stage 2, so --stage mmssl comes too late. Leave it out, or "
+            "start a new run with another --out."
         )
     if resumed["stage"] == "mmssl" and variant.stage == "mlssl" and done < epochs:
         raise VariantError(
             f"{folder} has done {done} of {epochs} epochs of stage 1, and --stage mlssl "
-            "would leave out the rest. Take --stage both."
+            "would leave out the rest. Use --stage both."
         )
     check_unchanged(setup.run, setup.pool, setup.cases, setup.images)

@@ -121,7 +121,7 @@ def _world_by_hand(devices: int, num_nodes: int) -> World:
     ):
         if not 0 <= number(name) < most:
             raise VariantError(
-                f"{option} {most} wants {name} from 0 to {most - 1}, but {name}="
+                f"{option} {most} needs {name} from 0 to {most - 1}, but {name}="
                 f"{os.environ[name]} is set. Change one of them, or run `unset {name}` first."
             )
     local = number("LOCAL_RANK")

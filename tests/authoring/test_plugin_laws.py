@@ -66,13 +66,23 @@ def test_a_good_plugin_passes_every_law(checked):
     ("before", "after", "law", "said"),
     [
         ("Source: nobody.", "", "source", 'It has no line "Source: authors, year, link"'),
-        ("projection: int = 8", "projection=8", "options", "It option 'projection' has no type"),
-        ("projection: int = 8", "projection: int", "options", "'projection' has no default"),
-        ("(one) for one", "(one)[1:] for one", "streams", "It stream 'a' lost rows."),
+        (
+            "projection: int = 8",
+            "projection=8",
+            "options",
+            "It has no type for option 'projection'",
+        ),
+        (
+            "projection: int = 8",
+            "projection: int",
+            "options",
+            "has no default for option 'projection'",
+        ),
+        ("(one) for one", "(one)[1:] for one", "streams", "It loses rows of stream 'a'."),
         ("(one) for one", "(one.mul_(2)) for one", "input", "It changes its input in place."),
-        ("(one) for one", "(one).detach() for one", "gradient", "nothing that can be learned"),
+        ("(one) for one", "(one).detach() for one", "gradient", "nothing to learn from"),
         ("(one) for one", "(one - one.mean(0)) for one", "missing images", "absent rows change"),
-        ("in features[name]] for", "in features[name][:1]] for", "streams", "lost a view"),
+        ("in features[name]] for", "in features[name][:1]] for", "streams", "loses a view"),
         ("(one) for one", "(one).view(7, 7) for one", "streams", "It raises RuntimeError: shape"),
     ],
 )
@@ -175,7 +185,7 @@ def test_modalities_and_data_sets_without_an_example_say_what_to_give(registered
     plain = registry("datasets").get("manifest")
     registered("datasets", "table", type("T", (plain,), {"example": _none, "__doc__": "Bare."}))
     laws = _laws(sm3kit_command("plugins", "check", "table", "--json"))
-    assert laws["splits"]["sentence"].endswith("give what follows the colon with --argument TEXT")
+    assert laws["splits"]["sentence"].endswith("give the text after the colon with --argument TEXT")
 
 
 @classmethod

@@ -79,7 +79,7 @@ def test_a_run_records_it_and_evaluate_asks_for_it(own, sm3kit_command, tiny_stu
         refused = sm3kit_command(*command)
         assert refused.exit_code == 1
         assert refused.stderr == (
-            "Error: run was trained with fusions/own of a plugin file, which is not known now. "
+            "Error: run was trained with fusions/own from a plugin file that is not loaded. "
             f"Add: --plugin {own}\n"
         )
     probe = ("--epochs", "2", "--select", "last")

@@ -185,7 +185,7 @@ def test_a_truncated_file(state, tmp_path, suffix, part):
 
 
 NOT_PLAIN = (
-    "The weight file {} holds no plain state_dict of tensors, or code beside it, and is not loaded. "
+    "The weight file {} is not a plain state_dict of tensors, or contains code, and is not loaded. "
     "Save the state_dict as .safetensors."
 )
 
@@ -238,14 +238,14 @@ def test_the_weights_of_another_network(weights, other):
     with pytest.raises(CheckpointError) as caught:
         Timm(other, 3, weights=str(weights))
     text = str(caught.value)
-    assert text.startswith(f"The weight file {weights} is not of timm model {other!r}: ")
+    assert text.startswith(f"The weight file {weights} is not for timm model {other!r}: ")
     assert "\n" not in text
 
 
 def test_weights_of_the_same_names_and_other_shapes(state, tmp_path):
     path = tmp_path / "net.safetensors"
     save_file({**state, "conv1.0.weight": torch.zeros(1, 3, 3, 3)}, path)
-    with pytest.raises(CheckpointError, match=r"is not of timm model 'test_resnet': "):
+    with pytest.raises(CheckpointError, match=r"is not for timm model 'test_resnet': "):
         Timm("test_resnet", 3, weights=str(path))
 
 
@@ -258,7 +258,7 @@ def test_weights_of_half_a_network(state, tmp_path):
     lacking = [name for name in state if "layer4" in name and "num_batches" not in name]
     wanted = [name for name in state if "fc." not in name and "num_batches" not in name]
     assert str(caught.value) == (
-        f"The weight file {path} is not of timm model 'test_resnet': it lacks {len(lacking)} of "
+        f"The weight file {path} is not for timm model 'test_resnet': it lacks {len(lacking)} of "
         f"{len(wanted)} tensors, such as {lacking[0]!r}."
     )
 
@@ -274,7 +274,7 @@ def test_a_file_of_no_weights_does_not_ask_the_network(tmp_path):
 def test_a_file_of_the_classifier_alone(state, tmp_path):
     path = tmp_path / "net.safetensors"
     save_file({name: value for name, value in state.items() if "fc." in name}, path)
-    with pytest.raises(CheckpointError, match=r"is not of timm model 'test_resnet': it lacks "):
+    with pytest.raises(CheckpointError, match=r"is not for timm model 'test_resnet': it lacks "):
         Timm("test_resnet", 3, weights=str(path))
 
 
@@ -384,5 +384,5 @@ def test_checkpointing_where_there_is_none():
     with pytest.raises(OptionError) as caught:
         Timm("inception_v4", 3, grad_checkpointing=True)
     assert str(caught.value) == (
-        "The timm model 'inception_v4' does not take the option grad_checkpointing."
+        "The timm model 'inception_v4' does not accept the option grad_checkpointing."
     )

@@ -145,7 +145,7 @@ def check_small_size(model):
         backbone = tried(model, 48)
     except VariantError as error:
         told = re.fullmatch(
-            rf"The backbone timm/{re.escape(model)} does not take the views of derm, 48 x 48 pixels\. "
+            rf"The backbone timm/{re.escape(model)} does not accept the views of derm, 48 x 48 pixels\. "
             r"It takes ([\d, ]+), for example: give --image-size derm=\d+, or another --backbone\.",
             str(error),
         )

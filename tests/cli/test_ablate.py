@@ -160,14 +160,14 @@ def test_the_script_names_the_plugin_files(home, tmp_path):
     [
         ([], 1, "Which grid? Give --grid NAME"),
         (["--grid", "tabel5"], 1, "No grid named 'tabel5'. Did you mean 'table5'?"),
-        (["--grid", "--seeds", "0,x"], 2, "wants numbers such as 0,1,2, not '0,x'"),
+        (["--grid", "--seeds", "0,x"], 2, "must be numbers such as 0,1,2, not '0,x'"),
         (["--grid", "--protocol", "prob"], 1, "No protocol named 'prob'. Did you mean 'probe'?"),
         (["--grid", "--data", "synthtic"], 1, "No dataset named 'synthtic'. Did you mean"),
         (["--grid", "--executor", "slurm"], 2, "--submit-script FILE go together"),
         (["--grid", "--submit-script", "x.sh"], 2, "--submit-script FILE go together"),
-        (["--grid", "--jobs", "0"], 2, "wants a whole number from 1 to 1024, not '0'"),
+        (["--grid", "--jobs", "0"], 2, "must be a whole number from 1 to 1024, not '0'"),
         (["--grid", "--executor", "dask"], 2, "'dask' is not one of"),
-        (["--worker"], 2, "--worker wants --out"),
+        (["--worker"], 2, "--worker needs --out"),
         (["show", "."], 1, "holds no grid. Give the folder that `sm3kit ablate --grid"),
     ],
 )
@@ -185,7 +185,7 @@ def test_ray_is_asked_for_only_where_it_is_wanted(home, tmp_path, monkeypatch):
     words = ["--grid", home / "own.yaml", "--out", tmp_path / "grid", "--executor", "ray"]
     result = sm3kit("ablate", *words)
     assert result.exit_code == 1
-    assert "--executor ray wants Ray, which is not installed: pip install 'sm3kit[ray]'" in (
+    assert "--executor ray needs Ray, which is not installed: pip install 'sm3kit[ray]'" in (
         result.output
     )
 

@@ -176,7 +176,7 @@ def test_an_option_without_an_owner_is_refused(text):
     result = sm3kit("pretrain", "-o", text)
     assert result.exit_code == 1
     wanted = "such as simclr.temperature=0.2"
-    assert result.stderr == f"Error: -o wants PLUGIN.OPTION=VALUE, {wanted}, not {text!r}.\n"
+    assert result.stderr == f"Error: -o needs PLUGIN.OPTION=VALUE, {wanted}, not {text!r}.\n"
 
 
 def test_a_modality_called_as_a_plugin_is_refused_with_a_way_out(tmp_path):
@@ -184,7 +184,7 @@ def test_a_modality_called_as_a_plugin_is_refused_with_a_way_out(tmp_path):
     result = sm3kit("pretrain", "--data", spec, *SMALL, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == (
-        "Error: The modality 'timm' is called as the backbone 'timm', and -o timm.… would mean both. "
-        "Give it another name: --map timm-image=timm"
+        "Error: The modality 'timm' has the name of the backbone 'timm', and -o timm.… would be ambiguous. "
+        "Rename it: --map timm-image=timm"
     )
     assert not (tmp_path / "run" / "variant.yaml").exists()

@@ -137,7 +137,7 @@ class TestMistakes:
         result = sm3kit("evaluate", run)
         assert result.exit_code == 1
         assert result.stderr.startswith(
-            f"Error: {model} is no model that sm3kit wrote, or it is damaged: "
+            f"Error: {model} is not a model written by sm3kit, or it is damaged: "
         )
         assert result.stderr.endswith(" Train the run again.\n")
         assert result.stderr.count("\n") == 1
@@ -153,7 +153,7 @@ class TestMistakes:
         listed = ", ".join([str(run)] * count)
         self.one_line(
             sm3kit("evaluate", *[run] * count, "--compare"),
-            f"--compare wants two runs; got {count}: {listed}.",
+            f"--compare needs two runs; got {count}: {listed}.",
         )
 
     def test_compare_refuses_ranks(self, run):
@@ -173,7 +173,7 @@ class TestMistakes:
     def test_views_are_no_word(self, run):
         self.one_line(
             sm3kit("evaluate", run, "-o", "evaluate.views=x"),
-            "command line: views wants a table in a recipe file, such as {flip: 0.5}, not 'x'.",
+            "command line: views must be a table in a recipe file, such as {flip: 0.5}, not 'x'.",
         )
 
     def test_a_relation_that_is_not_there(self, run):
@@ -195,7 +195,7 @@ class TestMistakes:
         assert result.stdout == ""
         last = result.stderr.splitlines()[-1]
         assert last == (
-            f"Stopped in epoch 2 of 2. Go on with: sm3kit evaluate {run} --protocol probe, with "
+            f"Stopped in epoch 2 of 2. Continue with: sm3kit evaluate {run} --protocol probe, with "
             "the same options"
         )
         again = sm3kit("evaluate", run, *QUICK)

@@ -108,11 +108,11 @@ def test_debug_shows_the_traceback():
     [
         (
             ["pretrain", "-o", "simclr=2"],
-            "-o wants PLUGIN.OPTION=VALUE, such as simclr.temperature=0.2, not 'simclr=2'.",
+            "-o needs PLUGIN.OPTION=VALUE, such as simclr.temperature=0.2, not 'simclr=2'.",
         ),
         (
             ["data", "check", "synthetic", "-o", "x.y"],
-            "-o wants PLUGIN.OPTION=VALUE, such as simclr.temperature=0.2, not 'x.y'.",
+            "-o needs PLUGIN.OPTION=VALUE, such as simclr.temperature=0.2, not 'x.y'.",
         ),
         (["pretrain", "--resume"], "--resume needs to know which run: add --out RUN."),
         (["pretrain", "--recipe", "byool"], "No recipe named 'byool'. Did you mean 'byol'?"),
@@ -127,7 +127,7 @@ def test_debug_shows_the_traceback():
         ),
         (
             ["pretrain", "-o", "stage1.eps=x"],
-            "The command line: option 'stage1.eps' wants a number",
+            "The command line: option 'stage1.eps' must be a number",
         ),
     ],
 )
@@ -180,13 +180,13 @@ def test_resume_of_an_empty_folder(tmp_path):
     assert result.exit_code == 1
     assert result.stderr == (
         f"Error: --out {tmp_path} holds no run to resume: there is no variant.yaml in it. "
-        "Check the folder, or leave --resume out to train anew.\n"
+        "Check the folder, or leave --resume out to start over.\n"
     )
 
 
 def test_a_map_without_two_names():
     result = sm3kit("pretrain", "--map", "clinic")
-    assert result.stderr.endswith("wants NAME=DATA, such as clinic=close-up, not 'clinic'.\n")
+    assert result.stderr.endswith("must be NAME=DATA, such as clinic=close-up, not 'clinic'.\n")
 
 
 def test_the_layouts_are_those_of_the_synthesis():

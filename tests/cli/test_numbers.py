@@ -136,7 +136,7 @@ def test_every_number_setting_has_a_range_and_checks_itself(record):
         refused = outside(option)
         assert refused
         for text in refused:
-            with pytest.raises(OptionError, match=f"'{option.name}' wants"):
+            with pytest.raises(OptionError, match=f"'{option.name}' must be"):
                 lay_over(record(), {option.name: text}, "a recipe")
         made = [float(text) for text in ("nan", "1e11") if text in refused]
         for number in made:

@@ -127,7 +127,7 @@ def test_a_number_that_is_none_is_one_line(name):
     done = called("plugins", "show", "simclr", more={name: "x"})
     assert done.returncode == 1
     assert done.stderr.decode() == (
-        f"Error: The environment variable {name} wants a number, not 'x'. Run `unset {name}` "
+        f"Error: The environment variable {name} must be a number, not 'x'. Run `unset {name}` "
         "first.\n"
     )
 

@@ -210,20 +210,20 @@ def test_it_makes_no_noise(plugin, capfd, recwarn):
 @pytest.mark.parametrize("plugin", ALL)
 def test_fewer_points_than_clusters(plugin):
     told = refusal(plugin, torch.ones(3, 2), 4)
-    assert told == "4 clusters want at least 4 embeddings, not 3. Lower k."
-    assert refusal(plugin, torch.ones(0, 2), 1).startswith("1 clusters want at least 1 embeddings")
+    assert told == "4 clusters need at least 4 embeddings, not 3. Lower k."
+    assert refusal(plugin, torch.ones(0, 2), 1).startswith("1 clusters need at least 1 embeddings")
 
 
 @pytest.mark.parametrize("plugin", ALL)
 @pytest.mark.parametrize("k", [0, -1])
 def test_no_clusters(plugin, k):
-    assert refusal(plugin, scattered(), k) == f"{k} clusters cannot be made. Ask for one or more."
+    assert refusal(plugin, scattered(), k) == f"{k} clusters are impossible. Ask for one or more."
 
 
 @pytest.mark.parametrize("plugin", ALL)
 def test_what_is_no_table(plugin):
     told = refusal(plugin, torch.ones(3, 2, 2), 1)
-    assert told == "Embeddings to cluster are (N, D), not (3, 2, 2)."
+    assert told == "Embeddings to cluster must have the shape (N, D), not (3, 2, 2)."
 
 
 @pytest.mark.parametrize("plugin", ALL)

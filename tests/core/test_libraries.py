@@ -28,7 +28,7 @@ def test_what_is_no_number(text, monkeypatch):
             with pytest.raises(VariantError) as caught:
                 settle_numbers()
         said = str(caught.value)
-        wanted = f"The environment variable {name} wants a number, not {text[:9]!r}"
+        wanted = f"The environment variable {name} must be a number, not {text[:9]!r}"
         assert said.startswith(wanted[:-1])
         assert said.endswith(f". Run `unset {name}` first.")
 
@@ -43,7 +43,7 @@ def test_numbers_stay(name, text, monkeypatch):
 @pytest.mark.parametrize("text", ["0", "4,", "4,0", "-1"])
 def test_threads_are_counted_from_one(text, monkeypatch):
     monkeypatch.setenv(THREADS, text)
-    with pytest.raises(VariantError, match="OMP_NUM_THREADS wants a number, not"):
+    with pytest.raises(VariantError, match="OMP_NUM_THREADS must be a number, not"):
         settle_numbers()
 
 
@@ -60,7 +60,9 @@ def test_a_cache_that_is_a_file(tmp_path, monkeypatch):
     monkeypatch.setenv("SM3KIT_CACHE", str(file))
     with pytest.raises(SM3Error) as caught:
         cache_root()
-    assert str(caught.value) == f"SM3KIT_CACHE wants a folder, and {file} is none. Name another."
+    assert (
+        str(caught.value) == f"SM3KIT_CACHE must be a folder, but {file} is not one. Name another."
+    )
 
 
 def test_a_user_without_a_home(monkeypatch):

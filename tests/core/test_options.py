@@ -142,7 +142,7 @@ def test_values_that_do_not_fit(name, given, wanted):
     with pytest.raises(OptionError) as caught:
         bind(Pool, "fusion 'pool'", {name: given})
     assert str(caught.value) == (
-        f"The fusion 'pool': option {name!r} wants {wanted}, not {given!r}. "
+        f"The fusion 'pool': option {name!r} must be {wanted}, not {given!r}. "
         f"Its default is {default!r}."
     )
 

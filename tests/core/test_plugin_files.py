@@ -144,8 +144,8 @@ def test_what_a_failing_file_registered_is_forgotten(own, fusions):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("json.py", "is called as the module 'json' of "),
-        ("sys.py", "is called as the module 'sys' of Python. Rename it."),
+        ("json.py", "has the name of the module 'json' of "),
+        ("sys.py", "has the name of the module 'sys' of Python. Rename it."),
         (
             "own.plugin.py",
             "A plugin file must be named NAME.py, without further dots, not own.plugin.py.",

@@ -95,14 +95,16 @@ def test_an_ill_typed_setting():
     with pytest.raises(OptionError) as caught:
         Variant().changed({"stage1": {"epochs": "many"}}, "command line")
     assert str(caught.value) == (
-        "The command line: option 'stage1.epochs' wants a whole number from 0 to 1000000, not 'many'. "
+        "The command line: option 'stage1.epochs' must be a whole number from 0 to 1000000, not 'many'. "
         "Its default is 400."
     )
     with pytest.raises(
-        OptionError, match=r"'stage1.last_batch' wants keep\|drop\|pad, not 'fold'\."
+        OptionError, match=r"'stage1.last_batch' must be keep\|drop\|pad, not 'fold'\."
     ):
         Variant().changed({"stage1": {"last_batch": "fold"}}, "command line")
-    with pytest.raises(OptionError, match=r"'objective' wants str,\.\.\., not \{'simclr': None\}"):
+    with pytest.raises(
+        OptionError, match=r"'objective' must be str,\.\.\., not \{'simclr': None\}"
+    ):
         Variant().changed({"objective": {"simclr": None}}, "recipe 'mine'")
 
 
@@ -110,7 +112,9 @@ def test_an_ill_typed_setting():
 def test_options_of_a_plugin_are_a_table(value):
     with pytest.raises(VariantError) as caught:
         Variant().changed({"options": {"simclr": value}}, "recipe 'mine'")
-    assert str(caught.value) == (f"recipe 'mine': options of 'simclr' want a table, not {value!r}.")
+    assert str(caught.value) == (
+        f"recipe 'mine': options of 'simclr' must be a table, not {value!r}."
+    )
 
 
 @pytest.mark.parametrize("name", [*TABLES, *PARTS])
@@ -118,7 +122,7 @@ def test_options_of_a_plugin_are_a_table(value):
 def test_tables_are_tables(name, value):
     with pytest.raises(VariantError) as caught:
         Variant().changed({name: value}, "recipe 'mine'")
-    assert str(caught.value) == f"recipe 'mine': {name} wants a table, not {value!r}."
+    assert str(caught.value) == f"recipe 'mine': {name} must be a table, not {value!r}."
 
 
 def test_differences_leave_out_what_may_change():
@@ -145,7 +149,7 @@ def test_what_stage_2_depends_on_is_told_apart():
 def test_stages_are_both_unless_one_is_named():
     assert Variant().stage == "both"
     assert Variant().changed({"stage": "mlssl"}, "here").stage == "mlssl"
-    with pytest.raises(OptionError, match=r"'stage' wants both\|mmssl\|mlssl, not 'two'\."):
+    with pytest.raises(OptionError, match=r"'stage' must be both\|mmssl\|mlssl, not 'two'\."):
         Variant().changed({"stage": "two"}, "here")
 
 
@@ -159,7 +163,7 @@ def test_settings_of_evaluations_are_merged_protocol_by_protocol():
     first = Variant().changed({"evaluate": {"probe": {"epochs": 5, "lr": 1}}}, "a")
     second = first.changed({"evaluate": {"probe": {"lr": 2}, "knn": {"k": 3}}}, "b")
     assert second.evaluate == {"probe": {"epochs": 5, "lr": 2}, "knn": {"k": 3}}
-    with pytest.raises(VariantError, match="b: evaluate of 'probe' want a table, not 3"):
+    with pytest.raises(VariantError, match="b: evaluate of 'probe' must be a table, not 3"):
         first.changed({"evaluate": {"probe": 3}}, "b")
 
 

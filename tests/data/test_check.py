@@ -140,7 +140,7 @@ def test_leaking_groups(tmp_path: Path, sound: list[Study]) -> None:
     assert report.leaking == {"a": ("train", "test")}
     assert report.problems == (
         "1 group in several splits, first 'a' in train and test: "
-        "results would look better than they are.",
+        "results would be optimistically biased.",
     )
 
 

@@ -218,7 +218,7 @@ def test_a_limit_that_is_no_number(monkeypatch, text):
     with pytest.raises(SM3Error) as error:
         ImageCache(None)
     assert str(error.value) == (
-        f"SM3KIT_CACHE_LIMIT wants a number of GiB, not {text!r}. Without it, it is 20."
+        f"SM3KIT_CACHE_LIMIT must be a number of GiB, not {text!r}. The default is 20."
     )
 
 

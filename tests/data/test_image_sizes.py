@@ -49,7 +49,7 @@ def test_a_size_that_does_not_fit_is_refused_with_those_that_do(model):
         tried_backbone(variant_of(model, 48), "derm", Photo(48))
     own = REFUSED[model].rpartition(" ")[2]
     assert str(told.value) == (
-        f"The backbone {model} does not take the views of derm, 48 x 48 pixels. It takes "
+        f"The backbone {model} does not accept the views of derm, 48 x 48 pixels. It takes "
         f"{REFUSED[model]}, for example: give --image-size derm={own}, or another --backbone."
     )
     for size in map(int, REFUSED[model].split(", ")):
@@ -154,6 +154,6 @@ def test_a_backbone_that_takes_no_size_says_why(registered):
     with pytest.raises(VariantError) as told:
         tried_backbone(variant_of("broken/any", 48), "derm", Photo(48))
     assert str(told.value) == (
-        "The backbone broken/any does not take the views of derm, 48 x 48 pixels: no network at "
-        "all. Take another --backbone."
+        "The backbone broken/any does not accept the views of derm, 48 x 48 pixels: no network at "
+        "all. Use another --backbone."
     )

@@ -221,7 +221,7 @@ def test_other_networks_cannot_be_started_from(mixed, train, tmp_path):
     ("table", "said"),
     [
         ({"eye": {"lr": 1}}, "per_modality eye: No setting named 'lr'"),
-        ({"eye": {"image_size": "big"}}, "wants a whole number from 8 to 8192, not 'big'"),
+        ({"eye": {"image_size": "big"}}, "must be a whole number from 8 to 8192, not 'big'"),
     ],
 )
 def test_a_wrong_setting_of_a_modality(table, said):

@@ -171,7 +171,7 @@ def test_rows_in_no_index_table_are_left_out_and_noted(tmp_path: Path) -> None:
     data = Derm7pt(str(folder))
     assert [study.id for study in data.studies()] == ["0", "1", "3"]
     assert data.notes[-1] == (
-        "1 of 4 rows of meta.csv has no partner among the index tables, so these cases are left "
+        "1 of 4 rows of meta.csv has no match among the index tables, so these cases are left "
         "out: '2'."
     )
 
@@ -209,7 +209,7 @@ def message(folder: Path) -> str:
 
 def test_no_tables(tmp_path: Path) -> None:
     assert message(tmp_path / "nowhere") == (
-        f"There is no meta.csv in {tmp_path}/nowhere or {tmp_path}/nowhere/meta. derm7pt:DIR wants "
+        f"There is no meta.csv in {tmp_path}/nowhere or {tmp_path}/nowhere/meta. derm7pt:DIR needs "
         "a folder with images/ and meta/ (meta.csv and three index tables). "
         "Give the folder of the release."
     )
@@ -246,7 +246,7 @@ def test_wrong_row_position(tmp_path: Path, wrong: str) -> None:
     rows = [case(1), case(2), case(3)]
     folder = release(tmp_path, rows, {"train": [0], "valid": [1], "test": [wrong]})
     assert message(folder) == (
-        f"{folder}/meta/test_indexes.csv, row 2, column 'indexes': {wrong!r} is no row position; "
+        f"{folder}/meta/test_indexes.csv, row 2, column 'indexes': {wrong!r} is not a row position; "
         "meta.csv has the positions 0 to 2."
     )
 

@@ -46,9 +46,9 @@ def test_columns_are_told_apart(path: Path) -> None:
     ]
     assert [label.reported for label in data.labels] == ["", ""]
     assert data.notes == [
-        "Not taken as labels: note (7 different values in 7 rows, 1 x 'none' unknown). "
+        "Not used as labels: note (7 different values in 7 rows, 1 x 'none' unknown). "
         "Name the labels with -o manifest.labels=NAME,... to choose others.",
-        "Taken as unknown in my.csv, grade: 1 x '-1', 1 x 'nan', 1 x 'unknown'. "
+        "Treated as unknown in my.csv, grade: 1 x '-1', 1 x 'nan', 1 x 'unknown'. "
         "Other words are set with -o manifest.unknown=WORD,...",
     ]
 
@@ -121,7 +121,7 @@ def test_labels_are_chosen_by_name(path: Path) -> None:
     data = Manifest(save(path, ROWS), labels=("note", "DIAG"))
     assert [(label.name, len(label.classes)) for label in data.labels] == [("note", 7), ("DIAG", 3)]
     assert data.notes == [
-        "Taken as unknown in my.csv, note: 1 x 'none'. "
+        "Treated as unknown in my.csv, note: 1 x 'none'. "
         "Other words are set with -o manifest.unknown=WORD,..."
     ]
 
@@ -187,9 +187,9 @@ def test_a_measurement_is_no_label(path: Path) -> None:
     lines = ["id,split,derm,age", *(f"{n},train,{n}.jpg,{n % 31}" for n in range(124))]
     data = Manifest(save(path, lines))
     assert data.labels == []
-    assert data.notes[0].startswith("Not taken as labels: age (31 different values in 124 rows).")
+    assert data.notes[0].startswith("Not used as labels: age (31 different values in 124 rows).")
     assert data.notes[1] == (
-        "There is no label: pre-training works, evaluation by labels does not."
+        "There are no labels: pre-training works, but evaluation with labels does not."
     )
 
 
@@ -266,8 +266,8 @@ def test_the_written_layout_is_read(tmp_path: Path) -> None:
         (
             "b_c.PNG",
             "b_c",
-            "{path}, row 3, column 'clinic': 'b_c' does not end as an image file, as others of this "
-            "column do. Mend it, leave it blank, or name the modalities with "
+            "{path}, row 3, column 'clinic': 'b_c' does not have the suffix of an image file, as others "
+            "in this column do. Correct it, leave it blank, or name the modalities with "
             "-o manifest.modalities=NAME,...",
         ),
         (
@@ -322,18 +322,18 @@ def test_a_label_needs_two_classes(path: Path) -> None:
             {"modalities": ("drem",)},
             "option 'modalities': No column named 'drem'. Did you mean 'derm'?",
         ),
-        ({"classes": ("DIAG",)}, "option 'classes' wants COLUMN:VALUE, not 'DIAG'."),
+        ({"classes": ("DIAG",)}, "option 'classes' must be COLUMN:VALUE, not 'DIAG'."),
         (
             {"classes": ("dx:A|B",)},
             "option 'classes': No column named 'dx'. Known: DIAG, grade, note.",
         ),
         (
             {"classes": ("DIAG:A",)},
-            "option 'classes' wants DIAG:A|B with two or more different classes, not 'A'.",
+            "option 'classes' must be DIAG:A|B with at least two different classes, not 'A'.",
         ),
         (
             {"classes": ("DIAG:A|A",)},
-            "option 'classes' wants DIAG:A|B with two or more different classes, not 'A|A'.",
+            "option 'classes' must be DIAG:A|B with at least two different classes, not 'A|A'.",
         ),
         ({"reported": ("DIAG:SK",)}, "option 'reported': No class of 'DIAG' named 'SK'."),
         ({"plugins": ("ct:window",)}, "option 'plugins': No column named 'ct'."),

@@ -154,7 +154,7 @@ def test_lesions_without_ground_truth_have_an_unknown_diagnosis(small: Path) -> 
     data = Milk10k(str(small))
     assert sum("DIAG" not in study.labels for study in data.studies()) == 2
     assert data.notes[-2:] == [
-        f"1 of 22 lesions with images has no partner among the rows of {TRUTH}, so their DIAG is "
+        f"1 of 22 lesions with images has no match among the rows of {TRUTH}, so their DIAG is "
         "unknown: '21'.",
         f"Rows of {TRUTH} without a 1, whose DIAG is unknown: 1.",
     ]
@@ -246,7 +246,7 @@ def message(folder: Path) -> str:
 
 def test_no_layout(tmp_path: Path) -> None:
     assert message(tmp_path) == (
-        f"{tmp_path} has no layout of MILK10k. milk10k:DIR wants MILK10k_Training_Metadata.csv and "
+        f"{tmp_path} does not have the layout of MILK10k. milk10k:DIR needs MILK10k_Training_Metadata.csv and "
         "MILK10k_Training_GroundTruth.csv with MILK10k_Training_Input/ or images_train/ "
         "(challenge), or metadata.csv with images/ and supplements/ (ISIC Archive)."
     )
@@ -280,7 +280,7 @@ def test_no_id(tmp_path: Path) -> None:
 
 def test_several_diagnoses(tmp_path: Path) -> None:
     assert message(challenge(tmp_path, photos("1"), [truth("1", "NV", "MEL")])) == (
-        f"{tmp_path}/{TRUTH}, row 2 has a 1 in several columns, MEL and NV. Leave one."
+        f"{tmp_path}/{TRUTH}, row 2 has a 1 in several columns, MEL and NV. Keep one."
     )
 
 
@@ -294,7 +294,7 @@ def test_unknown_category(tmp_path: Path) -> None:
 def test_a_score_that_is_no_number(tmp_path: Path) -> None:
     assert message(challenge(tmp_path, photos("1", MONET_hair="much"), [])) == (
         f"{tmp_path}/{METADATA}, row 2, column 'MONET_hair': 'much' is not a number. "
-        "Write one, as 0.5."
+        "Write one, such as 0.5."
     )
 
 

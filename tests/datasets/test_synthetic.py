@@ -40,7 +40,7 @@ def test_another_argument_is_refused(argument):
     with pytest.raises(DataError) as error:
         Synthetic(argument)
     assert str(error.value) == (
-        f"The data set 'synthetic' wants a number of pairs, not {argument!r}. "
+        f"The data set 'synthetic' needs a number of pairs, not {argument!r}. "
         "Write for example synthetic:1000."
     )
 
@@ -86,5 +86,5 @@ def test_the_pictures_of_another_process_are_taken(monkeypatch):
 
 
 def test_a_number_out_of_range_is_refused():
-    with pytest.raises(OptionError, match="'size' wants a whole number from 32 to 8192, not 8"):
+    with pytest.raises(OptionError, match="'size' must be a whole number from 32 to 8192, not 8"):
         Synthetic(size=8).studies()

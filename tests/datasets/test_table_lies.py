@@ -107,7 +107,7 @@ def test_every_word_is_as_a_blank(copied: Copied, case: str) -> None:
         assert worded.studies() == blank.studies()
         assert worded.labels == blank.labels
         (note,) = [note for note in worded.notes if note not in blank.notes]
-        assert note.startswith(f"Taken as unknown in {Path(name).name}, {column}: 5 x {word!r}.")
+        assert note.startswith(f"Treated as unknown in {Path(name).name}, {column}: 5 x {word!r}.")
         assert ("-o manifest.unknown=" in note) == (layout == "manifest")
 
     assert violations(is_blank, [(word,) for word in WORDS]) == []
@@ -191,7 +191,7 @@ def test_classes_in_several_spellings(tmp_path: Path, one: str, other: str, said
     path.write_text("\n".join(["id,split,derm,DIAG", *lines]), encoding="utf-8")
     data = Manifest(str(path))
     assert {one, other} < set(data.labels[0].classes)
-    note = f"Label DIAG: {said}. If they are one, write it one way in the table."
+    note = f"Label DIAG: {said}. If they mean the same, write them the same way in the table."
     assert spelled_twice(data.labels, data.studies()) == [note]
     report = check(data)
     assert note in report.warnings
@@ -213,7 +213,7 @@ def test_groups_in_several_spellings(tmp_path: Path, one: str, other: str, said:
     rows = [f"{n},train,{n}.jpg,{other if n == 9 else one if n > 6 else n}" for n in range(10)]
     path.write_text("\n".join(["id,split,derm,group", *rows]), encoding="utf-8")
     data = Manifest(str(path))
-    note = f"Groups: 2 x {said}. If they are one, write it one way in the table."
+    note = f"Groups: 2 x {said}. If they mean the same, write them the same way in the table."
     assert spelled_twice(data.labels, data.studies()) == [note]
     assert shown(path).count(note) == 1
 
@@ -279,14 +279,14 @@ def test_ids_that_do_not_meet(copied: Copied, join: str, kind: str) -> None:
             row[column] = off(row[column])
 
     edit(folder / name, first)
-    notes = [note for note in opened(layout, folder).notes if "has no partner among the" in note]
+    notes = [note for note in opened(layout, folder).notes if "has no match among the" in note]
     assert len(notes) == 2
     assert all(f"differ only in {kind}." in note or kind == "everything" for note in notes)
     edit(folder / name, rest)
     with pytest.raises(DataError) as error:
         opened(layout, folder)
     said = str(error.value)
-    assert f": none of the rows of {Path(name).name} has a partner among the " in said
+    assert f": none of the rows of {Path(name).name} matches any of the " in said
     assert (f"differ only in {kind}." in said) == (kind != "everything")
     assert ("the first are 'otherP" in said) == (kind == "everything")
 
@@ -343,7 +343,7 @@ def test_a_one_that_is_none(copied: Copied, cell: str, good: bool) -> None:
     with pytest.raises(DataError) as error:
         opened("milk10k", folder)
     assert str(error.value) == (
-        f"{folder / TRUTH}, row 2, column {place!r}: {cell!r} is not 0, 1 or blank. Mend the cell."
+        f"{folder / TRUTH}, row 2, column {place!r}: {cell!r} is not 0, 1 or blank. Correct the cell."
     )
 
 

@@ -116,9 +116,9 @@ def test_unknown_labels_are_empty_or_null(runs, drawn, sm3kit, tmp_path):
 def test_a_space_that_the_run_does_not_have(runs, sm3kit, one_line, tmp_path):
     out = tmp_path / "found.npz"
     result = sm3kit("embed", runs.bare, "--space", "embedding", "--out", out)
-    one_line(result, "wants a run with stage 2", "Take --space joint.")
+    one_line(result, "needs a run with stage 2", "Use --space joint.")
     result = sm3kit("embed", runs.bare, "--space", "projection", "--out", out)
-    one_line(result, "has the fusion none", "Take --space backbone.")
+    one_line(result, "has the fusion none", "Use --space backbone.")
     assert not out.exists()
 
 

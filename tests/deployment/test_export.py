@@ -81,7 +81,7 @@ class TestTimm:
         assert sm3kit("export", runs.bare, *words).exit_code == 0
         config = json.loads((tmp_path / "out" / "config.json").read_text("utf-8"))
         assert config["pretrained_cfg"]["mean"] == pytest.approx([0.7833, 0.6712, 0.6026])
-        assert "Not measured." in (tmp_path / "out" / "README.md").read_text("utf-8")
+        assert "Not evaluated." in (tmp_path / "out" / "README.md").read_text("utf-8")
 
     def test_mean_and_deviation_come_from_what_normalise_does(self):
         modality = Photo(8, channels=2, mean=(0.25, 0.5), std=(0.5, 2.0))
@@ -94,14 +94,14 @@ class TestTimm:
             def normalise(self, views):
                 return views.float() ** 2
 
-        with pytest.raises(VariantError, match="Take --format onnx"):
+        with pytest.raises(VariantError, match="Use --format onnx"):
             mean_and_deviation("ct", Squared(8))
 
     def test_another_backbone_is_refused(self, tmp_path):
         class Mean(torch.nn.Module):
             width = 3
 
-        with pytest.raises(VariantError, match="wants a backbone of timm, and that of ct"):
+        with pytest.raises(VariantError, match="needs a timm backbone, and that of ct"):
             write_timm(Mean(), "mean", "ct", Photo(8), tmp_path)
 
     def test_which_modality(self, runs, sm3kit, one_line, tmp_path):
@@ -180,7 +180,7 @@ class TestOnnx:
     ):
         monkeypatch.setitem(sys.modules, "onnxscript", None)
         result = sm3kit("export", runs.both, "--format", "onnx", "--out", tmp_path / "out")
-        one_line(result, "wants onnxscript", "pip install 'sm3kit[onnx]'")
+        one_line(result, "needs onnxscript", "pip install 'sm3kit[onnx]'")
         assert not (tmp_path / "out").exists()
 
 
@@ -199,7 +199,7 @@ class TestCard:
             "objective simclr, fusion sep_sep, relation tel",
             "Selection: the last epoch; nothing was selected (epoch 2).",
             "Apache-2.0",
-            "The terms of these data decide",
+            "The terms of these data govern",
             f"`{record['of']['model']}`",
         ):
             assert words in card
@@ -257,7 +257,7 @@ class TestFolder:
     def test_a_file_is_no_folder(self, runs, sm3kit, one_line, tmp_path):
         (tmp_path / "out").write_text("", "utf-8")
         words = ["--format", "timm", "--out", tmp_path / "out", "--force"]
-        one_line(sm3kit("export", runs.derm, *words), "is a file; it wants a folder")
+        one_line(sm3kit("export", runs.derm, *words), "is a file, not a folder")
 
     def test_the_run_is_never_written_over(self, runs, sm3kit, one_line):
         before = sorted(file.name for file in runs.derm.iterdir())

@@ -218,7 +218,7 @@ class TestMistakes:
         path = runs.derm / "eval" / "probe-test.safetensors"
         save_file(load_file(path), path, metadata={"format": "pt", "scope": "heads"})
         result = sm3kit("predict", runs.derm, "--split", "test")
-        one_line(result, "does not say how its images are read", "Make it anew: sm3kit evaluate")
+        one_line(result, "does not say how its images are read", "Make it again: sm3kit evaluate")
 
     def test_an_unknown_modality(self, runs, drawn, image, sm3kit, one_line):
         result = sm3kit("predict", runs.both, "--image", f"dermo={image(drawn.whole, 'derm')}")
@@ -301,7 +301,7 @@ class TestShown:
         assert sm3kit("evaluate", runs.derm, *words).exit_code == 0
         honest = answered(runs.derm, "--split", "test")
         assert honest["classifiers"][0]["leaky"] is False
-        assert not any("too good" in note for note in honest["notes"])
+        assert not any("optimistically biased" in note for note in honest["notes"])
         record = answered(runs.derm, "--split", "test", "--select", "test_best")
         assert record["classifiers"][0]["leaky"] is True
-        assert "too good" in record["notes"][-1]
+        assert "optimistically biased" in record["notes"][-1]

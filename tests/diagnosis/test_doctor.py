@@ -185,7 +185,7 @@ def test_the_remedy_of_a_requirement(monkeypatch):
     ]
     monkeypatch.setattr(libraries, "unmet_requirements", lambda name: wrong)
     *_, first, second, third = libraries.libraries(all_well())
-    assert first.text == "sm3kit wants lightly<2,>=1.6, and 2.1 is installed"
+    assert first.text == "sm3kit needs lightly<2,>=1.6, and 2.1 is installed"
     assert first.level == "broken"
     assert first.remedy == f'{pip()} install --upgrade "lightly<2,>=1.6"'
     assert second.remedy == f"{pip()} install --upgrade torch torchvision"

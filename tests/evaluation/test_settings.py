@@ -98,25 +98,25 @@ def test_text_becomes_numbers():
         (
             {"epochs": 0},
             OptionError,
-            "The command line: option 'epochs' wants a whole number from 1 to",
+            "The command line: option 'epochs' must be a whole number from 1 to",
         ),
         (
             {"batch_size": 1},
             OptionError,
-            "The command line: option 'batch_size' wants a whole number",
+            "The command line: option 'batch_size' must be a whole number",
         ),
         (
             {"lr": 0.0},
             OptionError,
-            "The command line: option 'lr' wants a number above 0 and at most",
+            "The command line: option 'lr' must be a number above 0 and at most",
         ),
-        ({"lr": "x"}, OptionError, "The command line: option 'lr' wants a number above 0"),
+        ({"lr": "x"}, OptionError, "The command line: option 'lr' must be a number above 0"),
         (
             {"views": "x"},
             VariantError,
-            "command line: views wants a table in a recipe file, such as {flip: 0.5}, not 'x'.",
+            "command line: views must be a table in a recipe file, such as {flip: 0.5}, not 'x'.",
         ),
-        ({"split": "all"}, OptionError, "The command line: option 'split' wants train|val|test"),
+        ({"split": "all"}, OptionError, "The command line: option 'split' must be train|val|test"),
     ],
 )
 def test_mistakes(flags, error, said):

@@ -236,7 +236,7 @@ def test_a_shared_projector_needs_one_width(fusion, name, advice):
         fusion({"clinic": 4, "derm": 7})
     assert str(caught.value) == (
         f"Fusion {name!r} needs features of one width, not {{'clinic': 4, 'derm': 7}}. "
-        f"Take the same backbone for all modalities, or --fusion {advice}."
+        f"Use the same backbone for all modalities, or --fusion {advice}."
     )
 
 

@@ -35,24 +35,24 @@ def test_rows_have_their_published_names(name, table):
     [
         ({"row": {}}, "No key named 'row'. Did you mean 'rows'?"),
         ({"rows": {}}, "has no rows"),
-        ({"rows": None}, "wants a table with rows"),
-        ({"rows": {"one": 3}}, "one wants a table of settings, not 3"),
-        ({"base": "quick"}, "base wants a table"),
+        ({"rows": None}, "must be a table with rows"),
+        ({"rows": {"one": 3}}, "one must be a table of settings, not 3"),
+        ({"base": "quick"}, "base must be a table"),
         ({"protocols": ["prob"]}, "No protocol named 'prob'. Did you mean 'probe'?"),
         ({"protocols": ["probe", "probe"]}, "names the protocol probe twice"),
         ({"rows": {"one": {"protocols": "tune"}}, "baseline": ""}, "No protocol named 'tune'"),
         ({"seeds": [0, 0]}, "names the seed 0 twice"),
-        ({"seeds": []}, "seeds wants one or more"),
-        ({"seeds": [0.5]}, "option 'seeds' wants whole numbers from 0 to"),
-        ({"seeds": [-1]}, "option 'seeds' wants whole numbers from 0 to"),
+        ({"seeds": []}, "seeds must list at least one"),
+        ({"seeds": [0.5]}, "option 'seeds' must be whole numbers from 0 to"),
+        ({"seeds": [-1]}, "option 'seeds' must be whole numbers from 0 to"),
         ({"split": "tests"}, "No split named 'tests'. Did you mean 'test'?"),
         ({"select": "best"}, "No selection named 'best'"),
         ({"baseline": "randon"}, "No row named 'randon'. Did you mean 'random'?"),
         ({"axes": {"mode": "grid", "values": {}}}, "No mode of axes named 'grid'"),
-        ({"axes": {"values": ["lr"]}}, "the values of axes want a table, such as"),
+        ({"axes": {"values": ["lr"]}}, "the values of axes must be a table, such as"),
         ({"axes": {"values": {"lr": []}}}, "axis 'lr' has no values, so the product is empty"),
-        ({"axes": {"values": {"lr": 0.1}}}, "axis 'lr' wants a list of values, not 0.1"),
-        ({"axes": {"lr": [0.1]}}, "axes wants 'mode' and 'values'"),
+        ({"axes": {"values": {"lr": 0.1}}}, "axis 'lr' must be a list of values, not 0.1"),
+        ({"axes": {"lr": [0.1]}}, "axes must have 'mode' and 'values'"),
     ],
 )
 def test_a_mistake_has_its_answer(changes, answer, tmp_path):
@@ -69,21 +69,21 @@ def test_unknown_grids_and_files(tmp_path):
         grid.load("own.yaml")
     broken = tmp_path / "broken.yaml"
     broken.write_text("rows: [", encoding="utf-8")
-    with pytest.raises(VariantError, match="is no valid YAML"):
+    with pytest.raises(VariantError, match="is not valid YAML"):
         grid.load(str(broken))
 
 
 def test_a_name_that_is_a_list_is_no_grid(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text("rows: {[1]: {lr: 1}}\n", encoding="utf-8")
-    with pytest.raises(VariantError, match="a name in line 1 is no word or number"):
+    with pytest.raises(VariantError, match="a name in line 1 is not a word or a number"):
         grid.load(str(file))
 
 
 def test_two_rows_of_one_name_are_no_grid(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text("rows:\n  a: {lr: 1}\n  a: {lr: 2}\n", encoding="utf-8")
-    with pytest.raises(VariantError, match="'a' stands there twice, again in line 3"):
+    with pytest.raises(VariantError, match="'a' is there twice, the second time in line 3"):
         grid.load(str(file))
 
 
@@ -154,7 +154,7 @@ def test_a_recipe_of_a_row_is_a_name(where, recipe, tmp_path):
         {"base": {"recipe": recipe}} if where == "base" else {"rows": {"a": {"recipe": recipe}}}
     )
     file = write(tmp_path / "own.yaml", tiny(baseline="", **changes))
-    with pytest.raises(VariantError, match="wants a name, or a list of names, not"):
+    with pytest.raises(VariantError, match="must be a name, or a list of names, not"):
         grid.load(file)
 
 

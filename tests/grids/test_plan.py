@@ -169,7 +169,7 @@ def test_a_complete_recipe_of_a_row_leaves_quick_out():
 def test_one_modality_has_no_fusion_and_nothing_to_match():
     (row,) = rows(rows={"one": {"modality": ["derm"]}}, protocols=["probe", "match"], baseline="")
     assert (row.variant.fusion, row.protocols) == ("none", ("probe",))
-    with pytest.raises(VariantError, match="has one modality, and match wants two"):
+    with pytest.raises(VariantError, match="has one modality, and match needs two"):
         rows(rows={"one": {"modality": ["derm"]}}, protocols=["match"], baseline="")
 
 
@@ -197,7 +197,7 @@ def test_an_axis_may_move_several_settings():
         ),
         (
             {"stage1": {"epochs": "many"}},
-            "option 'stage1.epochs' wants a whole number from 0 to 1000000, not 'many'",
+            "option 'stage1.epochs' must be a whole number from 0 to 1000000, not 'many'",
         ),
         ({"options": {"simclr": {"temprature": 1}}}, "Did you mean 'temperature'?"),
         ({"options": {"simcrl": {"temperature": 1}}}, "Did you mean 'simclr'?"),

@@ -30,8 +30,8 @@ def refused(folder, **changes):
     with pytest.raises(VariantError) as error:
         lay(folder, **changes)
     text = str(error.value)
-    assert text.startswith(f"{folder.path} was begun with another grid: ")
-    assert text.endswith("may be added; else bring it back, or give another --out.")
+    assert text.startswith(f"{folder.path} was started with a different grid: ")
+    assert text.endswith("may be added: restore the grid, or give another --out.")
     return text
 
 
@@ -81,7 +81,7 @@ def test_how_it_is_computed_may_change(folder):
 
 def test_a_row_that_has_gone_is_refused(folder):
     lay(folder)
-    assert "row 'sep_sep' is not in it any more" in refused(folder, rows=ONE)
+    assert "row 'sep_sep' was removed" in refused(folder, rows=ONE)
 
 
 def test_another_split_is_refused(folder):

@@ -251,7 +251,7 @@ def test_a_stage_that_takes_its_process_with_it_fails(tmp_path, monkeypatch):
         assert not run.folder.record(key).failed
         local._count_failure(run.folder, os.getpid(), -9, 0, failures)
     assert run.folder.record(key).failed == (
-        "Its process ended 3 times: killed by signal 9, for want of memory?"
+        "Its process died 3 times: killed by signal 9, perhaps because memory ran out"
     )
     with pytest.raises(SM3Error, match="Workers end before they begin .exit code 1"):
         for _ in range(local.TRIES):

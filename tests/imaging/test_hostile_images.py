@@ -196,15 +196,15 @@ REFUSED = {
     "text.npy": (b"1 2 3\n", "no header of a NumPy array"),
     "cut.npy": (array(UNIT)[:-8], "takes 4,608 bytes, 4,600 are there"),
     "huge-shape.npy": (header(picked(shape="(3, 10**9, 10**9)")), "no header of a NumPy array"),
-    "large-shape.npy": (header(picked(shape="(3, 1000000000, 1000000000)")), "it is cut off"),
-    "negative-shape.npy": (header(picked(shape="(3, -12, 16)")), "it is cut off"),
+    "large-shape.npy": (header(picked(shape="(3, 1000000000, 1000000000)")), "it is truncated"),
+    "negative-shape.npy": (header(picked(shape="(3, -12, 16)")), "it is truncated"),
     "long-header.npy": (header(" " * (1 << 20), b"\x02\x00"), "no header of a NumPy array"),
     "deep-header.npy": (header("(" * 9000), "no header of a NumPy array"),
     "code.npy": (header("__import__('os').abort()"), "no header of a NumPy array"),
     "flat.npy": (array(np.ones(7)), "an image is (C, H, W)"),
     "volume.npy": (array(np.ones((1, 3, 4, 4))), "an image is (C, H, W)"),
     "scalar.npy": (array(np.float32(1)), "an image is (C, H, W)"),
-    "void.npy": (array(np.ones((3, 0, 5))), "which is no pixel"),
+    "void.npy": (array(np.ones((3, 0, 5))), "which holds no pixel"),
     "channels-last.npy": (array(UNIT.transpose(1, 2, 0)), "looks like (H, W, C)"),
     "two-channels.npy": (array(UNIT[:2]), "should have 3 channels, but has 2"),
     "yes-and-no.npy": (array(UNIT > 0.5), "holds bool, but an image is uint8"),
@@ -216,7 +216,7 @@ REFUSED = {
     "infinite.npy": (array(spoiled(np.inf)), "(1 of 576)"),
     "too-large.npy": (array(spoiled(1e300)), "(1 of 576)"),
     "bytes-as-floats.npy": (array(np.moveaxis(COLOURS, 2, 0) / 1.0), "Divide it by 255"),
-    "scores.npy": (array(8 * UNIT - 4), "is wanted from 0 (black) to 1 (white). Scale it"),
+    "scores.npy": (array(8 * UNIT - 4), "must have values from 0 (black) to 1 (white). Scale it"),
 }
 
 
@@ -402,8 +402,8 @@ def test_a_photo_says_which_options_to_set(everything):
     last = Photo(16, channels=4).read
     assert "choose -o photo.channels=3" in refusal(folder / "plain.png", last)
     assert refusal(folder / "bytes-as-floats.npy", Photo(16).read) == (
-        f"The array {folder}/bytes-as-floats.npy holds values from 0 to 255, but a float image is "
-        "wanted from 0 (black) to 1 (white). Divide it by 255, or save it as uint8, or set -o "
+        f"The array {folder}/bytes-as-floats.npy holds values from 0 to 255, but a float image must "
+        "have values from 0 (black) to 1 (white). Divide it by 255, or save it as uint8, or set -o "
         "photo.mean and -o photo.std to those of your values."
     )
     own = Photo(16, mean=(127.0,) * 3, std=(60.0,) * 3)

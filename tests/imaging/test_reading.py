@@ -194,7 +194,7 @@ def test_another_number_of_channels(tmp_path):
 def test_an_array_of_another_shape(tmp_path):
     np.save(tmp_path / "a.npy", np.ones(7, dtype=np.uint8))
     assert refusal(tmp_path / "a.npy") == (
-        f"The array {tmp_path}/a.npy has shape (7,), but an image is (C, H, W). Save it so."
+        f"The array {tmp_path}/a.npy has shape (7,), but an image is (C, H, W). Save it like that."
     )
 
 

@@ -285,8 +285,8 @@ def test_the_default_mean_is_averaged_for_other_channels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mean": (0.5, 0.5)}, "option 'mean' wants 3 numbers, one per channel, or one for all, not (0.5, 0.5)."),
-        ({"resize": "pillow"}, "resize=pillow wants images at their full size, not reduced on reading. Add -o photo.reduce=false, or choose -o photo.resize=fast."),
+        ({"mean": (0.5, 0.5)}, "option 'mean' needs 3 numbers, one per channel, or one for all, not (0.5, 0.5)."),
+        ({"resize": "pillow"}, "resize=pillow needs images at their full size, not reduced on reading. Add -o photo.reduce=false, or choose -o photo.resize=fast."),
     ],
 )  # fmt: skip
 def test_options_that_do_not_go_together(options, message):
@@ -298,17 +298,17 @@ def test_options_that_do_not_go_together(options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"std": (0.5, 0.0, 0.5)}, "wants numbers from 1e-06 to 1000000, not (0.5, 0.0, 0.5)."),
-        ({"views": 0}, "wants a whole number from 1 to 64, not 0."),
-        ({"border": -1}, "wants a whole number from 0 to 8192, not -1."),
-        ({"crop_scale": (0.5, 1.5)}, "wants two numbers above 0 and at most 1, in order, not (0.5, 1.5)."),
-        ({"crop_ratio": (2.0, 1.0)}, "wants two numbers from 0.01 to 100, in order, not (2.0, 1.0)."),
-        ({"blur_sigma": "0,1"}, "wants two numbers above 0 and at most 100, in order, not '0,1'."),
-        ({"blur_kernel": 4}, "wants a whole number from 1 to 99, odd, not 4."),
-        ({"jitter": 80.0}, "wants a number from 0 to 1, not 80.0."),
-        ({"rotate": -5.0}, "wants a number from 0 to 180, not -5.0."),
-        ({"hue": 0.8}, "wants a number from 0 to 0.5, not 0.8."),
-        ({"resize": "area"}, "wants fast|pillow, not 'area'."),
+        ({"std": (0.5, 0.0, 0.5)}, "must be numbers from 1e-06 to 1000000, not (0.5, 0.0, 0.5)."),
+        ({"views": 0}, "must be a whole number from 1 to 64, not 0."),
+        ({"border": -1}, "must be a whole number from 0 to 8192, not -1."),
+        ({"crop_scale": (0.5, 1.5)}, "must be two numbers above 0 and at most 1, in order, not (0.5, 1.5)."),
+        ({"crop_ratio": (2.0, 1.0)}, "must be two numbers from 0.01 to 100, in order, not (2.0, 1.0)."),
+        ({"blur_sigma": "0,1"}, "must be two numbers above 0 and at most 100, in order, not '0,1'."),
+        ({"blur_kernel": 4}, "must be a whole number from 1 to 99, odd, not 4."),
+        ({"jitter": 80.0}, "must be a number from 0 to 1, not 80.0."),
+        ({"rotate": -5.0}, "must be a number from 0 to 180, not -5.0."),
+        ({"hue": 0.8}, "must be a number from 0 to 0.5, not 0.8."),
+        ({"resize": "area"}, "must be fast|pillow, not 'area'."),
     ],
 )  # fmt: skip
 def test_options_out_of_range(options, message):

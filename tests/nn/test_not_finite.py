@@ -71,7 +71,7 @@ def test_no_rank_is_given_to_what_is_not_finite(value, where):
     with pytest.raises(DataError) as caught:
         partner_ranks(given["queries"], given["gallery"])
     assert str(caught.value) == (
-        f"Ranks want finite embeddings, and the {where} hold NaN or infinity. The networks that "
+        f"Ranks need finite embeddings, and the {where} hold NaN or infinity. The networks that "
         "made them have diverged: lower the learning rate of their training."
     )
 

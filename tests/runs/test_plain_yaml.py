@@ -55,14 +55,14 @@ def test_hostile_files(role, tmp_path, monkeypatch):
     assert len(refused) > 150
     assert not (tmp_path / "hostile").exists()
     for name in ("laughs", "merges", "brackets", "too-large", "many-values", "documents", "nul"):
-        assert "is no valid YAML: " in answers[name]
+        assert "is not valid YAML: " in answers[name]
 
 
 @pytest.mark.parametrize("name", ["laughs", "merges", "list", "text", "nuls", "empty", "documents"])
 def test_a_record_of_a_run(name, tmp_path):
     run = Run(tmp_path)
     run.variant_file.write_bytes(whole_files()[name])
-    with pytest.raises(CheckpointError, match=r"variant\.yaml is no record of a run: "):
+    with pytest.raises(CheckpointError, match=r"variant\.yaml is not a valid record of a run: "):
         run.record()
 
 
@@ -77,7 +77,7 @@ def test_a_record_with_another_value(name, tmp_path):
     def read(value):
         run.variant_file.write_text(f"{others}{name}: {value}\n", encoding="utf-8")
         said = answer(run.record)
-        assert not said or said.startswith(f"{run.variant_file} is no record of a run: ")
+        assert not said or said.startswith(f"{run.variant_file} is not a valid record of a run: ")
 
     assert violations(read, [(text,) for text in VALUES.values() if len(text) < 9999]) == []
 
@@ -112,19 +112,19 @@ def test_what_is_plain(text, value):
     ("text", "said"),
     [
         ("a: 9223372036854775808", "the number 9223372036854775808 in line 1 is beyond 64 bits."),
-        ("\na: 1" + "0" * 400, "a number of 401 characters stands in line 2."),
-        ("a: 0b_", "'0b_' in line 1 is no number."),
-        ("a: 1\na: 2", "'a' stands there twice, again in line 2."),
-        ("1: 1\n'1': 2", "'1' stands there twice, again in line 2."),
-        ("[1]: 1", "a name in line 1 is no word or number."),
+        ("\na: 1" + "0" * 400, "a number of 401 characters is in line 2."),
+        ("a: 0b_", "'0b_' in line 1 is not a number."),
+        ("a: 1\na: 2", "'a' is there twice, the second time in line 2."),
+        ("1: 1\n'1': 2", "'1' is there twice, the second time in line 2."),
+        ("[1]: 1", "a name in line 1 is not a word or a number."),
         ("a: !!int foo", "the tag 'tag:yaml.org,2002:int' is not allowed (line 1)."),
         ("a: 1\n---\nb: 2", "it holds several documents (line 2)."),
-        ("a: &x\n- *x", "the alias *x stands within what it names (line 2)."),
+        ("a: &x\n- *x", "the alias *x refers to itself (line 2)."),
         ("a: *x", "found undefined alias (line 1, column 4)."),
-        ('a: "\\0"', "a NUL stands in line 1."),
+        ('a: "\\0"', "a NUL is in line 1."),
         ("[" * 33 + "]" * 33, "more than 32 tables and lists are nested (line 1)."),
-        (laughs(), "it holds more than 131,072 values, aliases written out (line 6)."),
-        (merges(), "it holds more than 131,072 values, aliases written out (line 6)."),
+        (laughs(), "it holds more than 131,072 values, with aliases expanded (line 6)."),
+        (merges(), "it holds more than 131,072 values, with aliases expanded (line 6)."),
     ],
 )
 def test_what_is_said(text, said):
@@ -144,7 +144,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with file.open("wb") as handle:
         handle.truncate(100 * 10**9)
     said = answer(lambda: grid.load(str(file)))
-    assert said.endswith("is no valid YAML: it has 93 GiB, and 1.0 MiB are allowed.")
+    assert said.endswith("is not valid YAML: it has 93 GiB, and 1.0 MiB are allowed.")
 
 
 def test_a_folder_is_no_recipe(tmp_path):
@@ -160,4 +160,4 @@ def test_what_chooses_the_base_of_a_recipe_is_a_name(name, value, tmp_path):
     file.write_text(f"{name}: {value}\n", encoding="utf-8")
     said = answer(lambda: recipes.resolve(recipes.Layer({"recipe": str(file)})))
     if name == "base":
-        assert "base wants the name of a recipe" in said or "No recipe named" in said
+        assert "base must be the name of a recipe" in said or "No recipe named" in said

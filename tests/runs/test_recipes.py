@@ -309,7 +309,7 @@ def test_a_file_without_a_table(own_recipe, text):
     with pytest.raises(VariantError) as caught:
         resolve([path], {})
     assert str(caught.value) == (
-        f"Recipe {path!r} wants a table of settings, such as 'fusion: concat'."
+        f"Recipe {path!r} must be a table of settings, such as 'fusion: concat'."
     )
 
 
@@ -318,7 +318,7 @@ def test_a_file_that_is_no_yaml(own_recipe):
     with pytest.raises(VariantError) as caught:
         resolve([path], {})
     text = str(caught.value)
-    assert text.startswith(f"Recipe {path!r} is no valid YAML: ")
+    assert text.startswith(f"Recipe {path!r} is not valid YAML: ")
     assert "line 2" in text
     assert "\n" not in text
 
@@ -326,13 +326,13 @@ def test_a_file_that_is_no_yaml(own_recipe):
 @pytest.mark.parametrize("content", [b"fusion: \xff\xfe", b"PK\x03\x04\x00\x00\x00\x08"])
 def test_a_file_that_is_no_text(own_recipe, content):
     path = own_recipe(content)
-    with pytest.raises(VariantError, match="is no valid YAML"):
+    with pytest.raises(VariantError, match="is not valid YAML"):
         resolve([path], {})
 
 
 def test_yaml_cannot_run_code(own_recipe, tmp_path):
     path = own_recipe(f"fusion: !!python/object/apply:os.mkdir ['{tmp_path}/made']\n")
-    with pytest.raises(VariantError, match="is no valid YAML"):
+    with pytest.raises(VariantError, match="is not valid YAML"):
         resolve([path], {})
     assert not (tmp_path / "made").exists()
 
@@ -349,10 +349,12 @@ def test_an_unknown_setting_names_the_recipe(own_recipe):
 def test_an_ill_typed_setting_names_the_recipe_or_the_command_line(own_recipe):
     path = own_recipe("stage1: {epochs: many}\n")
     with pytest.raises(
-        OptionError, match=r"^The recipe '.*': option 'stage1.epochs' wants a whole number"
+        OptionError, match=r"^The recipe '.*': option 'stage1.epochs' must be a whole number"
     ):
         resolve([path], {})
-    with pytest.raises(OptionError, match=r"^The command line: option 'stage1.lr' wants a number"):
+    with pytest.raises(
+        OptionError, match=r"^The command line: option 'stage1.lr' must be a number"
+    ):
         resolve([], {"stage1": {"lr": "fast"}})
 
 
@@ -380,7 +382,7 @@ def test_one_modality_has_nothing_to_fuse():
 def test_a_setting_that_stands_there_twice_is_said(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text("seed: 1\nseed: 2\n", encoding="utf-8")
-    with pytest.raises(VariantError, match="'seed' stands there twice, again in line 2"):
+    with pytest.raises(VariantError, match="'seed' is there twice, the second time in line 2"):
         recipes.load(str(file))
 
 
@@ -396,7 +398,7 @@ def test_a_later_layer_beats_the_recipes_and_settings_of_an_earlier_one():
 
 def test_the_settings_of_a_layer_name_its_source():
     with pytest.raises(
-        OptionError, match=r"^The row 'a': option 'stage2.bank' wants memory\|fresh"
+        OptionError, match=r"^The row 'a': option 'stage2.bank' must be memory\|fresh"
     ):
         recipes.resolve(Layer({"stage2": {"bank": "old"}}, "row 'a'"))
 
@@ -425,7 +427,9 @@ def test_only_a_recipe_says_what_lies_below_it(key):
 
 def test_a_setting_of_a_part_stands_in_its_table(own_recipe):
     recipe = own_recipe("stage1.lr: 0.1\n")
-    with pytest.raises(VariantError, match=r"stage1\.lr wants its table, stage1: \{lr: …\}\.$"):
+    with pytest.raises(
+        VariantError, match=r"stage1\.lr must be set in its table, stage1: \{lr: …\}\.$"
+    ):
         resolve([recipe], {})
 
 

@@ -50,10 +50,10 @@ class TestLock:
         with FileLock(str(tmp_path / "run" / run_lock.NAME)):
             with pytest.raises(VariantError) as caught:
                 train(short)
-            with pytest.raises(VariantError, match="Another process is training into"):
+            with pytest.raises(VariantError, match="Another process is training in"):
                 train(short, resume=True)
         assert str(caught.value) == (
-            f"Another process is training into {tmp_path / 'run'}. Wait until it ends, or give "
+            f"Another process is training in {tmp_path / 'run'}. Wait until it ends, or give "
             "another --out."
         )
         assert [file.name for file in (tmp_path / "run").iterdir()] == [run_lock.NAME]
@@ -94,7 +94,9 @@ class TestLock:
         monkeypatch.setattr(run_lock.FileLock, "acquire", acquire)
         outcome, said = train(short)
         assert outcome.run.finished
-        assert "has no locks: start no other training into it." in said.replace("\n", " ")
+        assert "does not support locks: do not start another training in it." in said.replace(
+            "\n", " "
+        )
 
     def test_a_folder_that_cannot_be_written(self, short, train, tmp_path):
         (tmp_path / "file").write_text("")
@@ -117,7 +119,7 @@ class TestLock:
         winner, loser = codes.index(0), codes.index(1)
         (line,) = said[loser][1].splitlines()
         # A slow machine may let one end before the other looks.
-        assert "Another process is training into" in line or "holds a run already" in line
+        assert "Another process is training in" in line or "holds a run already" in line
         record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())
         assert record["seed"] == facts(tmp_path / "run")["variant"]["seed"] == winner
 
@@ -178,7 +180,9 @@ class TestNoRun:
 
     def test_no_training_ends_well_without_its_model(self, short, train, monkeypatch):
         monkeypatch.setattr(stage1, "write", lambda *rest: None)
-        with pytest.raises(TrainingError, match="has ended without its model.safetensors. Go on"):
+        with pytest.raises(
+            TrainingError, match="ended without writing model.safetensors. Continue"
+        ):
             train(short)
 
     def test_a_run_of_both_stages_does_not_go_back(self, tiny2, train):

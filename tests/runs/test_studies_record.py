@@ -70,7 +70,7 @@ def test_going_on_with_other_images_is_refused_before_anything_is_written(varian
     count = len(run.studies()[0].trained)
     assert str(caught.value) == (
         f"Images of {run.folder} have been replaced since its training began, those of 1 of "
-        f"{count} studies: lesion-00000. Bring them back, or train anew with another --out."
+        f"{count} studies: lesion-00000. Restore them, or start a new run with another --out."
     )
     after = {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
     assert after == before
@@ -152,7 +152,7 @@ def test_a_damaged_record_is_one_line(tmp_path, content):
     ) as caught:
         run.studies()
     assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith(" Bring it back, or delete it to do without.")
+    assert str(caught.value).endswith(" Restore it, or delete it to do without.")
 
 
 def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):

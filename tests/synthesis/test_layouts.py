@@ -283,10 +283,10 @@ def test_two_writers_do_not_mix(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pairs": 0}, "option 'pairs' wants a whole number from 1 to 1000000, not 0."),
-        ({"size": 16}, "option 'size' wants a whole number from 32 to 8192, not 16."),
-        ({"seed": -1}, "option 'seed' wants a whole number from 0 to 4294967295, not -1."),
-        ({"missing": 1.5}, "option 'missing' wants a number from 0 to 1, not 1.5."),
+        ({"pairs": 0}, "option 'pairs' must be a whole number from 1 to 1000000, not 0."),
+        ({"size": 16}, "option 'size' must be a whole number from 32 to 8192, not 16."),
+        ({"seed": -1}, "option 'seed' must be a whole number from 0 to 4294967295, not -1."),
+        ({"missing": 1.5}, "option 'missing' must be a number from 0 to 1, not 1.5."),
     ],
 )
 def test_numbers_out_of_range_are_refused(options, message, tmp_path):

@@ -86,10 +86,10 @@ def test_all_have_a_partner() -> None:
 
 def test_some_have_none() -> None:
     assert joined(["1", "2"], ["2"]) == [
-        "1 of 2 rows of labels.csv has no partner among the folders: '1'."
+        "1 of 2 rows of labels.csv has no match among the folders: '1'."
     ]
     assert joined(list("12345"), ["5"], "labels are unknown") == [
-        "4 of 5 rows of labels.csv have no partner among the folders, so labels are unknown: "
+        "4 of 5 rows of labels.csv have no match among the folders, so labels are unknown: "
         "'1', '2', '3' and 1 more."
     ]
 
@@ -102,10 +102,10 @@ def test_near_misses(kind: str) -> None:
     shown = (ascii if kind == "Unicode form" else repr)(one)
     found = str(error.value)
     assert found.startswith(
-        "/d: none of the rows of labels.csv has a partner among the folders: "
+        "/d: none of the rows of labels.csv matches any of the folders: "
         f"{shown} and {ascii(other)} differ only in {kind}. "
     )
-    assert found.endswith("Write the ids alike on both sides.")
+    assert found.endswith("Write the ids the same way on both sides.")
     (note,) = joined(["x", one], ["x", other])
     assert note.endswith(f": {one!r}. {shown} and {ascii(other)} differ only in {kind}.")
 
@@ -114,10 +114,10 @@ def test_ids_that_are_far_apart() -> None:
     with pytest.raises(DataError) as error:
         joined(["x", "z"], ["001"])
     assert str(error.value) == (
-        "/d: none of the rows of labels.csv has a partner among the folders: the first are 'x' and "
-        "'001'. Write the ids alike on both sides."
+        "/d: none of the rows of labels.csv matches any of the folders: the first are 'x' and "
+        "'001'. Write the ids the same way on both sides."
     )
-    with pytest.raises(DataError, match=r"among the folders: none is there\. Write"):
+    with pytest.raises(DataError, match=r"any of the folders: none is there\. Write"):
         joined(["x"], [])
 
 

@@ -87,16 +87,16 @@ def test_of_many_sets_three_are_named() -> None:
     notes = spelling_notes("Groups", counts, "groups")
     assert len(notes) == 4
     assert notes[0].startswith("Groups: 1 x 'p0' and 1 x 'P0' are 2 groups that differ only in")
-    assert notes[-1] == "Groups: 2 more sets of groups differ only so."
+    assert notes[-1] == "Groups: 2 more sets of groups differ only in this way."
 
 
 def test_classes_that_are_one() -> None:
     counts = {"nevus": 40, "Nevus": 3, "melanoma": 7, "true": 1, "TRUE": 2, "True": 0}
     assert spelling_notes("Label DIAG", counts) == [
         "Label DIAG: 40 x 'nevus' and 3 x 'Nevus' are 2 classes that differ only in case. "
-        "If they are one, write it one way in the table.",
+        "If they mean the same, write them the same way in the table.",
         "Label DIAG: 1 x 'true' and 2 x 'TRUE' and 0 x 'True' are 3 classes that differ only in "
-        "case. If they are one, write it one way in the table.",
+        "case. If they mean the same, write them the same way in the table.",
     ]
     assert spelling_notes("Label DIAG", {"absent": 1, "present": 2}) == []
 
@@ -120,7 +120,7 @@ def test_every_word_becomes_a_blank(table: Table, word: str) -> None:
     table.path.write_text(f"id,DIAG\n1,{word}\n", encoding="utf-8")
     known, (note,) = blank_unknown(read_table(table.path, "people"), ["diag"])
     assert known.rows[0]["DIAG"] == ""
-    assert note == f"Taken as unknown in t.csv, diag: 1 x {word!r}."
+    assert note == f"Treated as unknown in t.csv, diag: 1 x {word!r}."
 
 
 @pytest.mark.parametrize("word", ["absent", "no", "0", "1", "+", "--1", "nevus", "normal", "-2"])
@@ -137,7 +137,7 @@ def test_only_named_columns_are_looked_at_and_all_is_counted(table: Table) -> No
         *((4, "3", "", ""), (5, "4", "", "")),
     ]
     assert notes == [
-        "Taken as unknown in t.csv, DIAG, sex: 1 x '-', 1 x '?', 1 x 'NA', 1 x 'missing', "
+        "Treated as unknown in t.csv, DIAG, sex: 1 x '-', 1 x '?', 1 x 'NA', 1 x 'missing', "
         "1 x 'na'. Other words are set with -o manifest.unknown=WORD,..."
     ]
 

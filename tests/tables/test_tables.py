@@ -89,7 +89,7 @@ def test_what_is_no_flag(path: Path, cell: str) -> None:
     with pytest.raises(DataError) as error:
         table.one_hot(table.rows[0], ["MEL"])
     assert str(error.value) == (
-        f"{path}, row 2, column 'MEL': {cell!r} is not 0, 1 or blank. Mend the cell."
+        f"{path}, row 2, column 'MEL': {cell!r} is not 0, 1 or blank. Correct the cell."
     )
 
 
@@ -101,7 +101,7 @@ def test_one_hot_rows(path: Path) -> None:
     assert table.one_hot(none, ["MEL", "NV"]) == ""
     with pytest.raises(DataError) as error:
         table.one_hot(several, ["MEL", "NV"])
-    assert str(error.value) == (f"{path}, row 4 has a 1 in several columns, MEL and NV. Leave one.")
+    assert str(error.value) == (f"{path}, row 4 has a 1 in several columns, MEL and NV. Keep one.")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_nul_is_no_text(path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_table(path, "people")
     assert str(error.value) == (
-        f"{path}, row 3 holds a NUL, which no text does. Save it as 'CSV UTF-8' and try again."
+        f"{path}, row 3 contains a NUL, so it is not text. Save it as 'CSV UTF-8' and try again."
     )
 
 

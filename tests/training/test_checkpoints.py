@@ -69,7 +69,7 @@ def test_another_optimiser_does_not_go_on_with_it(kept):
     resume(other, read_checkpoint(kept.file), kept.file)
     other.optimiser_state["param_groups"][0]["params"] = [0]
     with pytest.raises(
-        CheckpointError, match="does not fit this optimiser. Delete it to train anew"
+        CheckpointError, match="does not fit this optimiser. Delete it to start over"
     ):
         other.configure_optimizers()
 

@@ -128,7 +128,7 @@ def test_the_weights_of_stage_1(tiny, train, tmp_path):
     text = one_line(str(caught.value))
     assert "tensors (networks.backbones.derm." in text
     assert text.endswith(
-        " are not finite after the last step of epoch 1 of stage 1. Lower --lr, now 99, or take "
+        " are not finite after the last step of epoch 1 of stage 1. Lower --lr, now 99, or use "
         "--precision 32. Nothing of it is kept."
     )
     left = [path.name for path in written(tmp_path / "run")]
@@ -145,7 +145,7 @@ def test_the_weights_of_stage_2(second, train, tmp_path):
         train(one)
     assert one_line(str(caught.value)).endswith(
         " are not finite after the last step of epoch 1 of stage 2. Lower -o stage2.lr, "
-        f"now 99. Stage 1 is kept; go on from it with --stage mlssl --init {tmp_path / 'run'}."
+        f"now 99. Stage 1 is kept; continue from it with --stage mlssl --init {tmp_path / 'run'}."
     )
     run = Run(tmp_path / "run")
     assert not run.mlssl.exists()
@@ -215,7 +215,7 @@ def test_what_goes_wrong_in_the_last_step_of_a_later_epoch(
     assert named in text
     assert text.endswith(
         " are not finite after the last step of epoch 2 of stage 1. Lower --lr, now 0.001. The "
-        f"last whole epoch is kept in {run.last}."
+        f"last complete epoch is kept in {run.last}."
     )
     assert not run.model.exists()
     assert checkpoints.read_checkpoint(run.last)["epochs_done"] == 1
@@ -352,7 +352,7 @@ def test_validation_ranks_show_nan_and_stop_nothing(overflowing):
 def test_the_model_of_a_run(run, second, train, tmp_path, value):
     name = spoil(run / "model.safetensors", "backbones.derm", value)
     expected = (
-        rf"model\.safetensors is of a training that diverged: 1 of \d+ tensors \({name}\) are not "
+        rf"model\.safetensors comes from a training that diverged: 1 of \d+ tensors \({name}\) are not "
         r"finite\. Train the run again with a lower --lr\.$"
     )
     for use in (
@@ -374,8 +374,8 @@ def test_the_last_checkpoint(tiny, train, tmp_path, part):
         train(tiny, resume=True)
     where = name if part == "model" else f"state.0.{name}"
     assert str(caught.value) == (
-        f"The checkpoint {run.last} is of a training that diverged: {part}.{where} are not finite. "
-        "Delete it, and train anew with a lower --lr."
+        f"The checkpoint {run.last} comes from a training that diverged: {part}.{where} are not finite. "
+        "Delete it, and train again with a lower --lr."
     )
 
 
@@ -383,7 +383,7 @@ def test_the_checkpoint_of_stage_1(second, train, tmp_path):
     train(second)
     run = Run(tmp_path / "run")
     spoil_checkpoint(run.mmssl, math.nan)
-    with pytest.raises(CheckpointError, match=r"mmssl\.ckpt is of a training that diverged"):
+    with pytest.raises(CheckpointError, match=r"mmssl\.ckpt comes from a training that diverged"):
         train(altered(second, stage2={"epochs": 3}), resume=True)
 
 
@@ -394,7 +394,7 @@ def test_a_classifier(run):
     with pytest.raises(CheckpointError) as caught:
         open_predictor(trained, find_classifier(trained, "probe"))
     assert f"tensors ({name}) are not finite. Evaluate the run again" in str(caught.value)
-    with pytest.raises(CheckpointError, match="is of a training that diverged"):
+    with pytest.raises(CheckpointError, match="comes from a training that diverged"):
         export(trained, "safetensors", run.parent / "out")
     assert not (run.parent / "out").exists()
 
@@ -409,7 +409,7 @@ def test_a_weight_file(tiny, tmp_path, ending):
     with pytest.raises(CheckpointError) as caught:
         build_backbone(dataclasses.replace(tiny, weights=str(file)), "derm", 3)
     assert str(caught.value) == (
-        f"The backbone of derm wants finite weights to start from, and --weights {file} gives NaN "
+        f"The backbone of derm needs finite weights to start from, and --weights {file} gives NaN "
         "or infinity in model.layer1.0.conv1.weight. Give another file, or none."
     )
 
@@ -470,7 +470,7 @@ def test_commands_on_a_run_that_has_diverged(sm3kit_command, run, tmp_path, word
     name = spoil(run / "model.safetensors", "backbones.derm", math.nan)
     before = written(run)
     done = sm3kit_command(words[0], run, *words[1:])
-    refused(done, "is of a training that diverged", name)
+    refused(done, "comes from a training that diverged", name)
     assert written(run) == before
     assert list((tmp_path / "command").iterdir()) == []
 

@@ -161,8 +161,8 @@ def test_a_modality_that_the_earlier_run_lacks(tiny, stage1_run, train, tmp_path
     one = altered(tiny, data=(spec,), stage1={"epochs": 0})
     _, said = train(altered(one, init=str(stage1_run)))
     words = " ".join(said.split())
-    assert f"warning: mr has no network in {stage1_run} and starts anew" in words
-    assert f"warning: the fusion of {stage1_run} is another and starts anew" in words
+    assert f"warning: mr has no network in {stage1_run} and starts from new weights" in words
+    assert f"warning: the fusion of {stage1_run} is another and starts from new weights" in words
     train(one, "anew")
     found, anew = weights(tmp_path / "run"), weights(tmp_path / "anew")
     assert same(weights(tmp_path / "run", "backbones.derm"), weights(stage1_run, "backbones.derm"))
@@ -208,5 +208,5 @@ def test_a_damaged_model(tiny, copied, train, keep):
     with pytest.raises(CheckpointError) as caught:
         train(altered(tiny, init=str(copied)))
     text = str(caught.value)
-    assert text.startswith(f"{model} is no model that sm3kit wrote, or it is damaged: ")
+    assert text.startswith(f"{model} is not a model written by sm3kit, or it is damaged: ")
     assert text.endswith("Train the run again.")

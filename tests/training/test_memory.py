@@ -48,7 +48,7 @@ def test_stage_2_names_its_own_batch(full, second, train, tmp_path):
     assert str(caught.value) == (
         "The GPU has not enough memory for stage 2. Lower -o stage2.batch_size, now "
         f"{second.stage2.batch_size}. "
-        f"Stage 1 is kept; go on from it with --stage mlssl --init {tmp_path / 'run'}."
+        f"Stage 1 is kept; continue from it with --stage mlssl --init {tmp_path / 'run'}."
     )
 
 

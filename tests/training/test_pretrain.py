@@ -257,7 +257,7 @@ def test_pooled_data_keep_their_labels_apart(tiny, train, tmp_path):
         (
             {"stage1": {"batch_size": 1}},
             OptionError,
-            "The settings of stage 1: option 'batch_size' wants a whole number from 2 to 1000000, not 1",
+            "The settings of stage 1: option 'batch_size' must be a whole number from 2 to 1000000, not 1",
         ),
         (
             {"machine": {"workers": 999}},
@@ -304,7 +304,7 @@ def test_an_unreadable_image_is_named_before_anything_is_trained(tiny, train, tm
 def test_an_existing_run_is_never_overwritten(tiny, train, tmp_path):
     train(altered(tiny, stage1={"epochs": 0}))
     before = (tmp_path / "run" / "variant.yaml").read_bytes()
-    with pytest.raises(VariantError, match="holds a run already. Give another --out, or go on"):
+    with pytest.raises(VariantError, match="holds a run already. Give another --out, or resume"):
         train(tiny)
     assert (tmp_path / "run" / "variant.yaml").read_bytes() == before
 
@@ -312,7 +312,7 @@ def test_an_existing_run_is_never_overwritten(tiny, train, tmp_path):
 def test_a_checkpoint_of_another_variant(tiny, train, tmp_path):
     train(altered(tiny, stage1={"epochs": 1}))
     with pytest.raises(
-        CheckpointError, match="of another variant: its stage1.lr is 0.001, not 0.1"
+        CheckpointError, match="a run with other settings: its stage1.lr is 0.001, not 0.1"
     ):
         train(altered(tiny, stage1={"epochs": 2, "lr": 0.1}), resume=True)
 
@@ -322,7 +322,7 @@ def test_a_damaged_checkpoint(tiny, train, tmp_path):
     last = Run(tmp_path / "run").last
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(
-        CheckpointError, match=r"last\.ckpt cannot be read: .* Delete it to train anew"
+        CheckpointError, match=r"last\.ckpt cannot be read: .* Delete it to start over"
     ):
         train(altered(tiny, stage1={"epochs": 2}), resume=True)
 
@@ -395,7 +395,7 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(tmp_path):
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "Stopped in epoch" in said
-    assert f"Go on with: sm3kit pretrain --resume --out {tmp_path / 'run'}" in said
+    assert f"Continue with: sm3kit pretrain --resume --out {tmp_path / 'run'}" in said
     assert "Traceback" not in said
     done = torch.load(Run(tmp_path / "run").last, weights_only=True)["epochs_done"]
     more = cli("pretrain", "--resume", "--out", tmp_path / "run", "--epochs", done + 1)

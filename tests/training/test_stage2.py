@@ -130,7 +130,9 @@ def test_the_rows_of_both_stages(tiny2, train, tmp_path):
 def test_a_run_is_finished_after_its_last_stage(tiny2, stopped, train, tmp_path):
     said = stopped(tiny2, "run", 0)
     run = Run(tmp_path / "run")
-    assert said.startswith("Stopped in epoch 1 of 2. Go on with: sm3kit pretrain --resume --out ")
+    assert said.startswith(
+        "Stopped in epoch 1 of 2. Continue with: sm3kit pretrain --resume --out "
+    )
     assert run.mmssl.is_file()
     assert run.model.is_file()
     assert not run.mlssl.is_file()
@@ -294,8 +296,8 @@ def test_stage_2_does_not_go_on_with_other_networks(tiny2, train, stopped, tmp_p
     with pytest.raises(CheckpointError) as caught:
         train(tiny2, resume=True)
     assert str(caught.value) == (
-        f"The networks of stage 1 are others than when stage 2 of {run.folder} began. "
-        f"Delete {run.last} to train stage 2 anew."
+        f"The networks of stage 1 have changed since stage 2 of {run.folder} began. "
+        f"Delete {run.last} to train stage 2 again."
     )
 
 
@@ -306,8 +308,8 @@ def test_stage_1_cannot_go_on_once_stage_2_has_begun(tiny2, train, tmp_path):
     with pytest.raises(VariantError) as caught:
         train(but(tiny2, stage1={"epochs": 3}), resume=True)
     assert str(caught.value) == (
-        f"{folder} has begun stage 2 after 1 epochs of stage 1, so --epochs 3 comes too late. "
-        "Leave it out, or train anew with another --out."
+        f"{folder} has started stage 2 after 1 epochs of stage 1, so --epochs 3 comes too late. "
+        "Leave it out, or start a new run with another --out."
     )
     assert all(path.read_bytes() == content for path, content in before.items())
     train(variant_to_resume(Run(folder), Layer({"stage2": {"epochs": 2}}), tiny2), resume=True)
@@ -324,7 +326,7 @@ def test_stage_2_waits_for_the_whole_stage_1(tiny2, train, tmp_path):
         train(but(tiny2, stage="mlssl", stage1={"epochs": 3}), resume=True)
     assert str(caught.value) == (
         f"{folder} has done 1 of 3 epochs of stage 1, and --stage mlssl would leave out the rest. "
-        "Take --stage both."
+        "Use --stage both."
     )
     with pytest.raises(CheckpointError, match=r"mmssl\.ckpt cannot be read"):
         train(but(tiny2, stage="mlssl"), resume=True)
@@ -341,7 +343,7 @@ def test_stage_2_alone_goes_on_with_a_finished_stage_1(tiny2, train, tmp_path):
 def test_another_stage_2_is_refused_once_it_has_begun(second, train, tmp_path):
     train(but(second, stage2={"epochs": 1}))
     with pytest.raises(
-        CheckpointError, match="of another variant: its stage2.bank is 'memory', not"
+        CheckpointError, match="a run with other settings: its stage2.bank is 'memory', not"
     ):
         train(but(second, stage2={"bank": "fresh"}), resume=True)
 
@@ -355,13 +357,13 @@ def test_another_stage_2_is_refused_once_it_has_begun(second, train, tmp_path):
         (
             {"stage2": {"pseudo_labels": 8}},
             VariantError,
-            "stage2.pseudo_labels=8 needs to know how many clusters each has: add "
+            "stage2.pseudo_labels=8 needs the number of clusters of each: add "
             "-o stage2.clusters=3.",
         ),
         (
             {"stage2": {"clusters": 29}},
             DataError,
-            "Stage 2 is to find 29 clusters for 'DIAG' among 28 studies. Give more studies, or "
+            "Stage 2 cannot make 29 clusters for 'DIAG' from 28 studies. Give more studies, or "
             "lower -o stage2.clusters.",
         ),
         ({"relation": "tell"}, Exception, "No relation named 'tell'. Did you mean 'tel'?"),
@@ -404,7 +406,7 @@ def test_data_without_labels_need_to_say_how_many(tiny2, train, tmp_path):
     with pytest.raises(VariantError) as caught:
         train(one)
     assert str(caught.value) == (
-        f"{spec} has no labels, and stage 2 makes a pseudo-label for each. Take --stage mmssl, or "
+        f"{spec} has no labels, and stage 2 makes a pseudo-label for each. Use --stage mmssl, or "
         "say how many: -o stage2.pseudo_labels=8 -o stage2.clusters=3."
     )
     outcome, said = train(but(one, stage2={"pseudo_labels": 2, "clusters": 3}))

@@ -52,7 +52,7 @@ def test_pixels_are_normalised_as_the_weights_were_trained(half):
     for modality in pool.modalities.values():
         found = modality.normalise(white)[0, :, 0, 0]
         torch.testing.assert_close(found, torch.tensor([5.0, 2.0, 1.0]))
-    assert notes == ["Pixels of derm, clinic are normalised as their weights were trained."]
+    assert notes == ["Pixels of derm, clinic are normalised as in the training of their weights."]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,10 @@ def test_networks_without_a_wish_leave_all_as_it_was(tiny):
 
 def test_a_run_keeps_it_and_goes_on_with_it(half, train, tmp_path):
     _, said = train(half)
-    assert "note     Pixels of derm, clinic are normalised as their weights were trained." in said
+    assert (
+        "note     Pixels of derm, clinic are normalised as in the training of their weights."
+        in said
+    )
     record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())
     assert record["options"]["clinic"]["mean"] == [0.5, 0.6, 0.7]
     # As the command line goes on, and as a grid does, which knows only what it was asked.

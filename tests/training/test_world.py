@@ -115,14 +115,14 @@ def test_all_of_it_at_once_in_a_new_process(tmp_path):
         ),
         (
             {"LOCAL_RANK": "2", "WORLD_SIZE": "2", **ADDRESS},
-            "--devices 2 wants LOCAL_RANK from 0 to 1, but LOCAL_RANK=2 is set.",
+            "--devices 2 needs LOCAL_RANK from 0 to 1, but LOCAL_RANK=2 is set.",
         ),
         (
             {"NODE_RANK": "1"},
-            "--num-nodes 1 wants NODE_RANK from 0 to 0, but NODE_RANK=1 is set. Change one of them, "
+            "--num-nodes 1 needs NODE_RANK from 0 to 0, but NODE_RANK=1 is set. Change one of them, "
             "or run `unset NODE_RANK` first.",
         ),
-        ({"NODE_RANK": "one"}, "The environment variable NODE_RANK wants a number, not 'one'."),
+        ({"NODE_RANK": "one"}, "The environment variable NODE_RANK must be a number, not 'one'."),
     ],
 )
 def test_another_world_is_refused_before_anything_is_written(environment, left, said, tmp_path):

@@ -16,9 +16,9 @@ from sm3kit_eye.views import MEAN, READING, STD, Place
 
 
 class Fundus(Modality):
-    """Fundus photographs: cut to the field of view, turned, and with mild changes of colour.
+    """Fundus photographs: cropped to the field of view, rotated, and with mild colour changes.
 
-    Colour carries meaning here (blood, exudates, pigment): hue hardly moves, and nothing becomes
+    Colour carries meaning here (blood, exudates, pigment): hue hardly changes, and nothing becomes
     grey. There is no up and down that a network should rely on, so views are flipped both ways.
     A red-free (grey) photograph is read as three equal channels. `geometry` decides crop, turn
     and flips.

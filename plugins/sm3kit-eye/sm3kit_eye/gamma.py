@@ -39,22 +39,22 @@ class Gamma(Dataset):
     Image Analysis 90 (2023), 102938.
 
     A case is a fundus photograph and an OCT volume, whose slices are several images of one
-    modality: each epoch draws one, evaluation takes the slice in the middle. Slices are in the
+    modality: each epoch draws one, evaluation uses the middle slice. Slices are in the
     order of the numbers in their names. The label is the grade, in three classes; the official
     test cases have no public grade and are not read. A row of the table holds 0 and 1, and a
-    blank or a word such as NA where nothing is known. Rows and folders meet by their number, with
-    or without leading zeros; a table that fits no folder is refused, and so are two grades of one
-    case.
+    blank or a word such as NA where nothing is known. Rows and folders are matched by their
+    number, with or without leading zeros; a table that matches no folder is refused, and so are
+    two grades of one case.
 
     Args:
         argument: the folder that holds `training/`, or `training/` itself.
         oct_slices: slices of each volume to use, evenly spaced round the middle one, which is
             always among them; 0 takes all 256, which makes the image cache large.
         ordinal: labels for each step of the grade as well: at least early, at least mid_advanced.
-            They say nothing that the grade does not.
+            They add no information to the grade.
         val: share of the cases for validation.
         test: share of the cases for testing.
-        split_seed: another seed gives another split.
+        split_seed: a different seed gives a different split.
 
     Raises:
         DataError: a folder, table, column or value is missing or wrong.
@@ -86,7 +86,7 @@ class Gamma(Dataset):
             Study(case, images, _labels(grades.get(_plain(case)), ordinal), case, splits[case])
             for case, images in cases.items()
         ]
-        self.notes = ["No case names its patient: the split is by case and grade.", *notes]
+        self.notes = ["No case has a patient id, so the split is by case and grade.", *notes]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -126,7 +126,8 @@ def _training(folder: Path) -> Path:
         if (place / IMAGES).is_dir():
             return place
     raise DataError(
-        f"{folder} has no layout of GAMMA. gamma:DIR wants training/{IMAGES}/ and training/{TABLE}."
+        f"{folder} does not have the layout of GAMMA. gamma:DIR needs training/{IMAGES}/ and "
+        f"training/{TABLE}."
     )
 
 

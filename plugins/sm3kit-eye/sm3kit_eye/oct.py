@@ -21,9 +21,9 @@ class Oct(Modality):
     """OCT B-scans: one grey channel; crops keep the retina, noise is speckle.
 
     The retina lies across the picture as a bright band, layer above layer: views are flipped
-    left-right only and turned a little, and a crop is moved up or down until the band is in it;
-    a crop that is lower than the band is moved into the band. Gain and gamma stand for the
-    settings of the device, multiplicative noise for speckle. `geometry` decides crop, turn and
+    left-right only and rotated a little, and a crop is moved up or down until the band is in it;
+    a crop that is lower than the band is moved into the band. Gain and gamma imitate the settings
+    of the device, and multiplicative noise imitates speckle. `geometry` decides crop, turn and
     flip; crops then stay where they were drawn, as those of the images registered with it do.
 
     Args:

@@ -34,8 +34,8 @@ def read_labels(path: Path) -> Table:
     longest = max(map(len, numbered.values()), default=0)
     if not numbered or len(set(keys)) < len(keys) or longest > len(keys):
         raise DataError(
-            f"{path} is no table of labels: it needs a line of different headings, then rows of "
-            "as many cells."
+            f"{path} is not a table of labels: it needs a header of different column names, and "
+            "rows with as many cells."
         )
     rows = [
         Row(number, dict(zip(keys, cells + [""] * len(keys), strict=False)))

@@ -57,15 +57,14 @@ class TopconMM(Dataset):
     Classification from OCT Images", MICCAI 2023, https://arxiv.org/abs/2308.00291.
 
     An eye is a study. Images are called `[patient]-[eye]-[scan]`, and all photographs of an eye
-    belong to all its B-scans: each epoch draws one of each, evaluation takes the one in the
-    middle. An eye may lack a modality.
+    belong to all its B-scans: each epoch draws one of each, evaluation uses the middle one. An eye may lack a modality.
 
     The labels are the columns of 0 and 1 in `fundus_labels.csv` and `oct_labels.csv`, under the
     names they have there. A finding is present in an eye if a row of any of its images says so,
     in either table; absent if rows say so and none says present; unknown where no row says
-    anything. A column that says that nothing was found (option `normal`) is the other way round:
-    present only if no row says absent. So an eye that is normal in one image and not in another
-    is not normal. A blank, or a word such as NA, is unknown. A table without any eye of the folders
+    anything. A column that says that nothing was found (option `normal`) is the reverse: present
+    only if no row says absent. So an eye that is normal in one image but not in another is not
+    normal. A blank, or a word such as NA, is unknown. A table without any eye of the folders
     is refused; a note names the eyes of a table that have no image.
 
     Args:
@@ -74,7 +73,7 @@ class TopconMM(Dataset):
         normal: columns that say that nothing was found; upper and lower case are the same.
         val: share of the patients for validation.
         test: share of the patients for testing.
-        split_seed: another seed gives another split.
+        split_seed: a different seed gives a different split.
 
     Raises:
         DataError: a folder, table, column, name or value is missing or wrong.
@@ -153,8 +152,8 @@ def _findings(path: Path) -> Findings:
     for row in table.rows:
         if key_of(row[image], PATTERN, EYE) is None:
             raise DataError(
-                f"{table.place(row, image)}: {row[image]!r} is no name [patient]-[eye]-[scan]. "
-                "Mend it, or remove the row."
+                f"{table.place(row, image)}: {row[image]!r} is not a name of the form "
+                "[patient]-[eye]-[scan]. Correct it, or remove the row."
             )
         flags = {label: table.flag(row, label) for label in labels}
         entries.append((row[image], flags, table, row))
@@ -193,7 +192,7 @@ def _notes(folder: Path, studies: Sequence[Study], tables: Mapping[str, Findings
     both = sum(len(study.images) == len(MODALITIES) for study in studies)
     notes = [
         f"{both} of {len(studies)} eyes have images of both modalities.",
-        f"A finding is present in an eye if {' or '.join(tables)} says so of any of its images.",
+        f"A finding is present in an eye if {' or '.join(tables)} marks it in any of its images.",
         "There is no official split: split by patient, stratified on the rarest finding.",
     ]
     silent = sum(not study.labels for study in studies)
@@ -204,7 +203,7 @@ def _notes(folder: Path, studies: Sequence[Study], tables: Mapping[str, Findings
         rows = (f"eyes of {name}", ["-".join(eye) for eye in table.said])
         notes += [*table.notes, *join_notes(folder, rows, images)]
         if table.others:
-            notes.append(f"{name}: not taken as labels: {', '.join(table.others)}.")
+            notes.append(f"{name}: not used as labels: {', '.join(table.others)}.")
     return notes
 
 

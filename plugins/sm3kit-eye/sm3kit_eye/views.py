@@ -99,6 +99,6 @@ def check_channels(plugin: str, channels: int, **given: tuple[float, ...]) -> No
     for option, values in given.items():
         if len(values) != channels:
             raise OptionError(
-                f"The modality {plugin!r}: option {option!r} wants a number per channel "
+                f"The modality {plugin!r}: option {option!r} needs one number per channel "
                 f"({channels}), not {values!r}."
             )

@@ -129,12 +129,14 @@ class TestLayouts:
         (images / "0003").rename(Path(small, "away"))
         dataset = Gamma(small)
         assert [study.id for study in dataset.studies()] == ["0001", "0002", "0004"]
-        assert f"1 of 4 rows of {TABLE} has no partner among the folders: '3'." in dataset.notes
+        assert f"1 of 4 rows of {TABLE} has no match among the folders: '3'." in dataset.notes
 
 
 class TestMistakes:
     def test_another_folder(self, tmp_path):
-        with pytest.raises(DataError, match=r"has no layout of GAMMA\. gamma:DIR wants training/"):
+        with pytest.raises(
+            DataError, match=r"does not have the layout of GAMMA\. gamma:DIR needs training/"
+        ):
             Gamma(str(tmp_path))
 
     def test_no_spreadsheet(self, small):
@@ -161,7 +163,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("rows", "said"),
         [
-            ([[1, 1, 1, 0]], r"row 2 has a 1 in several columns, non and early\. Leave one\."),
+            ([[1, 1, 1, 0]], r"row 2 has a 1 in several columns, non and early\. Keep one\."),
             ([[1, 1, 0, 0], ["1.0", 0, 1, 0]], r"row 3, .*: '1\.0' is also in row 2, with other"),
         ],
     )

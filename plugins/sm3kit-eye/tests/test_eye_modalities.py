@@ -73,7 +73,7 @@ def test_mean_and_deviation_are_those_of_the_shares(plugin):
 @pytest.mark.parametrize(
     ("option", "value", "wanted"),
     [
-        ("std", (1.0, 1.0), "wants a number per channel"),
+        ("std", (1.0, 1.0), "needs one number per channel"),
     ],
 )
 def test_options_have_limits(plugin, option, value, wanted):

@@ -86,7 +86,7 @@ def test_every_word_is_as_a_blank(tmp_path, source, word):
     (note,) = [note for note in worded.notes if note not in blank.notes]
     assert (
         note
-        == f"Taken as unknown in {source.name}, {source.heading[1]}: 1 x {str(word).strip()!r}."
+        == f"Treated as unknown in {source.name}, {source.heading[1]}: 1 x {str(word).strip()!r}."
     )
 
 
@@ -97,7 +97,7 @@ def test_a_flag_that_is_none(tmp_path, source, cell):
         source.write(tmp_path, cell=cell)
     assert str(error.value).endswith(
         f"{source.name}, row 2, column {source.heading[1]!r}: {str(cell)!r} is not 0, 1 or blank. "
-        "Mend the cell."
+        "Correct the cell."
     )
 
 
@@ -113,7 +113,7 @@ def test_ids_that_do_not_meet(tmp_path, source, kind):
     off = NEAR.get(kind, lambda text: f"other{text}")
     assert not any("partner" in note for note in source.write(tmp_path).notes)
     found = source.write(tmp_path, ids=[off(PATIENTS[0]), *PATIENTS[1:]])
-    notes = [note for note in found.notes if "has no partner among the" in note]
+    notes = [note for note in found.notes if "has no match among the" in note]
     assert notes
     assert all(note.startswith("1 of 6 ") for note in notes)
     assert all(f"differ only in {kind}." in note or kind == "everything" for note in notes)

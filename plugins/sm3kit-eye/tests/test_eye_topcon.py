@@ -92,7 +92,7 @@ class TestLabels:
         assert [label.name for label in dataset.labels] == ["normal", "DR", "CNV", "PED"]
         assert one(dataset, "1-L").labels == {"normal": 0, "DR": 1, "CNV": 0, "PED": 1}
         assert one(dataset, "3-L").labels == {}
-        assert "oct_labels.csv: not taken as labels: age." in dataset.notes
+        assert "oct_labels.csv: not used as labels: age." in dataset.notes
 
 
 def test_groups_are_patients_and_stay_together(example):
@@ -125,7 +125,7 @@ class TestMistakes:
         dataset = TopconMM(str(tmp_path))
         assert [study.id for study in dataset.studies()] == ["1-L"]
         assert (
-            "1 of 2 eyes of oct_labels.csv has no partner among the eyes with images: '2-L'."
+            "1 of 2 eyes of oct_labels.csv has no match among the eyes with images: '2-L'."
         ) in dataset.notes
 
     def test_an_image_of_another_name(self, tmp_path):
@@ -138,8 +138,8 @@ class TestMistakes:
         with pytest.raises(DataError) as error:
             write(tmp_path, self.GOOD, {**self.GOOD, "scan7": [1]}, images=False)
         assert str(error.value).endswith(
-            "oct_labels.csv, row 4, column 'image': 'scan7' is no name [patient]-[eye]-[scan]. "
-            "Mend it, or remove the row."
+            "oct_labels.csv, row 4, column 'image': 'scan7' is not a name of the form [patient]-[eye]-[scan]. "
+            "Correct it, or remove the row."
         )
 
     def test_a_missing_table(self, tmp_path):

@@ -64,7 +64,7 @@ class Lite(Backbone):
                 self.model.load_state_dict(own | under_timm_names(state, own))
             except CheckpointError as error:
                 raise CheckpointError(
-                    f"The weights {weights!r} are not of lite/{model}: {error}"
+                    f"The weights {weights!r} are not those of lite/{model}: {error}"
                 ) from error
 
     @classmethod

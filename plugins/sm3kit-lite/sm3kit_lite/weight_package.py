@@ -117,8 +117,8 @@ def under_timm_names(
     for (their, value), (our, wanted) in zip(theirs.items(), ours.items(), strict=True):
         if _kind(their) != _kind(our) or value.shape != wanted.shape:
             raise CheckpointError(
-                f"{their!r} of shape {tuple(value.shape)} stands where {our!r} of shape "
-                f"{tuple(wanted.shape)} is wanted."
+                f"it has {their!r} of shape {tuple(value.shape)} in place of {our!r} of shape "
+                f"{tuple(wanted.shape)}."
             )
     return dict(zip(ours, theirs.values(), strict=True))
 

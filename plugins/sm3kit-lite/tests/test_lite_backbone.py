@@ -153,7 +153,7 @@ def test_a_file_of_a_larger_network(state, tmp_path):
     with pytest.raises(CheckpointError) as told:
         Lite("efficientnet_lite1", 3, weights=str(path))
     assert str(told.value) == (
-        f"The weights {str(path)!r} are not of lite/efficientnet_lite1: it has 245 tensors, not 320."
+        f"The weights {str(path)!r} are not those of lite/efficientnet_lite1: it has 245 tensors, not 320."
     )
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_file_is_told_by_timm(tmp_path, content):
 def test_a_file_of_other_things_is_told_by_timm(tmp_path, thing):
     path = tmp_path / "mine.pth"
     torch.save(thing, path)
-    with pytest.raises(CheckpointError, match=f"^The weight file {path} holds no plain state_dict"):
+    with pytest.raises(CheckpointError, match=f"^The weight file {path} is not a plain state_dict"):
         Lite(LITE0, 3, weights=str(path))
 
 

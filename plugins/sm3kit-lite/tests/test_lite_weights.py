@@ -110,17 +110,17 @@ def test_the_order_of_the_file_does_not_matter():
     [
         (
             {"_conv_head.weight": torch.zeros(1279, 320, 1, 1)},
-            "'_conv_head.weight' of shape (1279, 320, 1, 1) stands where 'conv_head.weight' of "
-            "shape (1280, 320, 1, 1) is wanted.",
+            "it has '_conv_head.weight' of shape (1279, 320, 1, 1) in place of 'conv_head.weight' of "
+            "shape (1280, 320, 1, 1).",
         ),
         (
             {"_conv_stem.weight": torch.zeros(32, 2, 3, 3)},
-            "'_conv_stem.weight' of shape (32, 2, 3, 3) stands where 'conv_stem.weight' of shape "
-            "(32, 3, 3, 3) is wanted.",
+            "it has '_conv_stem.weight' of shape (32, 2, 3, 3) in place of 'conv_stem.weight' of shape "
+            "(32, 3, 3, 3).",
         ),
         (
             {"_bn0.bias": None, "_blocks.0._bn0.bias": torch.zeros(32)},
-            "'_bn0.running_mean' of shape (32,) stands where 'bn1.bias' of shape (32,) is wanted.",
+            "it has '_bn0.running_mean' of shape (32,) in place of 'bn1.bias' of shape (32,).",
         ),
         ({"_bn1.bias": None}, "it has 246 tensors, not 247."),
         (

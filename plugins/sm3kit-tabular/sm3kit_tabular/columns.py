@@ -121,7 +121,8 @@ def number_in(table: Table, row: Row, name: str) -> float | None:
     number = as_number(row[name])
     if math.isnan(number):
         raise DataError(
-            f"{table.place(row, name)}: {row[name]!r} is no number. Mend it, or leave it blank."
+            f"{table.place(row, name)}: {row[name]!r} is not a number. Correct it, or leave it "
+            "blank."
         )
     return number
 
@@ -136,7 +137,7 @@ def category(text: str) -> Category:
     found = tuple(value.strip() for value in values.split("|"))
     if not name.strip() or not all(found) or len(set(found)) < len(found):
         raise OptionError(
-            "The modality 'metadata': option 'categories' wants COLUMN:VALUE|VALUE with "
+            "The modality 'metadata': option 'categories' must be COLUMN:VALUE|VALUE with "
             f"different values, not {text!r}."
         )
     return Category(name.strip(), found)
@@ -152,7 +153,7 @@ def number(text: str) -> Number:
     one = Number(name.strip(), as_number(mean), as_number(deviation))
     if text.count(":") != 2 or not name.strip() or math.isnan(one.mean) or not one.deviation > 0:
         raise OptionError(
-            "The modality 'metadata': option 'numbers' wants COLUMN:MEAN:DEVIATION with a "
+            "The modality 'metadata': option 'numbers' must be COLUMN:MEAN:DEVIATION with a "
             f"deviation above 0, not {text!r}."
         )
     return one

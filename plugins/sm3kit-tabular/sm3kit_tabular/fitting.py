@@ -26,7 +26,8 @@ def kind_of(table: Table, name: str, asked: str, training: Sequence[Row]) -> str
     """
     if asked not in ("", "category", "number"):
         raise OptionError(
-            f"The column {name!r} is asked for as {asked!r}. Write {name}:category or {name}:number."
+            f"The column {name!r} cannot be of the kind {asked!r}. Write {name}:category or "
+            f"{name}:number."
         )
     table.require([name])
     values = [class_name(row[name]) for row in training if row[name]]
@@ -59,7 +60,7 @@ def fit(table: Table, name: str, kind: str, training: Sequence[Row]) -> Column:
     if kind == "category":
         values = sorted({class_name(row[name]) for row in training} - {""}, key=_natural)
         if any("|" in value for value in values):
-            raise DataError(f"{table.path}, column {name!r}: a value has the sign '|'. Replace it.")
+            raise DataError(f"{table.path}, column {name!r}: a value contains '|'. Replace it.")
         return Category(name, tuple(values))
     found = [number_in(table, row, name) for row in training]
     numbers = [number for number in found if number is not None]

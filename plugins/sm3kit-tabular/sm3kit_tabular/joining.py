@@ -84,8 +84,8 @@ class WithMetadata(Dataset):
         for label in asked:
             if label.casefold() in names:
                 raise OptionError(
-                    f"{label!r} is asked for as a label and as a column of {META}: it would be "
-                    "its own input. Take it out of one of the options labels and columns."
+                    f"{label!r} is both a label and a column of {META}: it would be "
+                    "its own input. Remove it from the option labels or columns."
                 )
         self.modalities = {**inside.modalities, META: _spec(columns, unknown)}
         self.labels = [one for one in inside.labels if one.name.casefold() not in names]
@@ -132,7 +132,7 @@ def _notes(columns: Sequence[Column], inputs: Sequence[str], missing: int) -> li
             f"Studies without any value in these columns, and so without {META}: {missing}."
         )
     if inputs:
-        notes.append(f"Inputs, and so left out of the labels: {', '.join(inputs)}.")
+        notes.append(f"Used as inputs, so not as labels: {', '.join(inputs)}.")
     return notes
 
 
@@ -146,8 +146,8 @@ def _words(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
         new = [value for value in counts if value not in column.values]
         if new:
             notes.append(
-                f"{column.name}: no place for {', '.join(map(repr, new))}, taken as unknown; "
-                f"studies: {sum(counts[value] for value in new)}."
+                f"{column.name}: values that are not in its options, treated as unknown: "
+                f"{', '.join(map(repr, new))}; studies: {sum(counts[value] for value in new)}."
             )
         notes += spelling_notes(f"Column {column.name}", counts)
     return notes

@@ -92,8 +92,8 @@ class MetadataManifest(WithMetadata):
         if guessed:
             self.notes = [
                 *self.notes,
-                f"Guessed from the values: {', '.join(guessed)}. Written so in "
-                "-o metadata-manifest.columns=..., it is not guessed.",
+                f"Inferred from the values: {', '.join(guessed)}. Set -o "
+                "metadata-manifest.columns=... to choose yourself.",
             ]
 
     @classmethod
@@ -113,7 +113,7 @@ def _asked(columns: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
         if name.casefold() in {other.casefold() for other in taken}:
             raise OptionError(
                 f"The dataset 'metadata-manifest': the column {name!r} is an id, a split, a group "
-                "or an image, and no metadata. Take it out of the option 'columns'."
+                "or an image, not metadata. Remove it from the option 'columns'."
             )
         asked[name] = kind
     if not asked:

@@ -21,10 +21,10 @@ class Metadata(Modality):
 
     A column of words becomes a place per value, 1 for the row's own; a column of numbers the
     standard score and a 1 that says that it is known. What is unknown, a blank or a word such as NA,
-    is zero in all places of its column, and so is a word that is not listed. A view leaves out whole columns, which then
-    look unknown, and shakes the numbers; evaluation sees the vector as it is.
+    is zero in all places of its column, and so is a word that is not listed. A view leaves out whole columns, which
+    then look unknown, and adds noise to the numbers; evaluation uses the vector as it is.
 
-    Data sets hand over `categories` and `numbers` as they fit their training split.
+    Data sets fit `categories` and `numbers` to their training split and pass them on.
 
     Args:
         image_size: is not used; a vector has one pixel.
@@ -33,7 +33,8 @@ class Metadata(Modality):
         dropout: probability that a view leaves out a column, each for itself; 0 to 1.
         noise: standard deviation of the Gaussian noise on the standard scores.
         views: number V of random views.
-        unknown: words for an unknown value, in any case; a listed value and a number are none.
+        unknown: words for an unknown value, in upper or lower case, unless they are listed values
+            or numbers.
 
     Raises:
         OptionError: a column that is not as above, or that comes twice.
@@ -127,5 +128,6 @@ class Metadata(Modality):
         names = {column.name.casefold() for column in self.columns}
         if not 0 < len(names) == len(self.columns):
             raise OptionError(
-                "The modality 'metadata': categories and numbers want a column or more, each once."
+                "The modality 'metadata': categories and numbers need at least one column, each "
+                "named once."
             )

@@ -32,8 +32,9 @@ class Milk10kMetadata(WithMetadata):
 
     Args:
         argument: the folder, in any layout that `milk10k` takes.
-        columns: some of age_approx, sex, site and skin_tone_class; () takes all that are there.
-        labels: the labels to take; () takes all that are no columns.
+        columns: some of age_approx, sex, site and skin_tone_class; by default all that the table
+            has.
+        labels: the labels to use; by default all that are not columns.
         monet_threshold: as for `milk10k`.
         val: as for `milk10k`.
         test: as for `milk10k`.
@@ -59,7 +60,7 @@ class Milk10kMetadata(WithMetadata):
         for name in columns:
             if name not in COLUMNS:
                 raise OptionError(
-                    "The dataset 'milk10k-metadata': option 'columns' wants some of "
+                    "The dataset 'milk10k-metadata': option 'columns' must be some of "
                     f"{', '.join(COLUMNS)}, not {name!r}."
                 )
         inside = component("datasets", "milk10k")(

@@ -13,14 +13,14 @@ from sm3kit.api import Backbone, OptionError, ranges
 class MLP(Backbone):
     """Fully connected layers, `mlp/64` or `mlp/128x64`: each linear, normed, ReLU, dropout.
 
-    The last number is the width of the feature. Views with a height and a width are averaged
-    over both first, so that a vector (C, 1, 1) goes in as it is. Layer norm is the default
+    The last number is the width of the feature. Views with a height and a width are averaged over
+    both first; a vector (C, 1, 1) is used as it is. Layer norm is the default
     because it looks at one study alone: a missing modality changes no other row.
 
     Args:
         model: the widths of the layers, joined by `x`.
         channels: number C of values of a vector.
-        norm: what each layer's values are normed by.
+        norm: the normalisation of each layer.
         dropout: share of values that are left out in training, 0 or more, below 1.
 
     Raises:
@@ -38,7 +38,7 @@ class MLP(Backbone):
         super().__init__()
         if not re.fullmatch(r"[1-9][0-9]*(x[1-9][0-9]*)*", model):
             raise OptionError(
-                "The backbone 'mlp' wants the widths of its layers, mlp/64 or mlp/128x64, not "
+                "The backbone 'mlp' needs the widths of its layers, mlp/64 or mlp/128x64, not "
                 f"'mlp/{model}'."
             )
         layers: list[nn.Module] = []

@@ -43,7 +43,7 @@ def rows_by(table: Table, key: str) -> tuple[dict[str, Row], list[str]]:
     """
     table.require([key])
     entries = ((row[key], row, table, row) for row in table.rows)
-    return one_per_key(entries, key, "A row is found by this column; each needs its own value.")
+    return one_per_key(entries, key, "Rows are looked up by this column; each needs its own value.")
 
 
 @lru_cache(maxsize=4)

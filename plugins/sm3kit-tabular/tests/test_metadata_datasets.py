@@ -122,7 +122,9 @@ def test_a_new_word_is_unknown_and_a_row_without_any_is_missing(drawn, edited):
     lacking = [study.id for study in dataset.studies() if "meta" not in study.images]
     assert lacking == [dataset.studies()[3].id]
     assert told(dataset, "without meta").endswith("columns, and so without meta: 1.")
-    assert told(dataset, "lip") == ("location: no place for 'lip', taken as unknown; studies: 2.")
+    assert told(dataset, "lip") == (
+        "location: values that are not in its options, treated as unknown: 'lip'; studies: 2."
+    )
     vector = modality(dataset).read(dataset.studies()[4].images["meta"]).ravel()
     assert vector[3:12].sum() == 0
     assert vector.sum() == 2
@@ -156,9 +158,9 @@ def test_milk10k_reads_the_row_of_the_dermoscopic_image(drawn, edited):
 
 def test_milk10k_refuses_other_columns_and_labels_that_are_inputs(drawn):
     folder = str(drawn("milk10k"))
-    with pytest.raises(OptionError, match=r"wants some of age_approx, .*, not 'diagnosis_1'\."):
+    with pytest.raises(OptionError, match=r"must be some of age_approx, .*, not 'diagnosis_1'\."):
         Milk10kMetadata(folder, columns=("diagnosis_1",))
-    with pytest.raises(OptionError, match="'sex' is asked for as a label and as a column of meta"):
+    with pytest.raises(OptionError, match="'sex' is both a label and a column of meta"):
         Milk10kMetadata(folder, labels=("DIAG", "sex"))
 
 
@@ -177,8 +179,11 @@ def test_statistics_and_values_are_of_the_training_split_alone(manifest):
     assert age.mean == pytest.approx(known.mean(), rel=1e-5)
     assert age.deviation == pytest.approx(known.std(), rel=1e-5)
     assert dataset.modalities["meta"].options["categories"] == ("site:arm|leg",)
-    assert told(dataset, "lip") == "site: no place for 'lip', taken as unknown; studies: 15."
-    assert "Guessed from the values: age:number, site:category." in told(dataset, "Guessed")
+    assert (
+        told(dataset, "lip")
+        == "site: values that are not in its options, treated as unknown: 'lip'; studies: 15."
+    )
+    assert "Inferred from the values: age:number, site:category." in told(dataset, "Guessed")
 
 
 def test_a_kind_that_is_named_is_not_guessed(manifest):
@@ -201,10 +206,7 @@ def test_missing_values_are_allowed_and_a_row_without_any_is_missing(manifest):
 def test_a_column_that_is_a_guessed_label_becomes_an_input(manifest):
     dataset = MetadataManifest(manifest())
     assert [label.name for label in dataset.labels] == ["DIAG"]
-    assert (
-        told(dataset, "left out of the labels")
-        == "Inputs, and so left out of the labels: age, sex."
-    )
+    assert told(dataset, "left out of the labels") == "Used as inputs, so not as labels: age, sex."
 
 
 @pytest.mark.parametrize(
@@ -216,8 +218,8 @@ def test_a_column_that_is_a_guessed_label_becomes_an_input(manifest):
         ({"columns": ("photo",)}, OptionError, "'photo' is an id, a split, a group or an image"),
         ({"columns": ("sex:word",)}, OptionError, "asked for as 'word'. Write sex:category or"),
         ({"columns": ("sex:number",)}, DataError, "row 2, column 'sex': 'female' is no number"),
-        ({"labels": ("DIAG", "sex")}, OptionError, "'sex' is asked for as a label and as a column"),
-        ({"reported": ("sex:male",)}, OptionError, "'sex' is asked for as a label and as a column"),
+        ({"labels": ("DIAG", "sex")}, OptionError, "'sex' is both a label and a column"),
+        ({"reported": ("sex:male",)}, OptionError, "'sex' is both a label and a column"),
         (
             {"columns": ("name",)},
             DataError,
@@ -229,7 +231,7 @@ def test_a_column_that_is_a_guessed_label_becomes_an_input(manifest):
             "Leave it out, or write number:number if it is a measurement.",
         ),
         ({"columns": ("empty",)}, DataError, "column 'empty': no value in the training split."),
-        ({"columns": ("bar",)}, DataError, "column 'bar': a value has the sign '|'. Replace it."),
+        ({"columns": ("bar",)}, DataError, "column 'bar': a value contains '|'. Replace it."),
     ],
 )
 def test_a_wrong_column_is_told(manifest, options, error, said):

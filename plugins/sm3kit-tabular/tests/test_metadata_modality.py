@@ -116,7 +116,10 @@ def test_reading_tells_the_columns_and_not_the_views():
         ("{table}#7", "Name a row of it"),
         ("{table}#id=9", r"has no row with '9' in the column 'id'. It has 4 rows, the first .*'1'"),
         ("{table}#name=1", "has no column 'name'. "),
-        ("{table}#id=four", r"row 5, column 'age': 'old' is no number. Mend it, or leave it blank"),
+        (
+            "{table}#id=four",
+            r"row 5, column 'age': 'old' is not a number. Correct it, or leave it blank",
+        ),
         (
             "{folder}/none.csv#id=1",
             "There is no CSV file .*none.csv. It should hold a row per study",
@@ -142,14 +145,17 @@ def test_a_row_twice_and_a_column_less_are_told(metadata, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"categories": ("sex",)}, "'categories' wants COLUMN:VALUE|VALUE with different values"),
+        ({"categories": ("sex",)}, "'categories' must be COLUMN:VALUE|VALUE with different values"),
         ({"categories": ("sex:a|a",)}, "not 'sex:a|a'"),
         ({"categories": (":a|b",)}, "not ':a|b'"),
-        ({"numbers": ("age",)}, "'numbers' wants COLUMN:MEAN:DEVIATION with a deviation above 0"),
+        ({"numbers": ("age",)}, "'numbers' must be COLUMN:MEAN:DEVIATION with a deviation above 0"),
         ({"numbers": ("age:50:0",)}, "not 'age:50:0'"),
         ({"numbers": ("age:x:1",)}, "not 'age:x:1'"),
         ({"numbers": ("age:1:2:3",)}, "not 'age:1:2:3'"),
-        ({"categories": ("age:1|2",)}, "categories and numbers want a column or more, each once"),
+        (
+            {"categories": ("age:1|2",)},
+            "categories and numbers need at least one column, each named once",
+        ),
         ({"categories": (), "numbers": ()}, "want a column or more"),
     ],
 )

@@ -72,7 +72,7 @@ def test_every_word_is_as_a_blank_in_fixed_columns(drawn, edited, name, word):
         dataset = plugin(str(folder))
         found.append((vectors(dataset), dataset.notes))
     assert found[0][0] == found[1][0]
-    said = f"Taken as unknown in {(folder / table).name}, {column}: 5 x {word!r}."
+    said = f"Treated as unknown in {(folder / table).name}, {column}: 5 x {word!r}."
     assert [note for note in found[1][1] if note not in found[0][1]] == [said]
 
 
@@ -86,7 +86,7 @@ def test_every_word_is_as_a_blank_in_a_manifest(studies, word):
     assert vectors(same) == found
     assert [study.id for study in same.studies() if "meta" not in study.images] == ["s38", "s39"]
     (note,) = [note for note in same.notes if note not in blank.notes]
-    assert note.startswith(f"Taken as unknown in studies.csv, sex: 2 x {word!r}. Other words ")
+    assert note.startswith(f"Treated as unknown in studies.csv, sex: 2 x {word!r}. Other words ")
     assert "-o metadata-manifest.unknown=WORD" in note
     numbers = opened(studies(age=[*ages, word, word], sex=[*sexes, "", ""]))
     if word == "-1":  # In a column of numbers that is one.
@@ -123,7 +123,7 @@ def test_values_in_two_spellings(studies):
     notes = opened(studies(sex=["Male", *["female", "male"] * 19, "female"])).notes
     assert (
         "Column sex: 1 x 'Male' and 19 x 'male' are 2 classes that differ only in case. "
-        "If they are one, write it one way in the table."
+        "If they mean the same, write them the same way in the table."
     ) in notes
 
 
@@ -154,13 +154,13 @@ def test_studies_without_a_row(studies, tmp_path, kind):
     found = joined([*names[:-1], off(names[-1])])
     assert [study.id for study in found.studies() if "meta" not in study.images] == ["s39é"]
     (note,) = [note for note in found.notes if "partner" in note]
-    assert note.startswith("1 of 40 studies has no partner among the rows of more.csv: 's39é'.")
+    assert note.startswith("1 of 40 studies has no match among the rows of more.csv: 's39é'.")
     assert note.endswith(f" differ only in {kind}.") == (kind != "everything")
     with pytest.raises(DataError) as error:
         joined(map(off, names))
     said = str(error.value)
     assert said.startswith(
-        f"{tmp_path}/more.csv: none of the studies has a partner among the rows of more.csv: "
+        f"{tmp_path}/more.csv: none of the studies matches any of the rows of more.csv: "
     )
     assert (f" differ only in {kind}. " in said) == (kind != "everything")
     assert ("the first are 's0é' and 'others0é'." in said) == (kind == "everything")

@@ -75,7 +75,7 @@ def test_a_word_that_comes_after_training_is_unknown_and_said(drawn, edited, sm3
     out = ("--stage", "mmssl", "--out", run)
     sm3kit("pretrain", "--data", data, "-o", columns, *SMALL, *out)
     edited(table, lambda number, row: row.update(arm="both") if row["split"] == "test" else None)
-    assert "arm: no place for 'both', taken as unknown" in sm3kit(
+    assert "arm: values that are not in its options, treated as unknown: 'both'" in sm3kit(
         "data", "check", data, "-o", columns
     )
     sm3kit("evaluate", run, "--protocol", "knn")

@@ -45,11 +45,11 @@ def test_a_bad_word_is_told(model):
     with pytest.raises(OptionError) as told:
         MLP(model, 4)
     assert str(told.value) == (
-        f"The backbone 'mlp' wants the widths of its layers, mlp/64 or mlp/128x64, not 'mlp/{model}'."
+        f"The backbone 'mlp' needs the widths of its layers, mlp/64 or mlp/128x64, not 'mlp/{model}'."
     )
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0])
 def test_a_bad_dropout_is_told(dropout):
-    with pytest.raises(OptionError, match="'dropout' wants a number 0 or more and below 1, not"):
+    with pytest.raises(OptionError, match="'dropout' must be a number 0 or more and below 1, not"):
         bind(MLP, "backbone 'mlp'", {"dropout": dropout})

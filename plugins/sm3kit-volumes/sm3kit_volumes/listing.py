@@ -79,19 +79,24 @@ def listing(
     """
     for case_id, count in Counter(case.id for case in cases).items():
         if count > 1:
-            raise DataError(f"The id {case_id!r} stands {count} times. Each study needs its own.")
+            raise DataError(
+                f"The id {case_id!r} occurs {count} times. Each study needs a unique id."
+            )
     classes = {
         label: found
         for label in labels
         if len(found := sorted({_class(case, label) for case in cases} - {""}, key=_natural)) > 1
     }
     notes = [
-        f"Label {one!r} is left out: it has no two classes." for one in labels if one not in classes
+        f"Label {one!r} is left out: it has fewer than two classes."
+        for one in labels
+        if one not in classes
     ]
     drawn = _drawn([case for case in cases if not case.split], labels, val, test, split_seed)
     if drawn:
         notes.append(
-            f"Split by patient, stratified on {labels[0] if labels else 'nothing'}, seed {split_seed}."
+            f"Split by patient, stratified on {labels[0] if labels else 'nothing'}, seed "
+            f"{split_seed}."
         )
     studies = []
     for case in cases:

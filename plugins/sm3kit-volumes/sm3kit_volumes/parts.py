@@ -46,7 +46,7 @@ def parted(path: str) -> tuple[Path, Part]:
         if name not in known or not value:
             raise DataError(
                 f"{path}: the part {entry!r} is not one of {', '.join(f'{k}=...' for k in known)}. "
-                "Several are joined by '&'."
+                "Join several with '&'."
             )
         given[name] = unquote(value)
     return Path(file), Part(**given)

@@ -22,7 +22,9 @@ def pattern(text: str) -> re.Pattern[str] | None:
     try:
         return re.compile(text) if text else None
     except re.error as error:
-        raise OptionError(f"The option 'patient' is no regular expression: {error}.") from error
+        raise OptionError(
+            f"The option 'patient' is not a valid regular expression: {error}."
+        ) from error
 
 
 def same_person(

@@ -48,7 +48,7 @@ class Policy:
             if part.slice:
                 raise DataError(
                     f"{volume.path}#slice={part.slice}: a projection (policy=mip) has no slices. "
-                    "Leave the part out, or take policy=slice."
+                    "Leave the part out, or use policy=slice."
                 )
             pixels = volume.projection(axis, self.projection)
         else:
@@ -97,7 +97,8 @@ def _index(volume: Volume, axis: Axis, wanted: str) -> int:
         index = int(float(text[:-1]) / 100 * length) if text.endswith("%") else int(text)
     except ValueError:
         raise DataError(
-            f"{volume.path}#slice={wanted}: a slice is a number from 0, or a share such as 30%."
+            f"{volume.path}#slice={wanted}: a slice is a number from 0 on, or a percentage such as "
+            "30%."
         ) from None
     if text.endswith("%"):
         index = min(index, length - 1)

@@ -36,7 +36,7 @@ def suv_factor(path: str, headers: Sequence[Any]) -> float:
         return _number(path, "7053,1000", first[PHILIPS_FACTOR].value)
     if units != "BQML":
         raise DataError(
-            f"{path}: the unit of this PET is {units}, but SUV is made from BQML or GML. "
+            f"{path}: the unit of this PET is {units}, but SUV is computed from BQML or GML. "
             "Export it again in Bq/ml, or convert it to a volume of SUV."
         )
     sequence = _header(path, first, "RadiopharmaceuticalInformationSequence")
@@ -73,7 +73,9 @@ def _left(path: str, headers: Sequence[Any], tracer: Any) -> float:
             injection -= timedelta(days=1)
     seconds = (scan - injection).total_seconds()
     if seconds < 0:
-        raise DataError(f"{path}: the tracer was given at {injection}, after the scan at {scan}.")
+        raise DataError(
+            f"{path}: the tracer was injected at {injection}, after the scan at {scan}."
+        )
     return float(2 ** -(seconds / half_life))
 
 
@@ -92,7 +94,7 @@ def _header(path: str, dataset: Any, name: str) -> Any:
     value = dataset.get(name)
     if value is None or value == "":
         raise DataError(
-            f"{path}: the header {name} is missing, without which there is no SUV. Take the series "
+            f"{path}: the header {name} is missing, and SUV needs it. Use the series "
             "with its full headers, or a volume of SUV."
         )
     return value
@@ -106,7 +108,9 @@ def _number(path: str, name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise DataError(f"{path}: the header {name} is no number: {value!r}. Mend it.") from None
+        raise DataError(
+            f"{path}: the header {name} is not a number: {value!r}. Correct it."
+        ) from None
 
 
 def _moment(path: str, date: Any, time: Any) -> datetime:
@@ -117,4 +121,4 @@ def _moment(path: str, date: Any, time: Any) -> datetime:
             raise ValueError(date)
         return datetime.strptime(f"{date}{digits}", "%Y%m%d%H%M%S")
     except ValueError as error:
-        raise DataError(f"{path}: {date} {time} is no date and time of DICOM.") from error
+        raise DataError(f"{path}: {date} {time} is not a DICOM date and time.") from error

@@ -48,13 +48,13 @@ class Volume:
         orientations = library("nibabel.orientations", "Orientations of scans")
         if min(self.shape) < 1:
             raise DataError(
-                f"{self.path} has shape {self.shape}, which is no voxel. Leave its study out."
+                f"{self.path} has shape {self.shape}, which holds no voxel. Leave its study out."
             )
         if not np.isfinite(self.affine).all():
-            raise DataError(f"{self.path} does not say where it lies: its affine is not finite.")
+            raise DataError(f"{self.path} has no valid orientation: its affine is not finite.")
         ornt = orientations.io_orientation(self.affine)
         if np.isnan(ornt).any():
-            raise DataError(f"{self.path} does not say where it lies: its affine is singular.")
+            raise DataError(f"{self.path} has no valid orientation: its affine is singular.")
         found = {int(axis): (place, flip < 0) for place, (axis, flip) in enumerate(ornt)}
         return tuple(found[axis] for axis in range(3))
 

@@ -58,7 +58,7 @@ def window(chosen: str | tuple[float, float]) -> Window:
         centre, width = 0.0, 0.0
     if width <= 0:
         raise OptionError(
-            f"The option 'window' wants a name or CENTRE,WIDTH in HU, such as -600,1500, not "
+            f"The option 'window' must be a name or CENTRE,WIDTH in HU, such as -600,1500, not "
             f"{chosen!r}. Known: {', '.join(PRESETS)}."
         )
     return Window(centre, width)

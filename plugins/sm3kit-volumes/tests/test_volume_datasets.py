@@ -99,7 +99,7 @@ def test_the_older_autopet(tmp_path):
         "pet": "SUV.nii.gz",
     }
     assert found.labels == []
-    assert "Label 'tracer' is left out: it has no two classes." in found.notes
+    assert "Label 'tracer' is left out: it has fewer than two classes." in found.notes
 
 
 @pytest.mark.parametrize("plugin", [AutoPET, Hecktor])
@@ -343,9 +343,9 @@ def test_tables_that_are_wrong(tmp_path, rows, error, text):
         ({"grid": "mr"}, "'volumes.grid': there is no 'mr'. Known: ct"),
         ({"registered": ("ct", "pt")}, "'volumes.registered': there is no 'pt'"),
         ({"labels": ("stag",)}, "'volumes.labels': there is no 'stag'. Known: stage"),
-        ({"images": ("ct",)}, "'volumes.images' wants NAME:VALUE, not 'ct'"),
+        ({"images": ("ct",)}, "'volumes.images' must be NAME:VALUE, not 'ct'"),
         ({"plugins": ("mr:ct",)}, "'volumes.plugins': there is no 'mr'"),
-        ({"patient": "("}, "'patient' is no regular expression"),
+        ({"patient": "("}, "'patient' is not a valid regular expression"),
     ],
 )
 def test_options_that_are_wrong(folders, options, text):

@@ -158,7 +158,9 @@ def test_two_slices_at_one_place(series, tmp_path):
     folder = series(tmp_path / "ct", VALUES)
     copy = (Path(folder) / "1.2.3-004.dcm").read_bytes()
     (Path(folder) / "echo.dcm").write_bytes(copy)
-    with pytest.raises(DataError, match="two slices are at one place, 1.2.3-004.dcm at 8.0 mm"):
+    with pytest.raises(
+        DataError, match="two slices are at the same position, 1.2.3-004.dcm at 8.0 mm"
+    ):
         CT(32).read(folder)
 
 
@@ -280,7 +282,7 @@ def test_paths_that_are_no_scan(tmp_path):
     with pytest.raises(DataError, match=r"empty.nii is empty \(0 bytes\)"):
         CT(32).read(str(tmp_path / "empty.nii"))
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff" * 99)
-    with pytest.raises(DataError, match="is not a scan that is read here: NIfTI, MetaImage and"):
+    with pytest.raises(DataError, match="is not a supported scan: NIfTI, MetaImage and"):
         CT(32).read(str(tmp_path / "photo.jpg"))
 
 

@@ -136,7 +136,7 @@ def test_slices_without_a_place_have_no_order(series, tmp_path):
         ({"PixelSpacing": [0, 0]}, "does not say where it lies"),
         ({"Rows": None}, "holds no DICOM image: Rows missing"),
         ({"Columns": None}, "holds no DICOM image: Columns missing"),
-        ({"Rows": 0}, "which is no voxel"),
+        ({"Rows": 0}, "which holds no voxel"),
         ({"PixelData": b""}, "Cannot read"),
         ({"BitsAllocated": None}, "Cannot read"),
         ({"PhotometricInterpretation": None}, "Cannot read"),

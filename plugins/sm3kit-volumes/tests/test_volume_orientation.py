@@ -112,7 +112,7 @@ def test_values_that_are_not_finite_are_outside(nifti):
 @pytest.mark.parametrize("affine", [np.full((4, 4), np.nan), np.diag([1.0, 1.0, 0.0, 1.0])])
 def test_an_affine_that_says_nothing(affine):
     volume = Volume("scan.nii", SHAPE, affine, lambda first, last: BODY[..., first:last])
-    with pytest.raises(DataError, match="scan.nii does not say where it lies: its affine is"):
+    with pytest.raises(DataError, match="scan.nii has no valid orientation: its affine is"):
         volume.planes("axial", [0])
 
 
@@ -200,7 +200,7 @@ def test_a_volume_of_one_slice_is_taken_in_its_own_plane(nifti):
         ({}, "10", "there are 10 axial slices, 0 to 9"),
         ({}, "-1", "there are 10 axial slices, 0 to 9"),
         ({}, "101%", None),
-        ({}, "top", "a slice is a number from 0, or a share such as 30%"),
+        ({}, "top", "a slice is a number from 0 on, or a percentage such as 30%"),
         ({"policy": "mip"}, "3", "a projection .policy=mip. has no slices"),
     ],
 )

@@ -56,7 +56,9 @@ def test_a_window_of_two_numbers():
 
 @pytest.mark.parametrize("text", ["lungs", "1,2,3", "40,0", "40,-80", "40", (1, 2, 3)])
 def test_windows_that_are_none(text):
-    with pytest.raises(OptionError, match="wants a name or CENTRE,WIDTH in HU.*Known: abdomen, b"):
+    with pytest.raises(
+        OptionError, match="must be a name or CENTRE,WIDTH in HU.*Known: abdomen, b"
+    ):
         CT(32, window=text)
 
 
@@ -91,7 +93,9 @@ def test_a_view_of_a_ct_is_its_window(nifti):
 )
 def test_a_ct_without_hounsfield_units(nifti, values, text):
     path = nifti(values.reshape(4, 16, 1).astype(np.int16))  # Its padding is no air of its own.
-    with pytest.raises(DataError, match=f"scan.nii.gz is a CT without HU: {text}.*air is -1000"):
+    with pytest.raises(
+        DataError, match=f"scan.nii.gz is a CT that is not in HU: {text}.*air is -1000"
+    ):
         CT(32).read(path)
 
 
@@ -143,13 +147,17 @@ def test_suv_over_midnight_and_by_a_full_date(pet_headers):
     tracer.RadiopharmaceuticalStartDateTime = "20240101224012.000000"
     assert suv_factor("pt", [header(values)]) == pytest.approx(4e-4)
     tracer.RadiopharmaceuticalStartDateTime = "20240103224012"
-    with pytest.raises(DataError, match="the tracer was given at 2024-01-03 22:40:12, after the"):
+    with pytest.raises(
+        DataError, match="the tracer was injected at 2024-01-03 22:40:12, after the"
+    ):
         suv_factor("pt", [header(values)])
 
 
 def test_suv_of_philips_counts(pet_headers):
     one = header(pet_headers(Units="CNTS"))
-    with pytest.raises(DataError, match="the unit of this PET is CNTS, but SUV is made from BQML"):
+    with pytest.raises(
+        DataError, match="the unit of this PET is CNTS, but SUV is computed from BQML"
+    ):
         suv_factor("pt", [one])
     block = one.private_block(0x7053, "Philips PET Private Group", create=True)
     block.add_new(0x00, "DS", "0.0005")
@@ -166,7 +174,7 @@ def test_suv_of_philips_counts(pet_headers):
             {"DecayCorrection": "NONE"},
             "DecayCorrection is NONE, but SUV needs images that are corr",
         ),
-        ({"SeriesDate": "2024010"}, "2024010 120000.25 is no date and time of DICOM"),
+        ({"SeriesDate": "2024010"}, "2024010 120000.25 is not a DICOM date and time"),
     ],
 )
 def test_suv_that_cannot_be_told(pet_headers, changes, text):

@@ -168,7 +168,7 @@ def test_ids_that_do_not_meet(tmp_path, source, kind):
     notes = [
         note
         for note in source.write(tmp_path, ids=[off(first), *rest])().notes
-        if "has no partner among the" in note
+        if "has no match among the" in note
     ]
     assert len(notes) == 2
     assert all(note.startswith("1 of 6 ") for note in notes)

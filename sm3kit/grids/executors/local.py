@@ -130,13 +130,18 @@ def _count_failure(
     failures[key] += 1
     if failures[key] < TRIES:
         return
-    how = f"killed by signal {-code}, for want of memory?" if code < 0 else f"exit code {code}"
+    how = (
+        f"killed by signal {-code}, perhaps because memory ran out"
+        if code < 0
+        else f"exit code {code}"
+    )
     if not own:
         raise TrainingError(
-            f"Workers end before they begin ({how}). The reason is in {folder.log(f'worker-{number}')}."
+            f"Workers exit before they start ({how}). The reason is in "
+            f"{folder.log(f'worker-{number}')}."
         )
     with suppress(Timeout), folder.lock(key).acquire(timeout=0):
-        folder.note_failure(own[0], f"Its process ended {TRIES} times: {how}")
+        folder.note_failure(own[0], f"Its process died {TRIES} times: {how}")
 
 
 def _is_in_work(folder: Folder, task: Task, process: str) -> bool:

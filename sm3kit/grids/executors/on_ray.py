@@ -91,5 +91,5 @@ def _ray() -> Any:
         return importlib.import_module("ray")
     except ImportError as error:
         raise SM3Error(
-            "--executor ray wants Ray, which is not installed: pip install 'sm3kit[ray]'"
+            "--executor ray needs Ray, which is not installed: pip install 'sm3kit[ray]'"
         ) from error

@@ -47,9 +47,9 @@ class AutoPET(Dataset):
         argument: the folder.
         val: share of the patients for validation.
         test: share of the patients for testing.
-        split_seed: another seed gives another split.
+        split_seed: a different seed gives a different split.
         slices: studies that are made of a visit, each of one slice at its own height.
-        unknown: words for an unknown diagnosis, in any case.
+        unknown: words for an unknown diagnosis, in upper or lower case.
 
     Raises:
         DataError: the folder holds neither layout, or its tables do not fit.
@@ -145,7 +145,7 @@ def _diagnoses(
     for path in visible_paths(root, "*.csv"):
         table = read_table(path, "a row per series")
         if "Subject ID" not in table or "diagnosis" not in table:
-            notes.append(f"{path.name} is passed over: it has no 'Subject ID' and 'diagnosis'.")
+            notes.append(f"{path.name} is ignored: it has no 'Subject ID' and 'diagnosis'.")
             continue
         columns = ["diagnosis", "Study Date"]
         table, blanks = blank_unknown(table, columns, unknown, option="autopet.unknown")

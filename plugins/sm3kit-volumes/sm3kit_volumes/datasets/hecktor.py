@@ -50,9 +50,9 @@ class Hecktor(Dataset):
             leaves both as they are.
         val: share of the patients for validation.
         test: share of the patients for testing.
-        split_seed: another seed gives another split.
+        split_seed: a different seed gives a different split.
         slices: studies that are made of a patient, each of one slice at its own height.
-        unknown: words for an unknown label, in any case.
+        unknown: words for an unknown label, in upper or lower case.
 
     Raises:
         DataError: the folder does not hold the layout, pairs different people, or its tables do

@@ -49,9 +49,8 @@ class Volumes(Dataset):
     folder of the table; a DICOM series is named by its folder; a blank is a missing scan. In a
     folder each sub-folder is a case, `images` says which of its files is what, and
     `labels.csv`, if it is there, has `id` and the labels; notes count rows without a folder and
-    folders without a row, and a table that fits no folder is refused. Hidden files are passed
-    over. A blank is unknown, and so are words such as NA, None and ? (option `unknown`). Where nothing else names the patient,
-    it is the PatientID of the DICOM headers, else the id. Scans of different people in one study
+    folders without a row, and a table that matches no folder is refused. Hidden files are ignored. A blank is unknown, and so are words such as NA, None and ? (option `unknown`). By
+    default the patient is the PatientID of the DICOM headers, or else the id. Scans of different people in one study
     are refused: a CT and an MR of CHAOS with the same number are of two people.
 
     Args:
@@ -194,8 +193,8 @@ def _of_table(path: Path, unknown: Sequence[str]) -> Found:
     ]
     if not names:
         raise DataError(
-            f"{path} has no column with paths of scans ({', '.join(SUFFIXES)}, or folders of DICOM). "
-            f"Its columns: {', '.join(rows[0])}."
+            f"{path} has no column with paths of scans ({', '.join(SUFFIXES)}, or folders of "
+            f"DICOM). Its columns: {', '.join(rows[0])}."
         )
     return Found(rows, names, table, notes)
 
@@ -211,7 +210,7 @@ def _of_folder(root: Path, patterns: Mapping[str, str], unknown: Sequence[str]) 
     if not rows:
         listed = ", ".join(f"{name}:{pattern}" for name, pattern in patterns.items())
         raise DataError(
-            f"No folder in {root} has a file that fits {listed}. Say what the files are called with "
+            f"No folder in {root} has a file that matches {listed}. Name the files with "
             "-o volumes.images=NAME:PATTERN,..."
         )
     names = [name for name in patterns if any(row[name] for row in rows)]
@@ -233,7 +232,7 @@ def _scan(case: Path, name: str, pattern: str) -> str:
     if len(found) > 1:
         raise DataError(
             f"{case} has several files for {name} ({pattern}): {found[0].name} and "
-            f"{found[1].name}. Give a closer pattern with -o volumes.images=NAME:PATTERN,..."
+            f"{found[1].name}. Give a stricter pattern with -o volumes.images=NAME:PATTERN,..."
         )
     return found[0].relative_to(case.parent).as_posix() if found else ""
 
@@ -292,7 +291,7 @@ def _pairs(option: str, entries: Iterable[str]) -> dict[str, str]:
     for entry in entries:
         name, colon, text = (part.strip() for part in entry.partition(":"))
         if not (name and colon and text):
-            raise OptionError(f"The option 'volumes.{option}' wants NAME:VALUE, not {entry!r}.")
+            raise OptionError(f"The option 'volumes.{option}' must be NAME:VALUE, not {entry!r}.")
         pairs[name] = text
     return pairs
 

@@ -133,6 +133,6 @@ def _check_hounsfield(path: str, image: Image) -> None:
     if low >= 0:
         kind = "as in a picture of 8 bits" if high <= 255 else "without any below 0"
         raise DataError(
-            f"{path} is a CT without HU: its values are {low:g} to {high:g}, {kind}, but air is "
-            "-1000. Take the original, or read it as 'mr', which needs no unit."
+            f"{path} is a CT that is not in HU: its values are {low:g} to {high:g}, {kind}, but "
+            "air is -1000. Use the original, or read it as 'mr', which needs no unit."
         )

@@ -24,7 +24,7 @@ class MR(Modality):
     """MR, whose values have no unit: a z-score inside a mask of the foreground.
 
     An image (a slice, a stack or a projection) has mean 0 and deviation 1 inside its mask, and
-    is kept so. An image that is stored inverted (MONOCHROME1) is turned round.
+    is kept so. An image that is stored inverted (MONOCHROME1) is inverted.
 
     Args:
         image_size: height and width S of every view, in pixels.

@@ -146,5 +146,6 @@ def _check_uptake(path: str, image: Image) -> None:
     if taken.size and float(taken.mean()) > MOST_PLAUSIBLE:
         raise DataError(
             f"{path} cannot be SUV: the mean of its positive values is {float(taken.mean()):.0f}. "
-            "Values in Bq/ml are converted from DICOM only; take a volume of SUV, or the DICOM series."
+            "Values in Bq/ml are converted from DICOM only; use a volume of SUV, or the DICOM "
+            "series."
         )

@@ -115,7 +115,7 @@ def _check_alike(path: Path, slices: Sequence[Any]) -> None:
         if not same or not np.allclose(_direction(one), _direction(first), atol=1e-3):
             raise DataError(
                 f"{path}: the slices {_name(first)} and {_name(one)} of one series differ in size "
-                "or direction. Move what is not of the volume to another folder."
+                "or direction. Move files that do not belong to the volume to another folder."
             )
 
 
@@ -145,8 +145,8 @@ def _sorted(path: Path, slices: Sequence[Any]) -> tuple[list[Any], float]:
             )
         if gap < 0.5 * usual or gap <= 0:
             raise DataError(
-                f"{path}: two slices are at one place, {where}: the series holds several times or "
-                "echoes. Keep one of them in the folder."
+                f"{path}: two slices are at the same position, {where}: the series holds several "
+                "time points or echoes. Keep one of them in the folder."
             )
     return [one for _, one in placed], usual
 

@@ -70,10 +70,11 @@ def _check_packing(path: Path) -> None:
     name = path.name.lower()
     if packed and not name.endswith(PACKED):
         raise DataError(
-            f"Cannot read {path}: it is packed with gzip, unlike its name. Unpack it, or rename it."
+            f"Cannot read {path}: it is compressed with gzip, but its name does not say so. "
+            "Decompress it, or rename it."
         )
     if not packed and name.endswith(PACKED):
         raise DataError(
-            f"Cannot read {path}: it is not packed with gzip, unlike its name. Rename it if it is "
-            "whole, or copy it again from its source."
+            f"Cannot read {path}: it is not compressed with gzip, although its name says so. "
+            "Rename it if it is whole, or copy it again from its source."
         )

@@ -51,7 +51,7 @@ def _open(file: Path, part: Part, outside: float) -> Volume:
     if is_dicom(file):
         return dicom.open_dicom(file, part, outside)
     raise DataError(
-        f"{file} is not a scan that is read here: NIfTI, MetaImage and NRRD are known by "
-        f"{', '.join(SUFFIXES[:-1])}, DICOM by the mark DICM behind 128 bytes or by headers that "
-        "start at once, a series by its folder."
+        f"{file} is not a supported scan: NIfTI, MetaImage and NRRD are known by "
+        f"{', '.join(SUFFIXES[:-1])}, DICOM by the mark DICM after 128 bytes or by headers at "
+        "the start, a series by its folder."
     )
