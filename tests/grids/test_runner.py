@@ -253,7 +253,7 @@ def test_a_stage_that_takes_its_process_with_it_fails(tmp_path, monkeypatch):
     assert run.folder.record(key).failed == (
         "Its process died 3 times: killed by signal 9, perhaps because memory ran out"
     )
-    with pytest.raises(SM3Error, match="Workers end before they begin .exit code 1"):
+    with pytest.raises(SM3Error, match="Workers exit before they start .exit code 1"):
         for _ in range(local.TRIES):
             local._count_failure(run.folder, 1, 1, 0, failures)
 
