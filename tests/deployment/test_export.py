@@ -191,16 +191,9 @@ class TestCard:
         card = (out / "README.md").read_text("utf-8")
         record = json.loads((runs.both / "eval" / "probe-test.json").read_text("utf-8"))
         row = record["labels"]["DIAG"]
-<<<<<<< HEAD
         # Too few studies for an interval.
         assert row["intervals"]["auc"] == [None, None]
         assert f"| DIAG | NEV | {100 * row['auc']:.1f} |" in card
-=======
-        low, high = row["intervals"]["auc"]
-        # Under five positives there is no interval.
-        interval = "" if low is None else f" ({100 * low:.1f} to {100 * high:.1f})"
-        assert f"| DIAG | NEV | {100 * row['auc']:.1f}{interval} |" in card
->>>>>>> 142cf6c (Tests of the model card and of workers quote the new texts)
         for words in (
             "no medical device",
             "objective simclr, fusion sep_sep, relation tel",
