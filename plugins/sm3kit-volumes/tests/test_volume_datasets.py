@@ -356,7 +356,7 @@ def test_options_that_are_wrong(folders, options, text):
 def test_files_that_are_wrong(folders, tmp_path):
     with pytest.raises(DataError, match=r"There is no CSV file .*gone.csv"):
         Volumes(str(tmp_path / "gone.csv"))
-    with pytest.raises(DataError, match=r"No folder in .* fits ct:x\*. Say what the files are cal"):
+    with pytest.raises(DataError, match=r"No folder in .* matches ct:x\*. Name the files with"):
         Volumes(str(folders), images=("ct:x*",))
     touch(folders, "p2_a/ct.nii")
     with pytest.raises(DataError, match=r"several files for ct \(ct.\*\): ct.nii and ct.nii.gz"):

@@ -132,8 +132,8 @@ def test_slices_without_a_place_have_no_order(series, tmp_path):
         ({"PixelSpacing": [1]}, "PixelSpacing should hold 2 numbers, but holds 1"),
         ({"ImagePositionPatient": [1, 2]}, "ImagePositionPatient should hold 3 numbers"),
         ({"ImageOrientationPatient": [1, 0, 0]}, "ImageOrientationPatient should hold 6 numbers"),
-        ({"ImageOrientationPatient": [0] * 6}, "does not say where it lies"),
-        ({"PixelSpacing": [0, 0]}, "does not say where it lies"),
+        ({"ImageOrientationPatient": [0] * 6}, "has no valid orientation"),
+        ({"PixelSpacing": [0, 0]}, "has no valid orientation"),
         ({"Rows": None}, "holds no DICOM image: Rows missing"),
         ({"Columns": None}, "holds no DICOM image: Columns missing"),
         ({"Rows": 0}, "which holds no voxel"),
@@ -159,7 +159,7 @@ def test_headers_that_are_no_number(series, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["RadionuclideTotalDose", "RadionuclideHalfLife", "PatientWeight"])
-@pytest.mark.parametrize(("value", "words"), [(None, "is missing"), ("odd", "is no number")])
+@pytest.mark.parametrize(("value", "words"), [(None, "is missing"), ("odd", "is not a number")])
 def test_uptake_needs_its_headers(series, pet_headers, tmp_path, name, value, words):
     headers = pet_headers()
     tracer = headers["RadiopharmaceuticalInformationSequence"][0]

@@ -54,7 +54,7 @@ def test_what_is_refused(tmp_path, source, damage):
     said = table.answer(BROKEN[damage](table.sound))
     if source is AutoPETFolder and not isinstance(said, str):
         # Any CSV file may lie there; one without its columns is not of them, and that is said.
-        assert any(f"{table.file.name} is passed over" in note for note in said.notes)
+        assert any(f"{table.file.name} is ignored" in note for note in said.notes)
         return
     assert isinstance(said, str)
     assert table.file.name in said

@@ -167,7 +167,7 @@ def test_suv_of_philips_counts(pet_headers):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"PatientWeight": None}, "the header PatientWeight is missing, without which there is no"),
+        ({"PatientWeight": None}, "the header PatientWeight is missing, and SUV needs it"),
         ({"PatientWeight": 0}, "the dose is 3.5e.08 Bq and the weight 0 kg"),
         ({"RadiopharmaceuticalInformationSequence": []}, "RadionuclideTotalDose is missing"),
         (
