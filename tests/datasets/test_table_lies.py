@@ -268,7 +268,7 @@ def test_ids_that_do_not_meet(copied: Copied, join: str, kind: str) -> None:
     for one in [*others, name]:
         edit(folder / one, lambda rows: renumbered(rows, column, names))
     whole = opened(layout, folder)
-    assert not any("partner" in note for note in whole.notes)
+    assert not any("no match" in note for note in whole.notes)
     off = NEAR.get(kind, lambda text: f"other{text}")
 
     def first(rows: list[dict[str, str]]) -> None:

@@ -111,7 +111,7 @@ def test_rounding_is_forgiven(tmp_path, source):
 @pytest.mark.parametrize("kind", [*NEAR, "everything"])
 def test_ids_that_do_not_meet(tmp_path, source, kind):
     off = NEAR.get(kind, lambda text: f"other{text}")
-    assert not any("partner" in note for note in source.write(tmp_path).notes)
+    assert not any("no match" in note for note in source.write(tmp_path).notes)
     found = source.write(tmp_path, ids=[off(PATIENTS[0]), *PATIENTS[1:]])
     notes = [note for note in found.notes if "has no match among the" in note]
     assert notes

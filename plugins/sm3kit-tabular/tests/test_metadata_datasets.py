@@ -137,7 +137,7 @@ def test_milk10k_takes_its_inputs_out_of_the_labels(drawn, layout):
     plain, both = component("datasets", "milk10k")(folder), Milk10kMetadata(folder)
     left = [label.name for label in plain.labels if label not in both.labels]
     assert left == ["skin_tone_class", "site", "sex"]
-    assert told(both, "left out of the labels").endswith(": skin_tone_class, site, sex.")
+    assert told(both, "not as labels").endswith(": skin_tone_class, site, sex.")
     assert not any(study.labels.keys() & set(left) for study in both.studies())
     assert modality(both).channels == 2 + 7 + 6 + 2
     one = Milk10kMetadata(folder, columns=("sex",), labels=("DIAG", "site"))
@@ -183,7 +183,7 @@ def test_statistics_and_values_are_of_the_training_split_alone(manifest):
         told(dataset, "lip")
         == "site: values that are not in its options, treated as unknown: 'lip'; studies: 15."
     )
-    assert "Inferred from the values: age:number, site:category." in told(dataset, "Guessed")
+    assert "Inferred from the values: age:number, site:category." in told(dataset, "Inferred")
 
 
 def test_a_kind_that_is_named_is_not_guessed(manifest):
@@ -192,7 +192,7 @@ def test_a_kind_that_is_named_is_not_guessed(manifest):
     assert guessed.modalities["meta"].options["numbers"]
     named = MetadataManifest(path, columns=("code:category",), labels=("DIAG",))
     assert named.modalities["meta"].options["categories"] == ("code:0|1|2|3|4|5|6|7",)
-    assert not any("Guessed" in note for note in named.notes)
+    assert not any("Inferred" in note for note in named.notes)
 
 
 def test_missing_values_are_allowed_and_a_row_without_any_is_missing(manifest):
@@ -206,7 +206,7 @@ def test_missing_values_are_allowed_and_a_row_without_any_is_missing(manifest):
 def test_a_column_that_is_a_guessed_label_becomes_an_input(manifest):
     dataset = MetadataManifest(manifest())
     assert [label.name for label in dataset.labels] == ["DIAG"]
-    assert told(dataset, "left out of the labels") == "Used as inputs, so not as labels: age, sex."
+    assert told(dataset, "not as labels") == "Used as inputs, so not as labels: age, sex."
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,12 @@ def test_a_column_that_is_a_guessed_label_becomes_an_input(manifest):
         ({"columns": ()}, OptionError, "names no column. Write for example -o metadata-manifest"),
         ({"columns": ("group",)}, OptionError, "'group' is an id, a split, a group or an image"),
         ({"columns": ("photo",)}, OptionError, "'photo' is an id, a split, a group or an image"),
-        ({"columns": ("sex:word",)}, OptionError, "asked for as 'word'. Write sex:category or"),
-        ({"columns": ("sex:number",)}, DataError, "row 2, column 'sex': 'female' is no number"),
+        (
+            {"columns": ("sex:word",)},
+            OptionError,
+            "cannot be of the kind 'word'. Write sex:category or",
+        ),
+        ({"columns": ("sex:number",)}, DataError, "row 2, column 'sex': 'female' is not a number"),
         ({"labels": ("DIAG", "sex")}, OptionError, "'sex' is both a label and a column"),
         ({"reported": ("sex:male",)}, OptionError, "'sex' is both a label and a column"),
         (

@@ -156,7 +156,7 @@ def test_a_row_twice_and_a_column_less_are_told(metadata, tmp_path):
             {"categories": ("age:1|2",)},
             "categories and numbers need at least one column, each named once",
         ),
-        ({"categories": (), "numbers": ()}, "want a column or more"),
+        ({"categories": (), "numbers": ()}, "need at least one column"),
     ],
 )
 def test_a_wrong_option_is_told(options, said):

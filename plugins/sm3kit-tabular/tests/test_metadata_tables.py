@@ -106,7 +106,7 @@ def test_the_words_are_a_choice_and_the_modality_keeps_to_them(studies):
     assert "s2" not in found
     fitted = Metadata(**own.modalities["meta"].options).fitted
     assert fitted["unknown"] == ["x", "gone"]
-    with pytest.raises(DataError, match="'gone' is no number"):
+    with pytest.raises(DataError, match="'gone' is not a number"):
         opened(path)
     path = studies()
     assert "unknown" not in opened(path).modalities["meta"].options
@@ -150,10 +150,10 @@ def test_studies_without_a_row(studies, tmp_path, kind):
         table = read_table(tmp_path / "more.csv", "a row per study")
         return WithMetadata(inside, Rows(table, "id", lambda study: study.id), columns)
 
-    assert not any("partner" in note for note in joined(names).notes)
+    assert not any("no match" in note for note in joined(names).notes)
     found = joined([*names[:-1], off(names[-1])])
     assert [study.id for study in found.studies() if "meta" not in study.images] == ["s39é"]
-    (note,) = [note for note in found.notes if "partner" in note]
+    (note,) = [note for note in found.notes if "no match" in note]
     assert note.startswith("1 of 40 studies has no match among the rows of more.csv: 's39é'.")
     assert note.endswith(f" differ only in {kind}.") == (kind != "everything")
     with pytest.raises(DataError) as error:

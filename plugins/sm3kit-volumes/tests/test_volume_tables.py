@@ -157,7 +157,7 @@ def test_classes_in_two_spellings(tmp_path, source):
 
 @every_join
 def test_ids_that_meet(tmp_path, source):
-    assert not any("partner" in note for note in source.write(tmp_path)().notes)
+    assert not any("no match" in note for note in source.write(tmp_path)().notes)
 
 
 @every_join
