@@ -15,7 +15,7 @@ from sm3kit.core.variant import PARTS, Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.synthesis.layouts import write
 from sm3kit.training.pretrain import pretrain
 
@@ -183,7 +183,7 @@ def stage2_run(shared_run):
 @pytest.fixture
 def second(stage1_run):
     """Two epochs of stage 2 on the networks and the data of `stage1_run`."""
-    variant = Run(stage1_run).record().variant
+    variant = RunFolder(stage1_run).record().variant
     return dataclasses.replace(variant, stage="mlssl", init=str(stage1_run))
 
 

@@ -65,10 +65,10 @@ def export(
       sm3kit export runs/NAME --format onnx --out classifier
     """
     from sm3kit.deployment.export import export as write
-    from sm3kit.runs.run import Run
+    from sm3kit.runs.folder import RunFolder
 
     write(
-        Run(run).trained(),
+        RunFolder(run).trained(),
         form,
         out,
         modality=modality,

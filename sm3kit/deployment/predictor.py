@@ -22,8 +22,8 @@ from sm3kit.networks.assemble import build_relation
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Features
 from sm3kit.networks.joint_batches import CachedJoint
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
-from sm3kit.runs.run import Run
 from sm3kit.training.hardware import cpu_has_bf16
 
 SPLITS = ("test", "val", "train")  # In the order in which a classifier of theirs is taken.
@@ -42,7 +42,7 @@ class Predictor:
         classifier: heads, and the relation if there is one, in eval mode.
     """
 
-    run: Run
+    run: RunFolder
     variant: Variant
     file: ClassifierFile
     modalities: Mapping[str, Modality]
@@ -120,7 +120,7 @@ def open_predictors(
     """
     if len(set(folders)) < len(folders):
         raise VariantError("A run is given twice. Give each run once.")
-    models = [Run(folder).trained() for folder in folders]
+    models = [RunFolder(folder).trained() for folder in folders]
     files = [find_classifier(model, protocol, select, classifier) for model in models]
     return [open_predictor(model, file) for model, file in zip(models, files, strict=True)]
 
@@ -131,7 +131,7 @@ def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
     Raises:
         SM3Error: a plugin is missing, or the weights do not fit.
     """
-    run = Run(trained.folder)
+    run = RunFolder(trained.folder)
     run.changed_plugins()
     modalities = {
         name: build_modality(name, reading.spec, reading.image_size, {})

@@ -18,7 +18,7 @@ from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import mean_auc
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training.fitting import Training
 from sm3kit.training.supervised import Supervised, learn
 
@@ -117,7 +117,7 @@ def _training(subject: Subject, settings: Settings, folder: Path, lesson: Lesson
     """The training of an evaluation; all that it depends on stands for its data."""
     variant = subject.variant
     return Training(
-        Run(folder),
+        RunFolder(folder),
         subject.reporter,
         f"{subject.trained.file_hash} {subject.pool.listing_hash()} {settings} "
         f"{len(lesson.batches)} {variant.map} {variant.options}",

@@ -25,8 +25,8 @@ from sm3kit.networks.branches import Branches, PairSpaces
 from sm3kit.networks.extraction import Encoder, Features
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.nn.finite import check_features
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
-from sm3kit.runs.run import Run
 from sm3kit.runs.studies_record import SourceRecord
 from sm3kit.training.hardware import chosen_workers, resolved_precision, smallest_view
 
@@ -49,7 +49,7 @@ class Subject:
         studies: those that the run was trained with; none if it keeps no record of them.
     """
 
-    run: Run
+    run: RunFolder
     trained: TrainedModel
     variant: Variant
     pool: Pool
@@ -171,7 +171,7 @@ def open_subject(
     Raises:
         SM3Error: no run, other networks, or data that cannot be opened.
     """
-    run = Run(folder)
+    run = RunFolder(folder)
     trained = run.trained()
     changed_files = run.changed_plugins()
     changes = {"options": options or {}, **({"data": list(data)} if data else {})}

@@ -25,7 +25,7 @@ from sm3kit.grids.folder import MAKE_ANEW, TaskRecord, process_name
 from sm3kit.grids.plan import Task
 from sm3kit.grids.standing import GridRun, Standing
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training.pretrain import pretrain
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0
@@ -145,7 +145,7 @@ class Worker:
                 raise
 
     def _train(self, task: Task, reporter: Reporter) -> None:
-        run = Run(self.folder.run(task.key))
+        run = RunFolder(self.folder.run(task.key))
         variant = Variant().changed(task.settings, str(self.folder.plan_file))
         if run.last.is_file():
             # As it was called then: another machine may reach the folder by another path.

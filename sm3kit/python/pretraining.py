@@ -23,9 +23,9 @@ from sm3kit.python.calls import (
 from sm3kit.python.surroundings import Surroundings
 from sm3kit.results.pretraining_table import TITLE, rank_lines
 from sm3kit.runs import recipes
+from sm3kit.runs.folder import RunFolder, free_folder
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import variant_to_resume
-from sm3kit.runs.run import Run, free_folder
 from sm3kit.training import pretrain as training
 from sm3kit.training.hardware import base_for_own_data
 from sm3kit.training.outline import Outline
@@ -33,7 +33,7 @@ from sm3kit.training.pretrain import Outcome
 from sm3kit.training.world import join_world
 
 if TYPE_CHECKING:
-    from sm3kit.python.run import Run as OpenRun
+    from sm3kit.python.run import Run
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def request(asked: Layer, out: Path | None = None, *, resume: bool = False) -> R
     variant, why = recipes.resolve(asked, own_data=base_for_own_data())
     if resume:
         out = _run_to_resume(out)
-        variant = variant_to_resume(Run(out), asked, variant)
+        variant = variant_to_resume(RunFolder(out), asked, variant)
         why = f"the run in {out}"
     world = join_world(variant.machine.devices, variant.machine.num_nodes)
     folder = out or world.folder or free_folder(variant)
@@ -185,7 +185,7 @@ def pretrain(
     resume: bool = False,
     cache: bool = True,
     quiet: bool = False,
-) -> OpenRun:
+) -> Run:
     """Pre-trains on images without labels, as `sm3kit pretrain` does.
 
     What is left out comes from the recipe. A script needs `if __name__ == "__main__":` around
@@ -233,7 +233,7 @@ def pretrain(
         SM3Error: settings or data that do not work; nothing is written.
         Interrupted: the user stopped it; the run can be resumed.
     """
-    from sm3kit.python.run import Run as OpenRun
+    from sm3kit.python.run import Run
 
     asked: dict[str, Any] = {
         "data": words(data), "recipe": words(recipe), "objective": words(objective),
@@ -247,4 +247,4 @@ def pretrain(
     settings = layer(asked, addressed(options), "call of pretrain")
     asked_for = request(settings, None if out is None else Path(out), resume=resume)
     around = surroundings(quiet=quiet or not asked_for.speaks, cache=cache)
-    return OpenRun(carry_out(asked_for, around).run.folder)
+    return Run(carry_out(asked_for, around).run.folder)

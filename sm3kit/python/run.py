@@ -21,7 +21,7 @@ from sm3kit.python.evaluating import Split
 from sm3kit.report import make
 from sm3kit.report.make import ReportFiles
 from sm3kit.report.spaces import Space
-from sm3kit.runs import run as runs
+from sm3kit.runs.folder import RunFolder
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 EmbeddingSpace = Literal["backbone", "joint", "embedding", "projection"]
@@ -35,7 +35,7 @@ class Run:
     """
 
     def __init__(self, folder: File) -> None:
-        self._files = runs.Run(Path(folder))
+        self._files = RunFolder(Path(folder))
 
     @property
     def folder(self) -> Path:

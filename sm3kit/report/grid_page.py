@@ -19,7 +19,7 @@ from sm3kit.results.grid_table import tabulate
 from sm3kit.results.html import render
 from sm3kit.results.measurement import GridResults, RowResults
 from sm3kit.results.picture import Rendering
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 CONTENTS = {
     "grid": "Setup",
@@ -108,7 +108,7 @@ def run_of(home: Folder, replicate: Replicate) -> Path | None:
         for task in reversed(plan.chain(key)):
             if plan.tasks[task].trains:
                 folder = home.run(task)
-                return folder if Run(folder).exists else None
+                return folder if RunFolder(folder).exists else None
     return None
 
 
@@ -142,7 +142,7 @@ def _row(row: RowResults, replicates: Sequence[Replicate], home: Folder, out: Pa
     command, doubt = None, ""
     if first:
         try:
-            command = pretraining(Run(first).record().variant)
+            command = pretraining(RunFolder(first).record().variant)
         except SM3Error as error:
             doubt = str(error)
     return RowRuns(row.name, row.recipes, runs, command, doubt)

@@ -20,7 +20,7 @@ from sm3kit.report.material import Material, gather, open_networks
 from sm3kit.report.run_page import run_page
 from sm3kit.report.spaces import Space
 from sm3kit.results.picture import Rendering
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 REMEDY = "Free some space, or choose another place with --out."
 
@@ -73,7 +73,7 @@ def report(
     out = out or folder / "report.html"
     if Folder(folder).exists:
         return _of_grid(folder, out, figures=figures)
-    if not Run(folder).exists:
+    if not RunFolder(folder).exists:
         raise CheckpointError(
             f"{folder} holds neither a run nor a grid. Give the folder that `sm3kit pretrain` or "
             "`sm3kit ablate` wrote."

@@ -16,8 +16,8 @@ from sm3kit.evaluation.subject import Subject, open_subject
 from sm3kit.grids.folder import Folder
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.record import RunRecord
-from sm3kit.runs.run import Run
 
 ORDER = {
     "protocol": ("finetune", "probe", "knn", "match"),
@@ -78,7 +78,7 @@ class Material:
         notes: what is missing and why, a sentence each.
     """
 
-    run: Run
+    run: RunFolder
     record: RunRecord
     rows: Sequence[Mapping[str, Any]]
     results: Sequence[Result]
@@ -117,7 +117,7 @@ def gather(folder: Path) -> Material:
     Raises:
         CheckpointError: there is no run, or its record is damaged.
     """
-    run = Run(folder)
+    run = RunFolder(folder)
     record = run.record()
     results, damaged = _results(folder)
     return Material(run, record, run.metrics(), results, None, run.finished, damaged)

@@ -22,7 +22,7 @@ from sm3kit.networks.assemble import build_relation, build_stage1
 from sm3kit.networks.extraction import Encoder
 from sm3kit.nn.finite import check_features
 from sm3kit.nn.unit_length import unit_length
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training.seeds import seed_for
 
 Space = Literal["embedding", "logits", "backbone"]
@@ -108,7 +108,7 @@ def before_training(subject: Subject) -> Subject:
     torch.manual_seed(seed_for("networks", variant.seed))
     branches = build_stage1(variant, {name: modalities[name] for name in trained.channels}).branches
     if variant.init:
-        Run(Path(variant.init)).trained().start(branches, variant)
+        RunFolder(Path(variant.init)).trained().start(branches, variant)
     embedding = None
     if subject.embedding is not None:
         torch.manual_seed(seed_for("relation", variant.seed))

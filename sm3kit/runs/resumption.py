@@ -7,11 +7,11 @@ import dataclasses
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.networks.assemble import fill_in
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.recipes import Layer, laid_over
-from sm3kit.runs.run import Run
 
 
-def variant_to_resume(run: Run, asked: Layer, alone: Variant) -> Variant:
+def variant_to_resume(run: RunFolder, asked: Layer, alone: Variant) -> Variant:
     """The variant to go on with: the run's own, with what may differ taken from the command.
 
     Args:

@@ -10,7 +10,7 @@ from sm3kit.data.cases import Case
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.datasets.base import SPLITS
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.studies_record import (
     SourceRecord,
     identity,
@@ -69,7 +69,7 @@ def changed_cases(
     ]
 
 
-def check_unchanged(run: Run, pool: Pool, cases: Sequence[Case], images: ImageCache) -> None:
+def check_unchanged(run: RunFolder, pool: Pool, cases: Sequence[Case], images: ImageCache) -> None:
     """Refuses to go on with a run on other images than it was begun with.
 
     Raises:
@@ -86,7 +86,7 @@ def check_unchanged(run: Run, pool: Pool, cases: Sequence[Case], images: ImageCa
 
 
 def keep_studies(
-    run: Run,
+    run: RunFolder,
     pool: Pool,
     splits: Sequence[str],
     images: ImageCache,
@@ -113,7 +113,7 @@ def keep_studies(
     record = record_of(pool, splits, images)
     record += [source for source in before if source.run]
     if init is not None and not kept:
-        record = with_earlier(record, init, Run(init).studies())
+        record = with_earlier(record, init, RunFolder(init).studies())
     write_studies(run.studies_file, record)
 
 

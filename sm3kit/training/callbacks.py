@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sm3kit.core.errors import Interrupted
 from sm3kit.nn.finite import first_two, not_finite
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training.base import EpochRow, Learner
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -110,7 +110,7 @@ class Monitor(pl.Callback):
 
     def __init__(
         self,
-        run: Run,
+        run: RunFolder,
         rows: list[EpochRow],
         tell: Callable[[EpochRow], None],
         warn: Callable[[str], None],

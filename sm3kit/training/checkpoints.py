@@ -19,10 +19,10 @@ from sm3kit.core.plain_json import check_shape
 from sm3kit.core.variant import Variant
 from sm3kit.networks.assemble import fill_in
 from sm3kit.nn.finite import first_two, not_finite
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import FORMAT, ModelFacts
 from sm3kit.runs.record import REMEDY
 from sm3kit.runs.resumption import with_stage2_of
-from sm3kit.runs.run import Run
 from sm3kit.training.base import TITLES, Learner
 
 SHAPE = {
@@ -42,7 +42,7 @@ class KeepLast(pl.Callback):
     The first and the last epoch are always kept.
     """
 
-    def __init__(self, run: Run, data_hash: str, share: float = 0.02) -> None:
+    def __init__(self, run: RunFolder, data_hash: str, share: float = 0.02) -> None:
         self.run, self.data_hash, self.share = run, data_hash, share
         self.last_written = -float("inf")
         self.cost = 0.0
@@ -156,7 +156,7 @@ def _flatten(table: Mapping[Any, Any]) -> dict[str, Tensor]:
     return tensors
 
 
-def read_last(run: Run, variant: Variant, data_hash: str) -> dict[str, Any] | None:
+def read_last(run: RunFolder, variant: Variant, data_hash: str) -> dict[str, Any] | None:
     """The last checkpoint of a run if it has one and fits the variant and the data.
 
     Raises:
@@ -209,7 +209,7 @@ def resume(module: Learner, content: Mapping[str, Any], path: Path) -> None:
 
 
 def write_stage(
-    run: Run,
+    run: RunFolder,
     path: Path,
     networks: Mapping[str, Tensor],
     facts: ModelFacts,

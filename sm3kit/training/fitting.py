@@ -13,7 +13,7 @@ import torch
 
 from sm3kit.core.errors import Interrupted, TrainingError
 from sm3kit.data.progress import Reporter
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training import checkpoints
 from sm3kit.training.base import TITLES, Learner
 from sm3kit.training.callbacks import Monitor, StopBetweenSteps, StopDiverged
@@ -35,7 +35,7 @@ class Training:
         precision: as Lightning names it.
     """
 
-    run: Run
+    run: RunFolder
     reporter: Reporter
     data_hash: str
     command: str

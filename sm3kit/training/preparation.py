@@ -25,8 +25,8 @@ from sm3kit.modalities.base import Modality
 from sm3kit.networks.assemble import Stage1, build_clusterer, build_relation, fill_in
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import ModelFacts
-from sm3kit.runs.run import Run
 from sm3kit.training.fitting import Training
 
 ROWS = 8  # Studies of the made-up batch that losses are tried on.
@@ -48,7 +48,7 @@ class Setup:
         workers: processes that prepare views.
     """
 
-    run: Run
+    run: RunFolder
     variant: Variant
     pool: Pool
     cases: list[Case]

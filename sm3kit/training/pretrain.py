@@ -11,8 +11,8 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.networks.assemble import Stage1, modules
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.record import RunRecord
-from sm3kit.runs.run import Run
 from sm3kit.runs.run_lock import hold_folder
 from sm3kit.runs.studies_seen import keep_studies
 from sm3kit.training import checkpoints, stage1, stage2
@@ -32,7 +32,7 @@ class Outcome:
         ranks: {split: {space: {direction: (mean rank, pairs)}}} of the final networks.
     """
 
-    run: Run
+    run: RunFolder
     ranks: Ranks
 
 
@@ -60,7 +60,7 @@ def pretrain(
         SM3Error: choices or data that do not work, before anything is trained or overwritten.
         Interrupted: the user stopped it; the run can be resumed.
     """
-    run = Run(folder)
+    run = RunFolder(folder)
     arguments = (run, variant, reporter, cache, resume, features or FeatureCache(None))
     if not join_world(variant.machine.devices, variant.machine.num_nodes).is_first:
         return Outcome(run, _train(prepare(*arguments).with_weights(), main=False))
@@ -94,14 +94,14 @@ def outline(
     Raises:
         SM3Error: choices or data that do not work.
     """
-    run = Run(folder)
+    run = RunFolder(folder)
     if not resume:
         run.check_free()
     return _rehearsed(run, variant, reporter, cache, resume, features or FeatureCache(None), origin)
 
 
 def _rehearsed(
-    run: Run,
+    run: RunFolder,
     variant: Variant,
     reporter: Reporter,
     cache: ImageCache,

@@ -17,8 +17,8 @@ from sm3kit.data.progress import Reporter
 from sm3kit.networks.assemble import Stage1, build_pool, fill_in
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
-from sm3kit.runs.run import Run
 from sm3kit.runs.studies_seen import check_unchanged
 from sm3kit.training import checkpoints, stage1, stage2
 from sm3kit.training.hardware import check_devices, chosen_workers
@@ -71,7 +71,7 @@ class Start:
 
 
 def prepare(
-    run: Run,
+    run: RunFolder,
     variant: Variant,
     reporter: Reporter,
     cache: ImageCache,
@@ -94,7 +94,7 @@ def prepare(
     _check_goes_on(setup, resumed)
     # Stage 2 alone keeps the networks that it started from, in case its first epoch is stopped.
     kept = bool(resumed) or (resume and variant.stage == "mlssl" and run.mmssl.is_file())
-    init = Run(Path(variant.init)).trained() if variant.init and not kept else None
+    init = RunFolder(Path(variant.init)).trained() if variant.init and not kept else None
     # A modality that the earlier run lacks starts from the weights.
     covered = kept or (init is not None and set(pool.modalities) <= set(init.channels))
     fetched = {} if covered else _fetched(variant, pool)

@@ -29,7 +29,7 @@ from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.synthesis.layouts import write
 from sm3kit.training.hardware import keep_freed_memory
 from sm3kit.training.pretrain import pretrain
@@ -65,7 +65,7 @@ def opened(folder: Path, backbone: str, pixels: int) -> Predictor:
     subject = open_subject(folder / "run", (), images, features, reporter)
     settings = Settings(epochs=1, select="last", feature_views=1, resamples=2, seed=0)
     evaluate(subject, dataclasses.replace(settings, views={**settings.views, "views": 1}))
-    trained = Run(folder / "run").trained()
+    trained = RunFolder(folder / "run").trained()
     return open_predictor(trained, find_classifier(trained))
 
 

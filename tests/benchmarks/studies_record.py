@@ -15,7 +15,7 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.datasets.base import SPLITS, Dataset, ModalitySpec, Study
 from sm3kit.modalities.photo import Photo
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.studies_record import record_of, write_studies
 from sm3kit.runs.studies_seen import cases_trained_on, changed_cases
 
@@ -55,7 +55,7 @@ def main() -> None:
     """Prints seconds and megabytes."""
     count, kilobytes = [int(word) for word in sys.argv[1:]] + [20_000, 20][len(sys.argv) - 1 :]
     with tempfile.TemporaryDirectory() as home:
-        pool, run = pool_of(Path(home), count, 1024 * kilobytes), Run(Path(home) / "run")
+        pool, run = pool_of(Path(home), count, 1024 * kilobytes), RunFolder(Path(home) / "run")
         print(f"  {count:,} studies of two images of {kilobytes} kB")
         images = ImageCache(None)
         record = timed("record, all files read", lambda: record_of(pool, ["train"], images))

@@ -15,9 +15,9 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.modalities.photo import Photo
 from sm3kit.networks.assemble import build_pool, fill_in
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import variant_to_resume
-from sm3kit.runs.run import Run
 
 SIDE = 48
 
@@ -205,7 +205,9 @@ def test_a_suggested_network_does_not_stop_a_resumption(scans, tiny, train, monk
     one = altered(tiny, data=(scans,), stage1={"epochs": 1})
     outcome, _ = train(one)
     asked = Layer({"stage1": {"epochs": 2}, "recipe": ("quick",)})
-    wanted = variant_to_resume(Run(outcome.run.folder), asked, altered(one, stage1={"epochs": 2}))
+    wanted = variant_to_resume(
+        RunFolder(outcome.run.folder), asked, altered(one, stage1={"epochs": 2})
+    )
     assert wanted.of("ct", "backbone") == "timm/test_efficientnet"
     train(altered(one, stage1={"epochs": 2}), resume=True)
 

@@ -16,7 +16,7 @@ from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 FAST = Settings(epochs=2, batch_size=16, resamples=20, feature_views=1)
 
@@ -103,7 +103,7 @@ def predictor(trained_runs):
     """predictor(name="both", protocol="probe") -> Predictor."""
 
     def opening(name="both", protocol="probe"):
-        trained = Run(trained_runs / name).trained()
+        trained = RunFolder(trained_runs / name).trained()
         return open_predictor(trained, find_classifier(trained, protocol))
 
     return opening

@@ -18,7 +18,7 @@ from sm3kit.core.files import whole_folder
 from sm3kit.deployment.export import LISTING, export, keep_unlisted, write_listing
 from sm3kit.deployment.timm_folder import mean_and_deviation, write_timm
 from sm3kit.modalities.photo import Photo
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 
 class TestTimm:
@@ -68,7 +68,7 @@ class TestTimm:
         words = ["export", runs.both, "--format", "timm", "--modality", "derm"]
         assert sm3kit(*words, "--out", tmp_path / "plain").exit_code == 0
         assert sm3kit(*words, "--protocol", "finetune", "--out", tmp_path / "tuned").exit_code == 0
-        trained = Run(runs.both).trained()
+        trained = RunFolder(runs.both).trained()
         start = "backbones.derm.model."
         plain, tuned = (load_file(tmp_path / n / "model.safetensors") for n in ("plain", "tuned"))
         assert all(torch.equal(plain[n], w) for n, w in trained.of(start[:-1]).items())
@@ -115,7 +115,7 @@ class TestSafetensors:
     def test_all_weights_of_the_run_and_of_its_classifier(self, runs, sm3kit, tmp_path):
         out = tmp_path / "out"
         assert sm3kit("export", runs.both, "--format", "safetensors", "--out", out).exit_code == 0
-        trained = Run(runs.both).trained()
+        trained = RunFolder(runs.both).trained()
         weights = load_file(out / "model.safetensors")
         assert set(weights) == set(trained.weights)
         assert all(torch.equal(weights[name], value) for name, value in trained.weights.items())
@@ -149,7 +149,7 @@ def run_card(out, **names):
 def graph(request, trained_runs, tmp_path_factory):
     """(folder of the graph, protocol)."""
     out = tmp_path_factory.mktemp("onnx") / request.param
-    export(Run(trained_runs / "both").trained(), "onnx", out, protocol=request.param)
+    export(RunFolder(trained_runs / "both").trained(), "onnx", out, protocol=request.param)
     return out, request.param
 
 
@@ -289,4 +289,4 @@ def test_networks_of_modalities_without_images_are_written_too(runs, drawn, sm3k
     assert result.exit_code == 0, result.output
     session = onnxruntime.InferenceSession(out / "model.onnx")
     assert [one.name for one in session.get_inputs()] == ["derm", "present"]
-    assert set(Run(runs.both).trained().branches({}).backbones) == {"derm", "clinic"}
+    assert set(RunFolder(runs.both).trained().branches({}).backbones) == {"derm", "clinic"}

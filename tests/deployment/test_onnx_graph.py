@@ -13,7 +13,7 @@ from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.deployment.question import Question, find_studies
 from sm3kit.deployment.reading import ReadStudies, batches_of
 from sm3kit.metrics.predictions import Predictions
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 NAMES = ["derm", "clinic"]
 
@@ -53,7 +53,7 @@ def test_a_graph_that_gives_other_probabilities_is_refused(predictor, tmp_path, 
 @pytest.fixture(scope="module", params=["probe", "finetune"])
 def written(request, trained_runs, tmp_path_factory):
     """(session, predictor, protocol) of the graph of a run."""
-    trained = Run(trained_runs / "both").trained()
+    trained = RunFolder(trained_runs / "both").trained()
     predicting = open_predictor(trained, find_classifier(trained, request.param))
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     write_onnx(predicting, path)

@@ -4,7 +4,7 @@ import torch
 from differences_page import PRINTED, ROWS, row, sentence
 
 from sm3kit.published.tables import load, published_row
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 
 @row(PRINTED, "SimCLR-derm", "75.5")
@@ -41,7 +41,7 @@ def test_what_the_means_of_the_rows_say():
 @sentence(PRINTED, "sm3kit's pre-training never uses the test split; both stages keep the last")
 def test_both_stages_keep_the_last_epoch_and_never_look_at_the_test_split(trained):
     assert trained.hidden > 4  # The run ended although these cannot be read.
-    run = Run(trained.folder)
+    run = RunFolder(trained.folder)
     for stage, file in (("mmssl", run.mmssl), ("mlssl", run.mlssl)):
         first, last = trained.ends[stage]
         kept = torch.load(file, weights_only=True)["model"]

@@ -16,7 +16,7 @@ from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.comparison import compare_runs
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.record_text import caveats
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.synthesis.layouts import write
 from sm3kit.training.pretrain import pretrain
 
@@ -92,7 +92,7 @@ def test_a_split_that_is_trained_on_by_choice_is_not_warned_of(evaluated, runs, 
 
 
 def test_so_is_a_split_that_the_run_was_told_to_train_on(evaluated, runs, images, tmp_path):
-    variant = Run(runs.stage1).record().variant
+    variant = RunFolder(runs.stage1).record().variant
     both = dataclasses.replace(variant, splits=("train", "test"))
     pretrain(both, tmp_path / "both", quiet(), images)
     record = evaluated(tmp_path / "both", protocol="match")
@@ -124,7 +124,7 @@ def test_a_change_of_the_same_size_is_found(own_copy, evaluated):
 
 
 def test_a_run_without_a_record_says_so_and_is_measured(evaluated, runs):
-    Run(runs.stage1).studies_file.unlink()
+    RunFolder(runs.stage1).studies_file.unlink()
     record = evaluated(runs.stage1, protocol="match")
     assert marks(record) == (None, None)
     assert caveats(record) == []
@@ -135,7 +135,7 @@ def test_a_run_without_a_record_says_so_and_is_measured(evaluated, runs):
 
 
 def test_what_the_run_before_was_trained_on_counts_too(evaluated, runs, studies, images, tmp_path):
-    variant = Run(runs.stage1).record().variant
+    variant = RunFolder(runs.stage1).record().variant
     data = (studies("moved", moved),)
     later = dataclasses.replace(variant, data=data, init=str(runs.stage1))
     pretrain(later, tmp_path / "later", quiet(), images)
@@ -149,7 +149,7 @@ def test_what_the_run_before_was_trained_on_counts_too(evaluated, runs, studies,
 def test_a_comparison_says_what_holds_for_either_run(opened, runs, studies, fast, own_copy):
     settings = dataclasses.replace(fast, protocol="knn")
     spec = studies("moved", moved)
-    Run(runs.stage2).studies_file.unlink()
+    RunFolder(runs.stage2).studies_file.unlink()
     pair = [(opened(run, spec), settings) for run in (runs.stage1, runs.stage2)]
     record = compare_runs(*pair)
     assert marks(record) == (list(MOVED), [])

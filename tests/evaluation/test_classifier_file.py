@@ -12,7 +12,7 @@ from sm3kit.core.errors import CheckpointError
 from sm3kit.deployment.predictor import find_classifier
 from sm3kit.evaluation.classifier import FromFeatures
 from sm3kit.evaluation.classifier_file import read_classifier, read_weights, save_classifier
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 
 @pytest.fixture
@@ -42,7 +42,9 @@ def test_what_is_written_is_read(runs, opened, fast, probe, tmp_path):
     assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
     classifier = read_classifier(path)
     assert classifier.path == path and classifier.seed == 4
-    assert classifier.model == subject.trained.file_hash == Run(runs.stage2).trained().file_hash
+    assert (
+        classifier.model == subject.trained.file_hash == RunFolder(runs.stage2).trained().file_hash
+    )
     assert list(classifier.labels) == list(subject.pool.labels)
     assert list(classifier.places) == subject.embedding.order
     for name in ("protocol", "split", "select", "leaky", "transfer", "scope", "chosen"):
@@ -98,8 +100,8 @@ def test_weights_that_are_not_finite_are_refused(probe):
 
 def test_the_classifier_of_another_run_is_refused(runs, probe):
     file, _ = probe
-    assert find_classifier(Run(runs.stage2).trained()).path == file
+    assert find_classifier(RunFolder(runs.stage2).trained()).path == file
     (runs.stage1 / "eval").mkdir()
     file.rename(runs.stage1 / "eval" / file.name)
     with pytest.raises(CheckpointError, match="was trained on other networks than"):
-        find_classifier(Run(runs.stage1).trained())
+        find_classifier(RunFolder(runs.stage1).trained())

@@ -12,7 +12,7 @@ from tiny_runs import altered
 from sm3kit.core.errors import Interrupted, VariantError
 from sm3kit.evaluation import learning
 from sm3kit.evaluation.evaluate import evaluate
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training import callbacks
 from sm3kit.training.pretrain import pretrain
 
@@ -166,7 +166,7 @@ def test_networks_of_other_fusions_are_saved_whole(
 ):
     """A projector that modalities share is one module under one name."""
     variant = altered(
-        Run(stage1_run).record().variant,
+        RunFolder(stage1_run).record().variant,
         fusion=fusion,
         options={},
         stage1={"epochs": 0},

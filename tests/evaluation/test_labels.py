@@ -13,7 +13,7 @@ from sm3kit.deployment.predictor import find_classifier
 from sm3kit.evaluation.result_files import label_of, result_file
 from sm3kit.report.material import gather
 from sm3kit.report.repeating import evaluation
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 TINY = ["--epochs", "1", "-o", "evaluate.resamples=10"]
 
@@ -167,7 +167,7 @@ def test_a_name_is_made_of_what_is_new():
 
 def test_the_unlabelled_classifier_is_taken_unless_one_is_named(run, evaluated):
     evaluated(run, label="first")
-    trained = Run(run).trained()
+    trained = RunFolder(run).trained()
     assert find_classifier(trained).label == "first"
     evaluated(run, select="test_best")
     evaluated(run, protocol="finetune", epochs=1, label="tuned")
@@ -204,5 +204,5 @@ def test_the_report_shows_a_named_result_after_the_others(run, evaluated):
 
 def test_a_classifier_of_before_has_no_label(run, evaluated):
     evaluated(run)
-    file = find_classifier(Run(run).trained())
+    file = find_classifier(RunFolder(run).trained())
     assert (file.label, file.path.stem) == ("", "probe-test")

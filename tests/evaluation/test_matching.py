@@ -12,7 +12,7 @@ from sm3kit.core.errors import DataError
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.networks.extraction import Features
 from sm3kit.nn.monitors import partner_ranks
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training.pretrain import pretrain
 
 
@@ -146,7 +146,7 @@ def three(studies, opened, images, stage1_run, tmp_path):
     def change(i, row):
         return {**row, "close": f"images/lesion-{39 - i:05d}_clinic.jpg"}
 
-    variant = Run(stage1_run).record().variant
+    variant = RunFolder(stage1_run).record().variant
     variant = altered(variant, data=(studies("three", change),), stage1={"epochs": 0})
     pretrain(variant, tmp_path / "three", opened(stage1_run).reporter, images)
     return tmp_path / "three"
@@ -190,7 +190,7 @@ def test_data_that_lack_a_modality_are_matched_by_the_others(studies, matched, t
 def test_a_fusion_without_streams_of_its_own_has_no_projection(
     opened, matched, images, stage1_run, tmp_path
 ):
-    variant = Run(stage1_run).record().variant
+    variant = RunFolder(stage1_run).record().variant
     variant = altered(variant, fusion="concat", options={}, stage1={"epochs": 0})
     pretrain(variant, tmp_path / "concat", opened(stage1_run).reporter, images)
     assert list(matched(tmp_path / "concat")["space"]) == ["backbone"]

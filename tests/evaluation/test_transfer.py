@@ -14,7 +14,7 @@ from sm3kit.datasets.base import ModalitySpec
 from sm3kit.datasets.manifest import Manifest
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.metrics.predictions import Predictions
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training.pretrain import pretrain
 
 ORDER = ("id", "derm", "clinic", "split", "edge", "shape", "tone")
@@ -185,7 +185,7 @@ def test_other_channels_are_refused(studies, opened, runs, registered):
 
 
 def test_a_changed_listing_is_noted(studies, evaluated, stage1_run, train):
-    variant = Run(stage1_run).record().variant
+    variant = RunFolder(stage1_run).record().variant
     variant = altered(variant, data=(studies("listing"),), stage1={"epochs": 0})
     run = train(variant)[0].run.folder
     studies("listing", lambda i, row: {**row, "split": "train"} if i == 3 else row)
@@ -200,7 +200,7 @@ def test_a_changed_listing_is_noted(studies, evaluated, stage1_run, train):
 def test_images_seen_in_pre_training_are_noted_for_the_runs_own_data(
     opened, studies, stage1_run, images, tmp_path
 ):
-    variant = Run(stage1_run).record().variant
+    variant = RunFolder(stage1_run).record().variant
     variant = altered(variant, splits=("train", "test"), stage1={"epochs": 0})
     pretrain(variant, tmp_path / "seen", opened(stage1_run).reporter, images)
     note = "Pre-training saw the images of the test split."

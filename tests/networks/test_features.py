@@ -22,7 +22,7 @@ from sm3kit.networks.assemble import build_pool
 from sm3kit.networks.extraction import Encoder, Features
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training import stage1
 from sm3kit.training.preparation import Setup
 
@@ -54,7 +54,7 @@ def study_of(tmp_path):
 
     def make(variant, cache=None, precision="32-true"):
         pool = build_pool(variant)
-        run, quiet = Run(tmp_path / "run"), Reporter(Console(file=io.StringIO()))
+        run, quiet = RunFolder(tmp_path / "run"), Reporter(Console(file=io.StringIO()))
         cache = cache or FeatureCache(None)
         images = ImageCache(None)
         cases = pool.of(variant.splits)
@@ -116,7 +116,7 @@ def test_new_views_are_encoded_in_every_epoch(second, train, tmp_path, encoded):
 def test_the_cache_changes_no_number(second, train, tmp_path):
     for name, kept in (("a", None), ("b", tmp_path / "features"), ("c", tmp_path / "features")):
         train(second, name, features=kept)
-    models = [Run(tmp_path / name).model.read_bytes() for name in ("a", "b", "c")]
+    models = [RunFolder(tmp_path / name).model.read_bytes() for name in ("a", "b", "c")]
     metrics = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in "abc"]
     losses = [[row.split(",")[2] for row in rows] for rows in metrics]
     assert losses[0] == losses[1] == losses[2]

@@ -16,7 +16,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.networks.assemble import fill_in
 from sm3kit.report.repeating import Command, evaluation, pretraining
 from sm3kit.runs import recipes
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 
 def run_command(*words):
@@ -96,7 +96,7 @@ def test_a_command_is_written_with_an_option_on_each_line():
 
 def test_the_command_of_an_evaluation_has_what_differs(full):
     record = json.loads((full / "eval" / "probe-test.json").read_text("utf-8"))
-    words = evaluation(record, Run(full).record().variant, "RUN").words
+    words = evaluation(record, RunFolder(full).record().variant, "RUN").words
     assert words[:5] == ("sm3kit", "evaluate", "RUN", "--protocol", "probe")
     assert words[words.index("--epochs") + 1] == "1"
     assert "evaluate.resamples=20" in words

@@ -23,7 +23,7 @@ from sm3kit.report.embedding import purity, tsne
 from sm3kit.report.gallery import searches, thumbnail
 from sm3kit.report.history import loss_picture, rank_picture, series, terms
 from sm3kit.report.roc import curve, mean_curve, roc_picture
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 
 
 def scored(positive, truth):
@@ -173,7 +173,7 @@ def test_a_run_of_an_earlier_version_has_one_chance_for_all():
 
 def test_a_training_counts_the_pairs_of_each_direction(others):
     """Of the 8 validation studies of three modalities three lack one."""
-    (last,) = [row for row in Run(others["three"]).metrics() if row["rank/derm->third"]][-1:]
+    (last,) = [row for row in RunFolder(others["three"]).metrics() if row["rank/derm->third"]][-1:]
     ways = [name for name in last if name.startswith("pairs/")]
     assert len(ways) == 6
     assert {int(last[name]) for name in ways} == {6}

@@ -11,13 +11,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sm3kit.core.errors import CheckpointError, SM3Error
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training.checkpoints import read_checkpoint
 
 
 @pytest.fixture(scope="module")
 def files(stage1_run, tmp_path_factory):
-    state = load_file(Run(stage1_run).model)
+    state = load_file(RunFolder(stage1_run).model)
     name = next(name for name, value in state.items() if value.ndim == 4)
     # The tensor that the lies are about comes first.
     return hostile_files(tmp_path_factory.mktemp("hostile"), {name: state.pop(name), **state})
@@ -26,7 +26,7 @@ def files(stage1_run, tmp_path_factory):
 @pytest.fixture
 def run(stage1_run, tmp_path):
     shutil.copytree(stage1_run, tmp_path / "run")
-    return Run(tmp_path / "run")
+    return RunFolder(tmp_path / "run")
 
 
 def put(file, source):

@@ -12,8 +12,8 @@ from sm3kit.core.errors import CheckpointError, DataError, SM3Error, VariantErro
 from sm3kit.core.variant import Variant
 from sm3kit.grids import grid
 from sm3kit.runs import plain_yaml, recipes
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.record import RunRecord, versions
-from sm3kit.runs.run import Run
 
 LONGEST = 2.0  # Seconds for one file, on a busy machine.
 
@@ -60,7 +60,7 @@ def test_hostile_files(role, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["laughs", "merges", "list", "text", "nuls", "empty", "documents"])
 def test_a_record_of_a_run(name, tmp_path):
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     run.variant_file.write_bytes(whole_files()[name])
     with pytest.raises(CheckpointError, match=r"variant\.yaml is not a valid record of a run: "):
         run.record()
@@ -68,7 +68,7 @@ def test_a_record_of_a_run(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["data_hash", "hardware", "plugin_files", "versions", "stage1"])
 def test_a_record_with_another_value(name, tmp_path):
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     RunRecord(Variant(), "0" * 16, {"device": "CPU"}, versions()).write(run.variant_file)
     record = yaml.safe_load(run.variant_file.read_text())
     record.pop(name, None)
@@ -83,7 +83,7 @@ def test_a_record_with_another_value(name, tmp_path):
 
 
 def test_a_record_is_read_again(tmp_path):
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     written = RunRecord(Variant(seed=3), "0" * 16, {"device": "CPU"}, versions())
     written.write(run.variant_file)
     assert run.record() == written

@@ -19,7 +19,7 @@ from sm3kit.core.errors import Interrupted, SM3Error, TrainingError, VariantErro
 from sm3kit.core.files import STALE, remove_unfinished, whole_file
 from sm3kit.report.drawing import Figures
 from sm3kit.runs import run_lock
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training import stage1
 
 TINY = (
@@ -40,7 +40,7 @@ def start(folder, *words):
 
 
 def facts(folder):
-    with safe_open(Run(folder).model, "pt") as file:
+    with safe_open(RunFolder(folder).model, "pt") as file:
         return json.loads(file.metadata()["sm3kit"])
 
 
@@ -127,20 +127,20 @@ class TestLock:
     def test_a_killed_run_goes_on_and_leaves_nothing(self, tmp_path):
         folder = tmp_path / "run"
         process = start(folder, "--epochs", "4000", "--workers", "2")
-        while not Run(folder).last.is_file():
+        while not RunFolder(folder).last.is_file():
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         process.kill()
         process.communicate()
         left = folder / "checkpoints" / ".last.ckpt.0123456789ab.part"
         left.write_bytes(b"half")
-        done = torch.load(Run(folder).last, weights_only=True)["epochs_done"]
+        done = torch.load(RunFolder(folder).last, weights_only=True)["epochs_done"]
         more = start(folder, "--resume", "--epochs", str(done + 1), "--workers", "0")
         out, said = more.communicate(timeout=240)
         assert more.returncode == 0, said
         assert f"resume   after epoch {done} of {done + 1}" in out
         assert not left.exists()
-        assert Run(folder).finished
+        assert RunFolder(folder).finished
 
 
 class TestNoRun:
@@ -152,7 +152,7 @@ class TestNoRun:
             patch.setattr(stage1, "train", fail)
             with pytest.raises(TrainingError):
                 train(dataclasses.replace(short, init=str(stage1_run)))
-        run = Run(tmp_path / "run")
+        run = RunFolder(tmp_path / "run")
         assert run.exists
         assert "started_from" in run.variant_file.read_text()
         assert not run.has_begun
@@ -172,7 +172,7 @@ class TestNoRun:
         assert file.read_bytes() == b"weights"
 
     def test_a_row_of_metrics_is_a_run_and_a_head_alone_is_none(self, tmp_path):
-        run = Run(tmp_path)
+        run = RunFolder(tmp_path)
         run.metrics_file.write_text("stage,epoch\n")
         assert not run.has_begun
         run.write_metrics([{"stage": "mmssl", "epoch": 1}])
@@ -197,7 +197,7 @@ class TestNoRun:
 class TestUnfinishedFiles:
     def test_they_go_when_a_run_goes_on(self, short, train, tmp_path):
         train(short)
-        run = Run(tmp_path / "run")
+        run = RunFolder(tmp_path / "run")
         mine = [run.model, run.last, run.metrics_file, run.variant_file]
         left = [file.with_name(f".{file.name}.0123456789ab.part") for file in mine]
         other = run.folder / ".report.html.0123456789ab.part"

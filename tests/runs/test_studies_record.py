@@ -14,7 +14,7 @@ from tiny_runs import altered
 from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.modalities.base import Modality
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.studies_record import fingerprint, same_image, write_studies
 from sm3kit.synthesis.layouts import write
 
@@ -145,7 +145,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_record_is_one_line(tmp_path, content):
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     run.studies_file.write_bytes(content)
     with pytest.raises(
         CheckpointError, match="is damaged, or is not a record of studies: "
@@ -156,9 +156,9 @@ def test_a_damaged_record_is_one_line(tmp_path, content):
 
 
 def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
-    os.mkfifo(Run(tmp_path).studies_file)
+    os.mkfifo(RunFolder(tmp_path).studies_file)
     with pytest.raises(CheckpointError, match="is a named pipe, not a record of studies"):
-        Run(tmp_path).studies()
+        RunFolder(tmp_path).studies()
 
 
 class Rows(Modality):

@@ -30,7 +30,7 @@ from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.nn.finite import not_finite
 from sm3kit.objectives.base import Objective
 from sm3kit.report import spaces
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training import checkpoints
 from sm3kit.training.monitoring import validation_ranks
 
@@ -147,14 +147,14 @@ def test_the_weights_of_stage_2(second, train, tmp_path):
         " are not finite after the last step of epoch 1 of stage 2. Lower -o stage2.lr, "
         f"now 99. Stage 1 is kept; continue from it with --stage mlssl --init {tmp_path / 'run'}."
     )
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     assert not run.mlssl.exists()
     assert run.trained().facts.stage == "mmssl"
     assert finite_on_disk(run.folder)
     # As the message says.
     again = dataclasses.replace(second, init=str(run.folder))
     train(again, "again")
-    assert Run(tmp_path / "again").trained().facts.stage == "mlssl"
+    assert RunFolder(tmp_path / "again").trained().facts.stage == "mlssl"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_what_goes_wrong_in_the_last_step_of_a_later_epoch(
 ):
     """The epoch before is kept, and the training goes on from it."""
     monkeypatch.setattr(Trap, "kind", kind)
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     with pytest.raises(TrainingError) as caught:
         train(trapped)
     text = one_line(str(caught.value))
@@ -246,7 +246,7 @@ def test_the_buffers_of_a_batch_norm(trapped, train, registered, tmp_path):
     with pytest.raises(TrainingError) as caught:
         train(altered(trapped, backbone="loud/one", stage1={"epochs": 1}))
     assert "(networks.backbones.derm.norm.running_var) are not finite" in str(caught.value)
-    assert not Run(tmp_path / "run").model.exists()
+    assert not RunFolder(tmp_path / "run").model.exists()
 
 
 # Features
@@ -260,7 +260,7 @@ def test_features_leave_no_model_of_stage_1(tiny, train, tmp_path):
     assert one_line(str(caught.value)).startswith(
         "The features of derm of the split train, after stage 1, are not finite for 28 of 28 "
     )
-    assert not Run(tmp_path / "run").model.exists()
+    assert not RunFolder(tmp_path / "run").model.exists()
     assert finite_on_disk(tmp_path / "run")
 
 
@@ -356,7 +356,7 @@ def test_the_model_of_a_run(run, second, train, tmp_path, value):
         r"finite\. Train the run again with a lower --lr\.$"
     )
     for use in (
-        lambda: Run(run).trained(),
+        lambda: RunFolder(run).trained(),
         lambda: subject_of(run),
         lambda: train(dataclasses.replace(second, init=str(run))),
     ):
@@ -368,7 +368,7 @@ def test_the_model_of_a_run(run, second, train, tmp_path, value):
 @pytest.mark.parametrize("part", ["model", "optimiser"])
 def test_the_last_checkpoint(tiny, train, tmp_path, part):
     train(altered(tiny, stage1={"epochs": 1}))
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     name = spoil_checkpoint(run.last, math.inf, part)
     with pytest.raises(CheckpointError) as caught:
         train(tiny, resume=True)
@@ -381,7 +381,7 @@ def test_the_last_checkpoint(tiny, train, tmp_path, part):
 
 def test_the_checkpoint_of_stage_1(second, train, tmp_path):
     train(second)
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     spoil_checkpoint(run.mmssl, math.nan)
     with pytest.raises(CheckpointError, match=r"mmssl\.ckpt comes from a training that diverged"):
         train(altered(second, stage2={"epochs": 3}), resume=True)
@@ -390,7 +390,7 @@ def test_the_checkpoint_of_stage_1(second, train, tmp_path):
 def test_a_classifier(run):
     file = next((run / "eval").glob("probe*.safetensors"))
     name = spoil(file, "classifier", math.nan)
-    trained = Run(run).trained()
+    trained = RunFolder(run).trained()
     with pytest.raises(CheckpointError) as caught:
         open_predictor(trained, find_classifier(trained, "probe"))
     assert f"tensors ({name}) are not finite. Evaluate the run again" in str(caught.value)
@@ -481,7 +481,7 @@ def test_predictions_of_a_run_whose_features_overflow(sm3kit_command, overflowin
     # The classifier is told of the networks as they are now.
     with safe_open(file, "pt") as content:
         kept = content.metadata()
-    own = json.loads(kept["sm3kit"]) | {"model": Run(overflowing).trained().file_hash}
+    own = json.loads(kept["sm3kit"]) | {"model": RunFolder(overflowing).trained().file_hash}
     save_file(load_file(file), file, metadata=kept | {"sm3kit": json.dumps(own)})
     done = sm3kit_command("predict", overflowing, "--data", *facts["data"])
     refused(done, "The features of derm computed in 32-true are not finite")

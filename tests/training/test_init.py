@@ -12,14 +12,14 @@ from safetensors.torch import load_file
 from tiny_runs import altered
 
 from sm3kit.core.errors import CheckpointError, Interrupted
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training import fitting
 
 change = dataclasses.replace
 
 
 def weights(folder, *parts):
-    found = load_file(Run(Path(folder)).model)
+    found = load_file(RunFolder(Path(folder)).model)
     return {name: value for name, value in found.items() if not parts or name.startswith(parts)}
 
 
@@ -81,7 +81,7 @@ def test_the_record_says_where_a_run_comes_from(second, stage1_run, train, tmp_p
     train(altered(second, stage2={"epochs": 1}))
     wanted = {
         "run": str(stage1_run),
-        "model": Run(stage1_run).trained().file_hash,
+        "model": RunFolder(stage1_run).trained().file_hash,
         "recipe": [],
         "data": list(second.data),
         "data_hash": record(stage1_run)["data_hash"],
@@ -94,7 +94,7 @@ def test_the_record_says_where_a_run_comes_from(second, stage1_run, train, tmp_p
     # And still says so when it went on.
     train(second, resume=True)
     assert record(tmp_path / "run")["started_from"] == wanted
-    assert Run(tmp_path / "run").record().variant.init == str(stage1_run)
+    assert RunFolder(tmp_path / "run").record().variant.init == str(stage1_run)
     assert "started_from" not in record(stage1_run)
 
 
@@ -193,7 +193,7 @@ def test_a_folder_without_a_run(tiny, train, tmp_path):
 
 
 def test_a_run_without_a_model(tiny, copied, train):
-    Run(copied).model.unlink()
+    RunFolder(copied).model.unlink()
     with pytest.raises(CheckpointError) as caught:
         train(altered(tiny, init=str(copied)))
     assert str(caught.value) == (
@@ -203,7 +203,7 @@ def test_a_run_without_a_model(tiny, copied, train):
 
 @pytest.mark.parametrize("keep", [0, 100, 5000])
 def test_a_damaged_model(tiny, copied, train, keep):
-    model = Run(copied).model
+    model = RunFolder(copied).model
     model.write_bytes(model.read_bytes()[:keep])
     with pytest.raises(CheckpointError) as caught:
         train(altered(tiny, init=str(copied)))

@@ -23,12 +23,12 @@ from sm3kit.core.errors import (
     TrainingError,
     VariantError,
 )
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.synthesis.layouts import write
 
 
 def weights(folder):
-    return load_file(Run(folder).model)
+    return load_file(RunFolder(folder).model)
 
 
 def same(one, two):
@@ -133,7 +133,7 @@ def test_a_resumed_run_is_the_straight_run_bit_for_bit(tiny, train, tmp_path, ch
             train(one, "broken")
     finally:
         callbacks.StopBetweenSteps.on_train_batch_end = stop
-    assert not Run(tmp_path / "broken").finished
+    assert not RunFolder(tmp_path / "broken").finished
     _, said = train(one, "broken", resume=True)
     assert "resume   after epoch 2 of 4" in said or "resume   after epoch 1 of 4" in said
     assert same(weights(tmp_path / "straight"), weights(tmp_path / "broken"))
@@ -319,7 +319,7 @@ def test_a_checkpoint_of_another_variant(tiny, train, tmp_path):
 
 def test_a_damaged_checkpoint(tiny, train, tmp_path):
     train(altered(tiny, stage1={"epochs": 1}))
-    last = Run(tmp_path / "run").last
+    last = RunFolder(tmp_path / "run").last
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(
         CheckpointError, match=r"last\.ckpt cannot be read: .* Delete it to start over"
@@ -381,7 +381,7 @@ def started(folder, *arguments):
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not Run(folder).last.is_file():
+    while not RunFolder(folder).last.is_file():
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -397,7 +397,7 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(tmp_path):
     assert "Stopped in epoch" in said
     assert f"Continue with: sm3kit pretrain --resume --out {tmp_path / 'run'}" in said
     assert "Traceback" not in said
-    done = torch.load(Run(tmp_path / "run").last, weights_only=True)["epochs_done"]
+    done = torch.load(RunFolder(tmp_path / "run").last, weights_only=True)["epochs_done"]
     more = cli("pretrain", "--resume", "--out", tmp_path / "run", "--epochs", done + 1)
     assert more.returncode == 0, more.stderr
     assert f"resume   after epoch {done} of {done + 1}" in more.stdout
@@ -411,9 +411,9 @@ def test_kill_leaves_the_last_whole_checkpoint(tmp_path):
         time.sleep(pause)
         process.kill()
         process.communicate()
-        content = torch.load(Run(folder).last, weights_only=True)
+        content = torch.load(RunFolder(folder).last, weights_only=True)
         assert content["epochs_done"] >= 1
-        assert not Run(folder).finished
+        assert not RunFolder(folder).finished
         shutil.rmtree(folder)
 
 
@@ -455,7 +455,7 @@ def test_two_processes_train_one_model(tmp_path):
     assert done.stdout.count("done  ") == 1
     # Stage 2 runs on the first process alone.
     assert done.stdout.count("stage 2  ") == 1
-    assert Run(tmp_path / "run").finished
+    assert RunFolder(tmp_path / "run").finished
     assert [row["stage"] for row in rows(tmp_path / "run")] == ["mmssl", "mlssl"]
 
 
@@ -464,7 +464,7 @@ def test_the_command_line_in_a_new_process(tmp_path):
     both = ("--epochs", 1, *STAGE_2, "--out", tmp_path / "run", "--no-cache")
     done = cli("pretrain", *SMALL, *both)
     assert done.returncode == 0, done.stderr
-    assert Run(tmp_path / "run").finished
+    assert RunFolder(tmp_path / "run").finished
     assert [row["stage"] for row in rows(tmp_path / "run")] == ["mmssl", "mlssl"]
     first, second = done.stdout.splitlines()[:2]
     assert first.startswith("sm3kit ")

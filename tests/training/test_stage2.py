@@ -14,9 +14,9 @@ from tiny_runs import altered
 
 from sm3kit.backbones.timm import Timm
 from sm3kit.core.errors import CheckpointError, DataError, Interrupted, VariantError
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import variant_to_resume
-from sm3kit.runs.run import Run
 from sm3kit.training.stage2 import MultiLabelSSL
 
 NAMES = ["DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS"]
@@ -30,7 +30,7 @@ def but(variant, **changes):
 
 
 def weights(folder):
-    return load_file(Run(folder).model)
+    return load_file(RunFolder(folder).model)
 
 
 def checkpoint(path):
@@ -50,7 +50,7 @@ def rows(folder, stage="mlssl"):
 def same_runs(one, other):
     """Bit for bit the same, in all that was written."""
     for path in ("last", "mlssl"):
-        parts = [checkpoint(getattr(Run(folder), path)) for folder in (one, other)]
+        parts = [checkpoint(getattr(RunFolder(folder), path)) for folder in (one, other)]
         assert same(parts[0]["model"], parts[1]["model"])
     assert torch.equal(parts[0]["assigned"], parts[1]["assigned"])
     assert same(weights(one), weights(other))
@@ -129,7 +129,7 @@ def test_the_rows_of_both_stages(tiny2, train, tmp_path):
 
 def test_a_run_is_finished_after_its_last_stage(tiny2, stopped, train, tmp_path):
     said = stopped(tiny2, "run", 0)
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     assert said.startswith(
         "Stopped in epoch 1 of 2. Continue with: sm3kit pretrain --resume --out "
     )
@@ -183,7 +183,7 @@ def test_zero_epochs_of_stage_2_write_its_model(second, train):
 @pytest.mark.parametrize("feature_views", [0, 2])
 def test_the_extractor_stays_as_stage_1_left_it(tiny2, train, tmp_path, feature_views):
     train(but(tiny2, stage2={"feature_views": feature_views}))
-    before = checkpoint(Run(tmp_path / "run").mmssl)["model"]
+    before = checkpoint(RunFolder(tmp_path / "run").mmssl)["model"]
     after = weights(tmp_path / "run")
     networks = [name for name in before if name.startswith(("backbones.", "fusion."))]
     assert any("running_mean" in name for name in networks)
@@ -245,7 +245,7 @@ def test_a_resumed_stage_2_is_the_straight_one_bit_for_bit(
     one = but(but(second, stage2={"epochs": 4}), **changes)
     train(one, "straight")
     stopped(one, "broken", 2)
-    assert not Run(tmp_path / "broken").finished
+    assert not RunFolder(tmp_path / "broken").finished
     _, said = train(one, "broken", resume=True)
     assert "resume   stage 2 after epoch 2 of 4" in said or "after epoch 1 of 4" in said
     assert same_runs(tmp_path / "straight", tmp_path / "broken")
@@ -262,11 +262,11 @@ def test_more_epochs_of_stage_2_go_on_with_a_finished_run(tiny2, train, tmp_path
 def test_a_run_of_stage_1_goes_on_with_stage_2(tiny2, train, tmp_path):
     one = but(tiny2, stage="mmssl")
     train(one)
-    assert Run(tmp_path / "run").finished
+    assert RunFolder(tmp_path / "run").finished
     # What only stage 2 depends on is still free, also by the command line.
     chosen = {"clusters": 3, "lr": 0.5}
     asked = Layer({"stage": "both", "relation": "msa", "stage2": chosen})
-    wanted = variant_to_resume(Run(tmp_path / "run"), asked, one)
+    wanted = variant_to_resume(RunFolder(tmp_path / "run"), asked, one)
     both = but(tiny2, relation="msa", stage2={"clusters": 3, "lr": 0.5})
     assert (wanted.stage, wanted.relation) == ("both", "msa")
     assert {name: getattr(wanted.stage2, name) for name in chosen} == chosen
@@ -288,7 +288,7 @@ def test_a_run_of_stage_1_gets_more_epochs_before_its_stage_2(tiny2, train, tmp_
 
 def test_stage_2_does_not_go_on_with_other_networks(tiny2, train, stopped, tmp_path):
     stopped(tiny2, "run", 1)
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     content = checkpoint(run.mmssl)
     name = "backbones.derm.model.bn1.running_mean"
     content["model"][name] += 1e-6
@@ -312,7 +312,9 @@ def test_stage_1_cannot_go_on_once_stage_2_has_begun(tiny2, train, tmp_path):
         "Leave it out, or start a new run with another --out."
     )
     assert all(path.read_bytes() == content for path, content in before.items())
-    train(variant_to_resume(Run(folder), Layer({"stage2": {"epochs": 2}}), tiny2), resume=True)
+    train(
+        variant_to_resume(RunFolder(folder), Layer({"stage2": {"epochs": 2}}), tiny2), resume=True
+    )
     assert len(rows(folder)) == 2
 
 
@@ -320,7 +322,7 @@ def test_stage_2_waits_for_the_whole_stage_1(tiny2, train, tmp_path):
     """Otherwise it would stand on networks that nobody trained."""
     train(but(tiny2, stage="mmssl"))
     folder = tmp_path / "run"
-    Run(folder).mmssl.unlink()
+    RunFolder(folder).mmssl.unlink()
     before = weights(folder)
     with pytest.raises(VariantError) as caught:
         train(but(tiny2, stage="mlssl", stage1={"epochs": 3}), resume=True)
@@ -424,7 +426,7 @@ def test_one_pseudo_label(second, train, tmp_path):
 
 def test_as_many_clusters_for_every_label(second, train, tmp_path):
     train(but(second, stage2={"clusters": 4, "epochs": 1}))
-    assert set(Run(tmp_path / "run").trained().facts.labels.values()) == {4}
+    assert set(RunFolder(tmp_path / "run").trained().facts.labels.values()) == {4}
 
 
 def test_missing_modalities_and_unknown_labels(tiny2, train, tmp_path):

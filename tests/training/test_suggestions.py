@@ -12,9 +12,9 @@ from torch import nn
 from sm3kit.backbones.base import Backbone
 from sm3kit.modalities.photo import MEAN
 from sm3kit.networks.assemble import build_pool
+from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import variant_to_resume
-from sm3kit.runs.run import Run
 from sm3kit.training.preparation import apply_suggestions
 
 
@@ -103,7 +103,7 @@ def test_a_run_keeps_it_and_goes_on_with_it(half, train, tmp_path):
     # As the command line goes on, and as a grid does, which knows only what it was asked.
     more = altered(half, stage1={"epochs": 2})
     train(
-        variant_to_resume(Run(tmp_path / "run"), Layer({"stage1": {"epochs": 2}}), more),
+        variant_to_resume(RunFolder(tmp_path / "run"), Layer({"stage1": {"epochs": 2}}), more),
         resume=True,
     )
     train(altered(half, stage1={"epochs": 3}), resume=True)

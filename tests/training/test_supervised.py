@@ -15,7 +15,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.progress import Reporter
 from sm3kit.networks.joint_batches import JointBatch
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training.fitting import Training
 from sm3kit.training.supervised import Supervised, learn
 
@@ -61,7 +61,7 @@ def taught(tmp_path):
         )
         quiet = Reporter(Console(file=io.StringIO()))
         loader = partial(DataLoader, [batch()], batch_size=None)
-        training = Training(Run(tmp_path / "eval"), quiet, "hash", "sm3kit evaluate")
+        training = Training(RunFolder(tmp_path / "eval"), quiet, "hash", "sm3kit evaluate")
         return module, learn(module, EpochBatches(4, 4, 0), training, loader)
 
     return teach

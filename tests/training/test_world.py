@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from sm3kit.cli.main import cli
 from sm3kit.core.errors import VariantError
-from sm3kit.runs.run import Run
+from sm3kit.runs.folder import RunFolder
 from sm3kit.training import fitting
 from sm3kit.training.world import join_world, tell_folder
 
@@ -65,7 +65,7 @@ def test_one_device_trains_whatever_the_environment_says(environment, left, tmp_
     result = CliRunner().invoke(cli, ["pretrain", *TINY, "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
     assert f"done     {tmp_path / 'run' / 'model.safetensors'}" in result.output
-    assert Run(tmp_path / "run").finished
+    assert RunFolder(tmp_path / "run").finished
     assert rank_zero_only.rank == 0
 
 
@@ -73,7 +73,7 @@ def test_one_device_trains_whatever_the_environment_says(environment, left, tmp_
 def test_nothing_of_it_comes_to_lightning(environment, left):
     environment(left)
     stage = SimpleNamespace(epochs=1, first_epoch=0)
-    training = fitting.Training(Run(Path("run")), None, "", "")
+    training = fitting.Training(RunFolder(Path("run")), None, "", "")
     trainer = fitting._trainer(stage, [], training, join_world(1, 1))
     ranks = (trainer.global_rank, trainer.local_rank, trainer.node_rank, rank_zero_only.rank)
     assert ranks == (0, 0, 0, 0)
@@ -89,7 +89,7 @@ def test_all_of_it_at_once_in_a_new_process(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "done  " in done.stdout
-    assert Run(tmp_path / "run").finished
+    assert RunFolder(tmp_path / "run").finished
 
 
 @pytest.mark.parametrize(
@@ -185,4 +185,4 @@ def test_torchrun_numbers_the_processes(tmp_path):
     done = subprocess.run([*command, "--devices", "2"], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("done  ") == 1
-    assert Run(tmp_path / "run").finished
+    assert RunFolder(tmp_path / "run").finished

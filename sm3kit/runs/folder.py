@@ -16,7 +16,7 @@ from sm3kit.runs.studies_record import SourceRecord, read_studies
 from sm3kit.tables.spreadsheets import read_rows, write_rows
 
 
-class Run:
+class RunFolder:
     """The files of one run folder."""
 
     def __init__(self, folder: Path) -> None:
