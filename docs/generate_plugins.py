@@ -24,7 +24,7 @@ example `-o simclr.temperature=0.2`. `sm3kit plugins show NAME` says the same in
 
 def page() -> str:
     """The whole page."""
-    parts = [note("plugins.md"), HEAD, "| family | a member turns | names |\n| --- | --- | --- |\n"]
+    parts = [note("plugins.md"), HEAD, "| family | what it does | names |\n| --- | --- | --- |\n"]
     own = {family: names(family) for family in KINDS}
     for family, found in own.items():
         listed = ", ".join(f"`{name}`" for name in found)

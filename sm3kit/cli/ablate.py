@@ -46,7 +46,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
         metavar="[NAME|FILE]",
         shell_complete=completion.grids,
         default_text="the grid in --out; quick without a value",
-        help="quick, table1, table5, table6, fig5-mmssl, fig5-mlssl, or a YAML file of your own.",
+        help="quick, table1, table5, table6, fig5-mmssl, fig5-mlssl, or your own YAML file.",
     ),
     other_data_option("grid"),
     option(
@@ -56,7 +56,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
         default_text="runs/ablation-GRID",
         help="Folder of the ablation.",
     ),
-    option("--dry-run", is_flag=True, help="Show what would be run, and run nothing."),
+    option("--dry-run", is_flag=True, help="Show what would be run, without running it."),
 )
 @option_group(
     "Method",

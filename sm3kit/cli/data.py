@@ -87,7 +87,7 @@ def _show_content(people: Console, spec: str, report: Report) -> None:
         say(people, f"  {note}")
     people.print(_table(report))
     if any(label.label.reported for label in report.labels):
-        say(people, "* class that the results report")
+        say(people, "* the reported class, which metrics count as positive")
     if not all(label.label.reported for label in report.labels):
         say(people, "Results of a label without a * are the mean over its classes.")
     for name, sizes in report.sizes.items():
@@ -132,7 +132,7 @@ def _row(table: Table, name: str, counts: Mapping[str, int], splits: list[str]) 
     "--layout",
     type=click.Choice(LAYOUTS),
     required=True,
-    help="The data set whose files and tables are imitated.",
+    help="Layout of the files and tables: that of a known data set.",
 )
 @option(
     "--out",

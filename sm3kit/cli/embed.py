@@ -48,9 +48,9 @@ from sm3kit.cli.settings import (
         multiple=True,
         type=click.Choice(["backbone", "joint", "embedding", "projection"]),
         default_text="joint",
-        help="backbone: features of each modality. joint: features of the study, as classifiers see "
-        "them. embedding: one per label, after stage 2. projection: outputs of the fusion. Repeat to "
-        "save several side by side.",
+        help="backbone: features of each modality. joint: features of the study, the input of "
+        "classifiers. embedding: one per label, after stage 2. projection: outputs of the fusion. "
+        "Repeat to save several side by side.",
     ),
     option(
         "--split",

@@ -65,7 +65,7 @@ from sm3kit.core.errors import VariantError
     "Method",
     evaluation_option(
         "--scope",
-        help="What learns from labels. auto: the heads and the relation of stage 2; with finetune, "
+        help="What is trained with labels. auto: the heads and the relation of stage 2; with finetune, "
         "everything.",
     ),
     option(

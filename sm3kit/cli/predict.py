@@ -85,7 +85,7 @@ from sm3kit.cli.streams import print_json
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
         default_text="none",
-        help="Save Grad-CAM images, which show where a class is seen, to this folder.",
+        help="Save Grad-CAM images, which show what influenced the prediction, to this folder.",
     ),
     option(
         "--label",

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         "--objective",
         multiple=True,
         family="objectives",
-        help="Objective within each modality: simclr, byol, swav, or a plugin. Repeatable.",
+        help="Objective within each modality: simclr, byol, swav, or a plugin. May be repeated.",
     ),
     plugin_name_option(
         "--fusion",
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     option(
         "--dry-run",
         is_flag=True,
-        help="Show what would be trained, how long and in how much memory, and train nothing.",
+        help="Show what would be trained, the steps and the memory, without training.",
     ),
 )
 @option_group(

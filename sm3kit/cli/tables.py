@@ -152,7 +152,7 @@ def _show_study(record: dict[str, Any], study: dict[str, Any], out: Console) -> 
     looked = ", ".join(f"{name} {path}" for name, path in study["images"].items())
     _say(out, f"study    {study['id']}: {looked}")
     if study["missing"]:
-        _say(out, f"missing  {', '.join(study['missing'])}: predicted without")
+        _say(out, f"missing  {', '.join(study['missing'])}: predicted without it")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("label", overflow="fold")
     table.add_column("class", overflow="fold")
@@ -205,7 +205,7 @@ def _show_studies(record: dict[str, Any], out: Console) -> None:
         _say(out, f"and {' and '.join(more)}: see --csv FILE or --json")
     _say(out, "probability of the reported class, or of the most likely one, in %")
     if any(study["missing"] for study in shown):
-        _say(out, "* an image is missing: predicted without")
+        _say(out, "* an image is missing: predicted without it")
     if "checklist" in record:
         _say(out, f"! suspicious by the {record['checklist']}")
 

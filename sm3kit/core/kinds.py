@@ -27,7 +27,7 @@ KINDS: dict[str, Kind] = {
         Kind("fusions", "fusion", "features of all modalities -> shared streams"),
         Kind("clusterers", "clusterer", "embeddings -> assignments and centroids"),
         Kind("relations", "relation", "feature -> one embedding per label"),
-        Kind("modalities", "modality", "how a kind of image is read, normalised and viewed"),
+        Kind("modalities", "modality", "how a kind of image is read, normalised and augmented"),
         Kind("datasets", "dataset", "folder or table -> studies"),
     )
 }

@@ -48,7 +48,7 @@ def model_card(
     """
     parts = [f"# {title}", f"**{STATEMENT}**", "## How to load it"]
     parts += [f"```python\n{example.strip()}\n```", *use]
-    parts += ["## What it was made of", _training(trained), "## How good it is"]
+    parts += ["## Training", _training(trained), "## Evaluation"]
     parts += [_results(trained, file, result), "## Licences", _licences(trained)]
     return "\n\n".join(parts) + "\n"
 

@@ -232,6 +232,6 @@ def onnx_card(
         "Images are raw: colours in the order RGB, scaled to the size of the views as a whole. "
         "They are normalised in the graph, so give uint8 values of 0 to 255 as they come from a "
         "file (float32 inputs: values as the run's files hold them). Where an image is missing, "
-        "give anything, such as zeros, and False in `present`. The number of studies is free.",
+        "give anything, such as zeros, and False in `present`. Any number of studies may be given.",
     ]
     return f"Classifier of {trained.folder.name}", example, use

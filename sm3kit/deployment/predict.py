@@ -194,7 +194,7 @@ def _notes(
     for predictor, studies in zip(predictors, lists, strict=True):
         if studies.ignored:
             notes.append(
-                f"The classifier of {predictor.run.folder} does not know "
+                f"The classifier of {predictor.run.folder} was not trained on "
                 f"{', '.join(studies.ignored)}, and ignores it."
             )
         if predictor.file.leaky:

@@ -97,7 +97,7 @@ def find_studies(predictor: Predictor, question: Question) -> StudyList:
     every = list(dict.fromkeys(name for source in sources for name in source.every_name))
     if not known:
         raise DataError(
-            f"{', '.join(specs)} has the modalities {', '.join(every)}, and the classifier knows "
+            f"{', '.join(specs)} has the modalities {', '.join(every)}, and the classifier needs "
             f"{', '.join(predictor.modalities)}. Rename one with --map."
         )
     cases, blind = _cases(sources, question.split)
@@ -135,7 +135,7 @@ def check_same_labels(first: Predictor, other: Predictor) -> None:
         if name not in mine or name not in theirs:
             lacking, having = (first, other) if name not in mine else (other, first)
             raise VariantError(
-                f"Runs are averaged by label, and {having.run.folder} knows {name}, which "
+                f"Runs are averaged by label, and {having.run.folder} has {name}, which "
                 f"{lacking.run.folder} does not. Give runs with the same labels."
             )
         if set(mine[name].classes) != set(theirs[name].classes):

@@ -120,7 +120,7 @@ def check_checkouts() -> Iterator[Finding]:
         if not fresh and not stale:
             yield Finding(SECTION, name, "ok", f"as declared in {checkout}")
             continue
-        changes = [f"not known yet: {_entry_names(fresh)}"] if fresh else []
+        changes = [f"not installed yet: {_entry_names(fresh)}"] if fresh else []
         changes += [f"gone: {_entry_names(stale)}"] if stale else []
         text = f"its checkout {checkout} has changed since it was installed; {'; '.join(changes)}"
         remedy = f"{pip()} install --no-deps -e {quote(str(checkout))}"

@@ -134,8 +134,8 @@ def open_label_embedding(
             None,
             none,
             [
-                f"Stage 2 of the run knows the labels {', '.join(known)}, and the data have others: "
-                "heads sit on the joint feature."
+                f"Stage 2 of the run was trained for the labels {', '.join(known)}, and the data have "
+                "others: the heads use the joint feature."
             ],
         )
     relation = build_relation(trained.variant, width, len(known))

@@ -16,7 +16,7 @@ class SepSep(Fusion):
     """Projects each modality into the shared space with its own projector.
 
     Source: Wang et al. 2025, section 3.2 and table 5, row sep_sep. As in the released code: the
-    projector sees each view as a batch of its own.
+    projector treats each view as a separate batch.
 
     Args:
         widths: {modality: D}.

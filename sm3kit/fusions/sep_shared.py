@@ -16,7 +16,7 @@ class SepShared(Fusion):
     """Projects all modalities into the shared space with one projector.
 
     Source: Wang et al. 2025, section 3.2 and table 5, row sep_shared. As in the released code:
-    each modality and view is a batch of its own, so that batch statistics belong to one modality
+    each modality and view is a separate batch, so that batch statistics belong to one modality
     in training, while the running statistics cover all. The order is view by view, and within a
     view modality by modality, since the running statistics depend on it.
 
@@ -39,7 +39,7 @@ class SepShared(Fusion):
         super().__init__(widths)
         if len(set(widths.values())) != 1:
             raise VariantError(
-                f"Fusion 'sep_shared' needs features of one width, not {dict(widths)}. "
+                f"Fusion 'sep_shared' needs features of equal width, not {dict(widths)}. "
                 "Use the same backbone for all modalities, or --fusion sep_sep."
             )
         self.projector = Projector(next(iter(widths.values())), projection, hidden)

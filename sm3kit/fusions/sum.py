@@ -39,7 +39,7 @@ class Sum(Fusion):
         super().__init__(widths)
         if len(set(widths.values())) != 1:
             raise VariantError(
-                f"Fusion 'sum' needs features of one width, not {dict(widths)}. "
+                f"Fusion 'sum' needs features of equal width, not {dict(widths)}. "
                 "Use the same backbone for all modalities, or --fusion concat."
             )
         self.projector = Projector(next(iter(widths.values())), projection, hidden)

@@ -129,7 +129,7 @@ def carry_on(
     except Interrupted:
         left = len(run.standing().left)
         raise Interrupted(
-            f"Stopped with {left} stages left; everything done so far is kept. Continue with the "
+            f"Stopped with {left} stages left; everything done so far is kept. Resume with the "
             f"same command, or: {run.folder.resume_command}"
         ) from None
 

@@ -1,1 +1,1 @@
-"""Modalities: how one kind of image is read, normalised and viewed."""
+"""Modalities: how one kind of image is read, normalised and augmented."""

@@ -35,7 +35,7 @@ class CrossModal(Objective):
         anchor: the stream whose rows are the anchors of "eq4"; empty takes the first one.
         mask_groups: images of the same patient or lesion are not used as negatives of each other.
         gather: use negatives from all processes (DDP); the release does not.
-        shards: splits the batch into parts with negatives of their own, as several GPUs without
+        shards: splits the batch into parts, each with its own negatives, as several GPUs without
             gathering do; the release ran on 2.
     """
 

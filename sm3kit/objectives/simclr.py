@@ -34,7 +34,7 @@ class SimCLR(Objective):
         head: "sm3" is the released projector (three layers, last batch norm without affine),
             "simclr" the two-layer head of SimCLR.
         gather: use negatives from all processes (DDP); the release does not.
-        shards: splits the batch into parts with negatives of their own, as several GPUs without
+        shards: splits the batch into parts, each with its own negatives, as several GPUs without
             gathering do; the release ran on 2.
         mask_groups: images of the same patient or lesion are not used as negatives of each other. If
             all studies of a batch are of different groups, the loss is that of the paper.

@@ -21,7 +21,7 @@ class SwAV(Objective):
 
     Source: Caron et al. 2020, arXiv:2006.09882, equations 1 to 5.
     Differs from the paper: 60 prototypes instead of 3000, which would exceed the images of a
-    small study, and no multi-crop. Each view is a batch of its own for the batch norm. The queue
+    small study, and no multi-crop. Batch norm treats each view as a separate batch. The queue
     holds 96 rows instead of 3840; a batch with fewer rows than prototypes uses it from the start.
 
     Args:

@@ -99,7 +99,7 @@ class Run:
 
         Args:
             split: "train", "val" or "test", or several; all by default.
-            space: "backbone" has an array per modality, "joint" one (what classifiers see),
+            space: "backbone" has an array per modality, "joint" one (the input of classifiers),
                 "embedding" one per label (after stage 2), "projection" one per stream of the
                 fusion; or several.
             data: other data than the run's.

@@ -46,7 +46,7 @@ def size_picture(rows: Rows) -> Picture | None:
         "Cluster sizes of stage 2",
         f"Stacked areas over the epochs. In the last epoch: {'; '.join(last)}.",
         "Share of the studies in each cluster, sorted by size in each epoch: the largest at the "
-        "bottom. Hatches and greys only tell neighbours apart. A band that takes up everything is a "
+        "bottom. Hatches and greys only separate neighbouring bands. A band that takes up everything is a "
         "collapse.",
         figure,
     )
@@ -113,7 +113,7 @@ def nmi_picture(rows: Rows) -> Picture | None:
         + (f"; between labels {between[-1][1]:.2f}." if between else "."),
         "Normalised mutual information (NMI) of the clusters: 1 for equal partitions, 0 for "
         "independent ones. High with the epoch before: the pseudo-labels have settled. High with "
-        "other labels: all labels share one partition. The true classes serve diagnosis only; "
+        "other labels: all labels share one partition. The true classes are for comparison only; "
         f"training does not see them.{note_on_bars(*groups)}",
         figure,
     )

@@ -124,7 +124,7 @@ def monitor_picture(rows: Rows, stage: str = "mmssl") -> Picture | None:
     for panel, lines in zip(panels, groups, strict=True):
         draw_curves(panel, lines)
         if panel.get_title(loc="left").endswith("deviation"):
-            panel.set_ylim(bottom=0)
+            panel.set_ylim(0, 1.08 * panel.get_ylim()[1])
     draw_legends(figure, panels, (), legend)
     ends = ", ".join(f"{name} {series(rows, f'std/{name}')[-1][1]:.2f}" for name in names)
     return Picture(

@@ -22,7 +22,7 @@ PAPER = " The paper names neither the feature space nor the direction of its sea
 SEEN = " The pairs were seen in pre-training."
 UNDEFINED = {
     "backbone": "the features of its backbones differ in width, or too few studies have both images",
-    "projection": "the fusion has no projection of its own for each modality",
+    "projection": "the fusion has no separate projection for each modality",
 }
 
 COLUMNS = (

@@ -187,7 +187,9 @@ class TrainedModel:
         if _shapes(fusion) == _shapes(branches.fusion.state_dict()):
             branches.fusion.load_state_dict(fusion)
         else:
-            notes.append(f"the fusion of {self.folder} is another and starts from new weights")
+            notes.append(
+                f"the fusion of {self.folder} is different: this one starts from new weights"
+            )
         return notes
 
     def record(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Base(NamedTuple):
 
 
 OF_BUILT_IN_DATA = Base("quick", "the built-in studies are small")
-RELEASED = Base("sm3", "the released settings on one device are the default for own data")
+RELEASED = Base("sm3", "the released settings on one device are the default for your own data")
 DEFAULT_BASES = (OF_BUILT_IN_DATA.name, "small", RELEASED.name)
 
 
@@ -74,8 +74,8 @@ def base_for(gpu: str, memory: int) -> Base:
     has = f"the {gpu} has {in_units(memory)} of memory" if gpu else "this machine has no CUDA GPU"
     return Base(
         "small",
-        f"{has} and sm3 wants one with about {in_units(SM3_MEMORY)}; "
-        "--recipe sm3 takes the released settings all the same",
+        f"{has} and sm3 needs one with about {in_units(SM3_MEMORY)}; "
+        "--recipe sm3 selects the released settings anyway",
     )
 
 

@@ -140,7 +140,7 @@ def _how_to_go_on(training: Training, module: Learner) -> str:
     if not training.run.last.is_file():
         return f"Stopped in the first epoch. Start again with: {training.command}"
     where = f"epoch {module.epoch + 1} of {module.epochs}"
-    return f"Stopped in {where}. Continue with: {training.command}"
+    return f"Stopped in {where}. Resume with: {training.command}"
 
 
 def _remains(training: Training, module: Learner) -> str:
@@ -148,7 +148,7 @@ def _remains(training: Training, module: Learner) -> str:
         return f"Stage 1 is kept; continue from it with --stage mlssl --init {training.run.folder}."
     if training.run.last.is_file():
         return f"The last complete epoch is kept in {training.run.last}."
-    return "Nothing of it is kept."
+    return "Nothing was saved."
 
 
 class quiet_lightning(warnings.catch_warnings):

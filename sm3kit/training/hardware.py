@@ -61,7 +61,9 @@ def smallest_view(modalities: Mapping[str, Modality]) -> int:
 def machine_record(precision: str) -> dict[str, str]:
     """What a run was computed on and in, for its record."""
     on_gpu = torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    cpu = f"CPU, {threads} thread{'s' * (threads != 1)}"
+    device = torch.cuda.get_device_name() if on_gpu else cpu
     return {"device": device, "precision": precision}
 
 

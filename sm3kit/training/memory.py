@@ -79,7 +79,7 @@ class MemoryNeed:
             return ""
         where = "The GPU" if self.device == "cuda" else "This machine"
         has = f"{in_units(whole)} in all" if self.total > whole else f"{in_units(free)} free"
-        ends = "" if self.device == "cuda" else " The system may kill the run without a word."
+        ends = "" if self.device == "cuda" else " The system may kill the run without a message."
         return f"{where} has {has}, and stage 1 takes about {in_units(self.total)}.{ends} {remedy}"
 
 

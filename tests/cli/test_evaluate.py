@@ -195,7 +195,7 @@ class TestMistakes:
         assert result.stdout == ""
         last = result.stderr.splitlines()[-1]
         assert last == (
-            f"Stopped in epoch 2 of 2. Continue with: sm3kit evaluate {run} --protocol probe, with "
+            f"Stopped in epoch 2 of 2. Resume with: sm3kit evaluate {run} --protocol probe, with "
             "the same options"
         )
         again = sm3kit("evaluate", run, *QUICK)
@@ -385,7 +385,7 @@ class TestTables:
     def test_how_it_was_chosen_and_what_saw_labels(self):
         lines = printed(result(SHORT))
         assert lines[:2] == [
-            "probe    heads and relation: 18.1 M weights saw the labels of 413 studies",
+            "probe    heads and relation: 18.1 M weights trained with the labels of 413 studies",
             "select   val_best: epoch 12, mean AUC 81.0 on val",
         ]
         lines = printed(result(SHORT, select="last", chosen={"epoch": 50}, selection_auc=None))

@@ -120,7 +120,7 @@ class TestEnsemble:
         words += ["-o", "manifest.labels=PN,VS", "-o", "manifest.reported=PN:TYP"]
         assert sm3kit("evaluate", runs.derm, *words).exit_code == 0
         result = sm3kit("predict", runs.both, "--run", runs.derm, "--split", "test")
-        one_line(result, f"{runs.both} knows DIAG, which {runs.derm} does not")
+        one_line(result, f"{runs.both} has DIAG, which {runs.derm} does not")
 
     def test_a_run_twice(self, runs, sm3kit, one_line):
         one_line(sm3kit("predict", runs.both, "--run", runs.both, "--split", "test"), "twice")
@@ -228,7 +228,7 @@ class TestMistakes:
         table = tmp_path / "other.csv"
         table.write_text(f"id,fundus\none,{drawn.folder / drawn.whole['derm']}\n", "utf-8")
         result = sm3kit("predict", runs.both, "--manifest", table)
-        one_line(result, "has the modalities fundus", "the classifier knows derm, clinic", "--map")
+        one_line(result, "has the modalities fundus", "the classifier needs derm, clinic", "--map")
         assert (
             sm3kit("predict", runs.both, "--manifest", table, "--map", "derm=fundus").exit_code == 0
         )
@@ -269,7 +269,7 @@ class TestShown:
     def test_without_json_people_read_stdout(self, runs, drawn, image, sm3kit):
         result = sm3kit("predict", runs.both, "--image", f"derm={image(drawn.whole, 'derm')}")
         assert result.stderr == ""
-        assert "missing  clinic: predicted without" in result.stdout
+        assert "missing  clinic: predicted without it" in result.stdout
         assert "no medical device" in result.stdout.splitlines()[-1]
 
     @pytest.mark.parametrize("words", [["--split", "test"], ["--image"]])

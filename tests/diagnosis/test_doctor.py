@@ -251,7 +251,7 @@ def test_a_checkout_that_has_changed_since(editable):
     assert finding.level == "broken"
     assert finding.text == (
         f"its checkout {editable} has changed since it was installed; "
-        "not known yet: fusions/new; gone: fusions/old"
+        "not installed yet: fusions/new; gone: fusions/old"
     )
     assert finding.remedy == f"{pip()} install --no-deps -e '{editable}'"
 

@@ -126,7 +126,7 @@ def test_an_interrupted_evaluation_goes_on_bit_for_bit(
         with pytest.raises(Interrupted) as caught:
             evaluate(opened(runs.stage2), settings)
     assert str(caught.value) == (
-        f"Stopped in epoch {stop_in + 1} of 4. Continue with: sm3kit evaluate {runs.stage2} "
+        f"Stopped in epoch {stop_in + 1} of 4. Resume with: sm3kit evaluate {runs.stage2} "
         f"--protocol {protocol}, with the same options"
     )
     assert not kept["json"].exists()

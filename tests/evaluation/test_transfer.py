@@ -63,8 +63,8 @@ def test_other_labels_drop_the_relation_and_say_so(studies, evaluated, runs):
 
     record = evaluated(runs.stage2, studies("other-labels", change))
     assert record["notes"] == [
-        "Stage 2 of the run knows the labels shape, tone, edge, and the data have others: heads "
-        "sit on the joint feature."
+        "Stage 2 of the run was trained for the labels shape, tone, edge, and the data have others: "
+        "the heads use the joint feature."
     ]
     assert record["scope"] == "heads"
 

@@ -235,7 +235,7 @@ def test_a_shared_projector_needs_one_width(fusion, name, advice):
     with pytest.raises(VariantError) as caught:
         fusion({"clinic": 4, "derm": 7})
     assert str(caught.value) == (
-        f"Fusion {name!r} needs features of one width, not {{'clinic': 4, 'derm': 7}}. "
+        f"Fusion {name!r} needs features of equal width, not {{'clinic': 4, 'derm': 7}}. "
         f"Use the same backbone for all modalities, or --fusion {advice}."
     )
 

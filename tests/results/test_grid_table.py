@@ -130,7 +130,7 @@ def test_each_space_has_a_section():
     assert [one.title for one in table.sections] == ["match, backbone", "match, projection"]
     first = table.sections[1].lines[0]
     assert (first.name, first.cells[3].text, first.cells[4].text) == ("imagenet", "undefined", "")
-    note = "imagenet: undefined, as the fusion has no projection of its own for each modality."
+    note = "imagenet: undefined, as the fusion has no separate projection for each modality."
     assert note in table.sections[1].notes
 
 

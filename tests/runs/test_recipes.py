@@ -88,7 +88,7 @@ def test_other_data_take_the_released_settings(data):
     )
     assert variant.data == data
     assert said == (
-        "recipe sm3, because the released settings on one device are the default for own data"
+        "recipe sm3, because the released settings on one device are the default for your own data"
     )
 
 
@@ -116,12 +116,12 @@ def test_own_data_take_a_recipe_that_fits_the_machine(gpu, memory, base):
 
 def test_the_reason_for_the_small_recipe_names_the_other_one():
     assert recipes.base_for("", 0).why == (
-        "this machine has no CUDA GPU and sm3 wants one with about 20 GiB; --recipe sm3 takes the "
-        "released settings all the same"
+        "this machine has no CUDA GPU and sm3 needs one with about 20 GiB; --recipe sm3 selects "
+        "the released settings anyway"
     )
     assert recipes.base_for("RTX 3060", 12 * GIB).why == (
-        "the RTX 3060 has 12 GiB of memory and sm3 wants one with about 20 GiB; --recipe sm3 takes "
-        "the released settings all the same"
+        "the RTX 3060 has 12 GiB of memory and sm3 needs one with about 20 GiB; --recipe sm3 "
+        "selects the released settings anyway"
     )
 
 

@@ -129,7 +129,7 @@ def test_the_weights_of_stage_1(tiny, train, tmp_path):
     assert "tensors (networks.backbones.derm." in text
     assert text.endswith(
         " are not finite after the last step of epoch 1 of stage 1. Lower --lr, now 99, or use "
-        "--precision 32. Nothing of it is kept."
+        "--precision 32. Nothing was saved."
     )
     left = [path.name for path in written(tmp_path / "run")]
     assert [name for name in left if not name.startswith(".")] == [
@@ -452,7 +452,7 @@ def test_a_pre_training_that_diverges(sm3kit_command, tmp_path):
     words += ["--lr", "100", "-o", "stage1.weight_decay=1000", "--batch-size", "2"]
     out = tmp_path / "out"
     done = sm3kit_command("pretrain", *words, "--out", out, "--quiet")
-    refused(done, "Lower --lr, now 100", "Nothing of it is kept.")
+    refused(done, "Lower --lr, now 100", "Nothing was saved.")
     assert not list(out.rglob("*.safetensors")) + list(out.rglob("*.ckpt"))
 
 

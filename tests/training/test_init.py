@@ -162,7 +162,10 @@ def test_a_modality_that_the_earlier_run_lacks(tiny, stage1_run, train, tmp_path
     _, said = train(altered(one, init=str(stage1_run)))
     words = " ".join(said.split())
     assert f"warning: mr has no network in {stage1_run} and starts from new weights" in words
-    assert f"warning: the fusion of {stage1_run} is another and starts from new weights" in words
+    assert (
+        f"warning: the fusion of {stage1_run} is different: this one starts from new weights"
+        in words
+    )
     train(one, "anew")
     found, anew = weights(tmp_path / "run"), weights(tmp_path / "anew")
     assert same(weights(tmp_path / "run", "backbones.derm"), weights(stage1_run, "backbones.derm"))

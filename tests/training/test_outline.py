@@ -109,7 +109,7 @@ GIB = 1024**3
     [
         (9, ""),
         (7, "This machine has 7.0 GiB free, and stage 1 takes about 8.0 GiB. The system may kill "
-            "the run without a word. Lower it."),
+            "the run without a message. Lower it."),
     ],
 )  # fmt: skip
 def test_too_little_memory_is_said_before_it_is_taken(monkeypatch, free, text):

@@ -395,7 +395,7 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(tmp_path):
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "Stopped in epoch" in said
-    assert f"Continue with: sm3kit pretrain --resume --out {tmp_path / 'run'}" in said
+    assert f"Resume with: sm3kit pretrain --resume --out {tmp_path / 'run'}" in said
     assert "Traceback" not in said
     done = torch.load(RunFolder(tmp_path / "run").last, weights_only=True)["epochs_done"]
     more = cli("pretrain", "--resume", "--out", tmp_path / "run", "--epochs", done + 1)

@@ -130,9 +130,7 @@ def test_the_rows_of_both_stages(tiny2, train, tmp_path):
 def test_a_run_is_finished_after_its_last_stage(tiny2, stopped, train, tmp_path):
     said = stopped(tiny2, "run", 0)
     run = RunFolder(tmp_path / "run")
-    assert said.startswith(
-        "Stopped in epoch 1 of 2. Continue with: sm3kit pretrain --resume --out "
-    )
+    assert said.startswith("Stopped in epoch 1 of 2. Resume with: sm3kit pretrain --resume --out ")
     assert run.mmssl.is_file()
     assert run.model.is_file()
     assert not run.mlssl.is_file()

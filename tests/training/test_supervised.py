@@ -112,5 +112,5 @@ def test_a_loss_that_is_not_finite_names_its_label(taught, monkeypatch):
         taught()
     assert str(caught.value) == (
         "The loss term ce/tone is not finite in epoch 1 of the probe. Lower --lr, now 0.1. "
-        "Nothing of it is kept."
+        "Nothing was saved."
     )

@@ -20,11 +20,11 @@ SCRIPT = """#!/bin/bash
 #SBATCH --gres=gpu:1
 #SBATCH --time=24:00:00
 #SBATCH --requeue
-# Two minutes before its time is over a task is asked to stop; what it has done is kept.
+# Two minutes before its time limit, a task is asked to stop; finished work is kept.
 #SBATCH --signal=B:TERM@120
 
-# Each task takes the next stage that nobody works on, until all is done. More tasks may be
-# submitted at any time, and the same script again goes on with what is left.
+# Each task takes the next stage that no other task is working on, until all are done. You may
+# submit more tasks at any time, or submit this script again to do what is left.
 cd {where} || exit 1
 export OMP_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-1}}"
 {plugins}exec {command}
