@@ -132,7 +132,7 @@ def _row(table: Table, name: str, counts: Mapping[str, int], splits: list[str]) 
     "--layout",
     type=click.Choice(LAYOUTS),
     required=True,
-    help="Layout of the files and tables: that of a known data set.",
+    help="Data set whose file layout is used.",
 )
 @option(
     "--out",
