@@ -56,10 +56,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'sm3kit' has no attribute {name!r}")
     import importlib
-    import warnings
 
-    # In a notebook tqdm, which others import, asks for widgets that nothing here shows.
-    warnings.filterwarnings("ignore", "IProgress not found")
+    from sm3kit.core.libraries import hush
+
+    hush("tqdm")  # In a notebook it asks for widgets, which nothing here shows.
     value = getattr(importlib.import_module(f"sm3kit.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -188,21 +188,20 @@ def pretrain(
       sm3kit pretrain --resume --out runs/simclr-sep_sep-tel-seed0
     """
     from sm3kit.data.progress import Reporter
-    from sm3kit.python import pretraining
+    from sm3kit.python.request import carry_out, layer, outline_of, request
 
     # The last value of a modality holds.
     words = {n: dict(v) if n in PER_MODALITY else v for n, v in flags.items() if v != ()}
     words |= {"map": parsed_map(rename)} if rename else {}
-    asked = pretraining.layer(words, parsed_settings(options))
-    request = pretraining.request(asked, out, resume=resume)
-    people = console(stderr=as_json, quiet=not request.speaks)
+    asked = request(layer(words, parsed_settings(options)), out, resume=resume)
+    people = console(stderr=as_json, quiet=not asked.speaks)
     around = surroundings(people, quiet=quiet, no_cache=no_cache)
     if dry_run:
-        _show(pretraining.outline_of(request, around), around.reporter, as_json)
+        _show(outline_of(asked, around), around.reporter, as_json)
         return
-    outcome = pretraining.carry_out(request, around)
+    outcome = carry_out(asked, around)
     Reporter(people).say(f"done     {outcome.run.model}")
-    if as_json and request.speaks:
+    if as_json and asked.speaks:
         print_json(_document(outcome))
 
 
@@ -221,7 +220,7 @@ def _show(outline: Outline, reporter: Reporter, as_json: bool) -> None:
 
 def _document(outcome: Outcome) -> dict[str, Any]:
     """The run folder, its files, and the ranks, for programs."""
-    from sm3kit.python.pretraining import match_rows
+    from sm3kit.python.request import match_rows
 
     folder = outcome.run.folder
     names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from itertools import chain, islice
 import torch
 from torch import Tensor
 
+from sm3kit.core.cores import usable_cores
 from sm3kit.core.errors import DataError
 from sm3kit.data.batches import Batch, Collate, Item
 from sm3kit.data.cases import Case
@@ -131,7 +131,7 @@ def _ahead(
 ) -> Iterator[Item | DataError]:
     """Results in order, while threads work on the next `count` of them."""
     places = iter(places)
-    pool = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1))
+    pool = ThreadPoolExecutor(min(8, usable_cores() + 1))
     try:
         waiting: deque[Future[Item | DataError]] = deque(
             pool.submit(work, place) for place in islice(places, count)

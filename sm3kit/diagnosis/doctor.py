@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import locale
-import math
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from sm3kit.core.cores import usable_cores
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.files import cache_root
 from sm3kit.core.text import in_units
@@ -19,7 +19,6 @@ from sm3kit.diagnosis.libraries import MODULES, gpus, libraries
 from sm3kit.diagnosis.plugins import check_checkouts, plugins, targets
 
 NARROWEST = 60
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
 SHARED = Path("/dev/shm")
 LITTLE = 2 * GIB  # A run with a ResNet-50 per modality and its checkpoints takes about one.
 NEARLY_FULL = 0.95
@@ -44,18 +43,6 @@ def machine(results: Mapping[str, ImportTrial]) -> Iterator[Finding]:
         yield Finding("machine", "terminal", "hint", text, "stty columns 80  # or a wider window")
     else:
         yield Finding("machine", "terminal", "ok", f"{width} columns")
-
-
-def usable_cores(quota: Path = QUOTA) -> int:
-    """The cores that this process may use: of the machine, its affinity, and its container."""
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = min(cores, len(os.sched_getaffinity(0)))
-    if quota.is_file():
-        share, _, period = quota.read_text(encoding="ascii").partition(" ")
-        if share.isdecimal():
-            cores = min(cores, max(1, math.ceil(int(share) / int(period))))
-    return cores
 
 
 def _threads(cores: int, threads: int) -> Finding:

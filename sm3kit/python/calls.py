@@ -49,16 +49,16 @@ def check_keywords(function: Callable[P, T]) -> Callable[P, T]:
     takes_all = inspect.Parameter.VAR_KEYWORD in kinds.values()
 
     @functools.wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
         for name in () if takes_all else kwargs:
             if name not in names:
                 raise UnknownKeyword(
                     f"{function.__name__}() has no keyword {name!r}. {suggestion(name, names)}"
                     f"Known: {', '.join(names)}."
                 )
-        given = signature.bind_partial(*args, **kwargs).arguments
+        values = signature.bind_partial(*args, **kwargs).arguments
         for name, choices in _choices(function).items():
-            for value in words(given.get(name)):
+            for value in words(values.get(name)):
                 if value not in choices:
                     raise OptionError(
                         f"{function.__name__}(): {name} wants {' or '.join(map(repr, choices))}, "
@@ -66,7 +66,7 @@ def check_keywords(function: Callable[P, T]) -> Callable[P, T]:
                     )
         return function(*args, **kwargs)
 
-    return checked
+    return call
 
 
 @functools.cache

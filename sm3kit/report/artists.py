@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, cast
 
+from sm3kit.core.cores import usable_cores
 from sm3kit.results.picture import Picture, Rendering
 
 MOST = 4  # Processes; each takes half a second to start.
@@ -56,8 +57,7 @@ class Artists:
     """
 
     def __init__(self, *, png: bool = False, count: int | None = None) -> None:
-        cores = os.cpu_count() or 1
-        count = min(MOST, cores - 1) if count is None else count
+        count = min(MOST, usable_cores() - 1) if count is None else count
         self.png = png
         self.own = threading.local()
         self.processes: list[subprocess.Popen[bytes]] = []

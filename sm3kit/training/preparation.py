@@ -13,9 +13,9 @@ from torch import Tensor
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
+from sm3kit.core.text import in_units
 from sm3kit.core.variant import FUSION_OF_ONE, Variant
 from sm3kit.data.batches import StudyViews, shares
-from sm3kit.data.cache_folders import GIB
 from sm3kit.data.cases import Case
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
@@ -91,8 +91,8 @@ class Setup:
         limit = self.images.limit
         if self.images.root is not None and filled.bytes > limit:
             self.reporter.warn(
-                f"The decoded images take {filled.bytes / GIB:.1f} GiB, more than the cache "
-                f"keeps ({limit / GIB:.1f} GiB): they will be decoded in every epoch. Set "
+                f"The decoded images take {in_units(filled.bytes)}, more than the cache "
+                f"keeps ({in_units(limit)}): they will be decoded in every epoch. Set "
                 "SM3KIT_CACHE_LIMIT to more GiB."
             )
 

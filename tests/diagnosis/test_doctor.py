@@ -364,17 +364,6 @@ def test_more_threads_than_cores(monkeypatch):
     assert finding.remedy == "export OMP_NUM_THREADS=2"
 
 
-def test_the_cores_of_a_container(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda one: set(range(12)), raising=False)
-    quota = tmp_path / "cpu.max"
-    assert doctor_module.usable_cores(quota) == 12
-    quota.write_text("150000 100000\n")
-    assert doctor_module.usable_cores(quota) == 2
-    quota.write_text("max 100000\n")
-    assert doctor_module.usable_cores(quota) == 12
-
-
 @pytest.mark.parametrize(
     ("name", "change", "remedy"),
     [

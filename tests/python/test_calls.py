@@ -133,7 +133,7 @@ def test_values_of_single_modalities_reach_them(monkeypatch: pytest.MonkeyPatch)
     ("keywords", "message"),
     [
         ({"fusion": "sep_sp"}, "No fusion named 'sep_sp'. Did you mean 'sep_sep'?"),
-        ({"epochs": -1}, "call of pretrain: option 'stage1.epochs' wants a whole number from 0"),
+        ({"epochs": -1}, "call of pretrain: option 'stage1.epochs' must be a whole number from 0"),
         ({"options": {"weight_deca": 1}}, "No setting named 'weight_deca'. Did you mean 'stage1.weight_decay'"),
         ({"options": {"simclr.temprature": 1}}, "Did you mean 'temperature'?"),
         ({"resume": True}, "needs to know which run"),
@@ -295,7 +295,7 @@ class TestNetworks:
         assert set(features.splits) == {"test"}
         assert Path("f.npz").is_file()
         assert len(run.embed(cache=False, quiet=True).ids) == 40
-        with pytest.raises(sm3kit.SM3Error, match="ends in"):
+        with pytest.raises(sm3kit.SM3Error, match="must end in"):
             run.embed("test", out="f.txt")
 
     def test_a_backbone_gives_the_features_of_embed(self, run: sm3kit.Run) -> None:

@@ -86,7 +86,7 @@ def test_an_unknown_keyword_is_answered_with_a_near_one(
     call, message, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sm3kit.python.run.runs.Run, "record", lambda self: None)
+    monkeypatch.setattr(sm3kit.python.run.RunFolder, "record", lambda self: None)
     with pytest.raises(TypeError) as caught:
         call()
     assert isinstance(caught.value, sm3kit.SM3Error)

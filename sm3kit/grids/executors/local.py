@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from filelock import Timeout
 
+from sm3kit.core.cores import usable_cores
 from sm3kit.core.errors import TrainingError
 from sm3kit.grids.folder import Folder, process_name
 from sm3kit.grids.plan import Task
@@ -70,9 +71,8 @@ def share(number: int, jobs: int, environment: Mapping[str, str]) -> dict[str, s
     Numbers of threads and GPUs that the user has set are kept, and shared out in turn.
     """
     mine = dict(environment)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for name in THREADS:
-        mine.setdefault(name, str(max(1, (cores or 1) // jobs)))
+        mine.setdefault(name, str(max(1, usable_cores() // jobs)))
     gpus = [gpu for gpu in mine.get("CUDA_VISIBLE_DEVICES", _gpus()).split(",") if gpu]
     if gpus:
         mine["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[number % len(gpus) :: jobs])
