@@ -85,6 +85,7 @@ def plan_lines(run: GridRun, jobs: int, *, verbose: bool) -> list[str]:
     distinct = Counter(task.kind for task in standing.tasks)
     done = Counter(task.kind for task in standing.tasks if task.key in standing.done)
     lines = [f"grid     {run.folder.path}", f"cells    {len(standing.replicates)}: {rows} rows"]
+    lines[1:1] = [f"note     {note}" for note in run.plan.notes]
     lines += [
         f"{TRAINING.get(kind, kind):8} {distinct[kind]} distinct for {wanted[kind]} cells, "
         f"{done[kind]} done"

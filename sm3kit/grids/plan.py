@@ -15,7 +15,7 @@ from sm3kit.core.plain_json import check_shape, parse
 
 TASK = {"key": str, "kind": str, "parent": str, "settings": dict, "name": str}
 REPLICATE = {"row": str, "seed": int, "results": {"*": str}}
-SHAPE = {"cells": [REPLICATE], "stages": [TASK]}
+SHAPE = {"cells": [REPLICATE], "stages": [TASK], "notes?": [str]}
 TRAINING = {"mmssl": "stage 1", "mlssl": "stage 2"}
 
 
@@ -78,10 +78,12 @@ class Plan:
     Attributes:
         replicates: rows in order, the seeds of each together.
         tasks: {key: task}, parents before children, the tasks of a replicate together.
+        notes: sentences on how its settings were chosen.
     """
 
     replicates: Sequence[Replicate]
     tasks: Mapping[str, Task]
+    notes: tuple[str, ...] = ()
 
     def chain(self, key: str) -> list[str]:
         """A task and all that it needs, the first one first."""
@@ -104,6 +106,7 @@ class Plan:
         plain = {
             "cells": [dataclasses.asdict(replicate) for replicate in self.replicates],
             "stages": [dataclasses.asdict(task) for task in self.tasks.values()],
+            "notes": list(self.notes),
         }
         return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
 
@@ -126,7 +129,7 @@ class Plan:
         results = {key for replicate in replicates for key in replicate.results.values()}
         if not results <= known - {""}:
             raise DataError("the stages of its cells are not in it.")
-        return Plan(replicates, {task.key: task for task in tasks})
+        return Plan(replicates, {task.key: task for task in tasks}, tuple(plain.get("notes", ())))
 
 
 def hash_of(facts: Mapping[str, Any]) -> str:

@@ -57,7 +57,8 @@ def prepare(grid: Grid, folder: Folder, *, write: bool) -> Plan:
         after = {**_record(grid, rows), "own_data": own_data.name}
         if before:
             _refuse(_contradictions(before, after), folder)
-        plan = plan_of(grid, rows)
+        notes = folder.plan().notes if before else _notes(rows, own_data)
+        plan = dataclasses.replace(plan_of(grid, rows), notes=notes)
         if not write or _write(folder, before, after, plan):
             return plan
 
@@ -83,6 +84,13 @@ def grid_of(folder: Folder) -> Grid:
     """
     content = folder.grid()
     return parse(content["grid"], content["source"], str(folder.record_file))
+
+
+def _notes(rows: list[GridRow], own_data: Base) -> tuple[str, ...]:
+    """Why rows on own data do not have the released settings, if there are such rows."""
+    if own_data == recipes.RELEASED or not any(own_data.why in row.origin for row in rows):
+        return ()
+    return (f"your own data start from the recipe {own_data.name}, because {own_data.why}",)
 
 
 def _base_of(before: Record) -> str:

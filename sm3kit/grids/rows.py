@@ -40,6 +40,7 @@ class GridRow:
         variant: all choices, resolved; its seed counts for nothing.
         protocols: how it is evaluated.
         listing: its data.
+        origin: where its settings come from, in a clause.
     """
 
     name: str
@@ -49,6 +50,7 @@ class GridRow:
     variant: Variant
     protocols: tuple[str, ...]
     listing: Listing
+    origin: str
 
 
 @dataclass
@@ -132,7 +134,7 @@ def _row(
     grid: Grid, row: str, settings: Mapping[str, Any], point: Point, lookups: Lookups
 ) -> GridRow:
     source = f"row {row!r}"
-    chosen = _variant(grid, settings, point, source, lookups.own_data)
+    chosen, origin = _variant(grid, settings, point, source, lookups.own_data)
     listing = lookups.listing_of(chosen)
     variant = with_used_options(chosen)
     axes = {axis: _value_at(variant, axis, source) for axis in point}
@@ -145,13 +147,15 @@ def _row(
     for name in protocols:
         settings_of(variant, name, {}, relation=variant.stage != "mmssl")  # type: ignore[arg-type]
     name = name_at(row, axes, alone=len(grid.rows) == 1)
-    return GridRow(name, row, variant.recipe, axes, variant, protocols, listing)
+    return GridRow(name, row, variant.recipe, axes, variant, protocols, listing, origin)
 
 
 def _variant(
     grid: Grid, settings: Mapping[str, Any], point: Point, source: str, own_data: Base
-) -> Variant:
-    """A row at a point: the point over the row, over its recipes, over the grid's base.
+) -> tuple[Variant, str]:
+    """A row at a point, and where its settings come from.
+
+    The point lies over the row, over its recipes, over the grid's base.
 
     Which data it is, is for the grid to say, or for the row itself, but not for its recipes.
     """
@@ -165,7 +169,7 @@ def _variant(
         for axis, value in point.items()
         for address in _addresses(axis)
     ]
-    return recipes.resolve(*layers, own_data=own_data)[0]
+    return recipes.resolve(*layers, own_data=own_data)
 
 
 def _addresses(axis: str) -> list[str]:

@@ -50,7 +50,7 @@ def ablate(
         executor: "local" for processes on this machine, "ray" for a cluster, "slurm" for a script.
         cache: whether decoded images and features are kept.
         retry_failed: try again what failed before.
-        say: called with a line for each task that has ended.
+        say: called with a line for each note on the plan, and for each task that has ended.
 
     Returns:
         All results; rows that failed say why.
@@ -63,6 +63,8 @@ def ablate(
     run = begin(grid, data, out, seeds=seeds, protocols=protocols, rows=rows, cache=cache)
     if retry_failed:
         run.forget_failures()
+    for note in run.plan.notes:
+        say(f"note     {note}")
     progress = Lines(run, jobs, say)
     carry_on(run, jobs, executor, progress.look)
     progress.look()

@@ -51,10 +51,12 @@ class Base(NamedTuple):
     Attributes:
         name: of the recipe.
         why: the reason, in a clause.
+        remedy: how to take another one, in a clause.
     """
 
     name: str
     why: str
+    remedy: str = ""
 
 
 OF_BUILT_IN_DATA = Base("quick", "the built-in studies are small")
@@ -74,7 +76,7 @@ def base_for(gpu: str, memory: int) -> Base:
     has = f"the {gpu} has {in_units(memory)} of memory" if gpu else "this machine has no CUDA GPU"
     return Base(
         "small",
-        f"{has} and sm3 needs one with about {in_units(SM3_MEMORY)}; "
+        f"{has} and sm3 needs one with about {in_units(SM3_MEMORY)}",
         "--recipe sm3 selects the released settings anyway",
     )
 
@@ -133,10 +135,11 @@ def resolve(*layers: Layer, own_data: Base = RELEASED) -> tuple[Variant, str]:
         for layer in layers
         for part in (*(_layer(name, loaded[name]) for name in layer.recipes), layer)
     ]
-    base, why = _base([loaded[name] for name in named], stack, own_data)
+    base, why, remedy = _base([loaded[name] for name in named], stack, own_data)
     said = ", ".join(named) or base
     if why:
         said += f" on {base}, because {why}" if named else f", because {why}"
+        said += f"; {remedy}" if remedy else ""
     if base:
         stack.insert(0, _layer(base, load(base)))
     chain = Layer({"recipe": [base, *named] if base else named})

@@ -12,6 +12,7 @@ from sm3kit.core.errors import VariantError
 from sm3kit.grids import grid
 from sm3kit.grids.folder import Folder
 from sm3kit.grids.preparation import grid_of, prepare
+from sm3kit.runs.recipes import RELEASED, base_for
 from sm3kit.synthesis.layouts import write as write_data
 
 ONE = {"random": {"recipe": "random"}}
@@ -152,3 +153,25 @@ assert len(begin("", out={str(folder.path)!r}).replicates) == 1
 assert not {{"torch", "matplotlib"}} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_the_plan_says_why_own_data_start_from_a_small_recipe(folder, tmp_path, monkeypatch, write):
+    write_data("manifest", tmp_path / "data", 40, 32, 0)
+    small = base_for("RTX 3060", 12 * 1024**3)
+    monkeypatch.setattr("sm3kit.training.hardware.base_for_own_data", lambda: small)
+    data = f"manifest:{tmp_path / 'data' / 'manifest.csv'}"
+    note = (
+        "your own data start from the recipe small, because the RTX 3060 has 12 GiB of memory and "
+        "sm3 needs one with about 20 GiB"
+    )
+    assert lay(folder, write, data=data, rows=ONE).notes == (note,)
+    if write:
+        assert folder.plan().notes == (note,)
+        # What is added on another machine stands on the same recipe, for the same reason.
+        monkeypatch.setattr("sm3kit.training.hardware.base_for_own_data", lambda: RELEASED)
+        assert lay(folder, data=data, rows=ONE, seeds=[1]).notes == (note,)
+
+
+def test_the_built_in_studies_need_no_reason(folder):
+    assert not lay(folder, rows=ONE).notes
