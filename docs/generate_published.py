@@ -13,7 +13,7 @@ from sm3kit.published.tables import load
 HEAD = """
 # Published numbers
 
-The numbers of the paper on Derm7pt, as far as sm3kit knows them.
+The numbers of the paper on Derm7pt, as far as sm3kit contains them.
 Source: {citation}.
 
 The package contains them as data, so your own tables can show published numbers, too:
@@ -27,7 +27,7 @@ for_recipe(["release", "tel"]).cell("auc", "DIAG").printed  # 85.0
 ```
 
 AUC, sensitivity, specificity and precision are in percent; accuracies of Table 6 are fractions,
-as printed. "–" means that sm3kit does not know the number, not that it is missing in the paper.
+as printed. "–" means that sm3kit does not contain the number, not that it is missing in the paper.
 Every row seems to be a single training. `test_best` means that the epoch was chosen by its result on
 the *test* split, as in the released code; `unknown` means that there is no released code for it. So
 differences below about one point are not meaningful.

@@ -1,4 +1,4 @@
-"""An own fusion, registered for this session and trained for an epoch."""
+"""Your own fusion, registered for this session and trained for an epoch."""
 
 from torch import nn
 

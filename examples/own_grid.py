@@ -1,4 +1,4 @@
-"""An own grid from Python: two fusions and a temperature, in two seeds, and the table of them."""
+"""Your own grid from Python: two fusions and a temperature, with two seeds, and their table."""
 
 from pathlib import Path
 

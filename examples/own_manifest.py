@@ -7,7 +7,7 @@ from sm3kit.data.check import check_spec
 from sm3kit.synthesis.layouts import write
 
 if __name__ == "__main__":
-    # Put your own manifest.csv here. This one is drawn; one in ten lesions lacks the clinical picture.
+    # Put your own manifest.csv here. This one is synthetic; one in ten lesions lacks the clinical picture.
     folder = Path("my-studies")
     if not folder.exists():
         write("manifest", folder, pairs=24, size=64, missing=0.1)

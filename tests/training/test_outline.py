@@ -164,4 +164,4 @@ class TestDryRun:
         more = ("--recipe", "small", "--image-size", "32")
         result = CliRunner().invoke(cli, self.words(tmp_path, *more))
         assert result.exit_code == 0, result.output
-        assert "weights  imagenet, fetched by timm" in result.stdout
+        assert "weights  imagenet, downloaded by timm" in result.stdout
