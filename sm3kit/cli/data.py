@@ -94,8 +94,9 @@ def _show_content(people: Console, spec: str, report: Report) -> None:
         smallest, middle, largest = (
             f"{width} x {height}" for height, width in (sizes.smallest, sizes.median, sizes.largest)
         )
-        text = f"{name}: {sizes.images} images, {smallest} to {largest} px, median {middle}"
-        say(people, text)
+        spread = f"{smallest} to {largest} px, median {middle}"
+        size = f"all {middle} px" if smallest == largest else spread
+        say(people, f"{name}: {sizes.images} images, {size}")
 
 
 def _table(report: Report) -> Table:

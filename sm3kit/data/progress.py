@@ -163,7 +163,7 @@ class Reporter:
             self.bar.update(task, advance=1, left=self.left(task), **fields)  # type: ignore[arg-type]
         elif wait.due(now, self.last_line):
             wait.silence = min(max(2 * wait.silence, SHORTEST_SILENCE), LONGEST_SILENCE)
-            self.say(f"left     about {duration(wait.left(now))}: {wait.description}")
+            self.say(f"time     about {duration(wait.left(now))} left: {wait.description}")
 
     def left(self, task: int) -> str:
         """How long something will take: "about 3 min left"; nothing in a line that is not worth it."""

@@ -100,25 +100,29 @@ def reporting_notes(labels: Mapping[str, Record], least: int) -> list[str]:
             f"Uncertain, with fewer than {least} positive or {least} negative studies: "
             f"{', '.join(few)}."
         )
-    for name, row in labels.items():
-        if row.get("few"):
-            continue
-        if not row["reported"] and not row["classes"]:
-            notes.append(
-                f"Label {name} has no number: no class has {least} studies and {least} of other "
-                f"classes ({_with_counts(row['left_out'])}). To accept fewer: -o "
-                "evaluate.min_positives=N."
-            )
-        elif row.get("left_out"):
-            notes.append(
-                f"Label {name}: its mean leaves out classes with fewer than {least} studies, "
-                f"{_with_counts(row['left_out'])}."
-            )
+    enough = {name: row for name, row in labels.items() if not row.get("few")}
+    without = {n: row for n, row in enough.items() if not row["reported"] and not row["classes"]}
+    if without:
+        notes.append(
+            f"No result where no class has {least} studies and {least} of other classes: "
+            f"{_left_out(without)}. To accept fewer: -o evaluate.min_positives=N."
+        )
+    partial = {n: row for n, row in enough.items() if n not in without and row.get("left_out")}
+    if partial:
+        notes.append(
+            f"The mean of a label leaves out classes with fewer than {least} studies: "
+            f"{_left_out(partial)}."
+        )
     return notes
 
 
-def _with_counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in counts.items())
+def _left_out(labels: Mapping[str, Record]) -> str:
+    """Their classes and studies: "site (D 3, E 0), tone (z 2)"."""
+    counts = {name: row["left_out"].items() for name, row in labels.items()}
+    return ", ".join(
+        f"{name} ({', '.join(f'{label} {count}' for label, count in classes)})"
+        for name, classes in counts.items()
+    )
 
 
 def caveats(record: Record) -> list[str]:

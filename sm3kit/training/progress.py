@@ -39,8 +39,8 @@ class ShowProgress(pl.Callback):
         self.reporter.advance(self.task, description=description, status=self.status)
 
     def tell(self, row: EpochRow, epochs: int) -> None:
-        """The line of an epoch: loss, what shows a collapse, and speed."""
-        self.status = "  ".join([f"loss {row['loss']:.4f}", *_signs(row)])
+        """The line of an epoch: loss, what shows a collapse, and the speed of what encodes images."""
+        self.status = f"loss {row['loss']:.4f}"
         # Epochs after stage 1 are many and short: ten lines tell enough.
         told = row["epoch"] in (1, epochs) or row["epoch"] % -(-epochs // 10) == 0
         if row["stage"] != "mmssl" and not told:
@@ -48,10 +48,10 @@ class ShowProgress(pl.Callback):
         width = len(str(epochs))
         head = f"epoch {row['epoch']:>{width}}/{epochs}"
         unit = "images" if "images_per_second" in row else "studies"
-        line = f"{head}  {self.status}  {row[f'{unit}_per_second']:.0f} {unit}/s"
+        speed = [] if row["stage"] == "mlssl" else [f"{row[f'{unit}_per_second']:.0f} {unit}/s"]
         # A bar says it all the time.
         left = "" if self.reporter.bar else self.reporter.left(self.task)
-        self.reporter.say(f"{line}  {left}".rstrip())
+        self.reporter.say("  ".join([head, self.status, *_signs(row), *speed, left]).rstrip())
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes the bar away."""

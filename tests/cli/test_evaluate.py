@@ -496,5 +496,13 @@ class TestProgress:
         assert f"/{epochs} " in lines[-1]
         assert lines[-1].startswith(f"epoch {epochs}/")
 
+    def test_a_line_of_stage_2_fits_a_terminal(self):
+        signs = {"entropy/DIAG": 0.98, "nmi_before/DIAG": 0.9, "nmi_labels": 0.76}
+        line = self.told(150, stage="mlssl", **signs)[-1]
+        assert line == (
+            "epoch 150/150  loss 0.5000  entropy 0.98  nmi before 0.90  between labels 0.76"
+        )
+        assert len(line) <= 80
+
     def test_stage_1_tells_every_epoch(self):
         assert len(self.told(50, stage="mmssl")) == 50

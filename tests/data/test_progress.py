@@ -52,13 +52,13 @@ def test_the_first_step_counts_until_there_is_a_second():
 
 def test_a_log_says_after_the_first_steps_how_long_it_will_take(log, clock):
     work(log, clock, 3, 6)
-    assert lines(log) == ["left     about 1 h 40 min: stage 1, epoch 1/9"]
+    assert lines(log) == ["time     about 1 h 40 min left: stage 1, epoch 1/9"]
 
 
 @pytest.mark.parametrize("seconds", [25, 300])
 def test_a_slow_first_step_is_enough(log, clock, seconds):
     work(log, clock, 1, seconds)
-    assert lines(log) == [f"left     about {duration(999 * seconds)}: stage 1, epoch 1/9"]
+    assert lines(log) == [f"time     about {duration(999 * seconds)} left: stage 1, epoch 1/9"]
 
 
 def test_what_is_soon_done_needs_no_line(log, clock):
@@ -80,7 +80,7 @@ def test_other_lines_break_the_silence(log, clock):
         log.say("epoch")
         log.advance(task)
     assert [line for line in lines(log) if line != "epoch"] == [
-        "left     about 8 h 20 min: stage 1"
+        "time     about 8 h 20 min left: stage 1"
     ]
 
 

@@ -153,8 +153,8 @@ class TestFewStudies:
         assert record["labels"]["tone"]["left_out"] == {"x": 3, "y": 3, "z": 2}
         assert record["mean"]["labels"] == 2
         assert record["notes"] == [
-            "Label tone has no number: no class has 4 studies and 4 of other classes (x (3), y (3), "
-            "z (2)). To accept fewer: -o evaluate.min_positives=N."
+            "No result where no class has 4 studies and 4 of other classes: tone (x 3, y 3, z 2). To "
+            "accept fewer: -o evaluate.min_positives=N."
         ]
         assert record["selection_min_positives"] == 4
 
@@ -166,7 +166,7 @@ class TestFewStudies:
         each = [of_scikit_learn(kept.labels["tone"], place)["auc"] for place in (0, 1)]
         assert row["auc"] == pytest.approx(np.mean(each), abs=1e-12)
         assert record["notes"] == [
-            "Label tone: its mean leaves out classes with fewer than 3 studies, z (2)."
+            "The mean of a label leaves out classes with fewer than 3 studies: tone (z 2)."
         ]
 
     def test_a_choice_goes_by_fewer_where_no_class_has_enough(self, evaluated, runs):

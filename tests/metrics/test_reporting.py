@@ -210,12 +210,14 @@ def test_notes(several):
     }
     assert reporting_notes(rows, 10) == [
         "Uncertain, with fewer than 10 positive or 10 negative studies: DIAG D (3/80).",
-        "Label site: its mean leaves out classes with fewer than 10 studies, D (3), E (0).",
+        "The mean of a label leaves out classes with fewer than 10 studies: site (D 3, E 0).",
     ]
-    (note,) = reporting_notes({"site": describe(several(), GROUPS, 41)}, 41)
+    rows = {name: describe(several(), GROUPS, 41) for name in ("site", "side")}
+    (note,) = reporting_notes(rows, 41)
+    counts = "(A 40, B 25, C 12, D 3, E 0)"
     assert note == (
-        "Label site has no number: no class has 41 studies and 41 of other classes (A (40), B (25), "
-        "C (12), D (3), E (0)). To accept fewer: -o evaluate.min_positives=N."
+        "No result where no class has 41 studies and 41 of other classes: "
+        f"site {counts}, side {counts}. To accept fewer: -o evaluate.min_positives=N."
     )
 
 
