@@ -163,9 +163,9 @@ def find_classifier(
 ) -> ClassifierFile:
     """The classifier that `sm3kit evaluate` left in a run.
 
-    Of several: one without a label before those with one, the run's own protocol before the other,
-    one that is neither leaky nor measured on what pre-training saw before one that is, the run's
-    own data before others, the split test before val before train, the seed of the run before
+    Of several: the run's own protocol before the other, one that is neither leaky nor measured on
+    what pre-training saw before one that is, the run's own data before others, one without a label
+    before those with one, the split test before val before train, the seed of the run before
     another, then by name.
 
     Args:
@@ -220,10 +220,10 @@ def _read_all(files: list[Path]) -> tuple[list[ClassifierFile], CheckpointError 
 
 def _order(file: ClassifierFile, trained: TrainedModel) -> tuple[object, ...]:
     return (
-        bool(file.label),
         file.protocol != trained.variant.protocol,
         file.leaky or file.seen,
         file.transfer,
+        bool(file.label),
         SPLITS.index(file.split),
         file.seed != trained.variant.seed,
         len(file.path.stem),

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.command import chosen_settings, evaluate_command
 from sm3kit.evaluation.evaluate import evaluation_of
+from sm3kit.evaluation.predicting import predictions_of
 from sm3kit.evaluation.record_text import reporting_notes
 from sm3kit.evaluation.result_files import check_place, label_of
 from sm3kit.evaluation.settings import Settings, settings_of
 from sm3kit.evaluation.subject import Subject
+from sm3kit.metrics.predictions import Predictions
+from sm3kit.metrics.resampled import align
 from sm3kit.metrics.summary import compare
 
 Task = tuple[Subject, Settings]
@@ -43,6 +48,7 @@ def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any
             f"{' and '.join(dict.fromkeys(protocols))}. Give --protocol."
         )
     _check_fair(first, second)
+    align(*(_truth(*task) for task in (first, second)))  # Before either is evaluated.
     for task in (first, second):
         check_place(*task, label, lambda name: _command(first, second, name))
     (first_record, first_scores), (second_record, second_scores) = (
@@ -83,6 +89,13 @@ def _differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, lis
     return {
         name: [first[name], second.get(name)] for name in first if first[name] != second.get(name)
     }
+
+
+def _truth(subject: Subject, settings: Settings) -> Predictions:
+    """The studies and labels that a run would be measured on, without a prediction."""
+    cases = subject.cases(settings.split, labelled=True)
+    blank = [torch.zeros(len(cases), len(label.classes)) for label in subject.pool.labels]
+    return predictions_of(subject, cases, blank, settings.min_positives)
 
 
 def _check_fair(first: Task, second: Task) -> None:

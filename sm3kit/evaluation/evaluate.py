@@ -21,7 +21,7 @@ from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import summarise
-from sm3kit.published.tables import for_recipe
+from sm3kit.published.tables import for_recipe, is_reduced
 from sm3kit.runs.record import versions
 from sm3kit.runs.studies_seen import cases_trained_on, changed_cases
 from sm3kit.training.hardware import machine_record
@@ -202,7 +202,7 @@ def _published_number(record: Record) -> Record:
     matching = record["protocol"] == "match"
     metric = "mean_rank" if matching else "auc"
     row = for_recipe(record["of"]["recipe"], metric)
-    if row is None or row.split != record["split"]:
+    if row is None or row.split != record["split"] or is_reduced(record["of"]["recipe"]):
         return {}
     if row.protocol != ("matching" if matching else record["protocol"]):
         return {}

@@ -9,15 +9,17 @@ from typing import Any
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.names import quote
+from sm3kit.datasets.base import SPLITS
 from sm3kit.evaluation.command import evaluate_command
 from sm3kit.evaluation.record_file import read_record
-from sm3kit.evaluation.settings import SCOPES, SELECTIONS, Settings
+from sm3kit.evaluation.settings import PROTOCOLS, SCOPES, SELECTIONS, Settings
 from sm3kit.evaluation.subject import Subject
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 LONGEST_LABEL = 60
-# What the name of a file says without a label.
-TAKEN = re.compile(rf"{'|'.join((*SELECTIONS, *SCOPES))}|seed\d+")
+# What the name of a file says without a label, and how such names begin.
+_BEGINNING = rf"({'|'.join(PROTOCOLS)})-({'|'.join(SPLITS)})(-.*)?"
+TAKEN = re.compile(rf"{'|'.join((*SELECTIONS, *SCOPES))}|seed\d+|{_BEGINNING}")
 
 
 def result_file(subject: Subject, settings: Settings, label: str = "") -> Path:

@@ -56,7 +56,7 @@ class Resampled:
         Raises:
             DataError: the two differ in cases, labels, classes or truth.
         """
-        _align(first.cases, self.cases)
+        align(first.cases, self.cases)
         theirs, ours = first.means(), self.means()
         return {
             name: {metric: ours[name][metric] - values[metric] for metric in METRICS}
@@ -76,7 +76,7 @@ def resample(runs: Sequence[Predictions], resamples: int = 2000, seed: int = 0) 
     drawn = case_weights(first.groups, resamples, seed)
     # All cases once, and below it the resamples: (1 + R, N).
     weights = np.concatenate([np.ones_like(drawn, shape=(1, drawn.shape[1])), drawn])
-    values = [_values(_align(first, run), weights) for run in runs]
+    values = [_values(align(first, run), weights) for run in runs]
     return Resampled(first, tuple(values), resamples, seed)
 
 
@@ -110,7 +110,7 @@ def _values(predictions: Predictions, weights: Array) -> dict[str, Values]:
     return table
 
 
-def _align(first: Predictions, second: Predictions) -> Predictions:
+def align(first: Predictions, second: Predictions) -> Predictions:
     """The second run's predictions in the order of the first's cases.
 
     Raises:

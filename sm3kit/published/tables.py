@@ -22,6 +22,8 @@ from sm3kit.published.rows import (
 )
 
 DATA = resources.files("sm3kit") / "published"
+# Recipes of smaller networks and images: no row of the paper was made with them.
+REDUCED = ("quick", "small")
 
 
 def published_row(table: str, row: str) -> PaperRow:
@@ -54,6 +56,11 @@ def for_recipe(recipes: Iterable[str], metric: str = "auc") -> PaperRow | None:
     rows = [row for table in load().tables.values() for row in table.rows.values()]
     made = {row.recipe: row for row in rows if row.recipe and key in row.cells}
     return next((made[name] for name in reversed(list(recipes)) if name in made), None)
+
+
+def is_reduced(recipes: Iterable[str]) -> bool:
+    """Whether a run stands on settings that its row of the paper cannot be compared with."""
+    return not set(REDUCED).isdisjoint(recipes)
 
 
 def source(rows: Iterable[PaperRow]) -> str:

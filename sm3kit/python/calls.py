@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar
@@ -19,9 +19,9 @@ from sm3kit.python.surroundings import Surroundings
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# One value, or several of them.
-Words = str | Sequence[str]
 File = str | os.PathLike[str]
+# One value, or several of them; a recipe or a data set may be a file.
+Words = File | Sequence[File]
 
 
 class HasFolder(Protocol):
@@ -96,10 +96,19 @@ def surroundings(*, quiet: bool, cache: bool = True) -> Surroundings:
 
 
 def words(value: Words | None) -> tuple[str, ...]:
-    """One word, several, or none, as a tuple."""
+    """One word, several, or none, as a tuple.
+
+    Raises:
+        OptionError: something that is neither a word nor a path.
+    """
     if value is None:
         return ()
-    return (value,) if isinstance(value, str) else tuple(value)
+    alone = isinstance(value, str | os.PathLike) or not isinstance(value, Iterable)
+    several: Any = (value,) if alone else value
+    for member in several:
+        if not isinstance(member, str | os.PathLike):
+            raise OptionError(f"{quote(member)} must be text, or a list of texts.")
+    return tuple(os.fspath(member) for member in several)
 
 
 def folder_of(run: RunLike) -> Path:

@@ -114,5 +114,10 @@ def pretrain(
     }  # fmt: skip
     settings = layer(asked, addressed(options), "call of pretrain")
     asked_for = request(settings, None if out is None else Path(out), resume=resume)
+    if asked_for.elsewhere:  # A training before the one that this process was started for.
+        return Run(asked_for.folder)
     around = surroundings(quiet=quiet or not asked_for.speaks, cache=cache)
-    return Run(carry_out(asked_for, around).run.folder)
+    run = Run(carry_out(asked_for, around).run.folder)
+    if not asked_for.speaks:
+        raise SystemExit  # What the script does with the run is for the first process alone.
+    return run

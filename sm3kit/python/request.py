@@ -33,6 +33,7 @@ class Request:
         why: where the settings come from, in a clause.
         resume: whether the run in the folder is continued.
         speaks: whether this process, of several, reports to the user.
+        elsewhere: whether this process was started for the training of another run.
     """
 
     variant: Variant
@@ -40,6 +41,7 @@ class Request:
     why: str
     resume: bool
     speaks: bool
+    elsewhere: bool
 
 
 def layer(
@@ -87,7 +89,8 @@ def request(asked: Layer, out: Path | None = None, *, resume: bool = False) -> R
     world = join_world(variant.machine.devices, variant.machine.num_nodes)
     folder = out or world.folder or free_folder(variant)
     check_evaluation(variant)
-    return Request(variant, folder, why, resume, world.is_first)
+    elsewhere = world.folder is not None and folder != world.folder
+    return Request(variant, folder, why, resume, world.is_first, elsewhere)
 
 
 def carry_out(request: Request, surroundings: Surroundings) -> Outcome:

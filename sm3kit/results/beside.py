@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sm3kit.core.errors import UnknownName
 from sm3kit.published.rows import MEAN, PaperNumber, PaperRow
-from sm3kit.published.tables import for_recipe, load
+from sm3kit.published.tables import for_recipe, is_reduced, load
 from sm3kit.results.measurement import RANKS, GridResults, RowResults
 from sm3kit.results.numbers import Number
 from sm3kit.results.section import NONE, WRONG, Cell
@@ -70,7 +70,8 @@ def published_row(results: GridResults, row: RowResults, protocol: str) -> Publi
         return None
     names = [spec.partition(":")[0] for spec in results.data]
     ours = (names, results.split, WORDS.get(protocol, protocol))
-    return PublishedRow(paper, ours == ([paper.dataset], paper.split, paper.protocol))
+    same = ours == ([paper.dataset], paper.split, paper.protocol)
+    return PublishedRow(paper, same and not is_reduced(row.recipes))
 
 
 def published_cell(beside: PublishedRow | None, metrics: Sequence[str], label: str = MEAN) -> Cell:

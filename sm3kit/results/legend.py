@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sm3kit.results.section import BEST, NONE, WRONG, Section
 
-OTHER = "published for other data, split or protocol, not comparable"
+OTHER = "published for other data, split, protocol or settings, not comparable"
 
 
 def sentences(section: Section) -> list[str]:

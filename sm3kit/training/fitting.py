@@ -10,6 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]
+    LightningEnvironment,
+)
+from torch import distributed
 
 from sm3kit.core.errors import Interrupted, TrainingError
 from sm3kit.data.progress import Reporter
@@ -107,6 +111,10 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
             # A last epoch of other batches is none to go on with.
             f"{_remains(training, module) if module.stage == 'mlssl' else ''}".rstrip()
         ) from error
+    finally:
+        if isinstance(world.environment, LightningEnvironment) and distributed.is_initialized():
+            # The other processes end with this training, and the next one starts its own.
+            distributed.destroy_process_group()
 
 
 def _trainer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -165,22 +166,20 @@ def _kept(network: nn.Module, shape: tuple[int, ...], *, half: bool) -> int:
         kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    training = network.training
-    network.train()
+    # What a network notes of shapes alone would mislead it afterwards; its weights are shared.
+    shared = [*network.parameters(), *network.buffers()]
+    network = copy.deepcopy(network, {id(tensor): tensor for tensor in shared}).train()
     own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    try:
-        with (
-            torch.random.fork_rng(devices=[]),
-            FakeTensorMode(allow_non_fake_inputs=True) as shapes_alone,
-            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-            torch.autocast("cpu", torch.bfloat16, enabled=half),
-        ):
-            weights: dict[str, Tensor] = {
-                name: shapes_alone.from_tensor(tensor) for name, tensor in own.items()
-            }
-            output = functional_call(network, weights, (torch.empty(shape),))
-            del output
-    finally:
-        network.train(training)
+    with (
+        torch.random.fork_rng(devices=[]),
+        FakeTensorMode(allow_non_fake_inputs=True) as shapes_alone,
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=half),
+    ):
+        weights: dict[str, Tensor] = {
+            name: shapes_alone.from_tensor(tensor) for name, tensor in own.items()
+        }
+        output = functional_call(network, weights, (torch.empty(shape),))
+        del output
     given = {tensor.untyped_storage()._cdata for tensor in weights.values()}
     return sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in given)

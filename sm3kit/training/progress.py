@@ -64,9 +64,7 @@ def _signs(row: EpochRow) -> list[str]:
     stds = [value for name, value in row.items() if name.startswith("std/")]
     if stds:
         parts.append(f"std {min(stds, key=lambda std: (not math.isnan(std), std)):.2f}")
-    rank = _mean_rank(row)
-    if rank is not None:
-        parts.append(f"rank {rank:.1f} of {row['rank/of']}")
+    parts += _rank(row)
     if "auc" in row:
         parts.append(f"selection AUC {100 * row['auc']:.1f}")
     for column, words in (("entropy", "entropy"), ("nmi_before", "nmi before")):
@@ -78,14 +76,23 @@ def _signs(row: EpochRow) -> list[str]:
     return parts
 
 
-def _mean_rank(row: EpochRow) -> float | None:
-    """The rank to show: in projection space if there is one, the mean of all directions."""
+def _rank(row: EpochRow) -> list[str]:
+    """The mean rank over all directions, in projection space if there is one; nothing without ranks.
+
+    Directions may rank different numbers of pairs: "rank 9.5 of 20 to 24".
+    """
     for mark in ("*", ""):
-        ranks = [
-            float(value)
+        ranks = {
+            name.removeprefix("rank/").removesuffix("*"): float(value)
             for name, value in row.items()
             if name.startswith("rank/") and "->" in name and name.endswith("*") == bool(mark)
-        ]
+        }
         if ranks:
-            return sum(ranks) / len(ranks)
-    return None
+            # Rows of older runs count the pairs once for all.
+            counts = [
+                int(row[own if (own := f"pairs/{name}") in row else "rank/of"]) for name in ranks
+            ]
+            least, most = min(counts), max(counts)
+            pairs = f"{least}" if least == most else f"{least} to {most}"
+            return [f"rank {sum(ranks.values()) / len(ranks):.1f} of {pairs}"]
+    return []

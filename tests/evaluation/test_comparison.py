@@ -139,6 +139,7 @@ def test_other_studies_are_refused(opened, fast, runs, studies):
         "of 4 only in the second, for example 'lesion-000"
     )
     assert "\n" not in str(caught.value)
+    assert not any((run / "eval").exists() for run in (runs.stage1, runs.stage2))
 
 
 def test_ranks_are_not_compared(opened, fast, runs):

@@ -140,7 +140,9 @@ def test_what_cannot_be_a_name_is_refused_before_any_work(run, evaluated, label)
     assert not (run / "eval").exists()
 
 
-@pytest.mark.parametrize("label", ["test_best", "last", "heads", "seed3"])
+@pytest.mark.parametrize(
+    "label", ["test_best", "last", "heads", "seed3", "probe-test", "knn-val-x"]
+)
 def test_words_of_file_names_are_no_labels(run, evaluated, label):
     with pytest.raises(VariantError) as caught:
         evaluated(run, label=label)
@@ -171,7 +173,10 @@ def test_the_unlabelled_classifier_is_taken_unless_one_is_named(run, evaluated):
     assert find_classifier(trained).label == "first"
     evaluated(run, select="test_best")
     evaluated(run, protocol="finetune", epochs=1, label="tuned")
-    assert find_classifier(trained).path.stem == "probe-test-test_best"
+    # A leaky one is no better for having no name.
+    assert find_classifier(trained).label == "first"
+    evaluated(run, epochs=2)
+    assert find_classifier(trained).path.stem == "probe-test"
     evaluated(run, epochs=1, label="tuned")
     assert find_classifier(trained, name="first").path.stem == "probe-test-first"
     assert find_classifier(trained, name="probe-test-first").label == "first"
@@ -182,8 +187,8 @@ def test_the_unlabelled_classifier_is_taken_unless_one_is_named(run, evaluated):
         find_classifier(trained, name="firts")
     assert str(caught.value) == (
         "--classifier: No classifier named 'firts'. Did you mean 'first'? Known: "
-        "finetune-test-tuned, first, probe-test-first, probe-test-test_best, probe-test-tuned, "
-        "tuned."
+        "finetune-test-tuned, first, probe-test, probe-test-first, probe-test-test_best, "
+        "probe-test-tuned, tuned."
     )
 
 

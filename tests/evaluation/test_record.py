@@ -308,10 +308,21 @@ class TestPublishedNumbers:
             {"data": ["milk10k:folder"]},
             {"data": ["derm7pt:folder", "milk10k:folder"]},
             {"of": {"recipe": ["quick"], "data": ["derm7pt:folder"]}},
+            {"of": {"recipe": ["small", "sep_sep"], "data": ["derm7pt:folder"]}},
             {"of": {"recipe": [], "data": ["derm7pt:folder"]}},
             {"of": {"recipe": ["sm3", "sep_sep"], "data": ["milk10k:folder"]}},
         ],
-        ids=["finetune", "knn", "val", "milk10k", "pooled", "recipe", "no-recipe", "pre-trained"],
+        ids=[
+            "finetune",
+            "knn",
+            "val",
+            "milk10k",
+            "pooled",
+            "recipe",
+            "reduced",
+            "no-recipe",
+            "pre-trained",
+        ],
     )
     def test_one_does_not(self, change):
         assert _published_number({**self.FITS, **change}) == {}

@@ -13,6 +13,7 @@ import pytest
 
 import sm3kit
 from sm3kit.cli.main import cli
+from sm3kit.python.calls import words
 
 INIT = Path(sm3kit.__file__)
 # Words of the command line that mean the same in Python under another name, or nothing there.
@@ -114,6 +115,20 @@ def test_a_word_that_is_no_choice_is_refused(call, message, tmp_path, monkeypatc
         call(sm3kit.Run("here"))
     assert message in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_is_a_word_as_good_as_text(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(sm3kit.SM3Error) as caught:
+        sm3kit.pretrain("synthetic:40", recipe=Path("mine.yaml"))
+    assert "mine.yaml" in str(caught.value)
+    assert words([Path("a.yaml"), "b"]) == ("a.yaml", "b")
+
+
+@pytest.mark.parametrize("value", [5, [5], ["test", None], {"derm": 1}.values()])
+def test_what_is_no_word_is_refused_in_one_line(value) -> None:
+    with pytest.raises(sm3kit.SM3Error, match="must be text, or a list of texts"):
+        sm3kit.pretrain(value)
 
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:

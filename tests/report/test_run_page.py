@@ -251,7 +251,7 @@ def test_published_numbers_stand_beside(full):
     ours = Reader(result_page(Result(full, record), ""))
     assert [row[3] for row in ours.tables[0][:3]] == ["published AUC", "[85.0]", "–"]
     assert ours.tables[0][3][3] == "[80.4]"
-    assert "[ ]: published for other data, split or protocol, not comparable" in ours.text
+    assert "[ ]: published for other data, split, protocol or settings, not comparable" in ours.text
     paper = Reader(result_page(Result(full, {**record, "published": {"auc": 80.4}}), ""))
     assert paper.tables[0][1][3] == "85.0"
     assert "In brackets" not in paper.text

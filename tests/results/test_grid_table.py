@@ -249,7 +249,9 @@ def test_published_numbers_of_something_else_are_in_brackets(tmp_path, change):
     means = tabulate(grid(tmp_path, rows, **change)).sections[0]
     assert means.lines[0].cells[-1].text == "[76.9 (row mean 78.0)†]"
     assert any(note.startswith("Published: ") and "Derm7pt" in note for note in means.notes)
-    assert "[ ]: published for other data, split or protocol" in legend(means, "*", "small")
+    assert "[ ]: published for other data, split, protocol or settings" in legend(
+        means, "*", "small"
+    )
 
 
 def test_published_ranks_are_of_the_training_pairs():

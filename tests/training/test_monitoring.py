@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sm3kit.training.monitoring import nmi
+from sm3kit.training.progress import _signs
 
 
 def names(count, k, seed=0):
@@ -59,3 +60,17 @@ def test_rows_without_a_cluster_are_left_out():
     assert nmi(padded, longer) == known
     assert math.isnan(nmi(torch.tensor([-1]), torch.tensor([0])))
     assert math.isnan(nmi(one[:0], one[:0]))
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({"rank/a->b": 3, "rank/b->a": 4, "pairs/a->b": 20, "pairs/b->a": 20}, "rank 3.5 of 20"),
+        ({"rank/a->b": 3, "rank/a->c": 6, "pairs/a->b": 20, "pairs/a->c": 12}, "rank 4.5 of 12 to 20"),
+        ({"rank/a->b": 9, "rank/a->b*": 2, "pairs/a->b": 7}, "rank 2.0 of 7"),
+        ({"rank/a->b": 9}, "rank 9.0 of 8"),
+    ],
+    ids=["equal", "unequal", "projection", "older"],
+)  # fmt: skip
+def test_the_line_of_an_epoch_says_of_how_many_pairs_a_rank_is(row, text):
+    assert _signs({**row, "rank/of": 8}) == [text]

@@ -72,6 +72,50 @@ def test_a_look_changes_nothing():
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+class Remembers(torch.nn.Module):
+    """Keeps a table for the next pass, and has a part that is never in train mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.still = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4).eval()
+        self.table = None
+
+    def forward(self, images):
+        rows = self.still(self.layer(images))
+        if self.table is None:
+            self.table = torch.zeros(rows.shape[-1])
+        return (rows + self.table).mean((2, 3))
+
+
+def test_a_network_learns_nothing_from_shapes_alone():
+    network = Remembers()
+    before = torch.get_rng_state()
+    assert kept_per_view(network, (3, 8, 8), half=False) > 0
+    assert network.table is None
+    assert network.training and not network.still.training
+    assert torch.equal(torch.get_rng_state(), before)
+    assert network(torch.zeros(2, 3, 8, 8)).isfinite().all()
+
+
+class Unforeseen(torch.nn.Module):
+    """Looks at values, which shapes alone do not have."""
+
+    def forward(self, images):
+        return images.flatten(1)[:, : 1 + int(images.sum() > 0)]
+
+
+def test_a_network_that_looks_at_values_has_no_estimate_and_is_trained_all_the_same(
+    outlined, tiny, monkeypatch
+):
+    monkeypatch.setattr(
+        memory, "kept_per_view", lambda *_, **__: kept_per_view(Unforeseen(), (3, 8, 8), half=False)
+    )
+    plan = outlined(tiny)
+    assert plan.memory is None
+    assert not any(line.startswith("memory") for line in plan.lines())
+    assert plan.document()["memory"] is None
+
+
 def test_the_need_of_the_released_settings_is_the_one_that_chooses_the_recipe(outlined):
     """On a GPU, which computes in 16 bits; the constant stands where torch is not imported."""
     released = recipes.resolve(

@@ -186,3 +186,25 @@ def test_torchrun_numbers_the_processes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("done  ") == 1
     assert RunFolder(tmp_path / "run").finished
+
+
+@pytest.mark.slow
+def test_what_a_script_does_with_its_runs_is_for_the_first_process_alone(tmp_path):
+    """Two trainings of two processes, one after the other, and a look at each run."""
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import os, sm3kit\n"
+        "if __name__ == '__main__':\n"
+        "    for name in ('one', 'two'):\n"
+        "        run = sm3kit.pretrain('synthetic:40', epochs=1, stage='mmssl', devices=2,\n"
+        "            workers=0, backbone='test_resnet', weights='none', image_size=32,\n"
+        "            out=name, quiet=True)\n"
+        "        print(name, run.finished, os.environ.get('LOCAL_RANK', '0'), flush=True)\n",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=240, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    # A process that was started for the second training finds the first one done.
+    assert sorted(done.stdout.splitlines()) == ["one True 0", "one True 1", "two True 0"]
