@@ -15,8 +15,8 @@ HEAD = """
 # Commands
 
 The text of `--help`, a page for each command. Options that many have: `--quiet` leaves only
-warnings and the last line, `--json` puts one JSON document on stdout and everything for people on
-stderr. Colours go with `NO_COLOR=1`.
+warnings and the last line, `--json` prints one JSON document to stdout and everything else to
+stderr. `NO_COLOR=1` turns colours off.
 
 Exit codes: 0 done, 1 a user's mistake or a failed run with a one-line reason, 2 a wrong command
 line. `sm3kit --debug COMMAND` shows the traceback of an error.

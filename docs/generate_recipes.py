@@ -60,7 +60,7 @@ mine.yaml`; a line `base: release` in it sets its base.
 
 | complete recipe | use it for |
 | --- | --- |
-| `quick` | Trying things: a small network on small images, nothing to download. Its results say nothing about photographs. |
+| `quick` | Trying things out: a small network on small images, nothing to download. Its results say nothing about photographs. |
 | `small` | ResNet-18 with ImageNet weights on images of 128 pixels, in batches of 64. For your own data on a laptop or a small GPU: about 3 GiB of memory, and about an hour for 600 studies. |
 | `sm3` | The released settings on one device, with all 96 studies of a batch contrasted with each other, and features of stage 2 encoded once. For your own data on a large GPU. |
 | `release` | The released code as it ran on two GPUs, emulated on one device. |

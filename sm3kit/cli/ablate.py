@@ -76,8 +76,15 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
         default_text="the protocols of the grid",
         help="Evaluate with probe, finetune, knn or match. May be repeated.",
     ),
-    option("--row", "rows", multiple=True, metavar="NAME", default_text="all", help="Row to run."),
-    option("--retry-failed", is_flag=True, help="Run again what failed before."),
+    option(
+        "--row",
+        "rows",
+        multiple=True,
+        metavar="NAME",
+        default_text="all",
+        help="Run only this row. May be repeated.",
+    ),
+    option("--retry-failed", is_flag=True, help="Rerun what failed."),
     plugin_file_option,
 )
 @option_group(
@@ -107,10 +114,10 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @option("--parent", type=int, hidden=True)
 @click.pass_context
 def ablate(ctx: click.Context, /, **options: Any) -> None:
-    """Run an ablation: a grid of variants, as tables.
+    """Train and evaluate a grid of variants, as tables.
 
     Work that rows share is done once, and finished work is never repeated: run the same command
-    again to continue an ablation that was stopped. Several machines can work on one folder.
+    again to resume an ablation that was stopped. Several machines can work on one folder.
 
     Examples:
       sm3kit ablate --grid

@@ -25,7 +25,7 @@ COMMANDS = {
     "predict": ("sm3kit.cli.predict:predict", "Predict the labels of new studies."),
     "embed": ("sm3kit.cli.embed:embed", "Save the features of studies to a file."),
     "export": ("sm3kit.cli.export:export", "Export the networks of a run for other programs."),
-    "ablate": ("sm3kit.cli.ablate:ablate", "Run an ablation: a grid of variants, as tables."),
+    "ablate": ("sm3kit.cli.ablate:ablate", "Train and evaluate a grid of variants, as tables."),
     "report": ("sm3kit.cli.report:report", "Write an HTML report on a run or an ablation."),
     "data": ("sm3kit.cli.data:data", "Check your data, or create synthetic data."),
     "plugins": ("sm3kit.cli.plugins:plugins", "List, show, create and check plugins."),

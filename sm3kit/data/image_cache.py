@@ -198,7 +198,7 @@ class ImageCache:
     def _remedy(self) -> str:
         return (
             f"The image cache is in {self.root}: free some space there, set SM3KIT_CACHE to a "
-            "folder on another disk, or go without it (--no-cache)."
+            "folder on another disk, or do without it (--no-cache)."
         )
 
 

@@ -235,8 +235,8 @@ def _notes(studies: list[Study], repeated: str) -> list[str]:
         why = "none is given; a repeated dermoscopic path is used as one"
     return [
         f"Classes merged from several strings: {'; '.join(merged)}.",
-        f"{missing} rows have no clinical photo of their own ({why}): their clinic modality is "
+        f"{missing} rows have no separate clinical photo ({why}): their clinic modality is "
         "missing.",
         "There is no patient id: cases are grouped by case_id where it is given; other cases are "
-        "groups of their own.",
+        "their own groups.",
     ]

@@ -55,7 +55,7 @@ class Manifest(Dataset):
     """The studies of a CSV file, `manifest:FILE.csv`, one per row.
 
     The column `id` names a study. `split` holds train, val or test; without it the groups are
-    split here by a seed, stratified on the first label. `group` (for example the patient)
+    split by a seed, stratified by the first label. `group` (for example the patient)
     holds what must stay in one split; where it is blank, a study is its own group. A column whose
     values end in an image suffix is a modality; its paths are absolute or start at the folder
     of the file; a blank is a missing image, and several images of a study are separated by `|` in

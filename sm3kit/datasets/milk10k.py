@@ -65,7 +65,7 @@ class Layout:
 
 
 class Milk10k(Dataset):
-    """The lesions of a MILK10k folder, `milk10k:DIR`, split here by lesion and diagnosis.
+    """The lesions of a MILK10k folder, `milk10k:DIR`, split by lesion and diagnosis.
 
     Source: MILK study team, "MILK10k: A Hierarchical Multimodal Imaging-Learning Toolkit for
     Diagnosing Pigmented and Nonpigmented Skin Cancer and its Simulators", ISIC Archive,
@@ -76,7 +76,7 @@ class Milk10k(Dataset):
     and differ between the two photos of a lesion; those of the dermoscopic photo are used.
     A blank, or a word such as NA, is unknown. Tables are joined by lesion and image id: if no id
     matches, the folder is refused, and a note names the ids that are in one table only.
-    Reported are MEL, Malignant, a concept that is present, and elsewhere a frequent class.
+    The reported class is MEL, Malignant, or present for concepts, and elsewhere a frequent one.
 
     Args:
         argument: a folder as the challenge or the ISIC Archive gives it, or a flat copy:

@@ -53,7 +53,7 @@ def export_timm(
     networks = open_predictor(trained, tuned).branches if tuned else trained.branches({})
     backbone: Any = networks.backbones[name]
     write_timm(backbone, architecture_of(backbone, model), name, seen, folder)
-    made = "fine-tuned with labels" if tuned else "pre-trained, as `sm3kit embed` sees it"
+    made = "fine-tuned with labels" if tuned else "pre-trained, the one that `sm3kit embed` uses"
     use = [
         f"The backbone for {name} images of {seen.channels} channels, {made}. `pretrained=True` "
         "is what makes timm read the weights. The transform scales the whole picture to the size "

@@ -151,8 +151,8 @@ def caveats_of_studies(record: Record) -> list[str]:
     seen, replaced = ([*map(str, record.get(name) or ())] for name in ("seen", "replaced"))
     if seen:
         sentences.append(
-            f"SEEN: {len(seen):,} of these studies were trained on before, or others of their "
-            f"patients or lesions: {first_few(seen)}."
+            f"SEEN: {len(seen):,} of these studies, or others of the same patients or lesions, "
+            f"were used in training: {first_few(seen)}."
         )
     if replaced:
         sentences.append(

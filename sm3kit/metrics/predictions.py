@@ -163,8 +163,8 @@ def _check_cases(predictions: Predictions) -> None:
     names, counts = np.unique(ids, return_counts=True)
     if len(names) < len(ids):
         raise DataError(
-            f"The id {str(names[counts.argmax()])!r} stands for {counts.max()} cases. "
-            "Give each case an id of its own."
+            f"The id {str(names[counts.argmax()])!r} occurs {counts.max()} times. "
+            "Give each case its own id."
         )
 
 

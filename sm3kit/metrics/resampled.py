@@ -134,7 +134,7 @@ def align(first: Predictions, second: Predictions) -> Predictions:
         )
     if first.min_positives != second.min_positives:
         raise DataError(
-            "A comparison needs one min_positives for both, not "
+            "A comparison needs the same min_positives for both, not "
             f"{first.min_positives} and {second.min_positives}. Evaluate one of them again with "
             f"-o evaluate.min_positives={first.min_positives}."
         )

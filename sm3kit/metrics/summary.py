@@ -14,7 +14,7 @@ from sm3kit.metrics.predictions import LabelScores, Predictions
 from sm3kit.metrics.reporting import describe, rare_text
 from sm3kit.metrics.resampled import Resampled, Values, mean_of_labels, resample
 
-TOO_FEW = "fewer than half of the resamples hold all its classes"
+TOO_FEW = "fewer than half of the resamples contain all its classes"
 
 __all__ = [
     "LabelScores", "Predictions", "compare", "compare_seeds", "mean_auc", "summarise",

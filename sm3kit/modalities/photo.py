@@ -30,7 +30,7 @@ class Photo(Modality):
     Differs from the release: a view is resized within one level (of 0 to 255) of Pillow's
     anti-aliased bilinear, which the release uses; `resize=pillow` uses Pillow itself. With
     `reduce`, a large image is scaled down once on reading (bicubic), for a smaller cache and
-    faster views, which then lose 1 to 3 % of their finest detail. Hue turns in steps of 1/256.
+    faster views, which then lose 1 to 3 % of their finest detail. Hue changes in steps of 1/256.
     A float32 image keeps its range and its hue.
 
     Args:

@@ -39,7 +39,7 @@ def confusion_picture(name: str, label: LabelScores, protocol: str) -> Picture:
     never = [name for name, count in zip(label.classes, counts.sum(0), strict=True) if not count]
     absent = [name for name, count in zip(label.classes, counts.sum(1), strict=True) if not count]
     notes = f" Never predicted: {', '.join(never)}." if never else ""
-    notes += f" Without a study: {', '.join(absent)}." if absent else ""
+    notes += f" Classes without studies: {', '.join(absent)}." if absent else ""
     rows = "; ".join(
         f"{true}: "
         + ", ".join(f"{n} as {called}" for n, called in zip(row, label.classes, strict=True) if n)

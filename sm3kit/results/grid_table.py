@@ -35,7 +35,7 @@ INTERVALS = (
     " 95 % intervals: bootstrap over patients or lesions ({resamples:,} resamples), seed variance "
     "not included."
 )
-PAIRED = " Difference to {baseline}: mean AUC in percentage points, paired by case."
+PAIRED = " Difference to {baseline}: mean AUC in percentage points, paired by study."
 NO_AUC = "no label has enough studies both of the reported class and against it"
 
 Summary = Mapping[str, Any]

@@ -80,7 +80,7 @@ class Basis:
         numbers = ", ".join(str(seed) for seed in self.seeds)
         seeds = f"{count} seed{'' if count == 1 else 's'} ({numbers})"
         leaky = f", {LEAKY}" if self.leaky else ""
-        seen = f", SEEN: {self.seen} of the studies were trained on before" if self.seen else ""
+        seen = f", SEEN: {self.seen} of the studies were used in training" if self.seen else ""
         if self.replaced:
             seen += f", REPLACED: images of {self.replaced} studies changed after training"
         return (

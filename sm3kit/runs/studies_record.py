@@ -150,7 +150,7 @@ def _understood(facts: Mapping[str, Any]) -> list[SourceRecord]:
         for entry in source.studies.values():
             for text in chain.from_iterable(entry["images"].values()):
                 if not FORM.fullmatch(text):
-                    raise DataError(f"{text[:80]!r} says nothing of an image")
+                    raise DataError(f"{text[:80]!r} does not describe an image")
     return sources
 
 

@@ -423,7 +423,7 @@ def test_a_full_disk_stops_a_fill_and_names_the_way_out(tmp_path, cache, photo, 
     assert message.startswith(f"Cannot write {cache.root}/")
     assert message.endswith(
         f": No space left on device. The image cache is in {cache.root}: free some space there, "
-        "set SM3KIT_CACHE to a folder on another disk, or go without it (--no-cache)."
+        "set SM3KIT_CACHE to a folder on another disk, or do without it (--no-cache)."
     )
     assert [file for file in cache.root.rglob("*") if file.is_file()] == []
 

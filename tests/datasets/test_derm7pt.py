@@ -155,7 +155,7 @@ def test_a_clinical_path_that_repeats_the_dermoscopic_one_is_missing(tmp_path: P
         ["clinic", "derm"],
         ["clinic", "derm"],
     ]
-    assert data.notes[1].startswith("1 rows have no clinical photo of their own")
+    assert data.notes[1].startswith("1 rows have no separate clinical photo")
 
 
 def test_notes_tell_the_grouping(three: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_study_that_moved_to_the_measured_split_is_told(evaluated, runs, studi
     record = evaluated(runs.stage1, studies("moved", moved), protocol=protocol)
     assert marks(record) == (list(MOVED), [])
     assert caveats(record) == [
-        "SEEN: 2 of these studies were trained on before, or others of their patients or lesions: "
+        "SEEN: 2 of these studies, or others of the same patients or lesions, were used in training: "
         "lesion-00000, lesion-00001."
     ]
     kept = json.loads(Path(record["file"]).read_text("utf-8"))
@@ -172,7 +172,7 @@ class TestCommands:
     def test_evaluate_warns_in_one_line_even_if_quiet(self, runs, spec):
         words = ["evaluate", str(runs.stage1), "--data", spec, "--protocol", "match", "-q"]
         lines = CliRunner().invoke(cli, words).output.splitlines()
-        assert lines[0].startswith("warning  SEEN: 2 of these studies were trained on before")
+        assert lines[0].startswith("warning  SEEN: 2 of these studies, or others of the same")
         assert [line.partition(" ")[0] for line in lines] == ["warning", "written"]
 
     def test_embed_warns_and_keeps_the_names(self, runs, spec, tmp_path):
@@ -195,5 +195,5 @@ class TestCommands:
         assert CliRunner().invoke(cli, ["report", str(runs.stage1)]).exit_code == 0
         page = (runs.stage1 / "report.html").read_text("utf-8")
         assert 'class="leaky"' in page
-        assert "SEEN: 2 of the studies were trained on before" in page
+        assert "SEEN: 2 of the studies were used in training" in page
         assert "lesion-00000, lesion-00001." in page

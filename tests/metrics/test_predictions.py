@@ -111,7 +111,7 @@ def test_a_damaged_file_is_refused_wherever_the_damage(tmp_path):
     [
         (
             {"ids": ("a", "b", "a")},
-            "The id 'a' stands for 2 cases. Give each case an id of its own.",
+            "The id 'a' occurs 2 times. Give each case its own id.",
         ),
         ({"groups": ("p", "q")}, "3 cases want as many groups, not 2."),
         (

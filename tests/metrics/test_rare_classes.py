@@ -184,7 +184,7 @@ def test_too_few_resamples_that_hold_everything_are_no_interval():
     assert NOTHING not in [row["ci95"] for row in found["labels"].values()]
     assert found["mean"]["ci95"] == NOTHING
     assert found["mean"]["interval_reason"] == (
-        "fewer than half of the resamples hold all its classes"
+        "fewer than half of the resamples contain all its classes"
     )
 
 

@@ -269,7 +269,7 @@ def test_a_comparison_goes_by_the_same_classes(several):
     with pytest.raises(DataError) as caught:
         compare(runs[0], replace(runs[1], min_positives=5), resamples=20)
     assert str(caught.value) == (
-        "A comparison needs one min_positives for both, not 10 and 5. Evaluate one of them again "
+        "A comparison needs the same min_positives for both, not 10 and 5. Evaluate one of them again "
         "with -o evaluate.min_positives=10."
     )
 

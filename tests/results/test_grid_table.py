@@ -207,7 +207,7 @@ def test_studies_that_were_seen_or_replaced_are_counted(tmp_path):
     assert (means.lines[0].seen, means.lines[0].replaced) == (2, 1)
     assert means.basis.doubtful
     assert (
-        "data derm7pt, SEEN: 2 of the studies were trained on before, REPLACED: images of 1 "
+        "data derm7pt, SEEN: 2 of the studies were used in training, REPLACED: images of 1 "
         "studies changed after training; 20 studies"
     ) in means.basis.sentence()
 

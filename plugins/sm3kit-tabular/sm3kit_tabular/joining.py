@@ -79,7 +79,7 @@ class WithMetadata(Dataset):
         option: str = "",
     ) -> None:
         if META in inside.modalities:
-            raise OptionError(f"The data have a modality {META!r} of their own. Rename its column.")
+            raise OptionError(f"The data already have a modality {META!r}. Rename its column.")
         names = {column.name.casefold() for column in columns}
         for label in asked:
             if label.casefold() in names:

@@ -259,7 +259,7 @@ def test_a_measurement_may_be_different_everywhere_if_it_is_named(manifest):
 
 def test_a_modality_called_meta_is_in_the_way(manifest):
     path = manifest(meta=[f"m{i}.png" for i in range(40)])
-    with pytest.raises(OptionError, match="have a modality 'meta' of their own"):
+    with pytest.raises(OptionError, match="already have a modality 'meta'"):
         MetadataManifest(path)
 
 
