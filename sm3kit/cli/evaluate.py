@@ -50,8 +50,8 @@ from sm3kit.core.errors import VariantError
     evaluation_option("--split", help="Split to evaluate on."),
     evaluation_option(
         "--select",
-        help="How the epoch (or k) is chosen. val_best: best on the validation split. last: no "
-        "choice. test_best: best on the evaluated split, which is optimistically biased and marked "
+        help="How the epoch (or k) is chosen. val_best: best on the validation split. last: "
+        "the last epoch. test_best: best on the evaluated split, which is optimistically biased and marked "
         "as leaky.",
     ),
     option(
