@@ -76,14 +76,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
         default_text="the protocols of the grid",
         help="Evaluate with probe, finetune, knn or match. May be repeated.",
     ),
-    option(
-        "--row",
-        "rows",
-        multiple=True,
-        metavar="NAME",
-        default_text="all",
-        help="Run only this row. May be repeated.",
-    ),
+    option("--row", "rows", multiple=True, metavar="NAME", default_text="all", help="Row to run."),
     option("--retry-failed", is_flag=True, help="Rerun what failed."),
     plugin_file_option,
 )
