@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sm3kit.cli.settings import say
+from sm3kit.core.stage_settings import STAGE_TITLES
 from sm3kit.core.text import duration
 from sm3kit.evaluation.settings import PROTOCOLS
-from sm3kit.grids.plan import TRAINING
 from sm3kit.grids.progress import Lines
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sm3kit.grids.standing import GridRun
 
-ORDER = (*TRAINING, *PROTOCOLS)
+ORDER = (*STAGE_TITLES, *PROTOCOLS)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def plan_lines(run: GridRun, jobs: int, *, verbose: bool) -> list[str]:
     lines = [f"grid     {run.folder.path}", f"cells    {len(standing.replicates)}: {rows} rows"]
     lines[1:1] = [f"note     {note}" for note in run.plan.notes]
     lines += [
-        f"{TRAINING.get(kind, kind):8} {distinct[kind]} distinct for {wanted[kind]} cells, "
+        f"{STAGE_TITLES.get(kind, kind):8} {distinct[kind]} distinct for {wanted[kind]} cells, "
         f"{done[kind]} done"
         for kind in sorted(distinct, key=ORDER.index)
     ]

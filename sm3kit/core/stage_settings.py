@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from sm3kit.core import ranges
 from sm3kit.core.options import check_fields
 
+STAGE_TITLES = {"mmssl": "stage 1", "mlssl": "stage 2"}
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 # One view per study, with less colour change and neither greyscale nor blur: the release.
 STAGE_2_VIEWS = {"views": 1, "jitter": 0.5, "grayscale": 0.0, "blur": 0.0}

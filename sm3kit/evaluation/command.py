@@ -42,7 +42,7 @@ def evaluate_command(
     for owner, options in variant.as_dict()["options"].items():
         for name, value in options.items():
             if before.get(owner, {}).get(name) != value:
-                words += ["-o", f"{owner}.{name}={value_text(value)}"]
+                words += ["-o", f"{owner}.{name}={option_text(value)}"]
     words += [word for file in named_files() for word in ("--plugin", str(file))]
     return shlex.join([*words, *(("--label", label) if label else ())])
 
@@ -65,7 +65,7 @@ def settings_words(
     words: list[str] = []
     chosen = chosen_settings(variant, settings, relation=relation)
     for name in dict.fromkeys([*chosen, *set_all]):
-        text = value_text(settings[name])
+        text = option_text(settings[name])
         own = [f"--{name.replace('_', '-')}", text]
         words += own if name in FLAGS else ["-o", f"evaluate.{name}={text}"]
     return words
@@ -93,8 +93,8 @@ def chosen_settings(
     return scope | chosen
 
 
-def value_text(value: Any) -> str:
+def option_text(value: Any) -> str:
     """A value as an option takes it: 0.1, true, ct,mri."""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ",".join(map(value_text, value))
+        return ",".join(map(option_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -10,7 +10,7 @@ from typing import Any
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
-from sm3kit.evaluation.command import chosen_settings, value_text
+from sm3kit.evaluation.command import chosen_settings, option_text
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
 from sm3kit.evaluation.predicting import Answer, case_id
@@ -129,7 +129,7 @@ def _name_note(subject: Subject, settings: Settings, label: str) -> str:
     """What a named evaluation is, in a sentence."""
     relation = subject.embedding is not None
     chosen = chosen_settings(subject.trained.variant, settings.in_use(), relation=relation)
-    texts = [f"{name} {value_text(value)}" for name, value in chosen.items()]
+    texts = [f"{name} {option_text(value)}" for name, value in chosen.items()]
     return f"Evaluation {label}: {', '.join(texts) or 'the settings of the run'}."
 
 

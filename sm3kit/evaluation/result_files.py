@@ -96,7 +96,7 @@ def check_place(
         record = read_record(file)
     except (OSError, DataError):
         return
-    differing = _differing(record, subject, settings)
+    differing = _changed_settings(record, subject, settings)
     if not differing or record["of"]["model"] != subject.trained.file_hash:
         return
     texts = [f"{name} {old}, not {new}" for name, (old, new) in differing.items()]
@@ -115,7 +115,7 @@ def label_of(differing: Mapping[str, tuple[Any, Any]]) -> str:
     return name if LABEL.fullmatch(name) and len(name) <= LONGEST_LABEL else "second"
 
 
-def _differing(
+def _changed_settings(
     record: Mapping[str, Any], subject: Subject, settings: Settings
 ) -> dict[str, tuple[Any, Any]]:
     """{setting: what the record says and what is asked for} of all that differs."""

@@ -12,11 +12,11 @@ from typing import Any
 from sm3kit import __version__
 from sm3kit.core.errors import DataError
 from sm3kit.core.plain_json import check_shape, parse
+from sm3kit.core.stage_settings import STAGE_TITLES
 
 TASK = {"key": str, "kind": str, "parent": str, "settings": dict, "name": str}
 REPLICATE = {"row": str, "seed": int, "results": {"*": str}}
 SHAPE = {"cells": [REPLICATE], "stages": [TASK], "notes?": [str]}
-TRAINING = {"mmssl": "stage 1", "mlssl": "stage 2"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Task:
     @property
     def trains(self) -> bool:
         """Whether it leaves a run, not a result."""
-        return self.kind in TRAINING
+        return self.kind in STAGE_TITLES
 
     @property
     def work(self) -> int:
@@ -53,7 +53,7 @@ class Task:
     @property
     def title(self) -> str:
         """For people: "sep_sep, seed 0: stage 1"."""
-        return f"{self.name}: {TRAINING.get(self.kind, self.kind)}"
+        return f"{self.name}: {STAGE_TITLES.get(self.kind, self.kind)}"
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ class Lines:
 
     def __init__(self, run: GridRun, jobs: int, say: Callable[[str], None]) -> None:
         self.run, self.jobs, self.say = run, jobs, say
-        self.known = set(_ended(run.standing()))
+        self.known = set(_ended_keys(run.standing()))
 
     def look(self) -> None:
         """Says what is new."""
         standing = self.run.standing()
-        ended = _ended(standing)
+        ended = _ended_keys(standing)
         left = standing.seconds_left(self.jobs)
         more = "" if left is None or not standing.left else f", about {duration(left)} left"
         for task in standing.tasks:
@@ -36,6 +36,6 @@ class Lines:
             self.say(f"{text}; {len(ended)} of {len(standing.tasks)}{more}")
 
 
-def _ended(standing: Standing) -> set[str]:
+def _ended_keys(standing: Standing) -> set[str]:
     """Tasks that are done or have failed, and those that cannot be begun for that."""
     return standing.done | {task.key for task in standing.tasks if standing.reason(task.key)}

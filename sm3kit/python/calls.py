@@ -116,10 +116,10 @@ def folder_of(run: RunLike) -> Path:
     return Path(run) if isinstance(run, str | os.PathLike) else run.folder
 
 
-def nested(options: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+def nest_options(options: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     """{owner: {option: value}} of {"owner.option": value}; tables of options are taken as well."""
     table: dict[str, dict[str, Any]] = {}
-    for address, value in addressed(options):
+    for address, value in flatten_options(options):
         owner, _, name = address.rpartition(".")
         if not owner:
             raise OptionError(
@@ -130,7 +130,7 @@ def nested(options: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     return table
 
 
-def addressed(options: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+def flatten_options(options: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
     """("owner.option", value) of options, each of them by its address or in the table of its owner."""
     settings: list[tuple[str, Any]] = []
     for name, value in (options or {}).items():

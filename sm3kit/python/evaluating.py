@@ -17,7 +17,7 @@ from sm3kit.python.calls import (
     Words,
     check_keywords,
     folder_of,
-    nested,
+    nest_options,
     surroundings,
     words,
 )
@@ -198,7 +198,15 @@ def evaluate(
     }  # fmt: skip
     around = surroundings(quiet=quiet, cache=cache)
     runs = [run] if compare is None else [run, compare]
-    arguments = (around, protocol, asked, nested(options), words(data), map, "call of evaluate")
+    arguments = (
+        around,
+        protocol,
+        asked,
+        nest_options(options),
+        words(data),
+        map,
+        "call of evaluate",
+    )
     tasks = [prepare(folder_of(run), *arguments) for run in runs]
     if len(tasks) == 2:
         result = Result(compare_runs(tasks[0], tasks[1], label=label))

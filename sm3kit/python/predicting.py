@@ -19,7 +19,7 @@ from sm3kit.python.calls import (
     Words,
     check_keywords,
     folder_of,
-    nested,
+    nest_options,
     surroundings,
     words,
 )
@@ -215,7 +215,7 @@ def predict_studies(
         )
     question = Question(
         manifest=None if manifest is None else Path(manifest), data=words(data), split=split,
-        rename=map or {}, options=nested(options),
+        rename=map or {}, options=nest_options(options),
     )  # fmt: skip
     predictors = _open(run, protocol, select, classifier)
     around = surroundings(quiet=quiet, cache=cache)

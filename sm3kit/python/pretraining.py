@@ -10,8 +10,8 @@ from sm3kit.python.calls import (
     File,
     RunLike,
     Words,
-    addressed,
     check_keywords,
+    flatten_options,
     folder_of,
     surroundings,
     words,
@@ -112,7 +112,7 @@ def pretrain(
         "feature_views": feature_views, "batch_size": batch_size, "seed": seed,
         "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
     }  # fmt: skip
-    settings = layer(asked, addressed(options), "call of pretrain")
+    settings = layer(asked, flatten_options(options), "call of pretrain")
     asked_for = request(settings, None if out is None else Path(out), resume=resume)
     if asked_for.elsewhere:  # A training before the one that this process was started for.
         return Run(asked_for.folder)

@@ -16,7 +16,7 @@ from sm3kit.deployment.embed import Embeddings, check_embedding_file, embed, wri
 from sm3kit.evaluation.record_text import caveats_of_studies
 from sm3kit.evaluation.settings import Selection
 from sm3kit.python import evaluating, predicting
-from sm3kit.python.calls import File, Words, check_keywords, nested, surroundings, words
+from sm3kit.python.calls import File, Words, check_keywords, nest_options, surroundings, words
 from sm3kit.python.evaluating import Split
 from sm3kit.report import make
 from sm3kit.report.make import ReportFiles
@@ -118,7 +118,7 @@ class Run:
         if out is not None:
             check_embedding_file(Path(out))
         around = surroundings(quiet=quiet, cache=cache)
-        subject = evaluating.open_studies(self, around, words(data), map, nested(options))
+        subject = evaluating.open_studies(self, around, words(data), map, nest_options(options))
         embeddings = embed(subject, words(split) or SPLITS, words(space))
         for caveat in caveats_of_studies(embeddings.about):
             around.reporter.warn(caveat)

@@ -65,7 +65,7 @@ class Figures:
     def pictures(self) -> list[Rendering]:
         """All of them, drawn."""
         everything = [*self.training, *self.attention, *chain(*self.labels.values())]
-        return drawn(everything)
+        return renderings(everything)
 
     def of_label(self, name: str, draw: Callable[..., Picture | None], *arguments: Any) -> None:
         """Has a figure of a label drawn."""
@@ -79,7 +79,7 @@ class Figures:
             self.notes.append(f"{what}: {error}")
 
 
-def drawn(commissions: Iterable[Commission]) -> list[Rendering]:
+def renderings(commissions: Iterable[Commission]) -> list[Rendering]:
     """Figures once they are drawn, less those that had nothing to draw."""
     return [picture for commission in commissions if (picture := commission.result())]
 

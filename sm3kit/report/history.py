@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from sm3kit.core.names import pair_names
+from sm3kit.core.stage_settings import STAGE_TITLES
 from sm3kit.report.panels import (
     LEFT,
     RIGHT,
@@ -23,7 +24,6 @@ from sm3kit.results.picture import COLOURS, COLUMN, FAINT, PAGE, Picture, look
 
 Rows = Sequence[Mapping[str, Any]]
 
-STAGES = {"mmssl": "stage 1", "mlssl": "stage 2"}
 MONITORS = {
     "std": "standard deviation",
     "rankme": "RankMe",
@@ -92,7 +92,7 @@ def loss_picture(rows: Rows, stage: str) -> Picture | None:
     names = [name for name in lines if name != "loss"]
     return Picture(
         f"loss-{stage}",
-        f"Loss of {STAGES[stage]}",
+        f"Loss of {STAGE_TITLES[stage]}",
         f"Line charts over the epochs: the loss goes from {ends}; beside it {len(names)} terms: "
         f"{', '.join(names)}.",
         "Mean over the steps of each epoch; the vertical axes differ. "

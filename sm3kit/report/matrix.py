@@ -38,7 +38,7 @@ def matrix_sheet(names: Sequence[str], least: float) -> tuple[Figure, Axes, floa
         cell = min(CELL, (width - left - 0.1) / len(names))
         if cell >= least:
             break
-    below = 0.48 + (longest if _turned(names, cell) else text_height(1))
+    below = 0.48 + (longest if _must_turn(names, cell) else text_height(1))
     side = cell * len(names)
     margins = (left, width - left - side, below, top)
     figure, (panel,) = sheet(width, side + below + top, margins=margins)
@@ -49,7 +49,7 @@ def _names(names: Sequence[str]) -> list[str]:
     return [wrap(name, NAME, most=NAME_LINES) for name in names]
 
 
-def _turned(names: Sequence[str], cell: float) -> bool:
+def _must_turn(names: Sequence[str], cell: float) -> bool:
     """Whether some name has no room below its column, so that all are turned."""
     return max(map(text_width, names)) > 0.9 * cell
 
@@ -74,7 +74,7 @@ def fill(
     panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     places = range(len(names))
     shown = _names(names)
-    panel.set_xticks(places, shown, rotation=90 if _turned(names, cell) else 0, linespacing=1)
+    panel.set_xticks(places, shown, rotation=90 if _must_turn(names, cell) else 0, linespacing=1)
     panel.set_yticks(places, shown, linespacing=1)
     edges, ends = np.arange(len(names) + 1) - 0.5, (-0.5, len(names) - 0.5)
     panel.vlines(edges, *ends, color="white", linewidth=1.5)

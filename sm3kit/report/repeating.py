@@ -12,7 +12,7 @@ import yaml
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.settings import by_address, plain
 from sm3kit.core.variant import Variant, table_at
-from sm3kit.evaluation.command import settings_words, value_text
+from sm3kit.evaluation.command import option_text, settings_words
 from sm3kit.networks.assemble import fill_in
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer
@@ -83,7 +83,7 @@ def pretraining(variant: Variant) -> Command:
     with_words = {"data", *REPEATED, *FLAGS, *IN_A_FILE, "map", "per_modality", "protocol"}
     for address, value in changed.items():
         if address not in with_words:
-            words += ["-o", f"{address}={value_text(value)}"]
+            words += ["-o", f"{address}={option_text(value)}"]
     return _with_options(words, variant, base, changed)
 
 
@@ -96,7 +96,7 @@ def _with_options(
     for plugin, options in variant.options.items():
         for name, value in options.items():
             if name not in known.get(plugin, {}) or known[plugin][name] != value:
-                words += ["-o", f"{plugin}.{name}={value_text(value)}"]
+                words += ["-o", f"{plugin}.{name}={option_text(value)}"]
     # An evaluation that is as ever says nothing.
     more: dict[str, Any] = {}
     for address in (*IN_A_FILE, "protocol"):

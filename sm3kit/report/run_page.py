@@ -7,7 +7,7 @@ from dataclasses import replace
 import yaml
 
 from sm3kit.evaluation.record_text import Record
-from sm3kit.report.drawing import Figures, drawn
+from sm3kit.report.drawing import Figures, renderings
 from sm3kit.report.gallery import BEST, Thumbnails
 from sm3kit.report.material import Material
 from sm3kit.report.repeating import Command, evaluation, pretraining
@@ -48,9 +48,9 @@ def run_page(material: Material, figures: Figures) -> str:
         facts=_facts(material),
         sections=sections,
         advice=advice,
-        training=drawn(figures.training),
-        labels={name: drawn(pictures) for name, pictures in figures.labels.items()},
-        attention=drawn(figures.attention),
+        training=renderings(figures.training),
+        labels={name: renderings(pictures) for name, pictures in figures.labels.items()},
+        attention=renderings(figures.attention),
         galleries=[(search, images.of_search(search)) for search in figures.searches]
         if images
         else [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isnan
 
-from sm3kit.results.formats.plain import aligned
+from sm3kit.results.formats.plain import column_lines
 from sm3kit.results.numbers import Number
 from sm3kit.results.section import Cell, Column, Line, Section
 
@@ -22,9 +22,9 @@ def rank_lines(ranks: Ranks) -> list[str]:
     """
     if not any(ways for spaces in ranks.values() for ways in spaces.values()):
         return []
-    lines = aligned(rank_section(ranks, list(ranks)))
+    lines = column_lines(rank_section(ranks, list(ranks)))
     if max(map(len, lines)) > WIDEST:
-        lines = [line for split in ranks for line in aligned(rank_section(ranks, [split]))]
+        lines = [line for split in ranks for line in column_lines(rank_section(ranks, [split]))]
     return lines
 
 

@@ -10,17 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from sm3kit.core.errors import CheckpointError, TrainingError
+from sm3kit.core.stage_settings import STAGE_TITLES
 from sm3kit.core.variant import Variant
 from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.training.seeds import seed_of_epoch
 
 EpochRow = dict[str, Any]  # An epoch in metrics.csv, by column.
-TITLES = {
-    "mmssl": "stage 1",
-    "mlssl": "stage 2",
-    "probe": "the probe",
-    "finetune": "the fine-tuning",
-}
+TITLES = {**STAGE_TITLES, "probe": "the probe", "finetune": "the fine-tuning"}
 
 
 class Pace(Protocol):

@@ -154,11 +154,11 @@ def kept_per_view(network: nn.Module, shape: tuple[int, ...], *, half: bool) -> 
         shape: of a view.
         half: whether it is computed in 16 bits, as by autocast.
     """
-    few, many = (_kept(network, (rows, *shape), half=half) for rows in (2, 4))
+    few, many = (_kept_bytes(network, (rows, *shape), half=half) for rows in (2, 4))
     return (many - few) / 2
 
 
-def _kept(network: nn.Module, shape: tuple[int, ...], *, half: bool) -> int:
+def _kept_bytes(network: nn.Module, shape: tuple[int, ...], *, half: bool) -> int:
     """Bytes of all that a forward pass keeps for the backward pass, weights left out."""
     kept: dict[int, Tensor] = {}
 
@@ -181,5 +181,5 @@ def _kept(network: nn.Module, shape: tuple[int, ...], *, half: bool) -> int:
         }
         output = functional_call(network, weights, (torch.empty(shape),))
         del output
-    given = {tensor.untyped_storage()._cdata for tensor in weights.values()}
-    return sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in given)
+    of_weights = {tensor.untyped_storage()._cdata for tensor in weights.values()}
+    return sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in of_weights)

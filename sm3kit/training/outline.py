@@ -78,7 +78,7 @@ class Outline:
         counts = ", ".join(f"{split} {len(cases)}" for split, cases in pool.cases.items())
         have = ", ".join(f"{n} {c}" for n, c in shares(setup.cases, list(pool.modalities)).items())
         losses = " + ".join([*parts.objectives, *parts.crossings])
-        sources = dict.fromkeys(self.start.fetched.values())
+        sources = dict.fromkeys(self.start.to_fetch.values())
         head = [f"sm3kit {__version__}, {self.origin}", f"run      {setup.run.folder}"]
         return [
             *(head if self.origin else []),

@@ -68,7 +68,7 @@ def pretrain(
         if not resume:
             run.check_free()
         run.remove_unfinished()
-        outline = _rehearsed(*arguments, origin)
+        outline = _rehearse(*arguments, origin)
         for line in outline.lines():
             reporter.say(line)
         for warning in outline.warnings():
@@ -97,10 +97,10 @@ def outline(
     run = RunFolder(folder)
     if not resume:
         run.check_free()
-    return _rehearsed(run, variant, reporter, cache, resume, features or FeatureCache(None), origin)
+    return _rehearse(run, variant, reporter, cache, resume, features or FeatureCache(None), origin)
 
 
-def _rehearsed(
+def _rehearse(
     run: RunFolder,
     variant: Variant,
     reporter: Reporter,

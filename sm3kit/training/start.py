@@ -37,7 +37,7 @@ class Start:
         resumed: the checkpoint to go on from; None begins anew.
         kept: the networks of stage 1 come from the run itself.
         init: the model of an earlier run to start from.
-        fetched: {modality: where its weights come from} of those that may have to be fetched.
+        to_fetch: {modality: where its weights come from} of those that may have to be fetched.
         notes: sentences on what the data and the weights changed in the settings.
         warnings: sentences on what the earlier run lacks.
     """
@@ -48,7 +48,7 @@ class Start:
     resumed: dict[str, Any] | None
     kept: bool
     init: TrainedModel | None
-    fetched: Mapping[str, str]
+    to_fetch: Mapping[str, str]
     notes: list[str]
     warnings: list[str]
 
@@ -62,7 +62,7 @@ class Start:
         Raises:
             CheckpointError: they cannot be downloaded.
         """
-        if not self.fetched:
+        if not self.to_fetch:
             return self
         parts = stage1.build(self.setup, self.setup.variant)
         if self.init:
@@ -97,13 +97,13 @@ def prepare(
     init = RunFolder(Path(variant.init)).trained() if variant.init and not kept else None
     # A modality that the earlier run lacks starts from the weights.
     covered = kept or (init is not None and set(pool.modalities) <= set(init.channels))
-    fetched = {} if covered else _fetched(variant, pool)
-    parts = stage1.build(setup, variant.without_weights(None if covered else fetched))
+    to_fetch = {} if covered else _weights_to_fetch(variant, pool)
+    parts = stage1.build(setup, variant.without_weights(None if covered else to_fetch))
     warnings = init.start(parts.branches, variant) if init else []
-    return Start(setup, parts, labels, resumed, kept, init, fetched, suggested, warnings)
+    return Start(setup, parts, labels, resumed, kept, init, to_fetch, suggested, warnings)
 
 
-def _fetched(variant: Variant, pool: Pool) -> dict[str, str]:
+def _weights_to_fetch(variant: Variant, pool: Pool) -> dict[str, str]:
     """{modality: where its ImageNet weights come from}, where these may have to be fetched."""
     sources = {
         name: registry("backbones").get(provider_and_model(variant, name)[0]).imagenet_weights

@@ -16,10 +16,10 @@ LONGEST_NAME = 12  # Longer ones are folded before a number has to go.
 def plain(section: Section) -> str:
     """Title, columns and notes; names at the left, numbers at the right of their column."""
     title, *notes = sentences(section)
-    return "\n".join([title, *aligned(section), *notes])
+    return "\n".join([title, *column_lines(section), *notes])
 
 
-def aligned(section: Section) -> list[str]:
+def column_lines(section: Section) -> list[str]:
     """The lines of the columns alone; a head may have several lines."""
     heads, *rows = section.texts()
     heights = [head.count("\n") for head in heads]
