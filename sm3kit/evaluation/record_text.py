@@ -86,20 +86,19 @@ def reporting_notes(labels: Mapping[str, Record], least: int) -> list[str]:
     """Notes on labels whose numbers leave out a class, or rest on few studies.
 
     Args:
-        labels: {label: what `describe` says of it}.
+        labels: {label: its AUC, and what `describe` says of it}.
         least: how many studies are enough.
     """
     notes = []
-    few = [
-        f"{name} {row['reported']} ({support_text(row)})"
-        for name, row in labels.items()
-        if row.get("few") and not (row.get("rare") and row.get("auc") is not None)
-    ]
-    if few:
-        notes.append(
-            f"Uncertain, with fewer than {least} positive or {least} negative studies: "
-            f"{', '.join(few)}."
-        )
+    # A rare one has a warning of its own.
+    few = {n: row for n, row in labels.items() if row.get("few") and not row.get("rare")}
+    undefined = {n: row for n, row in labels.items() if row["reported"] and row["auc"] is None}
+    for part, text in (
+        (few, f"Uncertain, with fewer than {least} positive or {least} negative studies"),
+        (undefined, "No AUC without both positive and negative studies"),
+    ):
+        names = [f"{name} {row['reported']} ({support_text(row)})" for name, row in part.items()]
+        notes += [f"{text}: {', '.join(names)}."] if names else []
     enough = {name: row for name, row in labels.items() if not row.get("few")}
     without = {n: row for n, row in enough.items() if not row["reported"] and not row["classes"]}
     if without:

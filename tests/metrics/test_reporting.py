@@ -203,16 +203,19 @@ def test_what_a_record_says_of_a_chosen_class(several, reported, few):
 
 
 def test_notes(several):
+    named = {"site": "", "few": "C", "rare": "D", "never": "E", "fine": "A"}
+    aucs = {**dict.fromkeys(named, 0.5), "never": None}
     rows = {
-        "site": describe(several(), GROUPS, 10),
-        "DIAG": describe(several("D"), GROUPS, 10),
-        "fine": describe(several("A"), GROUPS, 10),
+        name: describe(several(reported), GROUPS, 20) | {"auc": aucs[name]}
+        for name, reported in named.items()
     }
-    assert reporting_notes(rows, 10) == [
-        "Uncertain, with fewer than 10 positive or 10 negative studies: DIAG D (3/80).",
-        "The mean of a label leaves out classes with fewer than 10 studies: site (D 3, E 0).",
+    # The rare one has no interval, which a warning says.
+    assert reporting_notes(rows, 20) == [
+        "Uncertain, with fewer than 20 positive or 20 negative studies: few C (12/80).",
+        "No AUC without both positive and negative studies: never E (0/80).",
+        "The mean of a label leaves out classes with fewer than 20 studies: site (C 12, D 3, E 0).",
     ]
-    rows = {name: describe(several(), GROUPS, 41) for name in ("site", "side")}
+    rows = {name: describe(several(), GROUPS, 41) | {"auc": None} for name in ("site", "side")}
     (note,) = reporting_notes(rows, 41)
     counts = "(A 40, B 25, C 12, D 3, E 0)"
     assert note == (
