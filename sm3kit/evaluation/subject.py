@@ -225,6 +225,11 @@ def _pool(trained: TrainedModel, variant: Variant, transferred: bool) -> Pool:
 def _notes(subject: Subject, transferred: bool) -> list[str]:
     trained, pool = subject.trained, subject.pool
     notes = []
+    if trained.facts.stage == "mmssl" and trained.variant.stage != "mmssl":
+        notes.append(
+            "Stage 2 of the run is not finished: this evaluates the networks of stage 1. To finish "
+            f"it: {subject.run.resume_command}"
+        )
     if not subject.studies:
         notes.append(
             "The run keeps no record of its studies, so studies that were trained on cannot be "

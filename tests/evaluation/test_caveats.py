@@ -134,6 +134,17 @@ def test_a_run_without_a_record_says_so_and_is_measured(evaluated, runs):
     ]
 
 
+def test_a_run_that_was_stopped_in_stage_2_says_so(evaluated, runs):
+    run = RunFolder(runs.stage1)
+    model = run.trained()
+    both = dataclasses.replace(model.variant, stage="both")
+    dataclasses.replace(model.facts, variant=both).write(run.model, model.weights)
+    assert evaluated(run.folder, protocol="match")["notes"] == [
+        "Stage 2 of the run is not finished: this evaluates the networks of stage 1. To finish it: "
+        f"sm3kit pretrain --resume --out {run.folder}"
+    ]
+
+
 def test_what_the_run_before_was_trained_on_counts_too(evaluated, runs, studies, images, tmp_path):
     variant = RunFolder(runs.stage1).record().variant
     data = (studies("moved", moved),)
