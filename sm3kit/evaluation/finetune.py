@@ -30,7 +30,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     """
     scope = "all" if settings.scope == "auto" else settings.scope
     if scope not in ("all", "layers"):
-        raise VariantError(f"--protocol finetune wants scope all or layers, not {scope}.")
+        raise VariantError(f"--protocol finetune needs --scope all or layers, not {scope}.")
     network = _network(subject, settings, scope)
     cases = subject.cases("train", labelled=True)
     names = list(subject.branches.widths)

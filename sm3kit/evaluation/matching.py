@@ -32,7 +32,7 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
     if not any(spaces.values()):
         raise DataError(
             f"The split {settings.split} of {', '.join(subject.variant.data)} has {pairs} studies "
-            "with images of two modalities; matching wants at least two, and features of equal "
+            "with images of two modalities; matching needs at least two, and features of equal "
             "width. Choose another --split."
         )
     answer: dict[str, Any] = {"space": spaces}

@@ -85,7 +85,7 @@ def votes(
     bad = not_finite({"queries": queries, "bank": bank})
     if bad:
         raise DataError(
-            f"Neighbours want finite vectors, and the {' and the '.join(bad)} hold NaN or "
+            f"Neighbours need finite features, and the {' and the '.join(bad)} hold NaN or "
             "infinity. Lower the learning rate of the training that made them."
         )
     parts: list[list[list[Tensor]]] = []

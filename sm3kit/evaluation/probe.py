@@ -75,13 +75,13 @@ def probe_scope(subject: Subject, settings: Settings) -> str:
         return "heads" if subject.embedding is None else "relation"
     if settings.scope == "relation" and subject.embedding is None:
         raise VariantError(
-            f"Scope relation wants a run that finished stage 2 for these labels, and "
-            f"{subject.run.folder} has none. Take scope heads."
+            f"--scope relation needs a run that finished stage 2 for these labels, and "
+            f"{subject.run.folder} did not. Use --scope heads."
         )
     if settings.scope not in ("heads", "relation"):
         raise VariantError(
-            f"--protocol probe wants scope heads or relation, not {settings.scope}. "
-            "For the networks take --protocol finetune."
+            f"--protocol probe needs --scope heads or relation, not {settings.scope}. "
+            "To train the networks, use --protocol finetune."
         )
     return settings.scope
 

@@ -31,7 +31,7 @@ def chooser(subject: Subject, settings: Settings, measured: list[Case]) -> list[
     raise VariantError(
         f"--select {settings.select} needs a label with two classes, the reported one among them, "
         f"in the split {split}, and {', '.join(subject.variant.data)} has none among its "
-        f"{len(cases)} labelled studies there. Take --select last."
+        f"{len(cases)} labelled studies there. Use --select last."
     )
 
 

@@ -155,11 +155,11 @@ def _check_cases(predictions: Predictions) -> None:
     ids, groups = predictions.ids, predictions.groups
     if not len(ids) or not predictions.labels:
         raise DataError(
-            f"Predictions want a case and a label at least, not {len(ids)} cases and "
+            f"Predictions need at least one case and one label, not {len(ids)} cases and "
             f"{len(predictions.labels)} labels. Choose a split that has studies with labels."
         )
     if len(groups) != len(ids):
-        raise DataError(f"{len(ids)} cases want as many groups, not {len(groups)}.")
+        raise DataError(f"{len(ids)} cases need as many groups, not {len(groups)}.")
     names, counts = np.unique(ids, return_counts=True)
     if len(names) < len(ids):
         raise DataError(
@@ -172,7 +172,7 @@ def _check_label(name: str, label: LabelScores, ids: Array) -> None:
     count, classes = len(ids), label.classes
     if label.scores.shape != (count, len(classes)) or label.truth.shape != (count,):
         raise DataError(
-            f"Label {name!r} wants scores ({count}, {len(classes)}) and truth ({count},), "
+            f"Label {name!r} needs scores ({count}, {len(classes)}) and truth ({count},), "
             f"not {label.scores.shape} and {label.truth.shape}."
         )
     if len(set(classes)) < len(classes):
@@ -191,6 +191,6 @@ def _check_label(name: str, label: LabelScores, ids: Array) -> None:
     strange = np.flatnonzero((label.truth < -1) | (label.truth >= len(classes)))
     if len(strange):
         raise DataError(
-            f"The truth of label {name!r} wants 0 to {len(classes) - 1}, or -1 if unknown, not "
+            f"The truth of label {name!r} must be from 0 to {len(classes) - 1}, or -1 if unknown, not "
             f"{label.truth[strange[0]]} (case {str(ids[strange[0]])!r}). Check its table."
         )

@@ -61,7 +61,7 @@ def check_keywords(function: Callable[P, T]) -> Callable[P, T]:
             for value in words(values.get(name)):
                 if value not in choices:
                     raise OptionError(
-                        f"{function.__name__}(): {name} wants {' or '.join(map(repr, choices))}, "
+                        f"{function.__name__}(): {name} must be {' or '.join(map(repr, choices))}, "
                         f"not {quote(value)}. {suggestion(str(value), choices)}".rstrip()
                     )
         return function(*args, **kwargs)

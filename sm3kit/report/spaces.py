@@ -56,7 +56,7 @@ def tables(
     if network is None:
         wanted = "a run with stage 2 for these labels" if space == "embedding" else "a probe"
         raise CheckpointError(
-            f"The space {space} wants {wanted}, and {subject.run.folder} has none. Use "
+            f"The space {space} needs {wanted}, and {subject.run.folder} has none. Use "
             "--space backbone."
         )
     rows = network.to(subject.device).eval()(joint.to(subject.device))

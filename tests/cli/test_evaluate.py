@@ -179,8 +179,8 @@ class TestMistakes:
     def test_a_relation_that_is_not_there(self, run):
         self.one_line(
             sm3kit("evaluate", run, "--scope", "relation"),
-            f"Scope relation wants a run that finished stage 2 for these labels, and {run} has "
-            "none. Take scope heads.",
+            f"--scope relation needs a run that finished stage 2 for these labels, and {run} did "
+            "not. Use --scope heads.",
         )
 
     def test_an_interruption_says_how_to_go_on(self, run, monkeypatch):

@@ -195,7 +195,7 @@ class TestFairness:
         line = self.refused(one, other)
         assert line.startswith(
             "Error: The two runs would be evaluated with different settings (lr 0.1 and 0.001), "
-            "which is no fair comparison. To use the settings of the first for both: sm3kit "
+            "which is not a fair comparison. To use the settings of the first for both: sm3kit "
             "evaluate "
         )
         assert not (one / "eval").exists()

@@ -182,7 +182,7 @@ def test_networks_of_other_fusions_are_saved_whole(
 def test_what_fine_tuning_cannot_train(opened, fast, runs):
     with pytest.raises(VariantError) as caught:
         evaluate(opened(runs.stage1), dataclasses.replace(fast, scope="heads", **SLOW))
-    assert str(caught.value) == "--protocol finetune wants scope all or layers, not heads."
+    assert str(caught.value) == "--protocol finetune needs --scope all or layers, not heads."
 
 
 def test_the_networks_compute_in_the_precision_that_was_asked_for(opened, fast, runs, modes):

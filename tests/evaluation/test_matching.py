@@ -128,7 +128,7 @@ def test_fewer_than_two_pairs(studies, matched, runs, pairs):
         matched(runs.stage1, spec, split="test")
     assert str(caught.value) == (
         f"The split test of {spec} has {pairs} studies with images of two modalities; matching "
-        "wants at least two, and features of equal width. Choose another --split."
+        "needs at least two, and features of equal width. Choose another --split."
     )
 
 

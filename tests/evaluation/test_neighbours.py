@@ -40,7 +40,7 @@ def test_who_is_not_finite_has_no_neighbours(where, value):
     with pytest.raises(DataError) as caught:
         votes(given["queries"], given["bank"], TRUTH, [2, 2], [1], 0.5)
     assert str(caught.value) == (
-        f"Neighbours want finite vectors, and the {where} hold NaN or infinity. Lower the learning "
+        f"Neighbours need finite features, and the {where} hold NaN or infinity. Lower the learning "
         "rate of the training that made them."
     )
 

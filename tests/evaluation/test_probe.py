@@ -178,13 +178,13 @@ def test_what_a_probe_cannot_train(opened, fast, runs):
     with pytest.raises(VariantError) as caught:
         evaluate(opened(runs.stage1), dataclasses.replace(fast, scope="relation"))
     assert str(caught.value) == (
-        f"Scope relation wants a run that finished stage 2 for these labels, and {runs.stage1} "
-        "has none. Take scope heads."
+        f"--scope relation needs a run that finished stage 2 for these labels, and {runs.stage1} "
+        "did not. Use --scope heads."
     )
     with pytest.raises(VariantError) as caught:
         evaluate(opened(runs.stage1), dataclasses.replace(fast, scope="all"))
     assert str(caught.value) == (
-        "--protocol probe wants scope heads or relation, not all. For the networks take "
+        "--protocol probe needs --scope heads or relation, not all. To train the networks, use "
         "--protocol finetune."
     )
 

@@ -110,7 +110,7 @@ def test_a_validation_split_without_labels_cannot_choose(studies, opened, fast, 
         evaluate(opened(runs.stage1, spec), dataclasses.replace(fast, protocol=protocol))
     assert str(caught.value) == (
         "--select val_best needs a label with two classes, the reported one among them, in the "
-        f"split val, and {spec} has none among its 0 labelled studies there. Take --select last."
+        f"split val, and {spec} has none among its 0 labelled studies there. Use --select last."
     )
     record = evaluate(
         opened(runs.stage1, spec), dataclasses.replace(fast, protocol=protocol, select="last")

@@ -74,7 +74,7 @@ def test_scope_relation_wants_the_labels_of_stage_2(studies, opened, fast, runs)
         return {**{n: v for n, v in row.items() if n != "tone"}, "size": "sl"[i % 2]}
 
     subject = opened(runs.stage2, studies("other-labels", change))
-    with pytest.raises(VariantError, match="Scope relation wants a run that finished stage 2"):
+    with pytest.raises(VariantError, match="--scope relation needs a run that finished stage 2"):
         evaluate(subject, dataclasses.replace(fast, scope="relation"))
 
 

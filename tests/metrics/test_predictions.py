@@ -113,14 +113,14 @@ def test_a_damaged_file_is_refused_wherever_the_damage(tmp_path):
             {"ids": ("a", "b", "a")},
             "The id 'a' occurs 2 times. Give each case its own id.",
         ),
-        ({"groups": ("p", "q")}, "3 cases want as many groups, not 2."),
+        ({"groups": ("p", "q")}, "3 cases need as many groups, not 2."),
         (
             {"truth": np.array([1, 0])},
-            "Label 'BWV' wants scores (3, 2) and truth (3,), not (3, 2) and (2,).",
+            "Label 'BWV' needs scores (3, 2) and truth (3,), not (3, 2) and (2,).",
         ),
         (
             {"classes": ("ABS", "REG", "PRS")},
-            "Label 'BWV' wants scores (3, 3) and truth (3,), not (3, 2) and (3,).",
+            "Label 'BWV' needs scores (3, 3) and truth (3,), not (3, 2) and (3,).",
         ),
         (
             {"classes": ("PRS", "PRS")},
@@ -137,12 +137,12 @@ def test_a_damaged_file_is_refused_wherever_the_damage(tmp_path):
         ),
         (
             {"truth": np.array([0, 2, -1])},
-            "The truth of label 'BWV' wants 0 to 1, or -1 if unknown, not 2 (case 'b'). "
+            "The truth of label 'BWV' must be from 0 to 1, or -1 if unknown, not 2 (case 'b'). "
             "Check its table.",
         ),
         (
             {"truth": np.array([0, 1, -2])},
-            "The truth of label 'BWV' wants 0 to 1, or -1 if unknown, not -2 (case 'c'). "
+            "The truth of label 'BWV' must be from 0 to 1, or -1 if unknown, not -2 (case 'c'). "
             "Check its table.",
         ),
     ],
@@ -155,7 +155,7 @@ def test_parts_that_do_not_fit_together(changes, said):
 
 def test_nothing_to_measure():
     said = (
-        "Predictions want a case and a label at least, not {} cases and {} labels. "
+        "Predictions need at least one case and one label, not {} cases and {} labels. "
         "Choose a split that has studies with labels."
     )
     with pytest.raises(DataError) as caught:

@@ -98,8 +98,8 @@ def test_an_unknown_keyword_is_answered_with_a_near_one(
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda run: sm3kit.pretrain(stage="mmsl"), "pretrain(): stage wants 'both' or 'mmssl' or 'mlssl', not 'mmsl'. Did you mean 'mmssl'?"),
-        (lambda run: run.evaluate("prob"), "evaluate(): protocol wants 'probe' or "),
+        (lambda run: sm3kit.pretrain(stage="mmsl"), "pretrain(): stage must be 'both' or 'mmssl' or 'mlssl', not 'mmsl'. Did you mean 'mmssl'?"),
+        (lambda run: run.evaluate("prob"), "evaluate(): protocol must be 'probe' or "),
         (lambda run: sm3kit.evaluate(run, split="tst"), "Did you mean 'test'?"),
         (lambda run: run.predict(derm="a.jpg", protocol="knn"), "'probe' or 'finetune', not 'knn'."),
         (lambda run: run.embed(["test", "vall"]), "not 'vall'. Did you mean 'val'?"),

@@ -259,9 +259,9 @@ def test_logits_are_those_of_the_probe(world, full):
 def test_a_space_that_is_not_there_says_so(world, others):
     subject = world.open(others["stage1"])
     cases = subject.cases("test", labelled=True)
-    with pytest.raises(CheckpointError, match="embedding wants a run with stage 2 for these labe"):
+    with pytest.raises(CheckpointError, match="embedding needs a run with stage 2 for these labe"):
         spaces.tables(subject, cases, "embedding")
-    with pytest.raises(CheckpointError, match="logits wants a probe"):
+    with pytest.raises(CheckpointError, match="logits needs a probe"):
         spaces.tables(subject, cases, "logits")
 
 
