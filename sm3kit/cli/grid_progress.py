@@ -16,8 +16,7 @@ from sm3kit.evaluation.settings import PROTOCOLS
 from sm3kit.grids.progress import Lines
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.console import Console, Group
 
     from sm3kit.grids.standing import GridRun
 
@@ -49,8 +48,9 @@ class GrowingTable:
     def __init__(self, run: GridRun, jobs: int) -> None:
         self.run, self.jobs, self.start = run, jobs, time.monotonic()
 
-    def __rich__(self) -> Table:
-        """The table as it stands."""
+    def __rich__(self) -> Group:
+        """The table as it stands, below a line that may be wider than it."""
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
@@ -63,7 +63,7 @@ class GrowingTable:
             f"{len(standing.tasks) - len(standing.left)} of {len(standing.tasks)} stages, "
             f"{duration(time.monotonic() - self.start)}, {rest}"
         )
-        table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+        table = Table(box=None, pad_edge=False)
         table.add_column("row", overflow="fold")
         table.add_column("seeds", justify="right")
         for name in protocols:
@@ -73,7 +73,7 @@ class GrowingTable:
             aucs = [f"{100 * row.auc[name]:.1f}" if name in row.auc else "" for name in protocols]
             failed = Text(f"failed: {row.failed}" if row.failed else "", style="red")
             table.add_row(row.name, f"{row.seeds[0]}/{row.seeds[1]}", *aucs, failed)
-        return table
+        return Group(Text(title, style="italic"), table)
 
 
 def plan_lines(run: GridRun, jobs: int, *, verbose: bool) -> list[str]:

@@ -20,7 +20,8 @@ SHOWN = 20  # Rows of a table of many studies.
 def show_table(table: Table, out: Console) -> None:
     """The main sections of a grid, with what they rest on."""
     for section in table.main:
-        say(out, f"\n{table.title}: {section.title}", style="bold")
+        out.print()
+        say(out, f"{table.title}: {section.title}", style="bold")
         show_section(section, out)
         show_notes(section, out)
 

@@ -100,7 +100,7 @@ def test_show_prints_the_table_again(done):
     folder, _ = done
     result = sm3kit("ablate", "show", folder)
     assert result.exit_code == 0
-    assert "Small: probe, mean of the labels" in result.output and "random" in result.output
+    assert "\nSmall: probe, mean of the labels" in result.output and "random" in result.output
 
 
 def test_diff_compares_two_grids(done):
@@ -118,7 +118,9 @@ def test_the_table_grows_on_a_terminal(done):
     out = open_console(width=80, record=True)
     out.print(GrowingTable(begin("", out=folder, write=False), 1))
     said = out.export_text()
-    assert "4 of 4 stages" in said and "random" in said and "1/1" in said
+    head = said.splitlines()[0].rstrip()  # One line, however narrow the table is.
+    assert head.startswith("4 of 4 stages, ") and head.endswith(" left")
+    assert "random" in said and "1/1" in said
     assert "failed" in said
 
 
