@@ -73,7 +73,7 @@ class Ablation:
 
 @check_keywords
 def ablate(
-    grid: str = "quick",
+    grid: File = "quick",
     *,
     data: Words | None = None,
     seeds: Sequence[int] = (),

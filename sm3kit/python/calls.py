@@ -20,6 +20,12 @@ from sm3kit.python.surroundings import Surroundings
 P = ParamSpec("P")
 T = TypeVar("T")
 File = str | os.PathLike[str]
+# Kinds of values that are checked before anything is done, as messages name them.
+KINDS: dict[type, str] = {
+    str: "text",
+    Mapping: 'a table such as {"name": value}',
+    Sequence: "a list",
+}
 # One value, or several of them; a recipe or a data set may be a file.
 Words = File | Sequence[File]
 
@@ -57,6 +63,12 @@ def check_keywords(function: Callable[P, T]) -> Callable[P, T]:
                     f"Known: {', '.join(names)}."
                 )
         values = signature.bind_partial(*args, **kwargs).arguments
+        for name, kind in _kinds(function).items():
+            if values.get(name) is not None and not isinstance(values[name], kind):
+                raise OptionError(
+                    f"{function.__name__}(): {name} must be {KINDS[kind]}, not "
+                    f"{quote(values[name])}."
+                )
         for name, choices in _choices(function).items():
             for value in words(values.get(name)):
                 if value not in choices:
@@ -69,12 +81,32 @@ def check_keywords(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """{parameter: its annotation}."""
+    annotations = {n: hint for n, hint in function.__annotations__.items() if n != "return"}
+    holder = SimpleNamespace(__annotations__=annotations)
+    return typing.get_type_hints(holder, vars(sys.modules[function.__module__]))
+
+
+@functools.cache
+def _kinds(function: Callable[..., Any]) -> dict[str, type]:
+    """{parameter: the kind of its values}, of those that take a single one of KINDS."""
+    kinds = {}
+    for name, hint in _hints(function).items():
+        union = typing.get_origin(hint) in (typing.Union, UnionType)
+        parts = (
+            [part for part in typing.get_args(hint) if part is not NoneType] if union else [hint]
+        )
+        kind = typing.get_origin(parts[0]) or parts[0]
+        if len(parts) == 1 and kind in (str, Mapping, Sequence):
+            kinds[name] = kind
+    return kinds
+
+
 @functools.cache
 def _choices(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
     """{parameter: the words that it takes}, of those whose annotation lists them."""
-    annotations = {n: hint for n, hint in function.__annotations__.items() if n != "return"}
-    holder = SimpleNamespace(__annotations__=annotations)
-    hints = typing.get_type_hints(holder, vars(sys.modules[function.__module__]))
+    hints = _hints(function)
     listed = {name: _words_of(hint) for name, hint in hints.items()}
     return {name: choices for name, choices in listed.items() if choices}
 
@@ -112,8 +144,23 @@ def words(value: Words | None) -> tuple[str, ...]:
 
 
 def folder_of(run: RunLike) -> Path:
-    """The folder of a run."""
-    return Path(run) if isinstance(run, str | os.PathLike) else run.folder
+    """The folder of a run.
+
+    Raises:
+        OptionError: it is neither a run nor a path.
+    """
+    if isinstance(run, str | os.PathLike):
+        return Path(run)
+    if not isinstance(getattr(run, "folder", None), Path):
+        raise OptionError(f"A run must be its folder, or what open_run gives, not {quote(run)}.")
+    return run.folder
+
+
+def as_text(value: Any) -> Any:
+    """A path as text, also in a table of one for each modality; everything else as it is."""
+    if isinstance(value, Mapping):
+        return {name: as_text(member) for name, member in value.items()}
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def nest_options(options: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:

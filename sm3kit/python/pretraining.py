@@ -10,6 +10,7 @@ from sm3kit.python.calls import (
     File,
     RunLike,
     Words,
+    as_text,
     check_keywords,
     flatten_options,
     folder_of,
@@ -30,7 +31,7 @@ def pretrain(
     objective: Words | None = None,
     fusion: str | None = None,
     backbone: str | Mapping[str, str] | None = None,
-    weights: str | Mapping[str, str] | None = None,
+    weights: File | Mapping[str, File] | None = None,
     modality: Words | None = None,
     map: Mapping[str, str] | None = None,
     image_size: int | Mapping[str, int] | None = None,
@@ -105,7 +106,7 @@ def pretrain(
 
     asked: dict[str, Any] = {
         "data": words(data), "recipe": words(recipe), "objective": words(objective),
-        "fusion": fusion, "backbone": backbone, "weights": weights, "modality": words(modality),
+        "fusion": fusion, "backbone": backbone, "weights": as_text(weights), "modality": words(modality),
         "map": dict(map) if map else None, "image_size": image_size, "stage": stage,
         "init": None if init is None else str(folder_of(init)), "relation": relation,
         "clusterer": clusterer, "epochs": epochs, "mlssl_epochs": mlssl_epochs, "lr": lr,

@@ -131,6 +131,28 @@ def test_what_is_no_word_is_refused_in_one_line(value) -> None:
         sm3kit.pretrain(value)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: sm3kit.pretrain(options=["a.b=1"]), 'pretrain(): options must be a table such as {"name": value}, not '),
+        (lambda run: sm3kit.pretrain(map=["a"]), "pretrain(): map must be a table"),
+        (lambda run: run.evaluate(label=3), "evaluate(): label must be text, not 3."),
+        (lambda run: sm3kit.ablate("quick", seeds=3), "ablate(): seeds must be a list, not 3."),
+        (lambda run: sm3kit.evaluate([run]), "A run must be its folder, or what open_run gives, not "),
+        (lambda run: sm3kit.pretrain("synthetic:40", weights=Path("none.pt")), "none.pt"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_refused_in_one_line(
+    call, message, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(sm3kit.SM3Error) as caught:
+        call(sm3kit.Run("here"))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'sm3kit' has no attribute 'pretrian'"):
         sm3kit.pretrian  # noqa: B018
