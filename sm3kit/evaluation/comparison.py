@@ -116,7 +116,7 @@ def _check_fair(first: Task, second: Task) -> None:
         return
     texts = [f"{name} {one} and {other}" for name, (one, other) in differing.items()]
     raise VariantError(
-        f"The two runs would be evaluated with different settings ({'; '.join(texts)}), which is no "
+        f"The two runs would be evaluated with different settings ({'; '.join(texts)}), which is not a "
         f"fair comparison. {_remedy(first, second, list(differing))}"
     )
 
