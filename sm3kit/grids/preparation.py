@@ -90,7 +90,7 @@ def _notes(rows: list[GridRow], own_data: Base) -> tuple[str, ...]:
     """Why rows on own data do not have the released settings, if there are such rows."""
     if own_data == recipes.RELEASED or not any(own_data.why in row.origin for row in rows):
         return ()
-    return (f"your own data start from the recipe {own_data.name}, because {own_data.why}",)
+    return (f"Your own data start from the recipe {own_data.name}, because {own_data.why}.",)
 
 
 def _base_of(before: Record) -> str:

@@ -162,8 +162,8 @@ def test_the_plan_says_why_own_data_start_from_a_small_recipe(folder, tmp_path, 
     monkeypatch.setattr("sm3kit.training.hardware.base_for_own_data", lambda: small)
     data = f"manifest:{tmp_path / 'data' / 'manifest.csv'}"
     note = (
-        "your own data start from the recipe small, because the RTX 3060 has 12 GiB of memory and "
-        "sm3 needs one with about 20 GiB"
+        "Your own data start from the recipe small, because the RTX 3060 has 12 GiB of memory and "
+        "sm3 needs one with about 20 GiB."
     )
     assert lay(folder, write, data=data, rows=ONE).notes == (note,)
     if write:
