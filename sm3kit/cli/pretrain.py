@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     plugin_name_option(
         "--fusion",
         family="fusions",
-        help="How modalities are fused: concat, sep_shared, sep_sep, sum, none, or a plugin.",
+        help="Fuse modalities by concat, sep_shared, sep_sep, sum, none, or a plugin.",
     ),
     variant_option(
         "--backbone",
