@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sm3kit.results.table import Table
 
 SHOWN = 20  # Rows of a table of many studies.
+MOST_LIKELY = "most likely"  # The head of a label without a reported class.
 
 
 def show_table(table: Table, out: Console) -> None:
@@ -181,24 +182,25 @@ def _show_studies(record: dict[str, Any], out: Console) -> None:
 
     studies, labels = record["studies"], record["labels"]
     shown = studies[:SHOWN]
-    wide = max(len(study["id"]) for study in shown)
+    study_names = [study["id"] + ("*" if study["missing"] else "") for study in shown]
+    wide = min(max(map(len, study_names)), 16)
     heads = [max(len(name), _label_width(label), 5) + 1 for name, label in labels.items()]
-    room = out.width - min(wide, 16) - (5 if "checklist" in record else 0) - 1
+    room = out.width - wide - (5 if "checklist" in record else 0) - 1
     fitting = sum(sum(heads[: place + 1]) <= room for place in range(len(heads))) or 1
     names = list(labels)[:fitting]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("id", overflow="fold", max_width=16)
+    table.add_column("id", overflow="fold", min_width=wide, max_width=16)
     for name in names:
-        head = f"{name}\n{labels[name]['reported'] or 'most likely'}"
+        head = f"{name}\n{labels[name]['reported'] or MOST_LIKELY}"
         table.add_column(head, justify="right", overflow="fold")
     if "checklist" in record:
         table.add_column("7pt", justify="right", no_wrap=True)
-    for study in shown:
+    for study_name, study in zip(study_names, shown, strict=True):
         cells = [_probability(study, name, labels[name]["reported"]) for name in names]
         if "checklist" in record:
             points = study["seven_point"]
             cells.append(f"{points['score']}{'!' if points['suspicious'] else ''}")
-        table.add_row(study["id"] + ("*" if study["missing"] else ""), *cells)
+        table.add_row(study_name, *cells)
     out.print(table)
     more = [f"{len(studies) - SHOWN} more studies"] if len(studies) > SHOWN else []
     more += [f"{len(labels) - fitting} more labels"] if len(labels) > fitting else []
@@ -219,8 +221,9 @@ def _probability(study: dict[str, Any], label: str, reported: str | None) -> str
 
 
 def _label_width(label: dict[str, Any]) -> int:
-    """The width that a column of `_probability` wants."""
-    return len(label["reported"] or max(label["classes"], key=len) + " 100.0")
+    """The width of a column of `_probability`, with its head."""
+    longest = max(label["classes"], key=len) + " 100.0"
+    return len(label["reported"] or max(longest, MOST_LIKELY, key=len))
 
 
 def _say(out: Console, text: str) -> None:

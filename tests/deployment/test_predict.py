@@ -295,6 +295,9 @@ class TestShown:
             record, open_console(file=out, width=40, force_terminal=True, color_system=None)
         )
         assert "more labels: see --csv" in out.getvalue()
+        # Labels go before ids are folded.
+        for study in record["studies"]:
+            assert study["id"] in out.getvalue()
 
     def test_a_leaky_classifier_is_marked(self, runs, sm3kit, answered):
         words = ["--epochs", "1", "--select", "test_best", "-o", "evaluate.resamples=10"]
