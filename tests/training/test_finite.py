@@ -169,7 +169,7 @@ def test_the_weights_of_a_classifier(run, protocol, title, select):
         evaluate(subject_of(run), dataclasses.replace(FAST, **changes))
     assert one_line(str(caught.value)).endswith(
         f" are not finite after the last step of epoch 1 of {title}. Lower --lr, now 99. Nothing "
-        "of it is kept."
+        "was saved."
     )
     assert not written(run / "eval")
 
