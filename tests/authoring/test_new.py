@@ -71,8 +71,8 @@ def test_nothing_is_overwritten(tmp_path):
         ("a__b", "such as 'a_b', not 'a__b'"),
         ("", "such as 'my_modality', not ''"),
         ("../up", "such as 'up', not '../up'"),
-        ("class", "'class' is a word of Python's own"),
-        ("x" * 31, "has 31 characters; take 30 at most"),
+        ("class", "'class' is a Python keyword"),
+        ("x" * 31, "has 31 characters; use at most 30"),
     ],
 )
 def test_names_that_cannot_be(name, said):
@@ -89,7 +89,7 @@ def test_a_name_that_is_taken():
 
 def test_a_distribution_that_is_there(fake_distribution):
     fake_distribution("sm3kit-own", {"fusions": {"other": "sm3kit_own:Other"}})
-    with pytest.raises(NameClash, match="installed distribution sm3kit-own already"):
+    with pytest.raises(NameClash, match="distribution sm3kit-own with other plugins is already installed"):
         plan("own", "fusion")
 
 
