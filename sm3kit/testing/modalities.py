@@ -175,7 +175,8 @@ WAVES = 12
 def pattern(image: Image) -> Image:
     """Smooth waves in the shape, type and range of an image (C, H, W), equal in all channels.
 
-    They keep to the middle of the range, so that brighter is not cut off.
+    They keep to the middle of the range, so that brighter is not cut off. The range begins at zero
+    where that is near, so that noise in proportion to the values, such as speckle, hides no wave.
     """
     height, width = image.shape[1:]
     y, x = np.mgrid[0:height, 0:width] / np.array([height, width]).reshape(2, 1, 1)
@@ -189,6 +190,8 @@ def pattern(image: Image) -> Image:
     low, high = float(image.min()), float(image.max())
     if high <= low:
         low, high = (0.0, 255.0) if image.dtype == np.uint8 else (low, low + 1.0)
+    if 0 < low < (high - low) / 2:
+        low = 0.0
     values = (low + (high - low) * share).astype(image.dtype)
     return np.ascontiguousarray(np.broadcast_to(values, image.shape))
 

@@ -89,7 +89,9 @@ def test_a_name_that_is_taken():
 
 def test_a_distribution_that_is_there(fake_distribution):
     fake_distribution("sm3kit-own", {"fusions": {"other": "sm3kit_own:Other"}})
-    with pytest.raises(NameClash, match="distribution sm3kit-own with other plugins is already installed"):
+    with pytest.raises(
+        NameClash, match="distribution sm3kit-own with other plugins is already installed"
+    ):
         plan("own", "fusion")
 
 

@@ -46,7 +46,9 @@ def test_the_graph_in_torch_predicts_as_the_predictor_does(predictor, protocol):
 def test_a_graph_that_gives_other_probabilities_is_refused(predictor, tmp_path, monkeypatch):
     predicting = predictor("both", "probe")
     monkeypatch.setattr(onnx_graph, "TOLERANCE", -1.0)
-    with pytest.raises(SM3Error, match=r"gives other probabilities of \w+ than torch"):
+    with pytest.raises(
+        SM3Error, match=r"ONNX graph and torch differ in the probabilities of \w+ by"
+    ):
         write_onnx(predicting, tmp_path / "model.onnx")
 
 

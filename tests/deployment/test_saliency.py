@@ -145,7 +145,7 @@ def test_a_backbone_without_a_map_is_refused():
             return self.scale * view.mean(dim=(2, 3))
 
     predictor = predictor_of({"ct": Mean()})
-    with pytest.raises(VariantError, match="backbone of ct names no map of features"):
+    with pytest.raises(VariantError, match="backbone of ct provides no feature maps"):
         heat_of(predictor, batch_of(predictor, ct=planted(4, 4)), "ct", 0, 1)
 
 
@@ -195,7 +195,7 @@ class TestCommand:
         words = ["predict", runs.both, "--split", "test", "--saliency", tmp_path / "out"]
         one_line(sm3kit(*words, "--label", "DIAGN"), "Did you mean 'DIAG'?")
         one_line(sm3kit(*words, "--class", "MELA"), "Did you mean 'MEL'?")
-        one_line(sm3kit(*words, "--run", runs.derm), "looks into one run")
+        one_line(sm3kit(*words, "--run", runs.derm), "works on one run")
         assert not (tmp_path / "out").exists()
 
     def test_without_the_library_the_answer_says_what_to_install(

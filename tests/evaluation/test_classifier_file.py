@@ -94,7 +94,7 @@ def test_weights_that_are_not_finite_are_refused(probe):
     weights = load_file(file)
     weights["classifier.heads.heads.0.bias"][0] = torch.nan
     save_file(weights, file)
-    with pytest.raises(CheckpointError, match="of a training that diverged"):
+    with pytest.raises(CheckpointError, match="comes from a training that diverged"):
         read_weights(file)
 
 

@@ -17,6 +17,7 @@ from tiny_runs import altered
 
 from sm3kit.core.errors import Interrupted, SM3Error, TrainingError, VariantError
 from sm3kit.core.files import STALE, remove_unfinished, whole_file
+from sm3kit.report.artists import Artists
 from sm3kit.report.drawing import Figures
 from sm3kit.runs import run_lock
 from sm3kit.runs.folder import RunFolder
@@ -236,7 +237,7 @@ def test_nobody_takes_an_interruption_for_a_part_that_failed():
         raise Interrupted("Stopped.")
 
     assert not issubclass(Interrupted, Exception)
-    drawn = Figures()
+    figures = Figures(Artists(count=0))
     with pytest.raises(Interrupted):
-        drawn.attempt(stop, "Maps")
-    assert not drawn.notes
+        figures.attempt(stop, "Maps")
+    assert not figures.notes
