@@ -113,7 +113,7 @@ def _learning(record: dict[str, Any]) -> str:
     size = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
     names = {"relation": "heads and relation", "layers": "layers, relation and heads"}
     scope = names.get(record["scope"], record["scope"])
-    return f"{scope}: {size} weights trained with the labels of {record['trained_on']} studies"
+    return f"{scope}: {size} weights trained on labels of {record['trained_on']} studies"
 
 
 def _selection(record: dict[str, Any]) -> str:

@@ -237,6 +237,6 @@ def _learning(record: Record) -> str:
     if not count:
         return f"{chosen}: votes of {record['trained_on']} labelled studies; nothing was trained."
     return (
-        f"{chosen}; scope {record['scope']}: {count:,} weights trained with the labels of "
+        f"{chosen}; scope {record['scope']}: {count:,} weights trained on labels of "
         f"{record['trained_on']} studies."
     )

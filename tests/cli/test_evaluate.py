@@ -51,9 +51,10 @@ class TestStreams:
         result = sm3kit("evaluate", run, run, "--compare", "--protocol", "knn", *QUICK, "--json")
         assert result.exit_code == 0, result.output
         record = json.loads(result.stdout)
-        # Nine studies in the test split: no class has ten, and each label says so.
+        # Nine studies in the test split: no class has ten, and a note names every label.
         assert record["mean"]["auc"] in (0, None)
-        assert len(record["notes"]) == len(record["labels"])
+        (note,) = [note for note in record["notes"] if note.startswith("No result")]
+        assert all(f"{label} (" in note for label in record["labels"])
         assert "second minus first" in result.stderr
 
     def test_a_leaky_result_warns(self, run):
@@ -385,7 +386,7 @@ class TestTables:
     def test_how_it_was_chosen_and_what_saw_labels(self):
         lines = printed(result(SHORT))
         assert lines[:2] == [
-            "probe    heads and relation: 18.1 M weights trained with the labels of 413 studies",
+            "probe    heads and relation: 18.1 M weights trained on labels of 413 studies",
             "select   val_best: epoch 12, mean AUC 81.0 on val",
         ]
         lines = printed(result(SHORT, select="last", chosen={"epoch": 50}, selection_auc=None))

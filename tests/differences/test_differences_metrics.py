@@ -32,7 +32,7 @@ def test_the_deviation_is_that_of_the_labels():
     assert found["mean"]["std"] == pytest.approx(statistics.stdev(areas), rel=1e-12)
 
 
-@row(EVALUATION, "Intervals", "bootstrap over groups, 2,000 draws")
+@row(EVALUATION, "Intervals", "bootstrap over groups, 2,000 resamples")
 def test_intervals_are_drawn_by_groups():
     assert settings().resamples == 2000
     made = predictions()

@@ -229,10 +229,11 @@ def _masks():
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_gathered_negatives_give_the_loss_of_the_joined_batch(tmp_path, symmetric):
     """Its mean over processes, and the mean of the gradients, as DDP takes it."""
-    fork = multiprocessing.get_context("fork")
-    queue = fork.Queue()
+    # A forked process cannot use autograd once its parent has.
+    spawn = multiprocessing.get_context("spawn")
+    queue = spawn.Queue()
     processes = [
-        fork.Process(target=_process, args=(rank, tmp_path, symmetric, queue)) for rank in range(2)
+        spawn.Process(target=_process, args=(rank, tmp_path, symmetric, queue)) for rank in range(2)
     ]
     for process in processes:
         process.start()
@@ -266,10 +267,11 @@ def _shared_gradient(rank, folder, queue):
 
 def test_gathering_adds_up_its_own_gradient_only(tmp_path):
     """A sum hands one gradient tensor to both of its terms."""
-    fork = multiprocessing.get_context("fork")
-    queue = fork.Queue()
+    # A forked process cannot use autograd once its parent has.
+    spawn = multiprocessing.get_context("spawn")
+    queue = spawn.Queue()
     processes = [
-        fork.Process(target=_shared_gradient, args=(rank, tmp_path, queue)) for rank in range(2)
+        spawn.Process(target=_shared_gradient, args=(rank, tmp_path, queue)) for rank in range(2)
     ]
     for process in processes:
         process.start()
