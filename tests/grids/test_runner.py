@@ -199,7 +199,9 @@ def test_a_signal_stops_in_good_order(tmp_path, number):
     process.send_signal(number)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert said.startswith("Stopped with 2 stages left; all that was done is kept. Go on with")
+    assert said.startswith(
+        "Stopped with 2 stages left; everything done so far is kept. Resume with"
+    )
     assert f"sm3kit ablate --out {tmp_path / 'grid'}" in said
     assert not any(record.failed for record in records(runner.Folder(tmp_path / "grid")).values())
 
