@@ -440,7 +440,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
     if "mount:" in done.stderr or "unshare:" in done.stderr:
         pytest.skip("this machine does not let us mount")
     assert done.returncode == 1
-    assert "last.ckpt: No space left on device. Free some space, then go on with" in done.stderr
+    assert "last.ckpt: No space left on device. Free some space, then continue with" in done.stderr
     assert "Traceback" not in done.stderr
     assert ".part" not in done.stdout
     assert "last.ckpt" not in done.stdout
