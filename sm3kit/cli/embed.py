@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 
 import click
-import cloup
 from cloup import option_group
 
-from sm3kit.cli import completion
 from sm3kit.cli.help.command import command
 from sm3kit.cli.help.option import option
 from sm3kit.cli.settings import (
@@ -22,17 +20,13 @@ from sm3kit.cli.settings import (
     parsed_map,
     parsed_options,
     plugin_file_option,
+    run_argument,
     surroundings,
 )
 
 
 @command()
-@cloup.argument(
-    "run",
-    type=click.Path(path_type=Path),
-    shell_complete=completion.runs,
-    help="Folder of the run.",
-)
+@run_argument
 @option_group(
     "Basics",
     option(

@@ -14,6 +14,7 @@ from sm3kit.cli.help.command import command
 from sm3kit.cli.help.option import option
 from sm3kit.cli.help.setting import evaluation_option
 from sm3kit.cli.settings import (
+    assignments,
     console,
     map_option,
     no_cache_option,
@@ -68,13 +69,8 @@ from sm3kit.core.errors import VariantError
         help="What is trained with labels. auto: the heads and the relation of stage 2; with finetune, "
         "everything.",
     ),
-    option(
-        "-o",
-        "options",
-        multiple=True,
-        metavar="NAME.OPTION=VALUE",
-        help="Set an option of a data set, a modality, or the evaluation "
-        "(evaluate.weight_decay=0.01).",
+    assignments(
+        "Set an option of a data set, a modality, or the evaluation (evaluate.weight_decay=0.01)."
     ),
     plugin_file_option,
 )

@@ -5,22 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import cloup
 from cloup import option_group
 
-from sm3kit.cli import completion
 from sm3kit.cli.help.command import command
 from sm3kit.cli.help.option import option
-from sm3kit.cli.settings import classifier_options, console, plugin_file_option, say
+from sm3kit.cli.settings import classifier_options, console, plugin_file_option, run_argument, say
 
 
 @command()
-@cloup.argument(
-    "run",
-    type=click.Path(path_type=Path),
-    shell_complete=completion.runs,
-    help="Folder of the run.",
-)
+@run_argument
 @option_group(
     "Basics",
     option(

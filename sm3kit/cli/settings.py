@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import cloup
 
-from sm3kit.cli.completion import data_specs, plugin_option, setting_addresses
+from sm3kit.cli.completion import data_specs, plugin_option, runs, setting_addresses
 from sm3kit.cli.help.option import option
 from sm3kit.core.errors import OptionError, one_line
 from sm3kit.core.names import suggestion
@@ -69,40 +70,32 @@ def map_option(command: F) -> F:
     )(command)
 
 
-def plugin_options(command: F) -> F:
-    """-o PLUGIN.OPTION=VALUE, which may be given several times."""
-    return option(
-        "-o",
-        "options",
-        multiple=True,
-        metavar="PLUGIN.OPTION=VALUE",
-        shell_complete=plugin_option,
-        help="Set an option of a plugin or of a modality. `sm3kit plugins show NAME` lists them.",
-    )(command)
+def run_argument(command: F) -> F:
+    """RUN, the folder of a run."""
+    decorate = cloup.argument(
+        "run", type=click.Path(path_type=Path), shell_complete=runs, help="Folder of the run."
+    )
+    return decorate(command)
 
 
-def data_options(command: F) -> F:
-    """-o NAME.OPTION=VALUE of a data set or modality, which may be given several times."""
-    return option(
-        "-o",
-        "options",
-        multiple=True,
-        metavar="NAME.OPTION=VALUE",
-        help="Set an option of a data set or modality, such as manifest.modalities=ct,mri.",
-    )(command)
+def assignments(help: str, metavar: str = "NAME.OPTION=VALUE", **more: Any) -> Callable[[F], F]:
+    """-o METAVAR, which may be given several times."""
+    return option("-o", "options", multiple=True, metavar=metavar, help=help, **more)
 
 
-def setting_options(command: F) -> F:
-    """-o ADDRESS=VALUE, which may be given several times."""
-    return option(
-        "-o",
-        "options",
-        multiple=True,
-        metavar="NAME.OPTION=VALUE",
-        shell_complete=setting_addresses,
-        help="Set an option of a plugin or modality (simclr.temperature=0.2; `sm3kit plugins show "
-        "NAME` lists them), or any setting of a recipe (stage1.weight_decay=0.01).",
-    )(command)
+plugin_options = assignments(
+    "Set an option of a plugin or of a modality. `sm3kit plugins show NAME` lists them.",
+    "PLUGIN.OPTION=VALUE",
+    shell_complete=plugin_option,
+)
+data_options = assignments(
+    "Set an option of a data set or modality, such as manifest.modalities=ct,mri."
+)
+setting_options = assignments(
+    "Set an option of a plugin or modality (simclr.temperature=0.2; `sm3kit plugins show NAME` "
+    "lists them), or any setting of a recipe (stage1.weight_decay=0.01).",
+    shell_complete=setting_addresses,
+)
 
 
 def plugin_file_option(command: F) -> F:

@@ -101,7 +101,7 @@ def _truth(subject: Subject, settings: Settings) -> Predictions:
 def _check_fair(first: Task, second: Task) -> None:
     """Refuses two runs whose own settings differ, with the command that gives both the same.
 
-    What the protocol sets by itself for runs with a relation, and for those without, may differ.
+    Settings that the protocol chooses for runs with or without a relation may differ.
     """
     ours, theirs = first[1].in_use(), second[1].in_use()
     usual = [_of_protocol(*task) for task in (first, second)]

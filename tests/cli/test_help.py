@@ -125,9 +125,10 @@ def test_defaults_of_the_recipes_are_those_of_the_recipes(monkeypatch):
 
 
 def test_the_settings_of_recipes_are_known_to_a_variant():
-    for option in ALL[("pretrain",)].params:
-        if isinstance(option, help_setting.VariantOption):
-            help_setting.bases()[recipes.DEFAULT_BASES[0]].at(option.setting)
+    options = [p for p in ALL[("pretrain",)].params if isinstance(p, help_setting.VariantOption)]
+    assert len(options) > 10
+    for variant in help_setting.bases().values():
+        assert all(variant.at(option.setting) is not None for option in options)
 
 
 def test_defaults_of_an_evaluation_are_those_of_its_settings():
