@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sm3kit.backbones.base import Backbone
+from sm3kit.classifiers.base import Classifier, ClassifierInputs, LabelledFeatures
 from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core import ranges
 from sm3kit.core.errors import CheckpointError, DataError, OptionError, SM3Error
@@ -14,10 +15,13 @@ from sm3kit.core.installed import API_VERSION
 from sm3kit.core.registry import registry
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.fusions.base import Fusion
+from sm3kit.losses.base import LabelLoss
 from sm3kit.modalities.base import Image, Modality
+from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.objectives.base import Features, Objective
 from sm3kit.relations.base import Relation
+from sm3kit.samplers.base import Sampler
 from sm3kit.tables.csv_table import Row, Table, class_name, read_table
 from sm3kit.tables.joining import join_notes, one_per_key, visible_paths
 from sm3kit.tables.spelling import UNKNOWN_WORDS, blank_unknown, spelling_notes
@@ -30,6 +34,8 @@ __all__ = [
     "UNKNOWN_WORDS",
     "Backbone",
     "CheckpointError",
+    "Classifier",
+    "ClassifierInputs",
     "Clusterer",
     "Clustering",
     "DataError",
@@ -37,7 +43,10 @@ __all__ = [
     "Features",
     "Fusion",
     "Image",
+    "LabelLoss",
     "LabelSpec",
+    "LabelledFeatures",
+    "MapShape",
     "Modality",
     "ModalitySpec",
     "NamedModules",
@@ -46,6 +55,7 @@ __all__ = [
     "Relation",
     "Row",
     "SM3Error",
+    "Sampler",
     "Study",
     "Table",
     "blank_unknown",

@@ -69,7 +69,7 @@ ROOMS = {
         "diagnosis",
         "authoring",
     },  # fmt: skip
-    "api": {"core", "tables", "nn.named_modules", *BASES},
+    "api": {"core", "tables", "nn.map_shape", "nn.named_modules", *BASES},
     "testing": {"core", "tables", "nn", "metrics", *BASES},
     "authoring": {"core", "testing", *BASES},
     "pytest_plugin": {"core", "cli"},

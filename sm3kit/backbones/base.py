@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
+
+from sm3kit.nn.map_shape import MapShape
 
 
 class Backbone(nn.Module):
@@ -19,9 +22,11 @@ class Backbone(nn.Module):
         imagenet_weights: where its ImageNet weights come from, as a phrase for users, if it has
             some and they may have to be fetched.
         weights_page: the address where the licences of these weights stand.
+        map_shapes: of its feature maps, the finest first; none for a backbone without maps.
     """
 
     width: int
+    map_shapes: Sequence[MapShape] = ()
     imagenet_weights: ClassVar[str] = ""
     weights_page: ClassVar[str] = ""
 
@@ -55,6 +60,14 @@ class Backbone(nn.Module):
     def forward(self, view: Tensor) -> Tensor:
         """Features (B, D) of views (B, C, H, W), normalised float."""
         raise NotImplementedError
+
+    def maps(self, view: Tensor) -> list[Tensor]:
+        """Feature maps [(B, C, H, W)] * L of views (B, C, H, W), as `map_shapes` says."""
+        raise NotImplementedError
+
+    def features_and_maps(self, view: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features and maps of the same views; in one pass, where a backbone can do that."""
+        return self(view), self.maps(view)
 
     def stem(self) -> list[nn.Parameter]:
         """The weights before the first block; fine-tuning of the layers leaves them as they are."""

@@ -1,4 +1,4 @@
-"""The seven plugin families, a line each."""
+"""The plugin families, a line each."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ KINDS: dict[str, Kind] = {
         Kind("fusions", "fusion", "features of all modalities -> shared streams"),
         Kind("clusterers", "clusterer", "embeddings -> assignments and centroids"),
         Kind("relations", "relation", "feature -> one embedding per label"),
+        Kind("classifiers", "classifier", "features of all modalities -> classes of every label"),
+        Kind("losses", "loss", "logits of a label and its classes -> label loss"),
+        Kind("samplers", "sampler", "classes or clusters of studies -> batches of an epoch"),
         Kind("modalities", "modality", "how a kind of image is read, normalised and augmented"),
         Kind("datasets", "dataset", "folder or table -> studies"),
     )

@@ -1,0 +1,1 @@
+"""Label losses: what the logits of one label cost."""

@@ -1,0 +1,1 @@
+"""Samplers: which studies make a batch."""

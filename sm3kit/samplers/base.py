@@ -1,0 +1,43 @@
+"""The contract of samplers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Sampler:
+    """Which studies make a batch.
+
+    Built as `Sampler(**options)`. It keeps nothing between epochs: the order of an epoch depends on
+    its arguments alone.
+
+    Attributes:
+        on: "labels" gets the labels of the studies; "clusters" gets pseudo-labels instead, clusters
+            of their features, and so uses no label; "nothing" needs neither.
+    """
+
+    on: ClassVar[Literal["labels", "clusters", "nothing"]] = "nothing"
+
+    def order(
+        self, labels: Array, groups: Array, batch_size: int, rng: np.random.Generator
+    ) -> list[Array]:
+        """The batches of one epoch, as positions of studies.
+
+        Args:
+            labels: (N, K) int64, the class or cluster of each study, -1 where unknown; see `on`.
+            groups: (N,) int64, the patient or lesion of each study.
+            batch_size: studies per batch; a sampler whose batches have a size of their own says so.
+            rng: of this epoch.
+
+        Returns:
+            Batches (b,) int64.
+
+        Raises:
+            VariantError: the labels leave nothing to draw from.
+        """
+        raise NotImplementedError
