@@ -74,10 +74,10 @@ class Item:
 
 
 class StudyViews(Dataset[Item]):
-    """Views of the cases of a pool, asked for by (epoch, position).
+    """Views of the cases of a pool, asked for by (epoch, position) or (epoch, position, turn).
 
-    The views of one study in one epoch depend on the seed, the epoch and the position alone, so
-    that neither workers nor a resumed training change them. Of several images of a modality one
+    The views of one study in one epoch depend on the seed, the epoch, the position and the turn
+    alone, so that neither workers nor a resumed training change them. Of several images of a modality one
     is drawn; registered modalities share their geometry where the pool says so. A negative epoch
     asks for the evaluation view, of the image in the middle.
     """
@@ -88,8 +88,8 @@ class StudyViews(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.cases)
 
-    def __getitem__(self, place: tuple[int, int]) -> Item:
-        epoch, index = place
+    def __getitem__(self, place: tuple[int, ...]) -> Item:
+        epoch, index, *turn = place
         case = self.cases[index]
         views: dict[str, list[Image]] = {}
         if epoch == EVALUATION:
@@ -99,19 +99,23 @@ class StudyViews(Dataset[Item]):
             return Item(views, case.labels, index, case.group)
         frames = self.pool.frames[case.source]
         for name, paths in case.images.items():
-            rng = self._generator(epoch, index, name)
+            rng = self._generator(epoch, index, name, turn)
             path = paths[rng.integers(len(paths))] if len(paths) > 1 else paths[0]
             image = self.cache.get(path, self.pool.readers[case.source][name])
             modality = self.pool.modalities[name]
             if name in frames:
-                shared = self._generator(epoch, index, f"frame {frames[name]}")
+                shared = self._generator(epoch, index, f"frame {frames[name]}", turn)
                 views[name] = modality.views(image, rng, shared)
             else:
                 views[name] = modality.views(image, rng)
         return Item(views, case.labels, index, case.group)
 
-    def _generator(self, epoch: int, index: int, name: str) -> np.random.Generator:
-        return np.random.default_rng([self.seed, epoch, index, crc32(name.encode())])
+    def _generator(
+        self, epoch: int, index: int, name: str, turn: Sequence[int]
+    ) -> np.random.Generator:
+        # The first turn has the numbers of a study that comes once.
+        again = [number for number in turn if number]
+        return np.random.default_rng([self.seed, epoch, index, crc32(name.encode()), *again])
 
 
 class Collate:

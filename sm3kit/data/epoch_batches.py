@@ -1,20 +1,63 @@
-"""Which studies meet in a batch, epoch by epoch."""
+"""Which studies meet in a batch, epoch by epoch.
+
+    EpochBatches(len(cases), batch_size, seed)  # every study once in an epoch, in random order
+    EpochBatches(len(cases), batch_size, seed, draw=Draw.of_cases(sampler, cases))
+    EpochBatches(len(cases), batch_size, seed, draw=Draw(sampler, clusters, groups))
+
+`draw.labels` may be set anew between epochs; `draw.renew` is asked for them when the first batch of
+an epoch is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from sm3kit.data.cases import Case
+from sm3kit.samplers.base import Array, Sampler, cut
+
+Place = tuple[int, int, int]  # The epoch, the position, how often the epoch had the study before.
+
+
+@dataclass
+class Draw:
+    """A sampler, and what it draws from.
+
+    Attributes:
+        sampler: says which studies make a batch.
+        labels: (N, K) int64, the class or cluster of each study, as the sampler asks for; -1 where
+            unknown. Until the first clusters are made, others of the same number stand in.
+        groups: (N,) int64, the patient or lesion of each study.
+        renew: epoch -> the labels from then on; None keeps them.
+    """
+
+    sampler: Sampler
+    labels: Array
+    groups: Array
+    renew: Callable[[int], Array] | None = None
+
+    @classmethod
+    def of_cases(cls, sampler: Sampler, cases: Sequence[Case]) -> Draw:
+        """A draw by the labels of N cases, -1 where unknown."""
+        labels = np.array([case.labels for case in cases], np.int64).reshape(len(cases), -1)
+        return cls(sampler, labels, np.array([case.group for case in cases], np.int64))
+
 
 class EpochBatches:
-    """Batches of (epoch, position), shuffled by seed and epoch, split over processes.
+    """Batches of (epoch, position, turn), drawn by seed and epoch, split over processes.
+
+    The turn of a study is 0; where a sampler draws it again in the same epoch, 1, and so on.
 
     Args:
         count: number of studies.
-        batch_size: studies per batch and process.
+        batch_size: studies per batch and process; a sampler may have a size of its own, of which
+            each process takes its share.
         seed: of the order.
+        draw: which studies make a batch; None takes every study once, in random order.
         last: "keep", "drop" or "pad" the shorter last batch.
         pad_to: "pad" repeats studies until the last batch divides by this.
         rank, world: this process, and how many there are; all get batches of equal length.
@@ -28,6 +71,7 @@ class EpochBatches:
         batch_size: int,
         seed: int,
         *,
+        draw: Draw | None = None,
         last: Literal["keep", "drop", "pad"] = "keep",
         pad_to: int = 1,
         rank: int = 0,
@@ -35,7 +79,7 @@ class EpochBatches:
         first_epoch: int = 0,
         least: int = 2,
     ) -> None:
-        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.count, self.batch_size, self.seed, self.draw = count, batch_size, seed, draw
         self.last, self.pad_to, self.rank, self.world = last, pad_to, rank, world
         self.least = least
         self.first_epoch = self.epoch = first_epoch
@@ -47,24 +91,44 @@ class EpochBatches:
         self.epoch = self.first_epoch + epoch
 
     def __len__(self) -> int:
-        return len(self._batches(np.arange(self.count)))
+        return len(self._shares(self._drawn(self.first_epoch)))
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Place]]:
         # A generator runs later than it is made: the epoch is fixed at the first batch.
         epoch = self.epoch
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-        for batch in self._batches(order):
-            yield [(epoch, int(index)) for index in batch]
+        if self.draw and self.draw.renew:
+            self.draw.labels = self.draw.renew(epoch)
+        yield from self._shares(self._drawn(epoch))
 
-    def _batches(self, order: np.ndarray) -> list[np.ndarray]:
-        whole = self.batch_size * self.world
-        rest = len(order) % whole
-        if rest and self.last == "drop" and len(order) > whole:
-            order = order[: len(order) - rest]
-        elif rest:
-            multiple = self.world * (self.pad_to if self.last == "pad" else 1)
-            order = np.concatenate([order, order[: -len(order) % multiple]])
-        batches = [order[start : start + whole] for start in range(0, len(order), whole)]
-        mine = [batch[self.rank :: self.world] for batch in batches]
+    def _drawn(self, epoch: int) -> list[list[Place]]:
+        """The batches of all processes together."""
+        rng, whole = np.random.default_rng([self.seed, epoch]), self.batch_size * self.world
+        if self.draw is None:
+            batches = cut(rng.permutation(self.count), whole)
+        else:
+            draw = self.draw
+            batches = draw.sampler.order(draw.labels, draw.groups, whole, rng)
+        turns: Counter[int] = Counter()
+        drawn: list[list[Place]] = []
+        for batch in batches:
+            drawn.append([])
+            for index in batch.tolist():
+                drawn[-1].append((epoch, index, turns[index]))
+                turns[index] += 1
+        return drawn
+
+    def _shares(self, batches: list[list[Place]]) -> list[list[Place]]:
+        """What this process gets of each batch."""
+        order = [place for batch in batches for place in batch]
+        if self.last == "drop" and len(batches) > 1 and len(batches[-1]) < len(batches[0]):
+            batches = batches[:-1]
+        multiples = [self.world] * len(batches)
+        if batches and self.last == "pad" and len(batches[-1]) < self.batch_size * self.world:
+            multiples[-1] *= self.pad_to
+        filled = [
+            batch + order[: -len(batch) % multiple]
+            for batch, multiple in zip(batches, multiples, strict=True)
+        ]
+        mine = [batch[self.rank :: self.world] for batch in filled]
         # One study alone has nothing to be compared with.
         return [batch for batch in mine if len(batch) >= self.least]

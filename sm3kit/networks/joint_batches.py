@@ -115,7 +115,7 @@ class _ShuffledBatches:
     def __iter__(self) -> Iterator[JointBatch]:
         chosen = self.source.draw_views(self.sampler.epoch)
         for places in self.sampler:
-            yield self.source.batch(torch.tensor([index for _, index in places]), chosen)
+            yield self.source.batch(torch.tensor([index for _, index, _ in places]), chosen)
 
 
 class EncodedJoint:

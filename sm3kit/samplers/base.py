@@ -10,6 +10,11 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
+def cut(order: Array, size: int) -> list[Array]:
+    """Positions in order as batches of a size; the last one may be shorter."""
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
 class Sampler:
     """Which studies make a batch.
 
@@ -32,6 +37,8 @@ class Sampler:
             labels: (N, K) int64, the class or cluster of each study, -1 where unknown; see `on`.
             groups: (N,) int64, the patient or lesion of each study.
             batch_size: studies per batch; a sampler whose batches have a size of their own says so.
+                How many batches there are follows from N, K, this size and the numbers of classes,
+                so that a training knows how many steps it will take.
             rng: of this epoch.
 
         Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sm3kit.samplers.base import Array, Sampler
+from sm3kit.samplers.base import Array, Sampler, cut
 
 
 class Shuffle(Sampler):
@@ -18,5 +18,4 @@ class Shuffle(Sampler):
         self, labels: Array, groups: Array, batch_size: int, rng: np.random.Generator
     ) -> list[Array]:
         """Batches of a permutation of all studies."""
-        order = rng.permutation(len(groups))
-        return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        return cut(rng.permutation(len(groups)), batch_size)

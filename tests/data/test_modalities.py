@@ -102,6 +102,17 @@ def test_evaluation_takes_the_image_in_the_middle(scans):
     assert {shade(views[EVALUATION, i].views["eye"][0]) for i in range(8)} == {110}
 
 
+def test_a_study_that_an_epoch_has_again_is_drawn_anew(scans):
+    views = shown(Variant(data=(scans,), image_size=16, paired_geometry=True))
+    first, same, again = views[2, 0], views[2, 0, 0], views[2, 0, 1]
+    for name in first.views:
+        for one, two, three in zip(
+            *(item.views[name] for item in (first, same, again)), strict=True
+        ):
+            assert (one == two).all()
+            assert (one != three).any()
+
+
 # Registered modalities
 
 
