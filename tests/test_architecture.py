@@ -82,7 +82,7 @@ FAMILY_MORE = {"modalities": {"imaging"}, "datasets": {"synthesis"}}
 LIBRARIES = {
     "core": set(),
     "tables": set(),
-    "nn": {"torch", "numpy"},
+    "nn": {"torch", "numpy", "safetensors"},
     "imaging": {"numpy", "cv2", "PIL", "torch"},
     "synthesis": {"numpy", "cv2"},
     "metrics": {"numpy"},

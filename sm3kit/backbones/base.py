@@ -67,7 +67,7 @@ class Backbone(nn.Module):
 
     def features_and_maps(self, view: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features and maps of the same views; in one pass, where a backbone can do that."""
-        return self(view), self.maps(view)
+        return self(view), self.maps(view) if self.map_shapes else []
 
     def stem(self) -> list[nn.Parameter]:
         """The weights before the first block; fine-tuning of the layers leaves them as they are."""

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import logging
-import os
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import timm
 import torch
-from safetensors import SafetensorError
 from timm.models import get_pretrained_cfg, group_parameters, load_state_dict
 from torch import Tensor, nn
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.core import ranges
 from sm3kit.core.errors import CheckpointError, OptionError, UnknownName
-from sm3kit.core.files import regular_file
 from sm3kit.core.libraries import hush
 from sm3kit.core.names import unknown
+from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.torchvision_start import start_as_torchvision
+from sm3kit.nn.weight_file import read_weight_file
 
 # What shells offer: the library, its files, and what stands before the name of a model there.
 MODEL_NAMES = ("timm", "models/*.py", "@register_model\ndef ")
@@ -90,6 +87,7 @@ class Timm(Backbone):
             start_as_torchvision(self.model)
         # Some models have a wider head than their last feature map.
         self.width = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
+        self.map_shapes = _map_shapes(self.model)
         if grad_checkpointing:
             try:
                 self.model.set_grad_checkpointing()
@@ -114,6 +112,18 @@ class Timm(Backbone):
         features: Tensor = self.model(view)
         return features
 
+    def maps(self, view: Tensor) -> list[Tensor]:
+        """Feature maps [(B, C, H, W)] * L of views (B, C, H, W)."""
+        return self.features_and_maps(view)[1]
+
+    def features_and_maps(self, view: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features and maps of the same views, in one pass."""
+        if not self.map_shapes:
+            return self(view), []
+        last, maps = self.model.forward_intermediates(view)
+        # Old releases of timm give the stem of a ConvNeXt, too, which their record lacks.
+        return self.model.forward_head(last), maps[-len(self.map_shapes) :]
+
     def stem(self) -> list[nn.Parameter]:
         """The weights that timm's own grouping puts before the first block."""
         matcher = getattr(self.model, "group_matcher", None)
@@ -121,6 +131,17 @@ class Timm(Backbone):
             return []
         groups = group_parameters(self.model, matcher(coarse=True))
         return [self.model.get_parameter(name) for name in groups[min(groups)]]
+
+
+def _map_shapes(model: nn.Module) -> list[MapShape]:
+    """Of the last layer of each stage, and of most stems; of each block of a transformer.
+
+    A few models, in old releases of timm many, give no maps.
+    """
+    if not hasattr(model, "forward_intermediates"):
+        return []
+    stages: Any = getattr(model, "feature_info", None) or []
+    return [MapShape(stage["num_chs"], stage["reduction"]) for stage in stages]
 
 
 @lru_cache
@@ -162,7 +183,7 @@ def _with_weights(model: str, weights: str, extra: dict[str, Any]) -> nn.Module:
     Without a classifier timm takes whatever fits and leaves the rest random.
     """
     hush("timm")  # It logs all names of tensors that it has no use for.
-    state = _read_weights(weights)
+    state = read_weight_file(weights, lambda path: load_state_dict(path, weights_only=True))
     cover: dict[str, Any] = {"state_dict": dict(state)}
     network: nn.Module = timm.create_model(
         model, pretrained=True, pretrained_cfg_overlay=cover, **extra
@@ -189,43 +210,6 @@ def _with_weights(model: str, weights: str, extra: dict[str, Any]) -> nn.Module:
             f"it lacks {len(lacking)} of {len(wanted)} tensors, such as {lacking[0]!r}."
         ) from error
     return network
-
-
-def _read_weights(weights: str) -> dict[str, Tensor]:
-    remedy = "Give --weights imagenet, none, or a .safetensors or .pth file."
-    if not os.path.lexists(weights):
-        raise CheckpointError(f"No weight file {weights!r}. {remedy}")
-    path = regular_file(weights, "weight file", remedy, CheckpointError)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of pickles, which are refused if they are no tensors.
-            state: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
-    except Exception as error:  # What a damaged or hostile file raises has no common base.
-        damaged = isinstance(error, SafetensorError | RuntimeError | OSError | EOFError)
-        if damaged and error.__cause__ is None:
-            # What torch says is for programmers, and how to run the code in a file is part of it.
-            known = isinstance(error, SafetensorError)
-            reason = _first_line(error) if known else "it is truncated, or not a PyTorch file."
-            raise CheckpointError(f"The weight file {path} cannot be read: {reason}") from error
-        raise CheckpointError(_not_plain(path)) from error
-    if not state or not all(map(_plain, state, state.values())):
-        raise CheckpointError(_not_plain(path))
-    return state
-
-
-def _plain(name: Any, value: Any) -> bool:
-    """Whether an entry is a tensor with a name that can be copied into a network."""
-    if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-        return False
-    strange = value.is_meta or value.is_quantized or value.is_complex()
-    return value.layout == torch.strided and not strange
-
-
-def _not_plain(path: Path) -> str:
-    return (
-        f"The weight file {path} is not a plain state_dict of tensors, or contains code, and is "
-        "not loaded. Save the state_dict as .safetensors."
-    )
 
 
 def _explanation(model: str, weights: str, error: Exception, extra: Mapping[str, Any]) -> str:

@@ -21,9 +21,10 @@ from sm3kit.data.pool import Pool, open_pool
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.classifier import Classifier, LabelEmbedding, open_label_embedding
 from sm3kit.networks.assemble import check_owners
-from sm3kit.networks.branches import Branches, PairSpaces
+from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder, Features
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.networks.pair_spaces import PairSpaces
 from sm3kit.nn.finite import check_features
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import permutations
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +12,14 @@ from sm3kit.backbones.base import Backbone
 from sm3kit.data.batches import Batch
 from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
-from sm3kit.nn.finite import check_features, not_finite
-from sm3kit.nn.monitors import partner_ranks
+from sm3kit.networks.pair_spaces import PairSpaces
+from sm3kit.nn.finite import check_features
+from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.nn.precision import full_precision
 
+# {modality: (B, D)}, {modality: [(B, C, H, W)] * L} and {modality: (B, C, H, W)}.
+FeaturesAndMaps = tuple[dict[str, Tensor], dict[str, list[Tensor]], dict[str, Tensor]]
 HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -71,24 +71,63 @@ class Branches(nn.Module):
             raw: as they are read, before they are normalised.
             backbone: another network than that of the modality, such as its EMA encoder.
         """
-        images = self.modalities[modality].normalise(raw)
-        if self.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return full_precision((self.backbones[modality] if backbone is None else backbone)(images))
+        network = self.backbones[modality] if backbone is None else backbone
+        return full_precision(network(self._normalise(modality, raw)))
 
     def features(self, batch: Batch) -> dict[str, Tensor]:
         """Features {modality: (B, D)} of the first view of each image; zeros where absent."""
         features = {}
         for name, width in self.widths.items():
-            mask = batch.present[name]
-            rows = torch.zeros(len(mask), width, device=self.device)
-            if mask.any():
-                raw = batch.views[name][0] if mask.all() else batch.views[name][0][mask]
-                encoded = self.encode(name, raw.to(self.device, non_blocking=True))
-                where = mask.nonzero(as_tuple=True)[0].to(self.device)
-                rows = rows.index_copy(0, where, encoded)
-            features[name] = rows
+            raw = self._first_views(batch, name)
+            rows = None if raw is None else self.encode(name, raw)
+            features[name] = self._spread(rows, batch.present[name], (width,))
         return features
+
+    def features_and_maps(self, batch: Batch) -> FeaturesAndMaps:
+        """Features, feature maps and normalised views of the first view of each image.
+
+        A modality whose backbone gives no maps has an empty list of them.
+        """
+        features, maps, views = {}, {}, {}
+        for name, width in self.widths.items():
+            shape, backbone = self.modalities[name].shape, self.backbones[name]
+            map_shapes: Sequence[MapShape] = backbone.map_shapes  # type: ignore[assignment]
+            rows, tables, images = None, [None] * len(map_shapes), None
+            raw = self._first_views(batch, name)
+            if raw is not None:
+                images = self._normalise(name, raw)
+                rows, tables = backbone.features_and_maps(images)  # type: ignore[operator]
+            mask = batch.present[name]
+            features[name] = self._spread(rows, mask, (width,))
+            views[name] = self._spread(images, mask, shape)
+            maps[name] = [
+                self._spread(table, mask, map_shape.of_views(shape))
+                for table, map_shape in zip(tables, map_shapes, strict=True)
+            ]
+        return features, maps, views
+
+    def _normalise(self, modality: str, raw: Tensor) -> Tensor:
+        """Views as the backbone of a modality takes them."""
+        images = self.modalities[modality].normalise(raw)
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images
+
+    def _first_views(self, batch: Batch, modality: str) -> Tensor | None:
+        """The first raw views of the studies that have a modality; None if none has."""
+        mask = batch.present[modality]
+        if not mask.any():
+            return None
+        raw = batch.views[modality][0] if mask.all() else batch.views[modality][0][mask]
+        return raw.to(self.device, non_blocking=True)
+
+    def _spread(self, rows: Tensor | None, mask: Tensor, shape: Sequence[int]) -> Tensor:
+        """Rows of the present studies among zeros (B, *shape), in float32."""
+        if rows is None:
+            return torch.zeros(len(mask), *shape, device=self.device)
+        rows = full_precision(rows)
+        where = mask.nonzero(as_tuple=True)[0].to(self.device)
+        return rows.new_zeros(len(mask), *rows.shape[1:]).index_copy(0, where, rows)
 
     @torch.inference_mode()
     def frozen_features(self, batch: Batch, precision: str) -> dict[str, Tensor]:
@@ -158,88 +197,6 @@ class Branches(nn.Module):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class PairSpaces:
-    """N studies in the spaces in which the images of a study can find each other.
-
-    Attributes:
-        features: {modality: (N, D)}, zeros where absent; the space "backbone".
-        streams: {stream: (N, P)} of the fusion; the space "projection".
-        present: {modality: (N,) bool}.
-    """
-
-    features: Mapping[str, Tensor]
-    streams: Mapping[str, Tensor]
-    present: Mapping[str, Tensor]
-
-    @property
-    def of_modalities(self) -> dict[str, Tensor]:
-        """The streams that belong to a modality each."""
-        return {name: rows for name, rows in self.streams.items() if name in self.present}
-
-    @property
-    def spaces(self) -> list[str]:
-        """The spaces in which modalities can be compared, the one after the fusion last."""
-        return ["backbone", "projection"] if len(self.of_modalities) > 1 else ["backbone"]
-
-    def vectors(self) -> dict[str, Tensor]:
-        """All features and streams (N, D) under one name each, streams with a trailing *."""
-        return {**self.features, **{f"{name}*": rows for name, rows in self.streams.items()}}
-
-    def directions(self, space: str) -> Iterator[Direction]:
-        """From each modality to each other one of equal width, where two studies or more have both.
-
-        Args:
-            space: "backbone" or "projection"; streams of no modality are left out.
-        """
-        vectors = self.features if space == "backbone" else self.of_modalities
-        for one, other in permutations(vectors, 2):
-            rows = torch.nonzero(self.present[one] & self.present[other])[:, 0]
-            if len(rows) > 1 and vectors[one].shape[1] == vectors[other].shape[1]:
-                yield Direction(one, other, rows, vectors[one][rows], vectors[other][rows])
-
-    def mean_ranks(self, space: str) -> dict[str, tuple[float, int]]:
-        """The mean rank of the true partner, and the number of pairs, for each direction "a->b".
-
-        Source: Wang et al. 2025, section 5.2.3 and table 6; chance is (N + 1) / 2. NaN where
-        vectors are not finite.
-
-        The space is "backbone" or "projection".
-        """
-        ranks = {}
-        for way in self.directions(space):
-            bad = not_finite({way.one: way.queries, way.other: way.gallery})
-            rank = math.nan if bad else float(way.ranks().mean())
-            ranks[way.name] = (rank, len(way.rows))
-        return ranks
-
-
-@dataclass(frozen=True)
-class Direction:
-    """The N studies with images of two modalities; each image of one looks for its partner.
-
-    Attributes:
-        one, other: the modalities of the queries and of the gallery.
-        rows: (N,) int64, which studies.
-        queries, gallery: (N, D), partners at equal rows.
-    """
-
-    one: str
-    other: str
-    rows: Tensor
-    queries: Tensor
-    gallery: Tensor
-
-    @property
-    def name(self) -> str:
-        """Such as "derm->clinic"."""
-        return f"{self.one}->{self.other}"
-
-    def ranks(self) -> Tensor:
-        """The rank (N,) of each query's partner, from 1; see `partner_ranks`."""
-        return partner_ranks(self.queries, self.gallery)
 
 
 def _on(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sm3kit.data.cases import Case
 from sm3kit.evaluation.subject import Subject
-from sm3kit.networks.branches import Direction
+from sm3kit.networks.pair_spaces import Direction
 from sm3kit.nn.unit_length import unit_length
 from sm3kit.results.picture import COLOURS, Picture, look, sheet
 

@@ -13,7 +13,7 @@ from sm3kit.backbones.base import Backbone
 from sm3kit.core.options import options_of
 from sm3kit.testing import tensors
 from sm3kit.testing.every_plugin import check_documented
-from sm3kit.testing.law import Laws, Plugin, require, require_attributes
+from sm3kit.testing.law import Laws, NotTried, Plugin, require, require_attributes
 
 Shape = tuple[int, int, int]
 SHAPES: tuple[Shape, ...] = ((1, 64, 64), (3, 64, 64))
@@ -126,6 +126,43 @@ def seed_decides(trial: BackboneTrial) -> None:
 def state_is_whole(trial: BackboneTrial) -> None:
     """With its state saved and loaded it is the same."""
     tensors.round_trip(trial.build(), trial.build(), lambda network: network(trial.views()))
+
+
+@LAWS.law("maps")
+def maps_are_as_told(trial: BackboneTrial) -> None:
+    """Its maps are as `map_shapes` says at any size, and the features beside them the same."""
+    shapes = [trial.build(shape).map_shapes for shape in trial.shapes]
+    if not any(shapes):
+        raise NotTried("it gives no feature maps")
+    for channels, height, width in trial.shapes:
+        for shape in ((channels, height, width), (channels, 2 * height, 2 * width)):
+            _check_maps(trial.build(shape).eval(), trial.views(shape))
+
+
+def _check_maps(backbone: Backbone, views: Tensor) -> None:
+    strides = [shape.stride for shape in backbone.map_shapes]
+    require(strides == sorted(strides), f"lists maps of strides {strides}, not the finest first")
+    with torch.no_grad():
+        wanted, alone = backbone(views), backbone.maps(views)
+        features, maps = backbone.features_and_maps(views)
+    require(
+        features.shape == wanted.shape
+        and bool((features - wanted).abs().max() < tensors.TOLERANCE),
+        "gives other features beside its maps",
+    )
+    require(tensors.same(list(maps), list(alone)), "gives other maps beside its features")
+    count = len(backbone.map_shapes)
+    require(len(maps) == count, f"gives {len(maps)} maps, and lists {count} in `map_shapes`")
+    for values, shape in zip(maps, backbone.map_shapes, strict=True):
+        rows, height, width = len(views), *(side / shape.stride for side in views.shape[2:])
+        fits = values.ndim == 4 and values.shape[:2] == (rows, shape.channels)
+        near = fits and all(
+            abs(got - side) < 2 for got, side in zip(values.shape[2:], (height, width), strict=True)
+        )
+        require(
+            near,
+            f"gives a map {tuple(values.shape)} of views {tuple(views.shape)}, and lists {shape}",
+        )
 
 
 @LAWS.law("stem")

@@ -153,7 +153,12 @@ def check_small_size(model):
         assert str(Timm.own_size(model)) in told[1].split(", ")
         return told[1]
     with torch.no_grad():
-        assert backbone.eval()(torch.rand(2, 3, 48, 48)).shape == (2, backbone.width)
+        images = torch.rand(2, 3, 48, 48)
+        wanted = backbone.eval()(images)
+        assert wanted.shape == (2, backbone.width)
+        features, maps = backbone.features_and_maps(images)
+        assert torch.equal(features, wanted)
+        assert [shape.channels for shape in backbone.map_shapes] == [len(t[0]) for t in maps]
     tried(model, Timm.own_size(model))
     return ""
 

@@ -57,7 +57,7 @@ class Lite(Backbone):
         )
         # Grad-CAM and exports look for timm's network under this name.
         self.model: nn.Module = timm.model
-        self.width = timm.width
+        self.width, self.map_shapes = timm.width, timm.map_shapes
         if state:
             own = self.model.state_dict()
             try:
@@ -83,6 +83,15 @@ class Lite(Backbone):
         """Pooled features (B, 1280) of views (B, C, H, W)."""
         features: Tensor = self.model(view)
         return features
+
+    def maps(self, view: Tensor) -> list[Tensor]:
+        """The last feature map of every stage [(B, C, H, W)] * 5."""
+        return self.features_and_maps(view)[1]
+
+    def features_and_maps(self, view: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features and maps of the same views, in one pass."""
+        last, maps = self.model.forward_intermediates(view)
+        return self.model.forward_head(last), maps
 
     def stem(self) -> list[nn.Parameter]:
         """The first convolution and its norm."""
