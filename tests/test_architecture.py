@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sm3kit.core.kinds import KINDS
+from sm3kit.testing.every_plugin import WITH_SOURCE
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sm3kit"
@@ -385,9 +386,9 @@ def test_a_method_says_where_it_comes_from(family, name, module, attribute):
         if isinstance(node, ast.ClassDef) and node.name == attribute
     ]
     text = ast.get_docstring(found)
-    if family in ("objectives", "fusions", "relations", "clusterers"):
+    if family in WITH_SOURCE:
         assert "\nSource: " in text
-        told = r"Differs\s+from\s+the\s+paper:|As\s+in\s+the\s+(paper|released)"
+        told = r"Differs\s+from\s|As\s+in\s+the\s+(paper|released|publication)|A\s+minimal\s+form"
         assert re.search(told, text), (
             "says neither how it differs from the paper nor that it does not"
         )

@@ -60,6 +60,11 @@ def test_relation(name):
     testing.check_relation(registry("relations").get(name))
 
 
+@pytest.mark.parametrize("name", names("classifiers"))
+def test_classifier(name):
+    testing.check_classifier(registry("classifiers").get(name))
+
+
 @pytest.mark.parametrize("name", names("modalities"))
 def test_modality(name, tmp_path):
     modality = registry("modalities").get(name)

@@ -12,6 +12,8 @@ from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.testing import (
     backbones,
+    classifier_trial,
+    classifiers,
     clusterers,
     datasets,
     fusions,
@@ -137,6 +139,7 @@ FAMILIES: dict[str, tuple[Laws[Any], TrialOf]] = {
     "fusions": (fusions.LAWS, _bare(fusions.FusionTrial)),
     "clusterers": (clusterers.LAWS, _bare(clusterers.ClustererTrial)),
     "relations": (relations.LAWS, _bare(relations.RelationTrial)),
+    "classifiers": (classifiers.LAWS, _bare(classifier_trial.ClassifierTrial)),
     "modalities": (modalities.LAWS, _modality),
     "datasets": (datasets.LAWS, _dataset),
 }

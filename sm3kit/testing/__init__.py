@@ -5,6 +5,7 @@ and raises ContractError with one sentence on the first law that does not hold.
 """
 
 from sm3kit.testing.backbones import check_backbone
+from sm3kit.testing.classifiers import check_classifier
 from sm3kit.testing.clusterers import check_clusterer
 from sm3kit.testing.datasets import check_dataset
 from sm3kit.testing.every_plugin import check_documented
@@ -16,6 +17,7 @@ from sm3kit.testing.relations import check_relation
 
 __all__ = [
     "check_backbone",
+    "check_classifier",
     "check_clusterer",
     "check_dataset",
     "check_documented",

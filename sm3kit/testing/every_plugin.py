@@ -19,7 +19,7 @@ from sm3kit.core.registry import Registry, registry
 from sm3kit.testing.law import Laws, NotTried, Plugin, require
 
 # Families whose members are methods of somebody.
-WITH_SOURCE = ("objectives", "fusions", "relations", "clusterers")
+WITH_SOURCE = ("objectives", "fusions", "relations", "clusterers", "classifiers")
 
 LISTING = """
 import json, sys
