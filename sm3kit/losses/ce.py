@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.losses.base import LabelLoss
+from sm3kit.losses.base import LabelLoss, mean_of_known
 
 
 class CrossEntropy(LabelLoss):
@@ -17,6 +17,5 @@ class CrossEntropy(LabelLoss):
 
     def forward(self, logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
         """The mean cross-entropy of the studies whose class is known."""
-        # 0 / 1 without known classes: a zero with gradient, not NaN.
         total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
-        return total / (labels >= 0).sum().clamp(min=1)
+        return mean_of_known(total, labels)
