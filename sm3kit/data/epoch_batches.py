@@ -1,7 +1,7 @@
 """Which studies meet in a batch, epoch by epoch.
 
     EpochBatches(len(cases), batch_size, seed)  # every study once in an epoch, in random order
-    EpochBatches(len(cases), batch_size, seed, draw=Draw.of_cases(sampler, cases))
+    EpochBatches(len(cases), batch_size, seed, draw=Draw.of_cases(sampler, cases, pool.labels))
     EpochBatches(len(cases), batch_size, seed, draw=Draw(sampler, clusters, groups))
 
 `draw.labels` may be set anew between epochs; `draw.renew` is asked for them when the first batch of
@@ -17,7 +17,9 @@ from typing import Literal
 
 import numpy as np
 
+from sm3kit.core.errors import VariantError
 from sm3kit.data.cases import Case
+from sm3kit.datasets.base import LabelSpec
 from sm3kit.samplers.base import Array, Sampler, cut
 
 Place = tuple[int, int, int]  # The epoch, the position, how often the epoch had the study before.
@@ -41,10 +43,36 @@ class Draw:
     renew: Callable[[int], Array] | None = None
 
     @classmethod
-    def of_cases(cls, sampler: Sampler, cases: Sequence[Case]) -> Draw:
-        """A draw by the labels of N cases, -1 where unknown."""
+    def of_cases(cls, sampler: Sampler, cases: Sequence[Case], specs: Sequence[LabelSpec]) -> Draw:
+        """A draw by the labels of N cases.
+
+        Args:
+            sampler: draws by labels, or needs none.
+            cases: the studies.
+            specs: their K labels.
+
+        Raises:
+            VariantError: the sampler needs a study of every class; those without are named.
+        """
         labels = np.array([case.labels for case in cases], np.int64).reshape(len(cases), -1)
+        if sampler.every_class:
+            _check_classes(labels, specs)
         return cls(sampler, labels, np.array([case.group for case in cases], np.int64))
+
+
+def _check_classes(labels: Array, specs: Sequence[LabelSpec]) -> None:
+    missing = [
+        f"{spec.name} {name}"
+        for spec, column in zip(specs, labels.T, strict=True)
+        for number, name in enumerate(spec.classes)
+        if not (column == number).any()
+    ]
+    if missing or not specs:
+        lack = f"none has {', '.join(missing)}" if missing else "the data have no labels"
+        raise VariantError(
+            f"The sampler draws training studies of every class of every label, and {lack}. Use "
+            "another --sampler, or leave such classes out of the data."
+        )
 
 
 class EpochBatches:

@@ -24,9 +24,11 @@ class Sampler:
     Attributes:
         on: "labels" gets the labels of the studies; "clusters" gets pseudo-labels instead, clusters
             of their features, and so uses no label; "nothing" needs neither.
+        every_class: needs a training study of every class; data without are refused.
     """
 
     on: ClassVar[Literal["labels", "clusters", "nothing"]] = "nothing"
+    every_class: ClassVar[bool] = False
 
     def order(
         self, labels: Array, groups: Array, batch_size: int, rng: np.random.Generator
