@@ -1,0 +1,71 @@
+"""Layers that see only the rows that are present."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class BatchNorm(_BatchNorm):
+    """Batch norm of (B, C) or (B, C, H, W), for as few rows as there are, even none.
+
+    Source: Ioffe and Szegedy 2015, arXiv:1502.03167.
+    Differs from the paper: where a channel has fewer than two values, which have no variance, the
+    running statistics serve in training, too.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        assert input.ndim >= 2
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Rows of the same shape."""
+        if self.training and rows.numel() < 2 * self.num_features:
+            mean, variance = self.running_mean, self.running_var
+            return F.batch_norm(rows, mean, variance, self.weight, self.bias, eps=self.eps)
+        normal: Tensor = super().forward(rows)
+        return normal
+
+
+def on_present(layers: nn.Module, present: Tensor, *tables: Tensor) -> Tensor:
+    """What layers make of the rows that are present, among zeros (B, ...).
+
+    In training absent rows never reach the layers, so that no batch norm counts them.
+
+    Args:
+        layers: takes any number of rows, even none: see `BatchNorm`.
+        present: (B,) bool.
+        tables: what the layers take, (B, ...) each.
+    """
+    if not layers.training:  # Each row is by itself, and a graph has no branch to record.
+        return only_present(layers(*tables), present)
+    where = present.nonzero(as_tuple=True)[0]
+    rows: Tensor = layers(*(table[where] for table in tables))
+    return rows.new_zeros(len(present), *rows.shape[1:]).index_copy(0, where, rows)
+
+
+def only_present(rows: Tensor, present: Tensor) -> Tensor:
+    """Rows (B, ...), with zeros where a modality is absent."""
+    return rows.masked_fill(~present.view(-1, *[1] * (rows.ndim - 1)), 0.0)
+
+
+def in_place_of_absent(
+    logits: Sequence[Tensor], present: Tensor, others: Sequence[Tensor]
+) -> list[Tensor]:
+    """Logits [(B, C_k)] * K of a stream, those of another stream where its modality is absent.
+
+    So an average over streams is not drawn to a stream that has seen nothing; the other stream
+    learns nothing from standing in.
+
+    Args:
+        logits: of the stream.
+        present: (B,) bool.
+        others: of the stream that stands in, [(B, C_k)] * K.
+    """
+    return [
+        torch.where(present.unsqueeze(1), rows, stand_in.detach())
+        for rows, stand_in in zip(logits, others, strict=True)
+    ]
