@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sm3kit.core.errors import DataError
+from sm3kit.metrics.calls import accuracy, count_calls, of_class, over_classes, ratio
 
 Array = npt.NDArray[Any]
 
@@ -28,18 +28,28 @@ METRICS = (
 
 @overload
 def label_metrics(
-    scores: Array, truth: Array, reported: int, weights: None = None
+    scores: Array,
+    truth: Array,
+    reported: int,
+    weights: None = None,
+    thresholds: Array | None = None,
 ) -> dict[str, float]:
     """One value per metric."""
 
 
 @overload
-def label_metrics(scores: Array, truth: Array, reported: int, weights: Array) -> dict[str, Array]:
+def label_metrics(
+    scores: Array, truth: Array, reported: int, weights: Array, thresholds: Array | None = None
+) -> dict[str, Array]:
     """One value per metric and weighting."""
 
 
 def label_metrics(
-    scores: Array, truth: Array, reported: int, weights: Array | None = None
+    scores: Array,
+    truth: Array,
+    reported: int,
+    weights: Array | None = None,
+    thresholds: Array | None = None,
 ) -> dict[str, float] | dict[str, Array]:
     """Every metric of METRICS for one label; NaN where the truth leaves it undefined.
 
@@ -48,14 +58,15 @@ def label_metrics(
     | auc | the reported class against the rest; ties count half | positives, negatives |
     | auprc | the same: average precision, one step per distinct score | positives |
     | sens_at_90_spec | the best sensitivity of the thresholds with specificity >= 0.9 | positives, negatives |
-    | sens | argmax: recall of the reported class | positives |
-    | spec | argmax: share of the negatives not called positive | negatives |
-    | prec | argmax: 0 if nothing is called positive | positives |
-    | balanced_accuracy | argmax: mean recall of the classes in the truth | known cases |
-    | macro_f1 | argmax: mean F1 of the classes in the truth | known cases |
-    | accuracy | argmax: share of the cases called right | known cases |
+    | sens | calls: recall of the reported class | positives |
+    | spec | calls: share of the negatives not called positive | negatives |
+    | prec | calls: 0 if nothing is called positive | positives |
+    | balanced_accuracy | calls: mean recall of the classes in the truth | known cases |
+    | macro_f1 | calls: mean F1 of the classes in the truth | known cases |
+    | accuracy | calls: share of the cases called right | known cases |
 
-    So it depends on truth and weights alone, never on the scores, which metrics are defined.
+    A case is called its most likely class; with thresholds, each class whose threshold it reaches,
+    see `sm3kit.metrics.calls`. So it depends on truth and weights alone, never on the scores, which metrics are defined.
 
     Source: Wang et al. 2025, tables 1 to 4: auc, sens, spec and prec; Hanley and McNeil 1982,
     doi.org/10.1148/radiology.143.1.7063747: the AUC as the share of pairs in the right order.
@@ -66,6 +77,7 @@ def label_metrics(
         truth: (N,), the index of the class, -1 where unknown: such a case counts nowhere.
         reported: index of the class that is reported against the rest.
         weights: (R, N), how often each case counts: integers, 0 or more.
+        thresholds: (C,), as for `called_classes`; None calls the argmax.
 
     Returns:
         {metric: value}, or with weights {metric: (R,)}, a value for each weighting.
@@ -74,12 +86,16 @@ def label_metrics(
         DataError: the scores of a known case are not finite: NaN is neither higher nor lower.
     """
     scores, truth, weights, single = _known_cases(scores, truth, weights)
-    metrics = _all_metrics(scores, truth, reported, weights)
+    metrics = _all_metrics(scores, truth, reported, weights, thresholds)
     return {name: float(values[0]) for name, values in metrics.items()} if single else metrics
 
 
 def mean_metrics(
-    scores: Array, truth: Array, classes: Sequence[int], weights: Array
+    scores: Array,
+    truth: Array,
+    classes: Sequence[int],
+    weights: Array,
+    thresholds: Array | None = None,
 ) -> dict[str, Array]:
     """The mean over some classes of every metric, each class against the rest.
 
@@ -90,7 +106,7 @@ def mean_metrics(
     plain mean over the classes, as scikit-learn's "macro" and "ovr".
 
     Args:
-        scores, truth, weights: as for `label_metrics`.
+        scores, truth, weights, thresholds: as for `label_metrics`.
         classes: indices of the classes; without any, nothing is defined.
 
     Returns:
@@ -102,16 +118,16 @@ def mean_metrics(
     if not classes:
         return {name: np.full(len(weights), np.nan) for name in METRICS}
     scores, truth, weights, _ = _known_cases(scores, truth, weights)
-    counts = _call_counts(scores, truth, weights)
+    counts = count_calls(scores, truth, weights, thresholds)
     by_class = [
-        _of_ranking(scores[:, index], truth == index, weights) | _of_class(*counts, index)
+        _of_ranking(scores[:, index], truth == index, weights) | of_class(counts, index)
         for index in classes
     ]
     means = {
         name: mean_of_defined(np.stack([metrics[name] for metrics in by_class]))
         for name in by_class[0]
     }
-    means |= _over_classes(*(part[:, list(classes)] for part in counts)) | _accuracy(*counts)
+    means |= over_classes(counts, classes) | accuracy(counts)
     return {name: means[name] for name in METRICS}
 
 
@@ -160,9 +176,12 @@ def _known_cases(
     return scores, truth, weights[:, known].astype(np.float64), False
 
 
-def _all_metrics(scores: Array, truth: Array, reported: int, weights: Array) -> dict[str, Array]:
+def _all_metrics(
+    scores: Array, truth: Array, reported: int, weights: Array, thresholds: Array | None
+) -> dict[str, Array]:
+    counts = count_calls(scores, truth, weights, thresholds)
     metrics = _of_ranking(scores[:, reported], truth == reported, weights)
-    metrics |= _of_argmax(scores, truth, reported, weights)
+    metrics |= of_class(counts, reported) | over_classes(counts) | accuracy(counts)
     return {name: metrics[name] for name in METRICS}
 
 
@@ -180,9 +199,9 @@ def _of_ranking(score: Array, positive: Array, weights: Array) -> dict[str, Arra
     ranked_lower = negatives[:, None] - (fp + fp_above) / 2
     specific = 10 * fp <= negatives[:, None]  # In integers: 1 - fp / negatives would be rounded.
     return {
-        "auc": _ratio((at_level * ranked_lower).sum(1), positives * negatives),
-        "auprc": _ratio((at_level * _ratio(tp, tp + fp, 0.0)).sum(1), positives),
-        "sens_at_90_spec": _ratio(
+        "auc": ratio((at_level * ranked_lower).sum(1), positives * negatives),
+        "auprc": ratio((at_level * ratio(tp, tp + fp, 0.0)).sum(1), positives),
+        "sens_at_90_spec": ratio(
             (at_level * specific).sum(1), np.where(negatives > 0, positives, 0)
         ),
     }
@@ -194,49 +213,3 @@ def _running(score: Array, weights: Array) -> tuple[Array, Array]:
     sums = np.zeros((len(weights), len(score) + 1))
     np.cumsum(weights[:, order], axis=1, out=sums[:, 1:])
     return -score[order], sums
-
-
-def _of_argmax(scores: Array, truth: Array, reported: int, weights: Array) -> dict[str, Array]:
-    """The metrics of the most likely class; scores (N, C), truth (N,), weights (R, N)."""
-    counts = _call_counts(scores, truth, weights)
-    return _of_class(*counts, reported) | _over_classes(*counts) | _accuracy(*counts)
-
-
-def _call_counts(scores: Array, truth: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """How many cases are of each class, are called so, and both; (R, C) each."""
-    one_hot = np.eye(scores.shape[1])
-    true, called = one_hot[truth], one_hot[scores.argmax(1)]
-    sums = weights @ np.concatenate([true, called, true * called], axis=1)
-    actual, predicted, correct = np.split(sums, 3, axis=1)
-    return actual, predicted, correct
-
-
-def _of_class(actual: Array, predicted: Array, correct: Array, reported: int) -> dict[str, Array]:
-    """The metrics of one class against the rest."""
-    positives, tp = actual[:, reported], correct[:, reported]
-    negatives, fp = actual.sum(1) - positives, predicted[:, reported] - tp
-    return {
-        "sens": _ratio(tp, positives),
-        "spec": _ratio(negatives - fp, negatives),
-        "prec": np.where(positives > 0, _ratio(tp, tp + fp, 0.0), np.nan),
-    }
-
-
-def _over_classes(actual: Array, predicted: Array, correct: Array) -> dict[str, Array]:
-    """The means over the classes in the truth."""
-    present = actual > 0
-    f1 = np.where(present, _ratio(2 * correct, actual + predicted, 0.0), 0)
-    return {
-        "balanced_accuracy": _ratio(_ratio(correct, actual, 0.0).sum(1), present.sum(1)),
-        "macro_f1": _ratio(f1.sum(1), present.sum(1)),
-    }
-
-
-def _accuracy(actual: Array, predicted: Array, correct: Array) -> dict[str, Array]:
-    return {"accuracy": _ratio(correct.sum(1), actual.sum(1))}
-
-
-def _ratio(top: Array, bottom: Array, empty: float = math.nan) -> Array:
-    """Quotients, with the value `empty` where the bottom is zero."""
-    quotients: Array = np.full(top.shape, empty)
-    return np.divide(top, bottom, out=quotients, where=bottom > 0)

@@ -17,6 +17,7 @@ from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
 from sm3kit.core.names import suggestion
 from sm3kit.core.plain_json import parse
+from sm3kit.metrics.calls import called_classes
 
 Array = npt.NDArray[Any]
 FORMAT = 1
@@ -42,22 +43,32 @@ class LabelScores:
         reported: the class that is reported against the rest; "" reports the mean of all.
         scores: (N, C), softmax probabilities; kept as float64.
         truth: (N,), the index of the class, -1 where unknown; kept as int64.
+        thresholds: (C,), from which probability on a case is called each class, as for
+            `called_classes`; None calls the most likely one.
     """
 
     classes: tuple[str, ...]
     reported: str
     scores: Array
     truth: Array
+    thresholds: Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "scores", np.asarray(self.scores, np.float64))
         object.__setattr__(self, "truth", np.asarray(self.truth, np.int64))
+        if self.thresholds is not None:
+            object.__setattr__(self, "thresholds", np.asarray(self.thresholds, np.float64))
 
     @property
     def reported_index(self) -> int:
         """The column of the reported class; there is none where the mean is reported."""
         return self.classes.index(self.reported)
+
+    @property
+    def called(self) -> Array:
+        """Which classes each case is called, (N, C) bool."""
+        return called_classes(self.scores, self.thresholds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +117,8 @@ class Predictions:
         arrays = {"ids": self.ids, "groups": self.groups}
         for place, label in enumerate(self.labels.values()):
             arrays |= {f"scores_{place}": label.scores, f"truth_{place}": label.truth}
+            if label.thresholds is not None:
+                arrays[f"thresholds_{place}"] = label.thresholds
         facts = {"format": FORMAT, "labels": names, "min_positives": self.min_positives}
         about = np.array(json.dumps(facts))
         with whole_file(Path(path)) as part, part.open("wb") as file:
@@ -144,6 +157,7 @@ def _read(path: Path) -> Predictions:
                 label["reported"],
                 file[f"scores_{place}"],
                 file[f"truth_{place}"],
+                file.get(f"thresholds_{place}"),
             )
             for place, label in enumerate(about["labels"])
         }
@@ -174,6 +188,11 @@ def _check_label(name: str, label: LabelScores, ids: Array) -> None:
         raise DataError(
             f"Label {name!r} needs scores ({count}, {len(classes)}) and truth ({count},), "
             f"not {label.scores.shape} and {label.truth.shape}."
+        )
+    if label.thresholds is not None and label.thresholds.shape != (len(classes),):
+        raise DataError(
+            f"Label {name!r} needs a threshold for each of its {len(classes)} classes, not "
+            f"{label.thresholds.shape}."
         )
     if len(set(classes)) < len(classes):
         raise DataError(f"Label {name!r} names a class twice: {', '.join(classes)}. Rename one.")

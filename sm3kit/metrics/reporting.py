@@ -45,17 +45,17 @@ def metrics_of(
     """Every metric of a label: of its reported class, else the mean over those with enough cases.
 
     Args:
-        label: scores and truth.
+        label: scores, truth, and thresholds if it has any.
         least: as for `classes_with_enough`; it does not matter to a reported class.
         weights: (R, N), as for `label_metrics`.
     """
-    scores, truth = label.scores, label.truth
+    scores, truth, thresholds = label.scores, label.truth, label.thresholds
     if label.reported:
-        return label_metrics(scores, truth, label.reported_index, weights)
+        return label_metrics(scores, truth, label.reported_index, weights, thresholds)
     classes = measured_classes(label, least)
     if weights is not None:
-        return mean_metrics(scores, truth, classes, weights)
-    single = mean_metrics(scores, truth, classes, np.ones((1, len(truth))))
+        return mean_metrics(scores, truth, classes, weights, thresholds)
+    single = mean_metrics(scores, truth, classes, np.ones((1, len(truth))), thresholds)
     return {name: float(values[0]) for name, values in single.items()}
 
 

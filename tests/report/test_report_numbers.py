@@ -12,11 +12,12 @@ from tiny_runs import altered
 from sm3kit.core.errors import CheckpointError
 from sm3kit.metrics.per_label import label_metrics
 from sm3kit.metrics.predictions import LabelScores
+from sm3kit.metrics.reliability import reliability
 from sm3kit.metrics.reporting import metrics_of
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report import spaces
 from sm3kit.report.attention import export_attention, for_bertviz
-from sm3kit.report.calibration import calibration_picture, reliability, wilson
+from sm3kit.report.calibration import calibration_picture, wilson
 from sm3kit.report.clusters import sizes
 from sm3kit.report.confusion import confusion, confusion_picture
 from sm3kit.report.embedding import purity, tsne
