@@ -120,6 +120,9 @@ USED_ONCE = 20  # Fewer modules than these have one other that imports them.
 SORTS = {
     "protocols": ("evaluation.finetune", "evaluation.matching", "evaluation.neighbours"),
     "executors": ("grids.executors",),
+    "decisions": (
+        *("evaluation.decisions", "metrics.folds", "metrics.reliability", "metrics.thresholds"),
+    ),
     "callbacks": ("training.callbacks", "training.progress"),
     "figures": tuple(
         f"report.{name}" for name in ("calibration", "clusters", "confusion", "embedding", "roc")
