@@ -17,7 +17,7 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.modalities.base import Image
 
-EVALUATION = -1  # The epoch that stands for the evaluation view.
+EVALUATION = -1  # The epoch that stands for the evaluation view; -2, -3, ... for its symmetries.
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class StudyViews(Dataset[Item]):
     The views of one study in one epoch depend on the seed, the epoch, the position and the turn
     alone, so that neither workers nor a resumed training change them. Of several images of a modality one
     is drawn; registered modalities share their geometry where the pool says so. A negative epoch
-    asks for the evaluation view, of the image in the middle.
+    asks for the evaluation view, or a symmetry of it, of the image in the middle.
     """
 
     def __init__(self, pool: Pool, cases: Sequence[Case], cache: ImageCache, seed: int) -> None:
@@ -92,10 +92,10 @@ class StudyViews(Dataset[Item]):
         epoch, index, *turn = place
         case = self.cases[index]
         views: dict[str, list[Image]] = {}
-        if epoch == EVALUATION:
+        if epoch <= EVALUATION:
             for name, path in case.eval_images().items():
                 image = self.cache.get(path, self.pool.readers[case.source][name])
-                views[name] = [self.pool.modalities[name].eval_view(image)]
+                views[name] = [self.pool.modalities[name].test_view(image, EVALUATION - epoch)]
             return Item(views, case.labels, index, case.group)
         frames = self.pool.frames[case.source]
         for name, paths in case.images.items():

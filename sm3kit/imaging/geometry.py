@@ -10,6 +10,12 @@ import numpy as np
 
 from sm3kit.imaging.layout import Pixels, by_fours
 
+# Left to right, top to bottom, and quarter turns before.
+SYMMETRIES = (
+    *((False, False, 0), (True, False, 0), (False, True, 0), (True, True, 0)),
+    *((False, False, 1), (False, False, 3), (True, False, 1), (True, False, 3)),
+)
+
 
 class Box(NamedTuple):
     """A rectangle of whole pixels."""
@@ -72,6 +78,18 @@ def flip_horizontal(pixels: Pixels) -> Pixels:
 def flip_vertical(pixels: Pixels) -> Pixels:
     """Top becomes bottom."""
     return by_fours(lambda four: cv2.flip(four, 0), pixels)
+
+
+def symmetry(image: Pixels, number: int) -> Pixels:
+    """A square image (C, S, S) under the symmetry of a number, a view; 8 is 0 again.
+
+    0 to 7: as it is, flipped left to right, top to bottom, both ways, turned anticlockwise by 90
+    and by 270 degrees, and these two flipped left to right.
+    """
+    flip_left, flip_top, turns = SYMMETRIES[number % len(SYMMETRIES)]
+    image = np.rot90(image, turns, axes=(1, 2))
+    image = image[:, ::-1] if flip_top else image
+    return image[:, :, ::-1] if flip_left else image
 
 
 def rotate(pixels: Pixels, degrees: float) -> Pixels:

@@ -89,6 +89,19 @@ class Modality:
         """The one view of `shape` that evaluation uses, without randomness."""
         raise NotImplementedError
 
+    def test_view(self, image: Image, number: int) -> Image:
+        """The evaluation view, for numbers above 0 as a symmetry shows it: flipped, turned.
+
+        Decisions may be a mean over several such views. A modality without symmetries has the
+        evaluation view alone; so has this method, until a modality replaces it. Modalities of
+        one geometry need the same symmetries in the same order.
+
+        Args:
+            image: (C, H, W).
+            number: 0 or more; with S symmetries, S shows the same as 0.
+        """
+        return self.eval_view(image)
+
     def normalise(self, views: Tensor) -> Tensor:
         """Float32 views (B, C, S, S) as the backbone wants them, from stacked raw views."""
         raise NotImplementedError

@@ -153,6 +153,14 @@ class Photo(Modality):
         """The whole image as (C, S, S); its aspect ratio is not kept, as in the release."""
         return to_chw(self._resize(to_hwc(image)))
 
+    def test_view(self, image: Image, number: int) -> Image:
+        """The evaluation view under one of the eight symmetries of a square.
+
+        As it is, flipped left to right, top to bottom, both, turned by 90 and by 270 degrees, these
+        two flipped; the first six are those of FusionM4Net.
+        """
+        return geometry.symmetry(self.eval_view(image), number)
+
     def normalise(self, views: Tensor) -> Tensor:
         """Float32 views (B, C, S, S) less the mean, over the deviation; memory format kept."""
         unit = 1.0 if views.is_floating_point() else 255.0

@@ -97,9 +97,9 @@ class Encoder:
         self.reporter, self.precision, self.workers = reporter, precision, workers
         self._weights: dict[str, str] = {}
 
-    def evaluation(self, shown: StudyViews) -> Features:
-        """Features of the evaluation view of each study."""
-        return self._features(shown, [EVALUATION], {})
+    def evaluation(self, shown: StudyViews, number: int = 0) -> Features:
+        """Features of the evaluation view of each study, or of a symmetry of it; see `test_view`."""
+        return self._features(shown, [EVALUATION - number], {})
 
     def random_views(self, shown: StudyViews, views: int, changes: Mapping[str, Any]) -> Features:
         """Features of random views 0 to V - 1 of each study.
@@ -193,8 +193,10 @@ def _images(shown: StudyViews, case: Case, name: str) -> str:
 
 
 def _draw_facts(shown: StudyViews, name: str, view: int) -> list[Any]:
-    """What the random numbers of a view come from; nothing for the evaluation view."""
-    return [] if view == EVALUATION else [shown.seed, view, name]
+    """What a view comes from beside its image; nothing for the evaluation view."""
+    if view <= EVALUATION:
+        return ["symmetry", EVALUATION - view] if view < EVALUATION else []
+    return [shown.seed, view, name]
 
 
 def _hash(facts: list[Any]) -> str:

@@ -119,6 +119,20 @@ def seed_decides(trial: ModalityTrial) -> None:
     require(same, "gives a different evaluation view each time")
 
 
+@LAWS.law("test views")
+def test_views_show_the_same(trial: ModalityTrial) -> None:
+    """Test view 0 is the evaluation view; the others are like it, without randomness."""
+    image, modality = trial.image(), trial.build()
+    before, own = image.copy(), modality.eval_view(image)
+    require(np.array_equal(modality.test_view(image, 0), own), "has another test view 0")
+    for number in range(1, 9):
+        view = modality.test_view(image, number)
+        require(view.shape == own.shape and view.dtype == own.dtype, "changes shape or type")
+        same = np.array_equal(view, modality.test_view(image, number))
+        require(same, "gives a different test view each time")
+    require(np.array_equal(image, before), "changes the image in place")
+
+
 @LAWS.law("normalise")
 def float_views(trial: ModalityTrial) -> None:
     """Stacked views become finite float32 of the same shape, independent of the other views."""

@@ -99,3 +99,14 @@ def test_any_number_of_channels(channels, dtype):
         assert changed.shape == pixels.shape
         assert changed.dtype == dtype
         assert np.abs(changed[:, :, -1:].astype(float) - last).max() <= near
+
+
+def test_the_symmetries_of_a_square_by_hand():
+    """1 2 / 3 4: the first six are FusionM4Net's copies, the eighth is the last."""
+    image = np.array([[[1, 2], [3, 4]]])
+    shown = [geometry.symmetry(image, number)[0].tolist() for number in range(9)]
+    assert shown == [
+        *([[1, 2], [3, 4]], [[2, 1], [4, 3]], [[3, 4], [1, 2]], [[4, 3], [2, 1]]),
+        *([[2, 4], [1, 3]], [[3, 1], [4, 2]], [[4, 2], [3, 1]], [[1, 3], [2, 4]]),
+        [[1, 2], [3, 4]],
+    ]

@@ -327,3 +327,13 @@ def test_a_photo_can_be_pickled_for_a_worker():
 def test_opencv_keeps_to_one_thread():
     Photo(32).views(noise())
     assert cv2.getNumThreads() == 1
+
+
+def test_test_views_are_symmetries_of_the_evaluation_view():
+    photo, image = Photo(16), noise()
+    view = photo.eval_view(image)
+    shown = [photo.test_view(image, number) for number in range(8)]
+    wanted = [view, view[:, :, ::-1], view[:, ::-1], view[:, ::-1, ::-1]]
+    wanted += [np.rot90(view, 1, (1, 2)), np.rot90(view, 3, (1, 2))]
+    assert all(map(np.array_equal, shown, wanted))
+    assert len({one.tobytes() for one in shown}) == 8
