@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -137,3 +137,15 @@ class Classifier(nn.Module):
             What was chosen, such as {"C": 0.01}.
         """
         raise NotImplementedError
+
+
+def stream_name(word: str, taken: Container[str]) -> str:
+    """A name for a stream of several modalities: the word, or `word_` where it is taken.
+
+    Args:
+        word: such as "fusion".
+        taken: the modalities, which may have any name, and other streams.
+    """
+    while word in taken:
+        word += "_"
+    return word
