@@ -9,13 +9,13 @@ from sm3kit.backbones.base import Backbone
 from sm3kit.classifiers.base import Classifier, ClassifierInputs, LabelledFeatures
 from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core import ranges
-from sm3kit.core.errors import CheckpointError, DataError, OptionError, SM3Error
+from sm3kit.core.errors import CheckpointError, DataError, OptionError, SM3Error, VariantError
 from sm3kit.core.files import file_and_part, regular_file
 from sm3kit.core.installed import API_VERSION
 from sm3kit.core.registry import registry
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.fusions.base import Fusion
-from sm3kit.losses.base import LabelLoss
+from sm3kit.losses.base import LabelLoss, mean_of_known
 from sm3kit.modalities.base import Image, Modality
 from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
@@ -58,11 +58,13 @@ __all__ = [
     "Sampler",
     "Study",
     "Table",
+    "VariantError",
     "blank_unknown",
     "class_name",
     "component",
     "file_and_part",
     "join_notes",
+    "mean_of_known",
     "one_per_key",
     "ranges",
     "rarest",

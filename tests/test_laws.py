@@ -65,6 +65,16 @@ def test_classifier(name):
     testing.check_classifier(registry("classifiers").get(name))
 
 
+@pytest.mark.parametrize("name", names("losses"))
+def test_loss(name):
+    testing.check_loss(registry("losses").get(name))
+
+
+@pytest.mark.parametrize("name", names("samplers"))
+def test_sampler(name):
+    testing.check_sampler(registry("samplers").get(name))
+
+
 @pytest.mark.parametrize("name", names("modalities"))
 def test_modality(name, tmp_path):
     modality = registry("modalities").get(name)

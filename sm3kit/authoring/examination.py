@@ -17,9 +17,11 @@ from sm3kit.testing import (
     clusterers,
     datasets,
     fusions,
+    losses,
     modalities,
     objectives,
     relations,
+    samplers,
 )
 from sm3kit.testing.every_plugin import DOCUMENTATION, INSTALLATION, InstalledTrial
 from sm3kit.testing.law import Laws, Verdict
@@ -140,6 +142,8 @@ FAMILIES: dict[str, tuple[Laws[Any], TrialOf]] = {
     "clusterers": (clusterers.LAWS, _bare(clusterers.ClustererTrial)),
     "relations": (relations.LAWS, _bare(relations.RelationTrial)),
     "classifiers": (classifiers.LAWS, _bare(classifier_trial.ClassifierTrial)),
+    "losses": (losses.LAWS, _bare(losses.LossTrial)),
+    "samplers": (samplers.LAWS, _bare(samplers.SamplerTrial)),
     "modalities": (modalities.LAWS, _modality),
     "datasets": (datasets.LAWS, _dataset),
 }

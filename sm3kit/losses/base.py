@@ -12,6 +12,9 @@ class LabelLoss(nn.Module):
     tensors.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # No options; those of a torch module would be any.
+
     def forward(self, logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
         """The mean loss of the studies whose class is known; zero, with a gradient, without any.
 

@@ -30,6 +30,9 @@ class Sampler:
     on: ClassVar[Literal["labels", "clusters", "nothing"]] = "nothing"
     every_class: ClassVar[bool] = False
 
+    def __init__(self) -> None:
+        """A sampler without options."""
+
     def order(
         self, labels: Array, groups: Array, batch_size: int, rng: np.random.Generator
     ) -> list[Array]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sm3kit.clusterers.base import Clusterer, Clustering
 from sm3kit.core.errors import DataError
+from sm3kit.testing import tensors
 from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, Plugin, require
 from sm3kit.testing.tensors import WIDTH
@@ -112,10 +112,7 @@ def input_stays(trial: ClustererTrial) -> None:
 def random_states_stay(trial: ClustererTrial) -> None:
     """The global random states stay as they were."""
     clusterer, rows = trial.build(), points()
-    torch_state, numpy_state = torch.get_rng_state(), _numpy_state()
-    clusterer.fit(rows, 3, seed=0)
-    require(torch.equal(torch.get_rng_state(), torch_state), "draws from torch's random state")
-    require(_numpy_state() == numpy_state, "draws from NumPy's random state")
+    tensors.leaves_random_states(lambda: clusterer.fit(rows, 3, seed=0))
 
 
 @LAWS.law("refusals")
@@ -135,8 +132,3 @@ def refusals(trial: ClustererTrial) -> None:
         except DataError:
             continue
         require(False, f"clusters what cannot be clustered: {what}")
-
-
-def _numpy_state() -> tuple[Any, ...]:
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return name, np.asarray(keys).tobytes(), *rest

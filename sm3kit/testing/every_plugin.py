@@ -19,7 +19,10 @@ from sm3kit.core.registry import Registry, registry
 from sm3kit.testing.law import Laws, NotTried, Plugin, require
 
 # Families whose members are methods of somebody.
-WITH_SOURCE = ("objectives", "fusions", "relations", "clusterers", "classifiers")
+WITH_SOURCE = (
+    *("objectives", "fusions", "relations", "clusterers"),
+    *("classifiers", "losses", "samplers"),
+)
 
 LISTING = """
 import json, sys

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -85,6 +86,19 @@ def all_learn(module: nn.Module, total: Tensor) -> None:
     for name, weight in module.named_parameters():
         if weight.requires_grad:
             require(weight.grad is not None, f"gives weight {name!r} no gradient")
+
+
+def leaves_random_states(call: Callable[[], Any]) -> None:
+    """The global random states of torch and NumPy are after a call as they were."""
+    torch_state, numpy_state = torch.get_rng_state(), _numpy_state()
+    call()
+    require(torch.equal(torch.get_rng_state(), torch_state), "draws from torch's random state")
+    require(_numpy_state() == numpy_state, "draws from NumPy's random state")
+
+
+def _numpy_state() -> tuple[Any, ...]:
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return name, np.asarray(keys).tobytes(), *rest
 
 
 def order_of_rows(count: int) -> Tensor:
