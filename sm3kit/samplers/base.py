@@ -42,8 +42,8 @@ class Sampler:
             labels: (N, K) int64, the class or cluster of each study, -1 where unknown; see `on`.
             groups: (N,) int64, the patient or lesion of each study.
             batch_size: studies per batch; a sampler whose batches have a size of their own says so.
-                How many batches there are follows from N, K, this size and the numbers of classes,
-                so that a training knows how many steps it will take.
+                How many batches there are follows from N, K, the groups, this size and the numbers of
+                classes or clusters, so that a training knows how many steps it will take.
             rng: of this epoch.
 
         Returns:
