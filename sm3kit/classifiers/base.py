@@ -25,9 +25,10 @@ class ClassifierInputs:
         labels: {label: names of its C_k classes}, K labels in order.
         maps: {modality: its L feature maps, the finest first}; empty unless `wants_maps`.
         shapes: {modality: (C, H, W) of its views}; empty unless `wants_views`.
-        known: (N, K) int64, the labels of the N training studies, -1 where unknown.
+        known: (N, K) int64, the labels of the N training studies, -1 where unknown; N is 0 where
+            trained weights are put in afterwards.
         embedding: gives the label embeddings (B, K, P) of joint features (B, J), from stage 2 of
-            the run; None without one, and for classifiers that are not on the joint feature.
+            the run; None without one, or unless `wants_embedding`.
         prototypes: per label the weights (C_k, P) that a head on its embedding may start from, or
             None.
     """
@@ -72,6 +73,8 @@ class Classifier(nn.Module):
         on: "modalities" gets {modality: (B, D)}; "joint" gets the joint feature of the fusion as
             {"joint": (B, J)}, always present.
         wants_maps: asks for the feature maps of the backbones, as the keyword `maps`.
+        wants_embedding: stands on the label embeddings of stage 2, where a run has them for these
+            labels.
         wants_views: asks for the normalised views themselves, as the keyword `views`.
         learns: "gradient" is trained; "fit" is fitted to frozen features at once, by `fit`.
         stream_weights: {stream: weight of its loss}; 1 for a stream that is not named.
@@ -80,6 +83,7 @@ class Classifier(nn.Module):
     """
 
     on: ClassVar[Literal["modalities", "joint"]] = "modalities"
+    wants_embedding: ClassVar[bool] = False
     wants_maps: ClassVar[bool] = False
     wants_views: ClassVar[bool] = False
     learns: ClassVar[Literal["gradient", "fit"]] = "gradient"

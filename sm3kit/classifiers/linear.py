@@ -20,6 +20,7 @@ class Linear(Classifier):
     """
 
     on: ClassVar[Literal["modalities", "joint"]] = "joint"
+    wants_embedding: ClassVar[bool] = True
 
     def __init__(self, inputs: ClassifierInputs) -> None:
         super().__init__(inputs)

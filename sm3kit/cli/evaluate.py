@@ -12,7 +12,7 @@ from cloup import option_group
 from sm3kit.cli import completion
 from sm3kit.cli.help.command import command
 from sm3kit.cli.help.option import option
-from sm3kit.cli.help.setting import evaluation_option
+from sm3kit.cli.help.setting import evaluation_option, evaluation_plugin_option
 from sm3kit.cli.settings import (
     assignments,
     console,
@@ -64,6 +64,23 @@ from sm3kit.core.errors import VariantError
 @option_group("Data", other_data_option(), map_option)
 @option_group(
     "Method",
+    evaluation_plugin_option(
+        "--classifier",
+        family="classifiers",
+        help="What learns from the labels: linear (the paper's), logistic (seconds, recommended for a "
+        "probe), f4m, inception_combined, hccnn, giin, amfam, or a plugin.",
+    ),
+    evaluation_plugin_option(
+        "--loss",
+        family="losses",
+        help="Loss of a label: ce, class_balanced, logit_adjusted, focal, asymmetric, or a plugin.",
+    ),
+    evaluation_plugin_option(
+        "--sampler",
+        family="samplers",
+        help="Which studies make a batch: shuffle, label_balanced, cluster_balanced, or a plugin.",
+    ),
+    evaluation_option("--members", help="Networks whose probabilities are averaged."),
     evaluation_option(
         "--scope",
         help="What is trained with labels. auto: the heads and the relation of stage 2; with finetune, "

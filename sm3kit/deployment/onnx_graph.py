@@ -21,6 +21,8 @@ from sm3kit.deployment import STATEMENT
 from sm3kit.deployment.model_card import Card
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.ensemble import merged_streams
+from sm3kit.evaluation.label_network import of_raw_views
 from sm3kit.runs.model import TrainedModel
 
 TOLERANCE = 1e-4
@@ -47,7 +49,8 @@ class Graph(nn.Module):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         self.names = [name for name in predictor.streams if name in predictor.modalities]
-        self.branches, self.classifier = predictor.branches, predictor.classifier
+        self.branches, self.network = predictor.branches, predictor.network
+        self.members = predictor.members
 
     def forward(self, views: list[Tensor], present: Tensor) -> list[Tensor]:
         """Probabilities [(B, C)] * K.
@@ -57,17 +60,12 @@ class Graph(nn.Module):
                 values where the image is missing.
             present: (B, M) bool, in the order of `names`.
         """
-        masks, features = {}, {}
-        for number, (name, raw) in enumerate(zip(self.names, views, strict=True)):
-            rows = self.branches.encode(name, raw)
-            masks[name] = present[:, number]
-            features[name] = torch.where(masks[name].unsqueeze(1), rows, torch.zeros_like(rows))
-        for name, width in self.branches.widths.items():
-            if name not in features:
-                masks[name] = torch.zeros_like(present[:, 0])
-                features[name] = present[:, :1].float().expand(-1, width) * 0
-        logits = self.classifier(self.branches.joint(features, masks))
-        return [rows.softmax(dim=1) for rows in logits]
+        masks = {name: present[:, number] for number, name in enumerate(self.names)}
+        for name in self.branches.widths:
+            masks.setdefault(name, torch.zeros_like(present[:, 0]))
+        raw = dict(zip(self.names, views, strict=True))
+        streams = [of_raw_views(member, branches, raw, masks) for branches, member in self.members]
+        return self.network.decide(merged_streams(self.network, streams))
 
 
 def check_onnx() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,11 @@ from sm3kit.core.names import unknown
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import EVALUATION, Batch
 from sm3kit.data.pool import build_modality
-from sm3kit.evaluation.classifier import Classifier, FromFeatures, FromImages, LabelEmbedding
-from sm3kit.evaluation.classifier_file import ClassifierFile, read_classifier
+from sm3kit.evaluation.classifier_file import ClassifierFile, open_network, read_classifier
+from sm3kit.evaluation.ensemble import Ensemble
+from sm3kit.evaluation.label_network import FromImages, LabelNetwork
 from sm3kit.evaluation.predicting import scores
 from sm3kit.modalities.base import Modality
-from sm3kit.networks.assemble import build_relation
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Features
 from sm3kit.networks.joint_batches import CachedJoint
@@ -38,8 +39,9 @@ class Predictor:
         variant: its choices.
         file: where the classifier comes from.
         modalities: {modality: how its images are read, viewed and normalised}.
-        branches: backbones and fusion, in eval mode.
-        classifier: heads, and the relation if there is one, in eval mode.
+        branches: backbones and fusion, in eval mode; of a fine-tuned ensemble those of its first
+            member.
+        network: what a batch goes through, in eval mode: features with "probe", else images.
     """
 
     run: RunFolder
@@ -47,7 +49,17 @@ class Predictor:
     file: ClassifierFile
     modalities: Mapping[str, Modality]
     branches: Branches
-    classifier: Classifier
+    network: LabelNetwork | Ensemble
+
+    @property
+    def members(self) -> list[tuple[Branches, LabelNetwork]]:
+        """The networks below each member, and the member."""
+        members = self.network.members if isinstance(self.network, Ensemble) else [self.network]
+        return [
+            (member.extractor if isinstance(member, FromImages) else self.branches, member)
+            for member in members
+            if isinstance(member, LabelNetwork)
+        ]
 
     @property
     def streams(self) -> list[str]:
@@ -57,7 +69,7 @@ class Predictor:
     def to(self, device: str) -> Predictor:
         """Moves all networks to a device."""
         self.branches.to(device)
-        self.classifier.to(device)
+        self.network.to(device)
         return self
 
     def probabilities(self, batches: Iterable[Batch]) -> list[Tensor]:
@@ -70,10 +82,10 @@ class Predictor:
             DataError: some are not finite.
         """
         if self.file.protocol == "finetune":
-            probabilities = scores(FromImages(self.branches, self.classifier), batches)
+            probabilities = scores(self.network, batches)
         else:
             joint = CachedJoint(self._features(batches), self.branches, self.file.seed)
-            probabilities = scores(FromFeatures(self.classifier), joint.in_order(EVALUATION))
+            probabilities = scores(self.network, joint.in_order(EVALUATION))
         for label, rows in zip(self.file.labels, probabilities, strict=True):
             if not bool(rows.isfinite().all()):
                 raise DataError(
@@ -138,24 +150,12 @@ def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
         for name, reading in file.readings.items()
     }
     branches = trained.branches(modalities)
-    width, embedding = branches.joint_width, None
-    if file.places is not None:
-        relation = build_relation(trained.variant, width, len(trained.facts.labels))
-        embedding = LabelEmbedding(relation, file.places)
-    classes = [len(label.classes) for label in file.labels]
-    classifier = Classifier(embedding, width, classes, [None] * len(classes))
-    network = FromFeatures(classifier)
-    whole = FromImages(branches, classifier)
-    try:
-        (whole if file.protocol == "finetune" else network).load_state_dict(file.weights())
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(
-            f"The weights of {file.path} do not fit the networks of {trained.folder}: {reason}"
-        ) from error
+    network = open_network(trained, file, branches)
     # As after the training: torch takes other kernels for frozen weights, and last bits differ.
-    whole.requires_grad_(file.protocol == "finetune").eval()
-    return Predictor(run, trained.variant, file, modalities, branches, classifier)
+    branches.requires_grad_(False).eval()
+    network.requires_grad_(file.protocol == "finetune").eval()
+    predictor = Predictor(run, trained.variant, file, modalities, branches, network)
+    return dataclasses.replace(predictor, branches=predictor.members[0][0])
 
 
 def find_classifier(

@@ -23,6 +23,8 @@ from sm3kit.deployment import STATEMENT
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.question import Question, find_studies
 from sm3kit.deployment.reading import views_of
+from sm3kit.evaluation.ensemble import merged_streams
+from sm3kit.evaluation.label_network import classify
 from sm3kit.modalities.base import Image
 
 Heat = npt.NDArray[np.float32]
@@ -119,16 +121,21 @@ class _OfOneModality(nn.Module):
     def __init__(self, predictor: Predictor, batch: Batch, modality: str, label: int) -> None:
         super().__init__()
         self.backbone = predictor.branches.backbones[modality]
-        self.branches, self.classifier = predictor.branches, predictor.classifier
+        self.branches, self.predictor = predictor.branches, predictor
         self.modality, self.label, self.present = modality, label, batch.present
         with torch.no_grad():
             self.others = self.branches.features(batch)
 
     def forward(self, view: Tensor) -> Tensor:
         """Logits (1, C)."""
+        branches, network = self.branches, self.predictor.network
         features = {**self.others, self.modality: self.backbone(view).float()}
-        logits: list[Tensor] = self.classifier(self.branches.joint(features, self.present))
-        return logits[self.label]
+        joint = branches.joint(features, self.present)
+        streams = [
+            classify(member.classifier, joint, features, self.present)
+            for _, member in self.predictor.members
+        ]
+        return network.weigh(merged_streams(network, streams))[self.label]
 
 
 def _last_map(predictor: Predictor, modality: str) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:

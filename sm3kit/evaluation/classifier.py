@@ -1,158 +1,98 @@
-"""Classifiers on the joint feature, with or without the relation of stage 2."""
+"""A classifier by name, built for the networks of a run and for labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sm3kit.data.batches import Batch
-from sm3kit.data.pool import Pool
-from sm3kit.networks.assemble import build_relation
+from sm3kit.classifiers.base import JOINT, Classifier, ClassifierInputs
+from sm3kit.core.errors import VariantError
+from sm3kit.core.options import bind
+from sm3kit.core.registry import registry
+from sm3kit.datasets.base import LabelSpec
+from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.networks.branches import Branches
-from sm3kit.networks.joint_batches import JointBatch
-from sm3kit.nn.label_heads import LabelHeads, of_equal_length
-from sm3kit.relations.base import Relation
-from sm3kit.runs.model import TrainedModel
 
 
-class LabelEmbedding(nn.Module):
-    """The relation of stage 2, for the labels of the data at hand and in their order.
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """A classifier by name.
 
-    Args:
-        relation: trained on K labels.
-        order: which of them each label of the data is.
+    Attributes:
+        name: of the plugin.
+        options: {option: value}, typed.
     """
 
-    def __init__(self, relation: Relation, order: Sequence[int]) -> None:
-        super().__init__()
-        self.relation, self.order = relation, list(order)
+    name: str = "linear"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
-    def forward(self, joint: Tensor) -> Tensor:
-        """Label embeddings (B, K, P) of joint features (B, J)."""
-        embeddings = of_equal_length(self.relation(joint), self.relation.normed)
-        return embeddings[:, self.order]
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, Mapping[str, Any]]) -> ClassifierSpec:
+        """The classifier of a name with those of the options {plugin: {option: value}} that are its.
 
+        Raises:
+            SM3Error: no such classifier, or an option that it does not take.
+        """
+        component = registry("classifiers").get(name)
+        return cls(name, bind(component, f"classifier {name!r}", options.get(name, {})))
 
-class Classifier(nn.Module):
-    """One linear head per label, on the joint feature or on label embeddings.
+    @property
+    def component(self) -> type[Classifier]:
+        """Its class."""
+        component: type[Classifier] = registry("classifiers").get(self.name)
+        return component
 
-    Source: Wang et al. 2025, section 4.2; released code: heads start from N(0, 0.01) with a bias
-    of zero, or from the prototypes of stage 2.
-
-    Args:
-        embedding: the relation of stage 2, or None.
-        width: J of the joint feature.
-        classes: number of classes of each label.
-        prototypes: per label the weights (C, P) to start from, or None.
-    """
-
-    def __init__(
+    def build(
         self,
-        embedding: LabelEmbedding | None,
-        width: int,
-        classes: Sequence[int],
-        prototypes: Sequence[Tensor | None],
-    ) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.heads = LabelHeads(
-            width if embedding is None else embedding.relation.embedding, classes
+        branches: Branches,
+        labels: Sequence[LabelSpec],
+        *,
+        known: Tensor | None = None,
+        embedding: LabelEmbedding | None = None,
+        prototypes: Sequence[Tensor | None] = (),
+    ) -> Classifier:
+        """A fresh classifier, on the device of the branches.
+
+        Args:
+            branches: whose features it gets.
+            labels: K labels.
+            known: (N, K) labels of the training studies, -1 where unknown; None where trained
+                weights are put in afterwards.
+            embedding: the label embeddings of stage 2, for a classifier that wants them.
+            prototypes: per label the weights (C, P) to start from, or None.
+        """
+        component = self.component
+        joint = component.on == "joint"
+        inputs = ClassifierInputs(
+            widths={JOINT: branches.joint_width} if joint else dict(branches.widths),
+            labels={label.name: label.classes for label in labels},
+            maps=_maps(self.name, branches) if component.wants_maps else {},
+            shapes=_shapes(branches) if component.wants_views else {},
+            known=torch.empty(0, len(labels), dtype=torch.long) if known is None else known,
+            embedding=embedding if component.wants_embedding else None,
+            prototypes=prototypes or [None] * len(labels),
         )
-        for head, weight in zip(self.heads.heads, prototypes, strict=True):
-            if weight is not None and embedding is not None:
-                assert isinstance(head, nn.Linear)
-                head.weight.data.copy_(weight)
-
-    def forward(self, joint: Tensor) -> list[Tensor]:
-        """Logits [(B, C)] * K of joint features (B, J)."""
-        return self.heads(joint if self.embedding is None else self.embedding(joint))  # type: ignore[no-any-return]
+        return component(inputs, **self.options).to(branches.device)
 
 
-class FromFeatures(nn.Module):
-    """A classifier whose batches are joint features.
-
-    Args:
-        classifier: what learns.
-    """
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, batch: JointBatch) -> list[Tensor]:
-        """Logits [(B, C)] * K."""
-        logits: list[Tensor] = self.classifier(batch.joint)
-        return logits
-
-
-class FromImages(nn.Module):
-    """Networks and a classifier whose batches are images.
-
-    Args:
-        branches: backbones and fusion.
-        classifier: heads, and the relation if there is one.
-    """
-
-    def __init__(self, branches: Branches, classifier: Classifier) -> None:
-        super().__init__()
-        # The first name stands in files.
-        self.extractor, self.classifier = branches, classifier
-
-    def forward(self, batch: Batch) -> list[Tensor]:
-        """Logits [(B, C)] * K."""
-        joint = self.extractor.joint(self.extractor.features(batch), batch.present)
-        with torch.autocast(joint.device.type, enabled=False):
-            logits: list[Tensor] = self.classifier(joint)
-        return logits
-
-
-def open_label_embedding(
-    trained: TrainedModel, pool: Pool, width: int
-) -> tuple[LabelEmbedding | None, list[Tensor | None], list[str]]:
-    """The relation and the prototypes for the labels of the pool, if they were trained for them.
-
-    Args:
-        trained: the run.
-        pool: the studies.
-        width: J of the joint feature.
-
-    Returns:
-        The relation or None, per label the weights (C, P) of its prototypes or None, and notes.
+def _maps(name: str, branches: Branches) -> dict[str, Any]:
+    """The feature maps of the backbones.
 
     Raises:
-        CheckpointError: the weights do not fit.
+        VariantError: none of them gives any.
     """
-    none: list[Tensor | None] = [None] * len(pool.labels)
-    if not trained.facts.labels:
-        return None, none, []
-    known = list(trained.facts.labels)
-    order = [_place(label.name, known, pool) for label in pool.labels]
-    if any(place is None for place in order):
-        return (
-            None,
-            none,
-            [
-                f"Stage 2 of the run was trained for the labels {', '.join(known)}, and the data have "
-                "others: the heads use the joint feature."
-            ],
-        )
-    relation = build_relation(trained.variant, width, len(known))
-    trained.load(relation, trained.of("relation"), "the relation")
-    places = [place for place in order if place is not None]
-    weights = [trained.of("prototypes")[f"heads.{place}.weight"] for place in places]
-    fitting = [
-        weight if len(weight) == len(label.classes) else None
-        for weight, label in zip(weights, pool.labels, strict=True)
-    ]
-    return LabelEmbedding(relation, places), fitting, []
+    maps = {modality: own.map_shapes for modality, own in branches.backbones.items()}
+    if any(maps.values()):
+        return maps
+    raise VariantError(
+        f"--classifier {name} needs feature maps, and no backbone of the run gives any. Use "
+        "another --classifier, or a run with a convolutional backbone."
+    )
 
 
-def _place(name: str, known: Sequence[str], pool: Pool) -> int | None:
-    """Where a label of the pool is among the labels of stage 2; pools of several name the data set."""
-    data = pool.sources[0].spec.partition(":")[0]
-    for spelling in (name, f"{data}/{name}", name.partition("/")[2]):
-        if spelling in known:
-            return known.index(spelling)
-    return None
+def _shapes(branches: Branches) -> dict[str, Sequence[int]]:
+    return {name: branches.modalities[name].shape for name in branches.modalities}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +16,16 @@ from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.data.viewing import spec_of
 from sm3kit.datasets.base import LabelSpec, ModalitySpec
+from sm3kit.evaluation.classifier import ClassifierSpec
+from sm3kit.evaluation.ensemble import Ensemble
+from sm3kit.evaluation.label_embedding import LabelEmbedding
+from sm3kit.evaluation.label_network import FromFeatures, FromImages, LabelNetwork
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
+from sm3kit.networks.assemble import build_relation
+from sm3kit.networks.branches import Branches
 from sm3kit.nn.finite import first_two, not_finite
+from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.record import versions
 from sm3kit.runs.tensor_file import write_tensors
 
@@ -36,6 +44,7 @@ FACTS = {
     "chosen": {"*": (int, float)},
     "labels": [list],
     "places": (list, type(None)),
+    "classifier?": {"name": str, "options": dict, "members": int, "ensemble": bool},
     "readings": {
         "*": {"plugin": str, "options": dict, "image_size": int, "shape": [int], "values": str}
     },
@@ -78,6 +87,9 @@ class ClassifierFile:
         model: hash of the model file of the run.
         labels: of the K heads, in order.
         places: which label of stage 2 each of them is; None without a relation.
+        classifier: what learned.
+        members: how many networks there are.
+        ensemble: whether they are kept as an ensemble, as two or more are.
         readings: {modality: how its images were read}, of those that the data had.
     """
 
@@ -97,6 +109,9 @@ class ClassifierFile:
     model: str
     labels: tuple[LabelSpec, ...]
     places: tuple[int, ...] | None
+    classifier: ClassifierSpec
+    members: int
+    ensemble: bool
     readings: Mapping[str, Reading]
 
     def weights(self) -> dict[str, Tensor]:
@@ -145,7 +160,8 @@ def save_classifier(
         record: of the evaluation.
     """
     same = ("protocol", "split", "select", "label", "leaky", "transfer", "data", "scope", "chosen")
-    embedding = getattr(getattr(network, "classifier", None), "embedding", None)
+    embedding = next((m for m in network.modules() if isinstance(m, LabelEmbedding)), None)
+    classifier = subject.classifier_spec(settings.classifier)
     # A fine-tuned network predicts in float32, whatever it was trained in.
     precision = subject.encoder.precision if settings.protocol == "probe" else "32-true"
     facts = {
@@ -157,6 +173,12 @@ def save_classifier(
         "model": subject.trained.file_hash,
         "labels": [[label.name, label.classes, label.reported] for label in subject.pool.labels],
         "places": None if embedding is None else embedding.order,
+        "classifier": {
+            "name": classifier.name,
+            "options": dict(classifier.options),
+            "members": settings.members,
+            "ensemble": isinstance(network, Ensemble),
+        },
         "readings": {name: _reading(subject, name) for name in subject.pool.modalities},
         "versions": versions(),
     }
@@ -188,6 +210,43 @@ def read_classifier(path: Path) -> ClassifierFile:
         ) from error
 
 
+def open_network(
+    trained: TrainedModel, file: ClassifierFile, branches: Branches
+) -> LabelNetwork | Ensemble:
+    """The network of a classifier, with its weights.
+
+    Args:
+        trained: the run that it was trained on.
+        branches: of the run; a fine-tuned classifier brings weights of its own for them.
+
+    Raises:
+        SM3Error: a plugin is missing, or the weights do not fit.
+    """
+    spec = ClassifierSpec.of(file.classifier.name, {file.classifier.name: file.classifier.options})
+    members: list[LabelNetwork] = []
+    for number in range(file.members):
+        embedding = None
+        if file.places is not None:
+            labels = len(trained.facts.labels)
+            relation = build_relation(trained.variant, branches.joint_width, labels)
+            embedding = LabelEmbedding(relation, file.places)
+        classifier = spec.build(branches, file.labels, embedding=embedding)
+        if file.protocol == "finetune":
+            own = branches if number == 0 else copy.deepcopy(branches)
+            members.append(FromImages(own, classifier))
+        else:
+            members.append(FromFeatures(classifier))
+    network = Ensemble(members) if file.ensemble else members[0]
+    try:
+        network.load_state_dict(file.weights())
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"The weights of {file.path} do not fit the networks of {trained.folder}: {reason}"
+        ) from error
+    return network
+
+
 def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
     readings = {
         name: Reading(
@@ -200,6 +259,8 @@ def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
     }
     labels = tuple(LabelSpec(name, tuple(c), reported) for name, c, reported in facts["labels"])
     places = None if facts["places"] is None else tuple(facts["places"])
+    linear = {"name": "linear", "options": {}, "members": 1, "ensemble": False}
+    classifier = facts.get("classifier", linear)
     facts = {"seen": False, "label": "", **facts}
     plain = ["protocol", "split", "select", "label", "leaky", "seen", "transfer", "scope", "seed"]
     plain += ["chosen", "precision", "model"]
@@ -208,6 +269,9 @@ def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
         data=tuple(facts["data"]),
         labels=labels,
         places=places,
+        classifier=ClassifierSpec(classifier["name"], classifier["options"]),
+        members=classifier["members"],
+        ensemble=classifier["ensemble"],
         readings=readings,
         **{name: facts[name] for name in plain},
     )

@@ -12,7 +12,21 @@ from sm3kit.evaluation.settings import Protocol, Settings, settings_of
 from sm3kit.evaluation.subject import Subject
 
 # Settings with an option of their own; all others are set with -o.
-FLAGS = ("split", "select", "scope", "epochs", "batch_size", "lr", "feature_views", "k", "seed")
+FLAGS = (
+    "split",
+    "select",
+    "classifier",
+    "loss",
+    "sampler",
+    "members",
+    "scope",
+    "epochs",
+    "batch_size",
+    "lr",
+    "feature_views",
+    "k",
+    "seed",
+)
 
 
 def evaluate_command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,48 +11,92 @@ from typing import Any
 from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.cases import Case
-from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import change_views
-from sm3kit.evaluation.classifier import FromImages
-from sm3kit.evaluation.learning import Lesson, learn_labels
+from sm3kit.evaluation.ensemble import Ensemble, balanced_subsets
+from sm3kit.evaluation.label_network import FromImages
+from sm3kit.evaluation.learning import (
+    InOrder,
+    Learned,
+    Lesson,
+    answer_with,
+    check_classes,
+    learn_labels,
+    order_of_training,
+    remove_checkpoints,
+    score_of,
+)
 from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 
 
 def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
-    """Trains the networks, the relation if there is one, and the heads.
+    """Trains the networks, the relation if there is one, and the classifier.
 
     Source: Wang et al. 2025, section 4.2, fine-tuning; the release leaves the stem frozen, which
-    is scope "layers".
+    is scope "layers". Of several members each is trained by itself, with a seed of its own.
 
     Args:
-        folder: for metrics and the checkpoint of this evaluation.
+        folder: for metrics and the checkpoints of this evaluation.
     """
     scope = "all" if settings.scope == "auto" else settings.scope
     if scope not in ("all", "layers"):
         raise VariantError(f"--protocol finetune needs --scope all or layers, not {scope}.")
+    if subject.classifier_spec(settings.classifier).component.learns == "fit":
+        raise VariantError(
+            f"--classifier {settings.classifier} is fitted to frozen features, which --protocol "
+            "finetune has none of. Use --protocol probe, or --classifier linear."
+        )
+    check_classes(subject)
+    in_order = _in_order(subject, settings)
+    if settings.members == 1 and settings.subsets == "seeds":
+        lesson = _lesson(subject, settings, scope, in_order)
+        learned = learn_labels(subject, settings, folder, lesson)
+    else:
+        learned = _ensemble(subject, settings, folder, scope, in_order)
+    answer = answer_with(subject, settings, learned, in_order, scope)
+    remove_checkpoints(folder)
+    return answer
+
+
+def _ensemble(
+    subject: Subject, settings: Settings, folder: Path, scope: str, in_order: InOrder
+) -> Learned:
+    """Members that were trained one after the other."""
+    members: list[Learned] = []
+    subsets: Sequence[Any] = [None] * settings.members
+    if settings.subsets == "balanced":
+        subsets = list(balanced_subsets(subject.known_labels(), settings.members, settings.seed))
+    for number, subset in enumerate(subsets, 1):
+        own = dataclasses.replace(settings, seed=settings.seed + number - 1)
+        lesson = _lesson(subject, own, scope, in_order, subset)
+        subject.reporter.say(f"member   {number} of {settings.members}")
+        members.append(learn_labels(subject, own, folder / f"member-{number}", lesson))
+    network = Ensemble([member.network for member in members])  # type: ignore[misc]
+    score = score_of(subject, settings, in_order)
+    return Learned(
+        network,
+        {f"epoch of member {n}": member.chosen["epoch"] for n, member in enumerate(members, 1)},
+        None if score is None else score(network),
+        sum(member.trainable for member in members),
+    )
+
+
+def _lesson(
+    subject: Subject, settings: Settings, scope: str, in_order: InOrder, subset: Any = None
+) -> Lesson:
+    """One network, and the studies that it learns from; see `finetune`."""
     network = _network(subject, settings, scope)
-    cases = subject.cases("train", labelled=True)
-    names = list(subject.branches.widths)
+    names, workers = list(subject.branches.widths), subject.encoder.workers
     views = StudyViews(
         change_views(subject.pool, subject.variant, settings.views),
-        cases,
+        subject.cases("train", labelled=True),
         subject.images,
         settings.seed,
     )
-    batches = EpochBatches(len(cases), settings.batch_size, settings.seed)
-    workers = subject.encoder.workers
-
-    def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
-        in_turn = subject.views_of(cases, settings.seed)
-        return lambda: (
-            batch.to(subject.device)
-            for batch in eval_loader(in_turn, subject.variant.stage1.batch_size, names, workers)
-        )
-
-    lesson = Lesson(
-        network,
+    batches = order_of_training(subject, settings)
+    return Lesson(
+        network if subset is None else Ensemble([network], subset.unsqueeze(0)),
         [weight for weight in network.parameters() if weight.requires_grad],
         [],
         batches,
@@ -60,17 +105,31 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
         scope,
         subject.encoder.precision,
     )
-    return learn_labels(subject, settings, folder, lesson)
+
+
+def _in_order(subject: Subject, settings: Settings) -> InOrder:
+    """Batches of the evaluation view of cases."""
+    names, workers = list(subject.branches.widths), subject.encoder.workers
+
+    def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
+        in_turn = subject.views_of(cases, settings.seed)
+        return lambda: (
+            batch.to(subject.device)
+            for batch in eval_loader(in_turn, subject.variant.stage1.batch_size, names, workers)
+        )
+
+    return in_order
 
 
 def _network(subject: Subject, settings: Settings, scope: str) -> FromImages:
     """Networks and classifier, of which all learns, or all but the stems."""
+    branches = copy.deepcopy(subject.branches).requires_grad_(True)
     classifier = subject.classifier(
         relation=subject.embedding is not None,
         prototypes=settings.prototypes,
         seed=settings.seed,
+        name=settings.classifier,
     )
-    branches = copy.deepcopy(subject.branches).requires_grad_(True)
     classifier.requires_grad_(True)
     if scope == "layers":
         for backbone in branches.backbones.values():

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from sm3kit.core.errors import DataError
+from sm3kit.core.options import bind
+from sm3kit.core.registry import registry
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.evaluation.predicting import Answer, predictions_of, scores
@@ -20,7 +23,9 @@ from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import mean_auc
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training.fitting import Training
-from sm3kit.training.supervised import Supervised, learn
+from sm3kit.training.supervised import LabelCost, Supervised, learn
+
+InOrder = Callable[[Sequence[Case]], Callable[[], Any]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Lesson:
     """What is to be trained, and on what.
 
     Attributes:
-        network: batch -> logits [(B, C)] * K.
+        network: batch -> logits {stream: [(B, C)] * K}; see `LabelledNetwork`.
         learning: the weights that learn.
         frozen: parts that stay in eval mode.
         batches: the order of the training studies.
@@ -43,74 +48,154 @@ class Lesson:
     frozen: Sequence[nn.Module]
     batches: EpochBatches
     loader: Callable[[], Any]
-    in_order: Callable[[Sequence[Case]], Callable[[], Any]]
+    in_order: InOrder
     scope: str
     precision: str
 
 
-def learn_labels(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) -> Answer:
-    """Trains, chooses an epoch, and predicts the measured split.
+@dataclass(frozen=True)
+class Learned:
+    """A network that has learned labels.
+
+    Attributes:
+        network: at the chosen epoch.
+        chosen: what was selected: {"epoch": 12}.
+        score: mean AUC of the split that it was selected by, or None.
+        trainable: number of weights that labels reached.
+    """
+
+    network: nn.Module
+    chosen: dict[str, float]
+    score: float | None
+    trainable: int
+
+
+def learn_labels(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) -> Learned:
+    """Trains, and goes back to the chosen epoch.
 
     Args:
-        folder: for metrics and the checkpoint of this evaluation.
+        folder: for metrics and the checkpoint, which stays there.
 
     Raises:
-        DataError: fewer than two labelled studies to train on.
+        DataError: fewer than two labelled studies to train on, or a label without two classes.
         VariantError: the split that chooses leaves every AUC undefined.
     """
-    batches = lesson.batches
-    if not len(batches):
+    if not len(lesson.batches):
         raise DataError(
             f"Training with labels needs at least two labelled studies in the split train, and "
-            f"{', '.join(subject.variant.data)} has {batches.count}."
+            f"{', '.join(subject.variant.data)} has {lesson.batches.count}."
         )
-    measured = subject.cases(settings.split, labelled=True)
-    choosing = chooser(subject, settings, measured)
-    least = None if choosing is None else least_to_choose_by(subject, settings, choosing)
-    module = _module(subject, settings, lesson, choosing, least)
+    module = _module(subject, settings, lesson)
     lesson.network.train()
     for part in lesson.frozen:
         part.eval()
     training = _training(subject, settings, folder, lesson)
-    epoch = learn(module, batches, training, lesson.loader)
+    epoch = learn(module, lesson.batches, training, lesson.loader)
     lesson.network.to(subject.device)
-    probabilities = scores(lesson.network, lesson.in_order(measured)())
-    shutil.rmtree(training.run.last.parent, ignore_errors=True)
+    score = None if module.score is None else float(module.extra["best"])
+    return Learned(lesson.network, {"epoch": epoch}, score, module.extra["trainable"])
+
+
+def answer_with(
+    subject: Subject, settings: Settings, learned: Learned, in_order: InOrder, scope: str
+) -> Answer:
+    """The predictions of a trained network on the measured split.
+
+    Args:
+        in_order: cases -> a function that gives their batches, under the evaluation view.
+        scope: what has learned.
+    """
+    measured, choosing, least = splits(subject, settings)
+    probabilities = scores(learned.network, in_order(measured)())
     return Answer(
         predictions_of(subject, measured, probabilities, settings.min_positives),
-        {"epoch": epoch},
-        None if module.score is None else float(module.extra["best"]),
+        learned.chosen,
+        learned.score,
         least,
-        module.extra["trainable"],
-        batches.count,
-        lesson.scope,
-        lesson.network,
+        learned.trainable,
+        len(subject.cases("train", labelled=True)),
+        scope,
+        learned.network,
     )
 
 
-def _module(
-    subject: Subject,
-    settings: Settings,
-    lesson: Lesson,
-    choosing: list[Case] | None,
-    least: int | None,
-) -> Supervised:
+def splits(
+    subject: Subject, settings: Settings
+) -> tuple[list[Case], list[Case] | None, int | None]:
+    """The cases that are measured, those that choose, and how many a class wants there to count.
+
+    Raises:
+        VariantError: the split that chooses leaves every AUC undefined.
+    """
+    measured = subject.cases(settings.split, labelled=True)
+    choosing = chooser(subject, settings, measured)
+    least = None if choosing is None else least_to_choose_by(subject, settings, choosing)
+    return measured, choosing, least
+
+
+def score_of(
+    subject: Subject, settings: Settings, in_order: InOrder
+) -> Callable[[nn.Module], float] | None:
+    """What gives the mean AUC of a network on the cases that choose; None takes the last epoch."""
+    _, choosing, least = splits(subject, settings)
+    if choosing is None or least is None:
+        return None
+    views = in_order(choosing)
+    return lambda network: mean_auc(
+        predictions_of(subject, choosing, scores(network, views()), least)
+    )
+
+
+def order_of_training(subject: Subject, settings: Settings) -> EpochBatches:
+    """Which training studies meet in a batch."""
+    cases = subject.cases("train", labelled=True)
+    return EpochBatches(len(cases), settings.batch_size, settings.seed)
+
+
+def check_classes(subject: Subject) -> None:
+    """Refuses labels that nothing can be learned of.
+
+    Raises:
+        DataError: all training studies whose label is known have the same class.
+    """
+    for label, known in zip(subject.pool.labels, subject.known_labels().T, strict=True):
+        classes = known[known >= 0].unique()
+        if len(classes) < 2:
+            have = "none is known" if not len(classes) else f"all are {label.classes[classes[0]]}"
+            raise DataError(
+                f"The label {label.name} needs training studies of two classes to learn from, and "
+                f"of its {int((known >= 0).sum())} in the split train {have}. Leave the label out of "
+                "the data, or change the split."
+            )
+
+
+def _module(subject: Subject, settings: Settings, lesson: Lesson) -> Supervised:
     """The training; it scores each epoch on the cases that choose, if there are any."""
-    views = None if choosing is None else lesson.in_order(choosing)
-
-    def score(network: nn.Module) -> float:
-        assert choosing is not None and views is not None and least is not None
-        return mean_auc(predictions_of(subject, choosing, scores(network, views()), least))
-
     return Supervised(
         lesson.network,
+        _cost(subject, settings),
         lesson.learning,
         settings,
         subject.variant,
-        [label.name for label in subject.pool.labels],
         len(lesson.batches),
-        None if choosing is None else score,
+        score_of(subject, settings, lesson.in_order),
     )
+
+
+def _cost(subject: Subject, settings: Settings) -> LabelCost:
+    """The loss of the labels, with the sizes of their classes in the split train."""
+    component = registry("losses").get(settings.loss)
+    options = subject.variant.options.get(settings.loss, {})
+    loss = component(**bind(component, f"loss {settings.loss!r}", options))
+    counts = {
+        label.name: _counts(known, len(label.classes))
+        for label, known in zip(subject.pool.labels, subject.known_labels().T, strict=True)
+    }
+    return LabelCost(settings.loss, loss, counts)
+
+
+def _counts(known: Tensor, classes: int) -> Tensor:
+    return torch.bincount(known[known >= 0], minlength=classes)
 
 
 def _training(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) -> Training:
@@ -125,3 +210,9 @@ def _training(subject: Subject, settings: Settings, folder: Path, lesson: Lesson
         "options",
         precision=lesson.precision,
     )
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Deletes the checkpoints of an evaluation that is done, and of its members."""
+    for place in (folder, *folder.glob("member-*")):
+        shutil.rmtree(RunFolder(place).last.parent, ignore_errors=True)

@@ -32,7 +32,7 @@ class Answer:
     """
 
     predictions: Predictions
-    chosen: dict[str, int]
+    chosen: dict[str, float]
     score: float | None
     least: int | None
     trainable: int
@@ -73,19 +73,31 @@ def case_id(pool: Pool, case: Case) -> str:
     return f"{names[case.source]}{before + 1 if before else ''}/{case.study.id}"
 
 
-@torch.no_grad()
-def scores(network: nn.Module, batches: Any) -> list[Tensor]:
+def scores(network: Any, batches: Any) -> list[Tensor]:
     """Class probabilities [(N, C)] * K of batches in order, in float64; eval mode meanwhile.
 
     Args:
-        network: batch -> logits [(B, C)] * K.
+        network: batch -> logits {stream: [(B, C)] * K}; it also decides.
         batches: of what the network takes.
     """
+    probabilities: list[Tensor] = network.decide(stream_logits(network, batches))
+    return probabilities
+
+
+@torch.no_grad()
+def stream_logits(network: nn.Module, batches: Any) -> dict[str, list[Tensor]]:
+    """Logits {stream: [(N, C)] * K} of batches in order, in float64 on the CPU; see `scores`."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        parts = [[rows.double().softmax(dim=1).cpu() for rows in network(b)] for b in batches]
+        parts = [
+            {name: [rows.double().cpu() for rows in logits] for name, logits in network(b).items()}
+            for b in batches
+        ]
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return [torch.cat(label) for label in zip(*parts, strict=True)]
+    return {
+        name: [torch.cat(rows) for rows in zip(*(part[name] for part in parts), strict=True)]
+        for name in parts[0]
+    }

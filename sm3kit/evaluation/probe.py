@@ -2,59 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
+from sm3kit.classifiers.base import JOINT, Classifier, LabelledFeatures
 from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import EVALUATION, StudyViews
 from sm3kit.data.cases import Case
-from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.viewing import change_views
-from sm3kit.evaluation.classifier import FromFeatures
-from sm3kit.evaluation.learning import Lesson, learn_labels
+from sm3kit.evaluation.ensemble import Ensemble, balanced_subsets
+from sm3kit.evaluation.label_network import FromFeatures
+from sm3kit.evaluation.learning import (
+    InOrder,
+    Learned,
+    Lesson,
+    answer_with,
+    check_classes,
+    learn_labels,
+    order_of_training,
+    remove_checkpoints,
+    score_of,
+    splits,
+)
 from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
-from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointSource
+from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch, JointSource
 
 
 def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
-    """Trains heads, or heads and the relation, on frozen features.
+    """Trains or fits a classifier, or one and the relation, on frozen features.
 
     Source: Wang et al. 2025, section 4.2, linear probing.
     Differs from the paper: each study has `feature_views` views, encoded once; 0 encodes new
-    ones in every epoch, as the release does.
+    ones in every epoch, as the release does. What is fitted at once sees the evaluation view.
 
     Args:
         folder: for metrics and the checkpoint of this evaluation.
     """
-    scope = probe_scope(subject, settings)
-    classifier = subject.classifier(
-        relation=subject.embedding is not None,
-        prototypes=settings.prototypes,
-        seed=settings.seed,
-    )
-    network = FromFeatures(classifier)
-    learning = list(classifier.heads.parameters())
-    frozen = []
-    if classifier.embedding is not None and scope == "relation":
-        learning += list(classifier.embedding.parameters())
-        classifier.embedding.requires_grad_(True)
-    elif classifier.embedding is not None:
-        classifier.embedding.requires_grad_(False)
-        frozen = [classifier.embedding]
-    cases = subject.cases("train", labelled=True)
-    source = _source(subject, settings, cases, augmented=True)
-    batches = EpochBatches(len(cases), settings.batch_size, settings.seed)
+    component = subject.classifier_spec(settings.classifier).component
+    if component.wants_maps or component.wants_views:
+        raise VariantError(
+            f"--classifier {settings.classifier} needs feature maps or images, and a probe has "
+            "features alone. Use --protocol finetune, or another --classifier."
+        )
+    relation = component.wants_embedding and subject.embedding is not None
+    scope = probe_scope(subject, settings, relation=relation)
+    check_classes(subject)
 
     def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
         held = _source(subject, settings, cases, augmented=False)
         return lambda: held.in_order(EVALUATION)
 
-    lesson = Lesson(
+    classifiers = [
+        subject.classifier(
+            relation=relation,
+            prototypes=settings.prototypes,
+            seed=settings.seed + number,
+            name=settings.classifier,
+        )
+        for number in range(settings.members)
+    ]
+    if component.learns == "fit":
+        learned = fit(subject, settings, classifiers, in_order)
+    else:
+        lesson = _lesson(subject, settings, classifiers, scope, in_order)
+        learned = learn_labels(subject, settings, folder, lesson)
+    answer = answer_with(subject, settings, learned, in_order, scope)
+    remove_checkpoints(folder)
+    return answer
+
+
+def _lesson(
+    subject: Subject,
+    settings: Settings,
+    classifiers: Sequence[Classifier],
+    scope: str,
+    in_order: InOrder,
+) -> Lesson:
+    """What learns from the features of random views; members learn side by side."""
+    frozen: list[nn.Module] = []
+    for classifier in classifiers:
+        embedding = getattr(classifier, "embedding", None)
+        if embedding is not None:
+            embedding.requires_grad_(scope == "relation")
+            frozen += [] if scope == "relation" else [embedding]
+    network = _network(subject, settings, classifiers)
+    source = _source(subject, settings, subject.cases("train", labelled=True), augmented=True)
+    batches = order_of_training(subject, settings)
+    return Lesson(
         network,
-        learning,
+        [weight for weight in network.parameters() if weight.requires_grad],
         frozen,
         batches,
         lambda: source.shuffled(batches),
@@ -62,18 +105,88 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
         scope,
         "32-true",
     )
-    return learn_labels(subject, settings, folder, lesson)
 
 
-def probe_scope(subject: Subject, settings: Settings) -> str:
+def _network(
+    subject: Subject, settings: Settings, classifiers: Sequence[Classifier]
+) -> FromFeatures | Ensemble:
+    """The classifiers as one network."""
+    networks = [FromFeatures(classifier) for classifier in classifiers]
+    if len(networks) == 1 and settings.subsets == "seeds":
+        return networks[0]
+    subsets = None
+    if settings.subsets == "balanced":
+        subsets = balanced_subsets(subject.known_labels(), settings.members, settings.seed)
+    return Ensemble(networks, subsets)
+
+
+def fit(
+    subject: Subject, settings: Settings, classifiers: Sequence[Classifier], in_order: InOrder
+) -> Learned:
+    """Classifiers that are fitted at once to the evaluation view of the training studies.
+
+    Raises:
+        VariantError: several members that would all be the same.
+    """
+    if settings.members > 1 and settings.subsets == "seeds":
+        raise VariantError(
+            f"--members {settings.members}: --classifier {settings.classifier} does not depend on a "
+            "seed, so all members would be the same. Add -o evaluate.subsets=balanced."
+        )
+    network = _network(subject, settings, classifiers)
+    _, choosing, _ = splits(subject, settings)
+    train = _collect(in_order(subject.cases("train", labelled=True)), classifiers[0])
+    chooses = None if choosing is None else _collect(in_order(choosing), classifiers[0])
+    chosen: dict[str, float] = {}
+    for number, classifier in enumerate(classifiers):
+        own = train
+        if isinstance(network, Ensemble) and network.subsets is not None:
+            outside = ~network.subsets[number].unsqueeze(1)
+            own = dataclasses.replace(train, labels=train.labels.masked_fill(outside, -1))
+        where = f" of member {number + 1}" if settings.members > 1 else ""
+        chosen |= {f"{name}{where}": value for name, value in classifier.fit(own, chooses).items()}
+    network.to(subject.device)
+    score = score_of(subject, settings, in_order)
+    trainable = sum(weight.numel() for weight in network.parameters())
+    return Learned(network, chosen, None if score is None else score(network), trainable)
+
+
+def _collect(
+    batches: Callable[[], Iterable[JointBatch]], classifier: Classifier
+) -> LabelledFeatures:
+    """All studies of batches, as the classifier sees them, on the CPU."""
+    whole = [batch.to("cpu") for batch in batches()]
+    labels = torch.cat([batch.labels for batch in whole])
+    if classifier.on == "joint":
+        joint = torch.cat([batch.joint for batch in whole])
+        return LabelledFeatures(
+            {JOINT: joint}, {JOINT: torch.ones(len(joint), dtype=torch.bool)}, labels
+        )
+    names = list(whole[0].features)
+    return LabelledFeatures(
+        {name: torch.cat([batch.features[name] for batch in whole]) for name in names},
+        {name: torch.cat([batch.present[name] for batch in whole]) for name in names},
+        labels,
+    )
+
+
+def probe_scope(subject: Subject, settings: Settings, *, relation: bool) -> str:
     """What a probe trains: "heads" or "relation".
+
+    Args:
+        relation: whether the classifier stands on label embeddings of stage 2.
 
     Raises:
         VariantError: a relation is asked for that the run does not have, or more than a probe.
     """
     if settings.scope == "auto":
-        return "heads" if subject.embedding is None else "relation"
-    if settings.scope == "relation" and subject.embedding is None:
+        return "relation" if relation else "heads"
+    if settings.scope == "relation" and subject.embedding is not None and not relation:
+        raise VariantError(
+            f"--scope relation needs a classifier on label embeddings, and --classifier "
+            f"{settings.classifier} is not. Use --classifier linear, or --scope heads."
+        )
+    if settings.scope == "relation" and not relation:
         raise VariantError(
             f"--scope relation needs a run that finished stage 2 for these labels, and "
             f"{subject.run.folder} did not. Use --scope heads."

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from sm3kit.core import ranges
-from sm3kit.core.errors import VariantError
-from sm3kit.core.names import unknown
+from sm3kit.core.errors import UnknownName, VariantError
+from sm3kit.core.names import unknown, unknown_plugin
 from sm3kit.core.options import check_fields
+from sm3kit.core.registry import registry
 from sm3kit.core.settings import lay_over
 from sm3kit.core.variant import Variant
 
@@ -23,10 +24,12 @@ SELECTIONS: tuple[str, ...] = typing.get_args(Selection)
 Scope = Literal["auto", "heads", "relation", "layers", "all"]
 SCOPES: tuple[str, ...] = typing.get_args(Scope)
 
+# Settings that name a plugin of the family.
+PLUGINS = {"classifier": "classifiers", "loss": "losses", "sampler": "samplers"}
 # Settings of the training with labels, and those that a protocol does not look at.
 OF_TRAINING = (
-    "scope", "epochs", "batch_size", "lr", "weight_decay", "eps", "prototypes", "views",
-    "feature_views",
+    *PLUGINS, "members", "subsets", "scope", "epochs", "batch_size", "lr", "optimiser", "schedule",
+    "weight_decay", "eps", "prototypes", "views", "feature_views",
 )  # fmt: skip
 OF_NEIGHBOURS = ("k", "temperature")
 OF_LABELS = ("select", "min_positives", "resamples", "seed")
@@ -51,12 +54,20 @@ class Settings:
         split: what is measured on.
         select: how an epoch, or k, is chosen: "val_best" by the mean AUC of the validation
             split, "last" not at all, "test_best" by the split that is measured on.
+        classifier: what learns from the labels, by name; its options are those of its plugin.
+        loss: of the logits of a label, by name.
+        sampler: which studies make a batch, by name.
+        members: networks whose probabilities are averaged.
+        subsets: what the members differ in: "seeds", their random weights, or "balanced", subsets
+            of the training studies in which rare classes have more weight, as well.
         scope: what is trained on labels: "heads", "relation" (heads and the relation of stage 2),
             "layers" (these and the backbones without their stem, as in the release), "all", or
             "auto": the relation if the run has one, else heads; everything with "finetune".
         epochs: passes over the labelled studies.
         batch_size: studies per step.
-        lr, weight_decay, eps: of AdamW.
+        lr, weight_decay, eps: of the optimiser.
+        optimiser: "adamw", the paper's, "adam", or "sgd" with a momentum of 0.9.
+        schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
         precision: like that of the pre-training; "run" takes the same. Heads and relations on
             frozen features are always computed in float32.
         feature_views: views of each study that a probe encodes once; 0 encodes in every epoch.
@@ -73,10 +84,17 @@ class Settings:
     protocol: Protocol = "probe"
     split: Literal["train", "val", "test"] = "test"
     select: Selection = "val_best"
+    classifier: str = "linear"
+    loss: str = "ce"
+    sampler: str = "shuffle"
+    members: Annotated[int, ranges.Range(1, 1000)] = 1
+    subsets: Literal["seeds", "balanced"] = "seeds"
     scope: Scope = "auto"
     epochs: ranges.Count = 50
     batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 128
     lr: ranges.Rate = 1e-3
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: ranges.Amount = 0.05
     eps: ranges.Epsilon = 1e-5
     precision: Literal["run", "auto", "32", "bf16-mixed", "16-mixed"] = "run"
@@ -157,11 +175,24 @@ def settings_of(
     chosen: Protocol = protocol or variant.protocol
     layers = [chosen, f"{chosen}-relation"] if relation else [chosen]
     settings = _laid_over(variant, chosen, layers).changed(flags, source)
+    for setting, family in PLUGINS.items():
+        name = getattr(settings, setting)
+        if name not in (known := registry(family).names()):
+            noun = registry(family).kind.noun
+            raise UnknownName(f"{source}: {unknown_plugin(noun, name, known)}")
     if relation and settings.scope == "heads":
         settings = _laid_over(variant, chosen, [chosen]).changed(
             {"scope": "heads", **flags}, source
         )
+    elif relation and not uses_relation(settings):
+        settings = _laid_over(variant, chosen, [chosen]).changed(flags, source)
     return settings if settings.seed >= 0 else dataclasses.replace(settings, seed=variant.seed)
+
+
+def uses_relation(settings: Settings) -> bool:
+    """Whether the classifier of an evaluation stands on the label embeddings of stage 2."""
+    wanted: bool = registry("classifiers").get(settings.classifier).wants_embedding
+    return wanted
 
 
 def _laid_over(variant: Variant, protocol: Protocol, layers: Sequence[str]) -> Settings:

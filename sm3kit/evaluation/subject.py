@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sm3kit.classifiers.base import Classifier
 from sm3kit.core.errors import DataError
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import StudyViews
@@ -19,7 +20,8 @@ from sm3kit.data.cases import Case
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool, open_pool
 from sm3kit.data.progress import Reporter
-from sm3kit.evaluation.classifier import Classifier, LabelEmbedding, open_label_embedding
+from sm3kit.evaluation.classifier import ClassifierSpec
+from sm3kit.evaluation.label_embedding import LabelEmbedding, open_label_embedding
 from sm3kit.networks.assemble import check_owners
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder, Features
@@ -135,19 +137,48 @@ class Subject:
         check_features(embeddings.of_modalities, "after the fusion")
         return embeddings
 
-    def classifier(self, *, relation: bool, prototypes: bool, seed: int) -> Classifier:
+    def classifier(
+        self,
+        *,
+        relation: bool,
+        prototypes: bool,
+        seed: int,
+        name: str = "linear",
+        branches: Branches | None = None,
+    ) -> Classifier:
         """A fresh classifier for the labels, which leaves the subject as it is when it learns.
 
         Args:
-            relation: whether heads sit on the label embeddings of stage 2.
-            prototypes: whether they start as its prototypes.
+            relation: whether it gets the label embeddings of stage 2, if it wants them.
+            prototypes: whether it may start as the prototypes of stage 2.
             seed: of the weights.
+            name: of the plugin.
+            branches: the networks below it; those of the subject by default.
+
+        Raises:
+            SM3Error: no such classifier, or it does not go with the networks.
         """
         torch.manual_seed(seed)
-        classes = [len(label.classes) for label in self.pool.labels]
-        start = self.prototypes if prototypes else [None] * len(classes)
-        embedding = copy.deepcopy(self.embedding) if relation else None
-        return Classifier(embedding, self.branches.joint_width, classes, start).to(self.device)
+        return self.classifier_spec(name).build(
+            branches or self.branches,
+            self.pool.labels,
+            known=self.known_labels(),
+            embedding=copy.deepcopy(self.embedding) if relation else None,
+            prototypes=self.prototypes if prototypes else (),
+        )
+
+    def classifier_spec(self, name: str) -> ClassifierSpec:
+        """The classifier of a name with its options.
+
+        Raises:
+            SM3Error: no such classifier, or an option that it does not take.
+        """
+        return ClassifierSpec.of(name, self.variant.options)
+
+    def known_labels(self) -> Tensor:
+        """Labels (N, K) of the training studies that have any, -1 where unknown."""
+        cases = self.cases("train", labelled=True)
+        return torch.tensor([case.labels for case in cases], dtype=torch.long)
 
 
 def open_subject(

@@ -1,9 +1,9 @@
-"""Joint features in batches, from the cache or from images that are encoded anew."""
+"""Features in batches, from the cache or from images that are encoded anew."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -19,17 +19,21 @@ from sm3kit.networks.extraction import Features
 
 @dataclass(frozen=True)
 class JointBatch:
-    """B studies as joint features.
+    """B studies as joint features, and as those of their modalities.
 
     Attributes:
         joint: (B, J).
         labels: (B, K) int64, -1 where unknown.
         index: (B,) position in the list of studies.
+        features: {modality: (B, D)}.
+        present: {modality: (B,) bool}.
     """
 
     joint: Tensor
     labels: Tensor
     index: Tensor
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    present: Mapping[str, Tensor] = field(default_factory=dict)
 
     unit = "studies"
 
@@ -40,8 +44,17 @@ class JointBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> JointBatch:
         """The batch on a device."""
-        tensors = (self.joint, self.labels, self.index)
-        return JointBatch(*(tensor.to(device, non_blocking=non_blocking) for tensor in tensors))
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=non_blocking)
+
+        return JointBatch(
+            moved(self.joint),
+            moved(self.labels),
+            moved(self.index),
+            {name: moved(rows) for name, rows in self.features.items()},
+            {name: moved(mask) for name, mask in self.present.items()},
+        )
 
 
 class JointSource(Protocol):
@@ -98,9 +111,11 @@ class CachedJoint:
     def batch(self, index: Tensor, chosen: Mapping[str, np.ndarray]) -> JointBatch:
         """The studies at `index` (B,) under the chosen views."""
         present = {name: mask[index] for name, mask in self.features.present.items()}
+        features = self.features.rows(index, chosen)
         with torch.no_grad():
-            joint = self.branches.joint(self.features.rows(index, chosen), present)
-        return JointBatch(joint, self.features.labels[index], index).to(self.branches.device)
+            joint = self.branches.joint(features, present)
+        batch = JointBatch(joint, self.features.labels[index], index, features, present)
+        return batch.to(self.branches.device)
 
 
 class _ShuffledBatches:
@@ -164,7 +179,8 @@ class EncodedJoint:
                 # A copy: what inference mode made cannot be saved for a gradient.
                 copied = {name: rows.clone() for name, rows in features.items()}
                 joint = self.branches.joint(copied, batch.present)
-            yield JointBatch(joint, batch.labels, batch.index).to(self.branches.device)
+            whole = JointBatch(joint, batch.labels, batch.index, copied, batch.present)
+            yield whole.to(self.branches.device)
 
 
 class _EncodedBatches:

@@ -144,6 +144,10 @@ def evaluate(
     select: Selection | None = None,
     data: Words | None = None,
     map: Mapping[str, str] | None = None,
+    classifier: str | None = None,
+    loss: str | None = None,
+    sampler: str | None = None,
+    members: int | None = None,
     scope: Scope | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -171,6 +175,10 @@ def evaluate(
             "last" not at all, "test_best" by the measured split, which is marked as leaky.
         data: other data than the run's, such as "derm7pt:release_v0"; several are pooled.
         map: {modality of the run: what the data call it}.
+        classifier: what learns from the labels: "linear", "logistic", "f4m", or another by name.
+        loss: of the logits of a label: "ce", "logit_adjusted", or another by name.
+        sampler: which studies make a batch: "shuffle", "label_balanced", or another by name.
+        members: networks whose probabilities are averaged.
         scope: what is trained on labels: "heads", "relation", "layers", "all", or "auto".
         epochs: passes over the labelled studies.
         batch_size: studies per step.
@@ -193,7 +201,8 @@ def evaluate(
         SM3Error: no such run, or settings or data that do not work; nothing is written.
     """
     asked = {
-        "split": split, "select": select, "scope": scope, "epochs": epochs, "lr": lr,
+        "split": split, "select": select, "classifier": classifier, "loss": loss,
+        "sampler": sampler, "members": members, "scope": scope, "epochs": epochs, "lr": lr,
         "batch_size": batch_size, "feature_views": feature_views, "k": k, "seed": seed,
     }  # fmt: skip
     around = surroundings(quiet=quiet, cache=cache)

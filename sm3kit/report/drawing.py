@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sm3kit.core.errors import SM3Error
 from sm3kit.data.cases import Case
+from sm3kit.evaluation.label_embedding import LabelEmbedding
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import rare_classes
@@ -168,8 +169,8 @@ def _maps(
     wanted: Space = space or "backbone"
     before, subject = subjects
     probe = material.probe() if wanted == "logits" else None
-    classifier = spaces.kept_classifier(subject, *probe) if probe else None
-    moments = {"after": spaces.tables(subject, cases, wanted, classifier)}
+    after = spaces.kept_probe(subject, *probe) if probe else None
+    moments = {"after": spaces.tables(subject, cases, wanted, after)}
     if before:
         try:
             own = spaces.train_probe(before, spaces.settings_from(probe[0])) if probe else None
@@ -193,9 +194,9 @@ def _attention(figures: Figures, material: Material, subject: Subject, cases: li
     probe = material.probe()
     embedding, moment = subject.embedding, "after stage 2"
     if probe and probe[0]["scope"] == "relation":
-        after_probe = spaces.kept_classifier(subject, *probe).embedding
-        assert after_probe is not None
-        embedding, moment = after_probe, "after the probe"
+        parts = spaces.kept_probe(subject, *probe).modules()
+        embedding = next(part for part in parts if isinstance(part, LabelEmbedding))
+        moment = "after the probe"
     weights = spaces.attention_of(embedding, subject.joint(cases))
     if weights is None:
         relation = subject.trained.variant.relation

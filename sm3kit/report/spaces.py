@@ -14,12 +14,15 @@ from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.data.cases import Case
-from sm3kit.evaluation.classifier import Classifier, FromFeatures, LabelEmbedding
-from sm3kit.evaluation.classifier_file import read_weights
+from sm3kit.evaluation.classifier_file import open_network, read_classifier
+from sm3kit.evaluation.ensemble import Ensemble
+from sm3kit.evaluation.label_embedding import LabelEmbedding
+from sm3kit.evaluation.label_network import LabelNetwork
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.networks.assemble import build_relation, build_stage1
 from sm3kit.networks.extraction import Encoder
+from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.nn.finite import check_features
 from sm3kit.nn.unit_length import unit_length
 from sm3kit.runs.folder import RunFolder
@@ -37,12 +40,15 @@ TITLES = {
 
 @torch.no_grad()
 def tables(
-    subject: Subject, cases: Sequence[Case], space: Space, classifier: Classifier | None = None
+    subject: Subject,
+    cases: Sequence[Case],
+    space: Space,
+    probe: LabelNetwork | Ensemble | None = None,
 ) -> Tables:
     """{label: (N, D)} of cases in a space; unit vectors but for logits.
 
     Args:
-        classifier: for logits.
+        probe: for logits.
 
     Raises:
         CheckpointError: the run has nothing that gives this space.
@@ -52,16 +58,20 @@ def tables(
     joint = subject.joint(cases)
     if space == "backbone":
         return dict.fromkeys(names, unit_length(joint).numpy())
-    network = classifier if space == "logits" else subject.embedding
-    if network is None:
+    if (probe if space == "logits" else subject.embedding) is None:
         wanted = "a run with stage 2 for these labels" if space == "embedding" else "a probe"
         raise CheckpointError(
             f"The space {space} needs {wanted}, and {subject.run.folder} has none. Use "
             "--space backbone."
         )
-    rows = network.to(subject.device).eval()(joint.to(subject.device))
-    if space == "embedding":
-        rows = unit_length(rows).unbind(1)
+    if probe is not None and space == "logits":
+        batch = batch_of(subject, cases, joint).to(subject.device)
+        network = probe.to(subject.device).eval()
+        rows: Sequence[Tensor] = network.weigh(network(batch))
+    else:
+        assert subject.embedding is not None
+        embeddings = subject.embedding.to(subject.device).eval()(joint.to(subject.device))
+        rows = unit_length(embeddings).unbind(1)
     found = {name: rows_of.cpu().contiguous() for name, rows_of in zip(names, rows, strict=True)}
     check_features(found, f"in the space {space}")
     return {name: one.numpy() for name, one in found.items()}
@@ -127,7 +137,15 @@ def before_training(subject: Subject) -> Subject:
     )
 
 
-def kept_classifier(subject: Subject, record: Mapping[str, Any], file: Path) -> Classifier:
+def batch_of(subject: Subject, cases: Sequence[Case], joint: Tensor) -> JointBatch:
+    """The evaluation views of cases as one batch of features."""
+    features = subject.features(cases)
+    count = len(cases)
+    labels = torch.full((count, len(subject.pool.labels)), -1)
+    return JointBatch(joint, labels, torch.arange(count), features.whole(), features.present)
+
+
+def kept_probe(subject: Subject, record: Mapping[str, Any], file: Path) -> LabelNetwork | Ensemble:
     """The classifier that a probe of this run left.
 
     Args:
@@ -139,25 +157,18 @@ def kept_classifier(subject: Subject, record: Mapping[str, Any], file: Path) -> 
     """
     if record["of"]["model"] != subject.trained.file_hash:
         raise CheckpointError(f"{file} was trained on other networks than the run has now.")
-    relation = subject.embedding is not None
-    classifier = subject.classifier(relation=relation, prototypes=False, seed=0)
-    try:
-        FromFeatures(classifier).load_state_dict(read_weights(file))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{file} holds no classifier for this run: {reason}") from error
-    return classifier.eval()
+    return open_network(subject.trained, read_classifier(file), subject.branches).eval()
 
 
-def train_probe(subject: Subject, settings: Settings) -> Classifier:
+def train_probe(subject: Subject, settings: Settings) -> LabelNetwork | Ensemble:
     """A classifier trained anew on a subject, as a probe would; nothing is kept."""
     # It trains, and Lightning takes longer to import than a page without it to write.
     from sm3kit.evaluation.probe import probe
 
     with tempfile.TemporaryDirectory() as folder:
         answer = probe(subject, settings, Path(folder))
-    assert isinstance(answer.network, FromFeatures)
-    return answer.network.classifier.eval()
+    assert isinstance(answer.network, LabelNetwork | Ensemble)
+    return answer.network.eval()
 
 
 def settings_from(record: Mapping[str, Any]) -> Settings:

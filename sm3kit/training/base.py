@@ -1,7 +1,8 @@
-"""What everything that trains shares: epochs, seeds, AdamW, and the terms of a step."""
+"""What everything that trains shares: epochs, seeds, optimisers, and the terms of a step."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.training.seeds import seed_of_epoch
 
+MOMENTUM = 0.9  # Of "sgd".
 EpochRow = dict[str, Any]  # An epoch in metrics.csv, by column.
 TITLES = {**STAGE_TITLES, "probe": "the probe", "finetune": "the fine-tuning"}
 
@@ -55,6 +57,7 @@ class Learner(pl.LightningModule):
         super().__init__()
         self.stage, self.variant, self.seed = stage, variant, seed
         self.epochs, self.rate, self.steps_per_epoch = pace.epochs, pace.lr, steps_per_epoch
+        self.first_rate = pace.lr
         self.first_epoch = 0
         self.optimiser_state: dict[str, Any] | None = None
         self.scaler_state: dict[str, Any] | None = None
@@ -88,6 +91,25 @@ class Learner(pl.LightningModule):
         """Seeds this epoch by its number."""
         torch.manual_seed(seed_of_epoch(self.stage, self.seed, self.epoch, self.global_rank))
 
+    def progress(self, batch_idx: int) -> float:
+        """How far the training is before a step, from 0 at the first to 1 at the last."""
+        total = max(self.epochs * self.steps_per_epoch - 1, 1)
+        return min((self.epoch * self.steps_per_epoch + batch_idx) / total, 1.0)
+
+    def set_rate(self, schedule: str, progress: float) -> None:
+        """The learning rate follows from the progress alone, so a resumed run needs no scheduler.
+
+        Args:
+            schedule: "constant" or "cosine", which brings the rate to zero at the end.
+            progress: see `progress`.
+        """
+        if schedule == "constant":
+            return
+        share = (1 + math.cos(math.pi * progress)) / 2
+        self.rate = self.first_rate * share
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * share
+
     def keep_terms(self, terms: Mapping[str, Tensor], where: str = "") -> None:
         """Keeps the terms of a step for whoever looks at it.
 
@@ -115,7 +137,8 @@ class Learner(pl.LightningModule):
         )
 
 
-def adamw(
+def optimiser(
+    name: str,
     learning: Mapping[float, Sequence[nn.Parameter]],
     betas: tuple[float, float],
     eps: float,
@@ -124,12 +147,15 @@ def adamw(
     *,
     fused: bool = False,
 ) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over weights by their learning rate.
+    """An optimiser over weights by their learning rate.
 
     Args:
+        name: "adamw" (Loshchilov and Hutter 2019, arXiv:1711.05101), "adam" (Kingma and Ba 2015,
+            arXiv:1412.6980), or "sgd", with a momentum of 0.9; the weight decay of the last two is
+            part of the gradient.
         learning: {learning rate: weights}. Each group keeps its rate as `initial_lr`, too, which
             schedules multiply.
-        betas, eps, weight_decay: of all groups.
+        betas, eps, weight_decay: of all groups; "sgd" has only the last.
         state: what the optimiser remembers of the epochs before, when a training goes on.
         fused: one kernel for all steps of an update.
     """
@@ -138,17 +164,20 @@ def adamw(
         for rate, weights in learning.items()
         if weights
     ]
-    optimiser = torch.optim.AdamW(
-        groups, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused
-    )
+    made: torch.optim.Optimizer
+    if name == "sgd":
+        made = torch.optim.SGD(groups, momentum=MOMENTUM, weight_decay=weight_decay, fused=fused)
+    else:
+        adam = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[name]
+        made = adam(groups, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
     if state is not None:
         try:
-            optimiser.load_state_dict(dict(state))
+            made.load_state_dict(dict(state))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 "The checkpoint to resume from does not fit this optimiser. Delete it to start "
                 "over."
             ) from error
-        for group, own in zip(optimiser.param_groups, groups, strict=True):
+        for group, own in zip(made.param_groups, groups, strict=True):
             group["lr"] = group["initial_lr"] = own["lr"]
-    return optimiser
+    return made

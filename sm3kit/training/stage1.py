@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from sm3kit.networks.assemble import Stage1, build_stage1, modules
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.training import checkpoints
-from sm3kit.training.base import EpochRow, Learner, adamw
+from sm3kit.training.base import EpochRow, Learner, optimiser
 from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision, smallest_view
 from sm3kit.training.monitoring import collapse, validation
@@ -104,9 +103,9 @@ class MultiModalSSL(Learner):
         Raises:
             TrainingError: a term is not finite; it is named.
         """
-        progress = self._progress(batch_idx)
+        progress = self.progress(batch_idx)
         self._before_step(progress)
-        self._set_rate(progress)
+        self.set_rate(self.variant.stage1.schedule, progress)
         # A modality that fewer than two studies have cannot be contrasted in this batch.
         present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
         views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
@@ -187,19 +186,6 @@ class MultiModalSSL(Learner):
         for objective in self.parts.crossings.values():
             objective.before_step(progress)
 
-    def _set_rate(self, progress: float) -> None:
-        """The learning rate follows from the progress alone, so a resumed run needs no scheduler."""
-        if self.variant.stage1.schedule == "constant":
-            return
-        share = (1 + math.cos(math.pi * progress)) / 2
-        self.rate = self.variant.stage1.lr * share
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = group["initial_lr"] * share
-
-    def _progress(self, batch_idx: int) -> float:
-        total = max(self.epochs * self.steps_per_epoch - 1, 1)
-        return min((self.epoch * self.steps_per_epoch + batch_idx) / total, 1.0)
-
     def _remember(self, name: str, views: list[Tensor], limit: int = 256) -> None:
         """Keeps the newest rows for the monitors, at most about `limit`."""
         kept = self.seen.setdefault(name, [])
@@ -222,8 +208,13 @@ class MultiModalSSL(Learner):
                 new = settings.head_lr or settings.lr
                 rate = settings.lr if id(weight) in of_backbones else new
                 learning.setdefault(rate, []).append(weight)
-        return adamw(
-            learning, settings.betas, settings.eps, settings.weight_decay, self.optimiser_state
+        return optimiser(
+            "adamw",
+            learning,
+            settings.betas,
+            settings.eps,
+            settings.weight_decay,
+            self.optimiser_state,
         )
 
 

@@ -23,7 +23,7 @@ from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch,
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
 from sm3kit.training import checkpoints
-from sm3kit.training.base import EpochRow, Learner, adamw
+from sm3kit.training.base import EpochRow, Learner, optimiser
 from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision
 from sm3kit.training.monitoring import cluster_row
@@ -176,7 +176,8 @@ class MultiLabelSSL(Learner):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the relation and the prototypes."""
         settings = self.variant.stage2
-        return adamw(
+        return optimiser(
+            "adamw",
             {settings.lr: [*self.relation.parameters(), *self.prototypes.parameters()]},
             self.variant.stage1.betas,
             settings.eps,

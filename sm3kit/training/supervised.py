@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.variant import Variant
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.nn.label_heads import label_loss
+from sm3kit.losses.base import LabelLoss
+from sm3kit.nn.precision import full_precision
 from sm3kit.training import checkpoints
-from sm3kit.training.base import EpochRow, Learner, Pace, adamw
+from sm3kit.training.base import EpochRow, Learner, Pace, optimiser
 from sm3kit.training.fitting import Training, fit
 
 
@@ -31,30 +33,69 @@ class LabelSettings(Pace, Protocol):
         """Studies per step."""
 
     @property
+    def optimiser(self) -> str:
+        """Its name, as `training.base.optimiser` knows it."""
+
+    @property
+    def schedule(self) -> str:
+        """Either "constant" or "cosine"."""
+
+    @property
     def weight_decay(self) -> float:
-        """Of AdamW."""
+        """Of the optimiser."""
 
     @property
     def eps(self) -> float:
-        """Of AdamW."""
+        """Of the optimiser."""
 
     @property
     def seed(self) -> int:
         """Of the epochs."""
 
 
+class LabelledNetwork(Protocol):
+    """What learning from labels asks of a network."""
+
+    def __call__(self, batch: Any) -> Mapping[str, Sequence[Tensor]]:
+        """Logits {stream: [(B, C)] * K}."""
+
+    def weight_of(self, stream: str) -> float:
+        """The weight of the loss of a stream."""
+
+    def labels_of(self, stream: str, batch: Any) -> Tensor:
+        """The labels (B, K) that a stream learns from, -1 where it does not."""
+
+    def extra_terms(self) -> dict[str, Tensor]:
+        """Weighted loss terms of the last batch beside those of the labels."""
+
+
+@dataclass(frozen=True)
+class LabelCost:
+    """What the labels of a training cost.
+
+    Attributes:
+        name: of the loss.
+        loss: of one label.
+        counts: {label: (C,) studies of each class in the training split}, K labels in order.
+    """
+
+    name: str
+    loss: LabelLoss
+    counts: Mapping[str, Tensor]
+
+
 class Supervised(Learner):
     """Learns the labels, and remembers its best epoch.
 
     Source: Wang et al. 2025, section 4.2; released code: AdamW, the mean over the labels of the
-    cross-entropy.
+    cross-entropy. Of several streams of logits, the weighted sum.
 
     Args:
-        network: batch -> logits [(B, C)] * K.
+        network: batch -> logits {stream: [(B, C)] * K}; a `LabelledNetwork`.
+        cost: the loss of the labels.
         learning: the weights that learn; all others stay as they are.
         settings: of the evaluation.
         variant: of the run.
-        labels: names of the K labels.
         steps_per_epoch: optimiser steps in an epoch.
         score: gives the mean AUC of the split that an epoch is chosen by; None takes the last.
     """
@@ -62,16 +103,16 @@ class Supervised(Learner):
     def __init__(
         self,
         network: nn.Module,
+        cost: LabelCost,
         learning: Sequence[nn.Parameter],
         settings: LabelSettings,
         variant: Variant,
-        labels: Sequence[str],
         steps_per_epoch: int,
         score: Callable[[nn.Module], float] | None,
     ) -> None:
         super().__init__(settings.protocol, variant, settings, settings.seed, steps_per_epoch)
         self.network, self.learning, self.settings = network, list(learning), settings
-        self.labels, self.score = list(labels), score
+        self.cost, self.score = cost, score
         # What learns, as it was after the best epoch; kept in the checkpoint.
         self.extra = {
             "best": -math.inf,
@@ -91,19 +132,39 @@ class Supervised(Learner):
         return f"Lower --batch-size of the evaluation, now {self.settings.batch_size}."
 
     def total(self, terms: dict[str, float]) -> float:
-        """The loss that the mean terms of an epoch add up to."""
-        return sum(terms.values()) / max(len(terms), 1)
+        """The mean over the labels, and all other terms."""
+        named = {f"{self.cost.name}/{label}" for label in self.cost.counts}
+        of_labels = [value for name, value in terms.items() if name in named]
+        others = [value for name, value in terms.items() if name not in named]
+        return sum(of_labels) / max(len(of_labels), 1) + sum(others)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The mean cross-entropy of the known labels.
+        """The mean over the labels of the loss of all streams, and what else costs.
 
         Raises:
-            TrainingError: a label's loss is not finite.
+            TrainingError: a term is not finite.
         """
-        loss, terms = label_loss(self.network(batch), batch.labels)
-        named = zip(self.labels, terms, strict=True)
-        self.keep_terms({f"ce/{name}": term for name, term in named})
-        return loss
+        self.set_rate(self.settings.schedule, self.progress(batch_idx))
+        network: Any = self.network
+        terms = self._label_terms(network, network(batch), batch)
+        extra = network.extra_terms()
+        self.keep_terms({**terms, **extra})
+        loss = torch.stack(list(terms.values())).mean()
+        return torch.stack([loss, *extra.values()]).sum() if extra else loss
+
+    def _label_terms(
+        self, network: LabelledNetwork, streams: Mapping[str, Sequence[Tensor]], batch: Any
+    ) -> dict[str, Tensor]:
+        """{term: loss of a label}, the weighted sum over the streams."""
+        terms: dict[str, Tensor] = {}
+        for stream, logits in streams.items():
+            labels, weight = network.labels_of(stream, batch), network.weight_of(stream)
+            for number, (label, counts) in enumerate(self.cost.counts.items()):
+                rows = full_precision(logits[number])
+                term = weight * self.cost.loss(rows, labels[:, number], counts.to(rows.device))
+                name = f"{self.cost.name}/{label}"
+                terms[name] = terms[name] + term if name in terms else term
+        return terms
 
     def on_after_backward(self) -> None:
         """Counts, once, the weights that labels reach."""
@@ -137,9 +198,10 @@ class Supervised(Learner):
         return {name: copy.deepcopy(value.detach()).cpu() for name, value in kept.items()}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW over what learns."""
+        """The optimiser over what learns."""
         s = self.settings
-        return adamw(
+        return optimiser(
+            s.optimiser,
             {s.lr: self.learning},
             (0.9, 0.999),
             s.eps,

@@ -48,7 +48,7 @@ def step_time(side: str, backbone: str, size: int, studies: int) -> float:
         rows,
     )
     optimiser = module.configure_optimizers()
-    module._progress = lambda index: 0.5
+    module.progress = lambda index: 0.5
     times = []
     for _ in range(STEPS):
         start = time.perf_counter()

@@ -93,6 +93,6 @@ def rates_over(name):
     module._trainer = SimpleNamespace(optimizers=[optimiser])
     found = []
     for progress in (0.0, 0.001, 0.5, 1.0):
-        module._set_rate(progress)
+        module.set_rate(module.variant.stage1.schedule, progress)
         found.append(optimiser.param_groups[0]["lr"])
     return found

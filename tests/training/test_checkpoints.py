@@ -8,7 +8,7 @@ from tiny_runs import altered
 
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.variant import Variant
-from sm3kit.training.base import Learner, adamw
+from sm3kit.training.base import Learner, optimiser
 from sm3kit.training.checkpoints import (
     FORMAT,
     checkpoint,
@@ -28,7 +28,7 @@ class Line(Learner):
 
     def configure_optimizers(self):
         weights = {self.rate: list(self.parameters())}
-        return adamw(weights, (0.9, 0.999), 1e-8, 0.0, self.optimiser_state)
+        return optimiser("adamw", weights, (0.9, 0.999), 1e-8, 0.0, self.optimiser_state)
 
 
 @pytest.fixture

@@ -92,6 +92,12 @@ def evaluation_option(*names: str, **attributes: Any) -> Callable[[F], F]:
     return option(*names, cls=EvaluationOption, **attributes)
 
 
+def evaluation_plugin_option(*names: str, family: str, **attributes: Any) -> Callable[[F], F]:
+    """An option of an evaluation that takes the name of a plugin of one family."""
+    complete = completion.plugin_names(family)
+    return evaluation_option(*names, metavar="NAME", shell_complete=complete, **attributes)
+
+
 @functools.cache
 def bases() -> dict[str, Variant]:
     """{recipe: its variant} of the recipes that are taken where none is named."""

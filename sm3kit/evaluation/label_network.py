@@ -1,0 +1,142 @@
+"""What a batch goes through to the logits of every label: a network that ends in a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sm3kit.classifiers.base import JOINT, Classifier, Streams
+from sm3kit.data.batches import Batch
+from sm3kit.networks.branches import Branches
+from sm3kit.networks.joint_batches import JointBatch
+
+
+class LabelNetwork(nn.Module):
+    """What a batch goes through to the logits of every label.
+
+    Args:
+        classifier: its last part.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, batch: Any) -> Streams:
+        """Logits {stream: [(B, C)] * K}."""
+        raise NotImplementedError
+
+    __call__: Callable[..., Streams]  # Not Any, as torch declares it.
+
+    def weight_of(self, stream: str) -> float:
+        """The weight of the loss of a stream."""
+        return self.classifier.stream_weights.get(stream, 1.0)
+
+    def labels_of(self, stream: str, batch: Any) -> Tensor:
+        """The labels (B, K) that a stream learns from, -1 where it does not."""
+        labels: Tensor = batch.labels
+        return labels
+
+    def extra_terms(self) -> dict[str, Tensor]:
+        """Weighted loss terms of the last batch beside those of the labels."""
+        return self.classifier.extra_terms()
+
+    def weigh(self, streams: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
+        """One table of logits [(B, C)] * K: the weighted mean over the streams."""
+        return self.classifier.weigh(streams)
+
+    def decide(self, streams: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
+        """Class probabilities [(B, C)] * K of logits."""
+        return self.classifier.decide(streams)
+
+
+class FromFeatures(LabelNetwork):
+    """A classifier whose batches are features."""
+
+    def forward(self, batch: JointBatch) -> Streams:
+        """Logits {stream: [(B, C)] * K}."""
+        return classify(self.classifier, batch.joint, batch.features, batch.present)
+
+
+class FromImages(LabelNetwork):
+    """Networks and a classifier whose batches are images.
+
+    Args:
+        branches: backbones and fusion.
+        classifier: on their features.
+    """
+
+    def __init__(self, branches: Branches, classifier: Classifier) -> None:
+        super().__init__(classifier)
+        self.extractor = branches  # The name stands in files.
+
+    def forward(self, batch: Batch) -> Streams:
+        """Logits {stream: [(B, C)] * K}."""
+        branches, classifier, more = self.extractor, self.classifier, {}
+        if classifier.wants_maps or classifier.wants_views:
+            features, maps, views = branches.features_and_maps(batch)
+            more = {"maps": maps} if classifier.wants_maps else {}
+            more |= {"views": views} if classifier.wants_views else {}
+        else:
+            features = branches.features(batch)
+        joint = branches.joint(features, batch.present) if classifier.on == "joint" else None
+        with torch.autocast(branches.device.type, enabled=False):
+            return classify(classifier, joint, features, batch.present, **more)
+
+
+def of_raw_views(
+    member: LabelNetwork,
+    branches: Branches,
+    raw: Mapping[str, Tensor],
+    present: Mapping[str, Tensor],
+) -> Streams:
+    """Logits {stream: [(B, C)] * K}, without a branch that depends on what is present.
+
+    All views go through the backbones, also those of absent images, as in a graph.
+
+    Args:
+        member: whose classifier decides.
+        branches: the networks below it.
+        raw: {modality: (B, C, S, S)} of the modalities that there are views of.
+        present: {modality: (B,) bool} of all modalities of the branches.
+    """
+    features = {
+        name: _where(present[name], branches.encode(name, raw[name]))
+        if name in raw
+        else present[name].unsqueeze(1).float().expand(-1, width) * 0
+        for name, width in branches.widths.items()
+    }
+    joint = branches.joint(features, present)
+    return classify(member.classifier, joint, features, present)
+
+
+def _where(mask: Tensor, rows: Tensor) -> Tensor:
+    """Rows (B, ...) of the studies in a mask (B,), zeros elsewhere."""
+    return torch.where(mask.reshape(-1, *[1] * (rows.ndim - 1)), rows, torch.zeros_like(rows))
+
+
+def classify(
+    classifier: Classifier,
+    joint: Tensor | None,
+    features: Mapping[str, Tensor],
+    present: Mapping[str, Tensor],
+    **more: Any,
+) -> Streams:
+    """Logits {stream: [(B, C)] * K} of features, or of the joint feature: what the classifier is on.
+
+    Args:
+        joint: (B, J); None for a classifier on the modalities.
+        features: {modality: (B, D)}.
+        present: {modality: (B,) bool}.
+        more: maps and views, for a classifier that wants them.
+    """
+    if classifier.on == "joint":
+        assert joint is not None
+        everywhere = torch.ones(len(joint), dtype=torch.bool, device=joint.device)
+        return classifier({JOINT: joint}, {JOINT: everywhere}, **more)  # type: ignore[no-any-return]
+    device = next(iter(features.values())).device
+    masks = {name: mask.to(device) for name, mask in present.items() if name in features}
+    return classifier(features, masks, **more)  # type: ignore[no-any-return]
