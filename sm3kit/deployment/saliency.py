@@ -24,7 +24,7 @@ from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.question import Question, find_studies
 from sm3kit.deployment.reading import views_of
 from sm3kit.evaluation.ensemble import merged_streams
-from sm3kit.evaluation.label_network import classify
+from sm3kit.evaluation.label_network import on_encoded
 from sm3kit.modalities.base import Image
 
 Heat = npt.NDArray[np.float32]
@@ -124,18 +124,27 @@ class _OfOneModality(nn.Module):
         self.branches, self.predictor = predictor.branches, predictor
         self.modality, self.label, self.present = modality, label, batch.present
         with torch.no_grad():
-            self.others = self.branches.features(batch)
+            self.others = self.branches.features_and_maps(batch)
 
     def forward(self, view: Tensor) -> Tensor:
         """Logits (1, C)."""
         branches, network = self.branches, self.predictor.network
-        features = {**self.others, self.modality: self.backbone(view).float()}
-        joint = branches.joint(features, self.present)
+        rows, tables = self._encode(view)
+        features = {**self.others[0], self.modality: rows}
+        maps = {**self.others[1], self.modality: tables}
+        views = {**self.others[2], self.modality: view}
         streams = [
-            classify(member.classifier, joint, features, self.present)
+            on_encoded(member.classifier, branches, features, self.present, maps, views)
             for _, member in self.predictor.members
         ]
         return network.weigh(merged_streams(network, streams))[self.label]
+
+    def _encode(self, view: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features and maps of a normalised view, in float32."""
+        if not any(member.classifier.wants_maps for _, member in self.predictor.members):
+            return self.backbone(view).float(), []
+        rows, maps = self.backbone.features_and_maps(view)  # type: ignore[operator]
+        return rows.float(), [table.float() for table in maps]
 
 
 def _last_map(predictor: Predictor, modality: str) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:

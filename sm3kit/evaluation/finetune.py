@@ -19,7 +19,7 @@ from sm3kit.evaluation.learning import (
     Learned,
     Lesson,
     answer_with,
-    check_classes,
+    check_labels,
     learn_labels,
     order_of_training,
     remove_checkpoints,
@@ -47,7 +47,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
             f"--classifier {settings.classifier} is fitted to frozen features, which --protocol "
             "finetune has none of. Use --protocol probe, or --classifier linear."
         )
-    check_classes(subject)
+    check_labels(subject)
     in_order = _in_order(subject, settings)
     if settings.members == 1 and settings.subsets == "seeds":
         lesson = _lesson(subject, settings, scope, in_order)

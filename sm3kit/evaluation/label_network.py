@@ -75,16 +75,12 @@ class FromImages(LabelNetwork):
 
     def forward(self, batch: Batch) -> Streams:
         """Logits {stream: [(B, C)] * K}."""
-        branches, classifier, more = self.extractor, self.classifier, {}
+        branches, classifier = self.extractor, self.classifier
         if classifier.wants_maps or classifier.wants_views:
             features, maps, views = branches.features_and_maps(batch)
-            more = {"maps": maps} if classifier.wants_maps else {}
-            more |= {"views": views} if classifier.wants_views else {}
         else:
-            features = branches.features(batch)
-        joint = branches.joint(features, batch.present) if classifier.on == "joint" else None
-        with torch.autocast(branches.device.type, enabled=False):
-            return classify(classifier, joint, features, batch.present, **more)
+            features, maps, views = branches.features(batch), {}, {}
+        return on_encoded(classifier, branches, features, batch.present, maps, views)
 
 
 def of_raw_views(
@@ -103,19 +99,47 @@ def of_raw_views(
         raw: {modality: (B, C, S, S)} of the modalities that there are views of.
         present: {modality: (B,) bool} of all modalities of the branches.
     """
-    features = {
-        name: _where(present[name], branches.encode(name, raw[name]))
-        if name in raw
-        else present[name].unsqueeze(1).float().expand(-1, width) * 0
-        for name, width in branches.widths.items()
-    }
-    joint = branches.joint(features, present)
-    return classify(member.classifier, joint, features, present)
+    features, maps, views = {}, {}, {}
+    for name, width in branches.widths.items():
+        mask = present[name]
+        if name not in raw:
+            features[name] = mask.unsqueeze(1).float().expand(-1, width) * 0
+            continue
+        if not (member.classifier.wants_maps or member.classifier.wants_views):
+            features[name] = _where(mask, branches.encode(name, raw[name]))
+            continue
+        rows, tables, images = branches.encode_whole(name, raw[name])
+        features[name], views[name] = _where(mask, rows), _where(mask, images)
+        maps[name] = [_where(mask, table) for table in tables]
+    return on_encoded(member.classifier, branches, features, present, maps, views)
 
 
 def _where(mask: Tensor, rows: Tensor) -> Tensor:
     """Rows (B, ...) of the studies in a mask (B,), zeros elsewhere."""
     return torch.where(mask.reshape(-1, *[1] * (rows.ndim - 1)), rows, torch.zeros_like(rows))
+
+
+def on_encoded(
+    classifier: Classifier,
+    branches: Branches,
+    features: Mapping[str, Tensor],
+    present: Mapping[str, Tensor],
+    maps: Mapping[str, Sequence[Tensor]],
+    views: Mapping[str, Tensor],
+) -> Streams:
+    """Logits {stream: [(B, C)] * K} of what the branches make of images, outside autocast.
+
+    Args:
+        features: {modality: (B, D)}.
+        present: {modality: (B,) bool}.
+        maps: {modality: [(B, C, H, W)] * L}; looked at by a classifier that wants them.
+        views: {modality: (B, C, H, W)}, normalised; likewise.
+    """
+    joint = branches.joint(features, present) if classifier.on == "joint" else None
+    more: dict[str, Any] = {"maps": maps} if classifier.wants_maps else {}
+    more |= {"views": views} if classifier.wants_views else {}
+    with torch.autocast(branches.device.type, enabled=False):
+        return classify(classifier, joint, features, present, **more)
 
 
 def classify(

@@ -15,7 +15,7 @@ from sm3kit.core.errors import DataError
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.data.cases import Case
-from sm3kit.data.epoch_batches import EpochBatches
+from sm3kit.data.epoch_batches import Draw, EpochBatches
 from sm3kit.evaluation.predicting import Answer, predictions_of, scores
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
@@ -77,14 +77,8 @@ def learn_labels(subject: Subject, settings: Settings, folder: Path, lesson: Les
         folder: for metrics and the checkpoint, which stays there.
 
     Raises:
-        DataError: fewer than two labelled studies to train on, or a label without two classes.
         VariantError: the split that chooses leaves every AUC undefined.
     """
-    if not len(lesson.batches):
-        raise DataError(
-            f"Training with labels needs at least two labelled studies in the split train, and "
-            f"{', '.join(subject.variant.data)} has {lesson.batches.count}."
-        )
     module = _module(subject, settings, lesson)
     lesson.network.train()
     for part in lesson.frozen:
@@ -149,16 +143,31 @@ def score_of(
 def order_of_training(subject: Subject, settings: Settings) -> EpochBatches:
     """Which training studies meet in a batch."""
     cases = subject.cases("train", labelled=True)
-    return EpochBatches(len(cases), settings.batch_size, settings.seed)
+    draw = None
+    if settings.sampler != "shuffle":
+        component = registry("samplers").get(settings.sampler)
+        options = subject.variant.options.get(settings.sampler, {})
+        sampler = component(**bind(component, f"sampler {settings.sampler!r}", options))
+        draw = Draw.of_cases(sampler, cases)
+        if sampler.on == "clusters":
+            draw.labels = subject.pseudo_labels(cases)
+    return EpochBatches(len(cases), settings.batch_size, settings.seed, draw=draw)
 
 
-def check_classes(subject: Subject) -> None:
+def check_labels(subject: Subject) -> None:
     """Refuses labels that nothing can be learned of.
 
     Raises:
-        DataError: all training studies whose label is known have the same class.
+        DataError: fewer than two labelled studies to train on, or a label of which all that are
+            known have the same class.
     """
-    for label, known in zip(subject.pool.labels, subject.known_labels().T, strict=True):
+    table = subject.known_labels()
+    if len(table) < 2:
+        raise DataError(
+            f"Training with labels needs at least two labelled studies in the split train, and "
+            f"{', '.join(subject.variant.data)} has {len(table)}."
+        )
+    for label, known in zip(subject.pool.labels, table.T, strict=True):
         classes = known[known >= 0].unique()
         if len(classes) < 2:
             have = "none is known" if not len(classes) else f"all are {label.classes[classes[0]]}"

@@ -22,7 +22,7 @@ from sm3kit.evaluation.learning import (
     Learned,
     Lesson,
     answer_with,
-    check_classes,
+    check_labels,
     learn_labels,
     order_of_training,
     remove_checkpoints,
@@ -53,7 +53,7 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
         )
     relation = component.wants_embedding and subject.embedding is not None
     scope = probe_scope(subject, settings, relation=relation)
-    check_classes(subject)
+    check_labels(subject)
 
     def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
         held = _source(subject, settings, cases, augmented=False)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ from sm3kit.data.pool import Pool, open_pool
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.classifier import ClassifierSpec
 from sm3kit.evaluation.label_embedding import LabelEmbedding, open_label_embedding
-from sm3kit.networks.assemble import check_owners
+from sm3kit.networks.assemble import build_clusterer, check_owners
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder, Features
 from sm3kit.networks.feature_cache import FeatureCache
@@ -32,6 +34,7 @@ from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.studies_record import SourceRecord
 from sm3kit.training.hardware import chosen_workers, resolved_precision, smallest_view
+from sm3kit.training.seeds import seed_of_clustering
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,19 @@ class Subject:
             SM3Error: no such classifier, or an option that it does not take.
         """
         return ClassifierSpec.of(name, self.variant.options)
+
+    def pseudo_labels(self, cases: Sequence[Case]) -> npt.NDArray[np.int64]:
+        """Clusters (N, K) of the joint features of cases: for each label as many as it has classes.
+
+        No label is read.
+        """
+        joint, clusterer = self.joint(cases), build_clusterer(self.variant)
+        seed = self.variant.seed
+        tables = [
+            clusterer.fit(joint, len(label.classes), seed_of_clustering(seed, 0, number))
+            for number, label in enumerate(self.pool.labels)
+        ]
+        return torch.stack([table.assignments.cpu() for table in tables], dim=1).numpy()
 
     def known_labels(self) -> Tensor:
         """Labels (N, K) of the training studies that have any, -1 where unknown."""

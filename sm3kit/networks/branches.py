@@ -90,14 +90,15 @@ class Branches(nn.Module):
         """
         features, maps, views = {}, {}, {}
         for name, width in self.widths.items():
-            shape, backbone = self.modalities[name].shape, self.backbones[name]
-            map_shapes: Sequence[MapShape] = backbone.map_shapes  # type: ignore[assignment]
-            rows, tables, images = None, [None] * len(map_shapes), None
+            # Data without a modality do not tell its shape; nothing looks at its zeros.
+            like = self.modalities.get(name) or next(iter(self.modalities.values()))
+            shape, mask = like.shape, batch.present[name]
+            map_shapes: Sequence[MapShape] = self.backbones[name].map_shapes  # type: ignore[assignment]
+            rows, images = None, None
+            tables: Sequence[Tensor | None] = [None] * len(map_shapes)
             raw = self._first_views(batch, name)
             if raw is not None:
-                images = self._normalise(name, raw)
-                rows, tables = backbone.features_and_maps(images)  # type: ignore[operator]
-            mask = batch.present[name]
+                rows, tables, images = self.encode_whole(name, raw)
             features[name] = self._spread(rows, mask, (width,))
             views[name] = self._spread(images, mask, shape)
             maps[name] = [
@@ -105,6 +106,12 @@ class Branches(nn.Module):
                 for table, map_shape in zip(tables, map_shapes, strict=True)
             ]
         return features, maps, views
+
+    def encode_whole(self, modality: str, raw: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Features (B, D), feature maps and normalised views of raw views, in float32."""
+        images = self._normalise(modality, raw)
+        rows, maps = self.backbones[modality].features_and_maps(images)  # type: ignore[operator]
+        return full_precision(rows), [full_precision(table) for table in maps], images
 
     def _normalise(self, modality: str, raw: Tensor) -> Tensor:
         """Views as the backbone of a modality takes them."""

@@ -18,7 +18,8 @@ from sm3kit.data.batches import Collate, Item
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.saliency import heat_of, write_picture
-from sm3kit.evaluation.classifier import Classifier
+from sm3kit.evaluation.classifier import ClassifierSpec
+from sm3kit.evaluation.label_network import FromFeatures
 from sm3kit.fusions.none import NoFusion
 from sm3kit.modalities.photo import Photo
 from sm3kit.networks.branches import Branches
@@ -62,12 +63,14 @@ def predictor_of(backbones, size=SIZE):
     widths = {name: one.width for name, one in backbones.items()}
     modalities = {name: Photo(size, mean=(0.0,), std=(1.0,)) for name in backbones}
     branches = Branches(backbones, NoFusion(widths), modalities, False)
-    classifier = Classifier(None, sum(widths.values()), [2], [None])
+    label = LabelSpec("light", ("dark", "bright"), "bright")
+    classifier = ClassifierSpec().build(branches, [label])
     head = classifier.heads.heads[0]
     nn.init.zeros_(head.weight)
     head.weight.data[1] = 1.0
-    file = SimpleNamespace(labels=(LabelSpec("light", ("dark", "bright"), "bright"),))
-    return Predictor(None, None, file, modalities, branches.eval(), classifier.eval())
+    file = SimpleNamespace(labels=(label,))
+    network = FromFeatures(classifier).eval()
+    return Predictor(None, None, file, modalities, branches.eval(), network)
 
 
 def batch_of(predictor, **views):
@@ -100,7 +103,7 @@ def test_it_finds_the_spot_that_a_class_depends_on(form, row, column):
 
 def test_the_class_against_it_sees_nothing_there():
     predictor = predictor_of({"derm": Seen(Brightness("channels first"), 1)})
-    predictor.classifier.heads.heads[0].weight.data[0] = -1.0
+    predictor.network.classifier.heads.heads[0].weight.data[0] = -1.0
     heat = heat_of(predictor, batch_of(predictor, derm=planted(8, 8)), "derm", 0, 0)
     assert heat[10:14, 10:14].max() < 1e-3
 
@@ -123,7 +126,7 @@ def test_it_looks_into_networks_of_timm(model):
     backbone = Timm(model, 3)
     predictor = predictor_of({"derm": backbone}, size)
     # Not the same weight everywhere: a layer norm makes all features sum to zero.
-    head = predictor.classifier.heads.heads[0]
+    head = predictor.network.classifier.heads.heads[0]
     head.weight.data[1] = torch.linspace(-1, 1, head.weight.shape[1])
     view = np.random.default_rng(0).integers(0, 256, (3, size, size)).astype(np.uint8)
     heats = [heat_of(predictor, batch_of(predictor, derm=view), "derm", 0, c) for c in (0, 1)]

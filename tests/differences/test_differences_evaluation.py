@@ -16,11 +16,12 @@ from sm3kit.evaluation.evaluate import _head
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.selection import chooser
 from sm3kit.evaluation.settings import DEFAULTS, settings_of
+from sm3kit.losses.ce import CrossEntropy
 from sm3kit.networks.joint_batches import EncodedJoint
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.monitors import partner_ranks
 from sm3kit.relations.tel import TEL
-from sm3kit.training.supervised import Supervised
+from sm3kit.training.supervised import LabelCost, Supervised
 
 
 @row(EVALUATION, "Choice of the epoch", "best mean AUC on the *validation* split")
@@ -34,10 +35,10 @@ def test_the_choice_of_the_epoch(subject):
     network, scores = nn.Linear(1, 1), iter([0.6, 0.9, 0.7])
     module = Supervised(
         network,
+        LabelCost("ce", CrossEntropy(), {}),
         list(network.parameters()),
         settings(),
         subject.variant,
-        [],
         1,
         lambda _: next(scores),
     )

@@ -30,7 +30,7 @@ from sm3kit.datasets import derm7pt, milk10k
 from sm3kit.networks.backbone import build_backbone
 from sm3kit.nn.contrastive import in_shards
 from sm3kit.training import hardware
-from sm3kit.training.base import adamw
+from sm3kit.training.base import optimiser as make_optimiser
 
 
 @row(STAGE_1, "Anchors in eq. 1", "like the code")
@@ -248,7 +248,8 @@ def test_no_weight_moves_by_more_than_two_thousandths():
     gradients = [torch.ones(count), noise[0], 1e-4 * noise[1], 1 + noise[2], fading]
     weight = nn.Parameter(0.05 * table(1, 5, seed=1)[0])
     before = weight.detach().clone()
-    optimiser = adamw(
+    optimiser = make_optimiser(
+        "adamw",
         {variant.stage1.lr: [weight]},
         variant.stage1.betas,
         variant.stage1.eps,

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from sm3kit.core.errors import VariantError
 from sm3kit.evaluation import learning, probe
-from sm3kit.evaluation.classifier import FromFeatures
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.label_network import FromFeatures
 from sm3kit.evaluation.predicting import scores
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.networks.extraction import Features
