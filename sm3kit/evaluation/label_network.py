@@ -159,7 +159,7 @@ def classify(
     """
     if classifier.on == "joint":
         assert joint is not None
-        everywhere = torch.ones(len(joint), dtype=torch.bool, device=joint.device)
+        everywhere = torch.ones_like(joint[:, 0], dtype=torch.bool)  # A graph has no fixed B.
         return classifier({JOINT: joint}, {JOINT: everywhere}, **more)  # type: ignore[no-any-return]
     device = next(iter(features.values())).device
     masks = {name: mask.to(device) for name, mask in present.items() if name in features}

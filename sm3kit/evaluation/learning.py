@@ -148,7 +148,7 @@ def order_of_training(subject: Subject, settings: Settings) -> EpochBatches:
         component = registry("samplers").get(settings.sampler)
         options = subject.variant.options.get(settings.sampler, {})
         sampler = component(**bind(component, f"sampler {settings.sampler!r}", options))
-        draw = Draw.of_cases(sampler, cases)
+        draw = Draw.of_cases(sampler, cases, subject.pool.labels)
         if sampler.on == "clusters":
             draw.labels = subject.pseudo_labels(cases)
     return EpochBatches(len(cases), settings.batch_size, settings.seed, draw=draw)

@@ -243,7 +243,7 @@ def test_logits_are_those_of_the_probe(world, full):
     record = json.loads((full / "eval" / "probe-test.json").read_text("utf-8"))
     file = full / "eval" / "probe-test.safetensors"
     relation = {n: v.clone() for n, v in subject.embedding.state_dict().items()}
-    classifier = spaces.kept_classifier(subject, record, file)
+    classifier = spaces.kept_probe(subject, record, file)
     logits = spaces.tables(subject, cases, "logits", classifier)
     from sm3kit.metrics.predictions import Predictions
 
@@ -254,7 +254,7 @@ def test_logits_are_those_of_the_probe(world, full):
     # The relation of the run is not that of the probe.
     assert all(torch.equal(v, relation[n]) for n, v in subject.embedding.state_dict().items())
     with pytest.raises(CheckpointError, match="trained on other networks"):
-        spaces.kept_classifier(subject, {"of": {"model": "other"}}, file)
+        spaces.kept_probe(subject, {"of": {"model": "other"}}, file)
 
 
 def test_a_space_that_is_not_there_says_so(world, others):
