@@ -78,8 +78,8 @@ def embed(
     from sm3kit.data.progress import Reporter
     from sm3kit.deployment.embed import check_embedding_file, write_embeddings
     from sm3kit.deployment.embed import embed as embed_studies
+    from sm3kit.evaluation.opening import open_subject
     from sm3kit.evaluation.record_text import caveats_of_studies
-    from sm3kit.evaluation.subject import open_subject
 
     check_embedding_file(out)
     people = console(stderr=as_json)

@@ -21,8 +21,8 @@ from sm3kit.deployment import STATEMENT
 from sm3kit.deployment.model_card import Card
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.evaluation.classifier_file import ClassifierFile
-from sm3kit.evaluation.ensemble import merged_streams
-from sm3kit.evaluation.label_network import of_raw_views
+from sm3kit.evaluation.labelling.ensemble import merged_streams
+from sm3kit.evaluation.labelling.label_network import of_raw_views
 from sm3kit.runs.model import TrainedModel
 
 TOLERANCE = 1e-4

@@ -15,9 +15,10 @@ from sm3kit.core.names import unknown
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import EVALUATION, Batch
 from sm3kit.data.pool import build_modality
-from sm3kit.evaluation.classifier_file import ClassifierFile, open_network, read_classifier
-from sm3kit.evaluation.ensemble import Ensemble
-from sm3kit.evaluation.label_network import FromImages, LabelNetwork
+from sm3kit.evaluation.classifier_file import ClassifierFile, read_classifier
+from sm3kit.evaluation.labelling.ensemble import Ensemble
+from sm3kit.evaluation.labelling.kept import open_network
+from sm3kit.evaluation.labelling.label_network import FromImages, LabelNetwork
 from sm3kit.evaluation.predicting import scores
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.branches import Branches

@@ -23,8 +23,8 @@ from sm3kit.deployment import STATEMENT
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.question import Question, find_studies
 from sm3kit.deployment.reading import views_of
-from sm3kit.evaluation.ensemble import merged_streams
-from sm3kit.evaluation.label_network import on_encoded
+from sm3kit.evaluation.labelling.ensemble import merged_streams
+from sm3kit.evaluation.labelling.label_network import on_encoded
 from sm3kit.modalities.base import Image
 
 Heat = npt.NDArray[np.float32]

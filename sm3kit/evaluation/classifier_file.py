@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,16 +15,12 @@ from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.data.viewing import spec_of
 from sm3kit.datasets.base import LabelSpec, ModalitySpec
-from sm3kit.evaluation.classifier import ClassifierSpec
-from sm3kit.evaluation.ensemble import Ensemble
-from sm3kit.evaluation.label_embedding import LabelEmbedding
-from sm3kit.evaluation.label_network import FromFeatures, FromImages, LabelNetwork
+from sm3kit.evaluation.labelling.classifier import ClassifierSpec
+from sm3kit.evaluation.labelling.ensemble import Ensemble
+from sm3kit.evaluation.labelling.label_embedding import LabelEmbedding
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
-from sm3kit.networks.assemble import build_relation
-from sm3kit.networks.branches import Branches
 from sm3kit.nn.finite import first_two, not_finite
-from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.record import versions
 from sm3kit.runs.tensor_file import write_tensors
 
@@ -208,43 +203,6 @@ def read_classifier(path: Path) -> ClassifierFile:
             f"The classifier {path} cannot be used: {reason}. Make it again: sm3kit evaluate "
             f"{path.parent.parent}"
         ) from error
-
-
-def open_network(
-    trained: TrainedModel, file: ClassifierFile, branches: Branches
-) -> LabelNetwork | Ensemble:
-    """The network of a classifier, with its weights.
-
-    Args:
-        trained: the run that it was trained on.
-        branches: of the run; a fine-tuned classifier brings weights of its own for them.
-
-    Raises:
-        SM3Error: a plugin is missing, or the weights do not fit.
-    """
-    spec = ClassifierSpec.of(file.classifier.name, {file.classifier.name: file.classifier.options})
-    members: list[LabelNetwork] = []
-    for number in range(file.members):
-        embedding = None
-        if file.places is not None:
-            labels = len(trained.facts.labels)
-            relation = build_relation(trained.variant, branches.joint_width, labels)
-            embedding = LabelEmbedding(relation, file.places)
-        classifier = spec.build(branches, file.labels, embedding=embedding)
-        if file.protocol == "finetune":
-            own = branches if number == 0 else copy.deepcopy(branches)
-            members.append(FromImages(own, classifier))
-        else:
-            members.append(FromFeatures(classifier))
-    network = Ensemble(members) if file.ensemble else members[0]
-    try:
-        network.load_state_dict(file.weights())
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(
-            f"The weights of {file.path} do not fit the networks of {trained.folder}: {reason}"
-        ) from error
-    return network
 
 
 def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:

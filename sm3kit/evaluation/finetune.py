@@ -12,8 +12,8 @@ from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.cases import Case
 from sm3kit.data.viewing import change_views
-from sm3kit.evaluation.ensemble import Ensemble, balanced_subsets
-from sm3kit.evaluation.label_network import FromImages
+from sm3kit.evaluation.labelling.ensemble import Ensemble, balanced_subsets
+from sm3kit.evaluation.labelling.label_network import FromImages
 from sm3kit.evaluation.learning import (
     InOrder,
     Learned,

@@ -18,9 +18,9 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.settings import Settings
-from sm3kit.evaluation.subject import open_subject
 from sm3kit.grids.folder import MAKE_ANEW, TaskRecord, process_name
 from sm3kit.grids.plan import Task
 from sm3kit.grids.standing import GridRun, Standing

@@ -9,9 +9,10 @@ from typing import Any, Literal
 from sm3kit.evaluation.comparison import compare_runs
 from sm3kit.evaluation.evaluate import Record
 from sm3kit.evaluation.evaluate import evaluate as run_evaluation
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.record_text import warnings_of
 from sm3kit.evaluation.settings import Protocol, Selection, Settings, settings_of
-from sm3kit.evaluation.subject import Subject, open_subject
+from sm3kit.evaluation.subject import Subject
 from sm3kit.python.calls import (
     RunLike,
     Words,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sm3kit.core.errors import SM3Error
 from sm3kit.data.cases import Case
-from sm3kit.evaluation.label_embedding import LabelEmbedding
+from sm3kit.evaluation.labelling.label_embedding import LabelEmbedding
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import rare_classes

@@ -10,9 +10,10 @@ from typing import Any
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.result_files import predictions_file
-from sm3kit.evaluation.subject import Subject, open_subject
+from sm3kit.evaluation.subject import Subject
 from sm3kit.grids.folder import Folder
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.networks.feature_cache import FeatureCache

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.data.cases import Case
-from sm3kit.evaluation.classifier_file import open_network, read_classifier
-from sm3kit.evaluation.ensemble import Ensemble
-from sm3kit.evaluation.label_embedding import LabelEmbedding
-from sm3kit.evaluation.label_network import LabelNetwork
+from sm3kit.evaluation.classifier_file import read_classifier
+from sm3kit.evaluation.labelling.ensemble import Ensemble
+from sm3kit.evaluation.labelling.kept import open_network
+from sm3kit.evaluation.labelling.label_embedding import LabelEmbedding
+from sm3kit.evaluation.labelling.label_network import LabelNetwork
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.networks.assemble import build_relation, build_stage1

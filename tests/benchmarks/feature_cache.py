@@ -21,8 +21,8 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.settings import Settings
-from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.extraction import Encoder, encode
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.synthesis.layouts import write

@@ -26,8 +26,8 @@ from sm3kit.deployment.predictor import Predictor, find_classifier, open_predict
 from sm3kit.deployment.question import Question, find_studies
 from sm3kit.deployment.reading import ReadStudies, batches_of
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.settings import Settings
-from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs.folder import RunFolder
 from sm3kit.synthesis.layouts import write

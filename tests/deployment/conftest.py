@@ -13,8 +13,8 @@ from sm3kit.cli.main import cli
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.settings import Settings
-from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs.folder import RunFolder
 

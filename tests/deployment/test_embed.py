@@ -9,7 +9,7 @@ import pytest
 
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
-from sm3kit.evaluation.subject import open_subject
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 
 EVERY = [f"--space={space}" for space in ("backbone", "joint", "embedding", "projection")]

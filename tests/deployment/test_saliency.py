@@ -18,8 +18,8 @@ from sm3kit.data.batches import Collate, Item
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.saliency import heat_of, write_picture
-from sm3kit.evaluation.classifier import ClassifierSpec
-from sm3kit.evaluation.label_network import FromFeatures
+from sm3kit.evaluation.labelling.classifier import ClassifierSpec
+from sm3kit.evaluation.labelling.label_network import FromFeatures
 from sm3kit.fusions.none import NoFusion
 from sm3kit.modalities.photo import Photo
 from sm3kit.networks.branches import Branches

@@ -16,7 +16,7 @@ from tiny_runs import altered
 from sm3kit.core.registry import registry
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.evaluation import finetune, probe
-from sm3kit.evaluation.subject import open_subject
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.synthesis import layouts
 from sm3kit.training import pretrain as pretraining

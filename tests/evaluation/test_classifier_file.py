@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from sm3kit.core.errors import CheckpointError
 from sm3kit.deployment.predictor import find_classifier
 from sm3kit.evaluation.classifier_file import read_classifier, read_weights, save_classifier
-from sm3kit.evaluation.label_network import FromFeatures
+from sm3kit.evaluation.labelling.label_network import FromFeatures
 from sm3kit.runs.folder import RunFolder
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from sm3kit.core.errors import VariantError
 from sm3kit.evaluation import learning, probe
 from sm3kit.evaluation.evaluate import evaluate
-from sm3kit.evaluation.label_network import FromFeatures
+from sm3kit.evaluation.labelling.label_network import FromFeatures
 from sm3kit.evaluation.predicting import scores
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.networks.extraction import Features

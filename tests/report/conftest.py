@@ -9,8 +9,8 @@ from tiny_runs import quiet, read_table, write_table
 
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.settings import Settings
-from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report.make import report
 from sm3kit.training.pretrain import pretrain

@@ -23,8 +23,8 @@ from sm3kit.deployment.embed import embed
 from sm3kit.deployment.export import export
 from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.settings import Settings
-from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.backbone import build_backbone
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.nn.finite import not_finite

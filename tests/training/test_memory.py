@@ -10,8 +10,8 @@ from sm3kit.core.errors import TrainingError
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.settings import Settings
-from sm3kit.evaluation.subject import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.training.stage1 import MultiModalSSL
 from sm3kit.training.stage2 import MultiLabelSSL

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sm3kit.classifiers.base import Streams
-from sm3kit.evaluation.label_network import LabelNetwork
+from sm3kit.evaluation.labelling.label_network import LabelNetwork
 
 
 class Ensemble(nn.Module):

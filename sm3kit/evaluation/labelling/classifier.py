@@ -14,7 +14,7 @@ from sm3kit.core.errors import VariantError
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.datasets.base import LabelSpec
-from sm3kit.evaluation.label_embedding import LabelEmbedding
+from sm3kit.evaluation.labelling.label_embedding import LabelEmbedding
 from sm3kit.networks.branches import Branches
 
 
