@@ -168,12 +168,8 @@ def save_classifier(
         "model": subject.trained.file_hash,
         "labels": [[label.name, label.classes, label.reported] for label in subject.pool.labels],
         "places": None if embedding is None else embedding.order,
-        "classifier": {
-            "name": classifier.name,
-            "options": dict(classifier.options),
-            "members": settings.members,
-            "ensemble": isinstance(network, Ensemble),
-        },
+        "classifier": {"name": classifier.name, "options": dict(classifier.options)}
+        | {"members": settings.members, "ensemble": isinstance(network, Ensemble)},
         "readings": {name: _reading(subject, name) for name in subject.pool.modalities},
         "versions": versions(),
     }
