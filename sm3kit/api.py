@@ -19,7 +19,7 @@ from sm3kit.losses.base import LabelLoss, mean_of_known
 from sm3kit.modalities.base import Image, Modality
 from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
-from sm3kit.objectives.base import Features, Objective
+from sm3kit.objectives.base import Features, Objective, Teaching
 from sm3kit.relations.base import Relation
 from sm3kit.samplers.base import Sampler
 from sm3kit.tables.csv_table import Row, Table, class_name, read_table
@@ -58,6 +58,7 @@ __all__ = [
     "Sampler",
     "Study",
     "Table",
+    "Teaching",
     "VariantError",
     "blank_unknown",
     "class_name",

@@ -14,6 +14,7 @@ from torch import Tensor
 from sm3kit.core.files import file_and_part
 
 Image = npt.NDArray[Any]
+QUARTERS = 4  # Turns by 90 degrees, the one by none included.
 
 
 class Modality:
@@ -33,6 +34,8 @@ class Modality:
             lists and numbers. A run keeps them, so that other or edited data are read as in its
             training.
         notes: what a user should know of the choices that were made, a line each.
+        rotatable: whether an image may be turned by 90 degrees and still be one of its kind, as no
+            side of it has to be up; such images have square views.
     """
 
     channels: int
@@ -42,6 +45,7 @@ class Modality:
     suffixes: Sequence[str] = ()
     fitted: Mapping[str, Any] = MappingProxyType({})
     notes: Sequence[str] = ()
+    rotatable: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,6 +88,32 @@ class Modality:
                 leaves this argument out.
         """
         raise NotImplementedError
+
+    def rotations(
+        self,
+        image: Image,
+        rng: np.random.Generator | None = None,
+        geometry: np.random.Generator | None = None,
+    ) -> list[Image]:
+        """Four random views, turned by 0, 90, 180 and 270 degrees, if it is `rotatable`.
+
+        They are `views`, each with augmentation of its own, which are turned at last: a crop that
+        is drawn anywhere, with sides as likely wide as high, is the same crop of a turned image.
+
+        Args:
+            image: (C, H, W); it stays as it is.
+            rng, geometry: as for `views`.
+        """
+        rng = np.random.default_rng() if rng is None else rng
+        arguments = () if geometry is None else (geometry,)
+        upright: list[Image] = []
+        while len(upright) < QUARTERS:
+            upright += self.views(image, rng, *arguments)
+        # Turned (H, W, C), so that the memory of a view is in the same order as before.
+        return [
+            np.ascontiguousarray(np.rot90(view.transpose(1, 2, 0), quarter)).transpose(2, 0, 1)
+            for quarter, view in enumerate(upright[:QUARTERS])
+        ]
 
     def eval_view(self, image: Image) -> Image:
         """The one view of `shape` that evaluation uses, without randomness."""

@@ -59,6 +59,8 @@ class Photo(Modality):
             times as long and needs `reduce=false`.
     """
 
+    rotatable = True
+
     def __init__(
         self,
         image_size: int = 224,

@@ -3,13 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from sm3kit.core.errors import VariantError
+from sm3kit.nn.map_shape import MapShape
 
 Features = Sequence[Tensor] | Mapping[str, Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What an objective that has a teacher is built for.
+
+    Attributes:
+        width: of the features of the teacher.
+        counts: {label: how many training studies are of each of its C_k classes}, of the K labels
+            that the training studies differ in; empty where nothing is labelled.
+        maps: the last feature maps of student and teacher; None where one of them has no maps.
+    """
+
+    width: int
+    counts: Mapping[str, Sequence[int]]
+    maps: tuple[MapShape, MapShape] | None
+
+    def made_up(self, rows: int, views: int) -> dict[str, Any]:
+        """Random arguments of `forward` beside the features, as a training gives them.
+
+        Args:
+            rows: B.
+            views: V.
+        """
+        drawn: dict[str, Any] = {
+            "targets": [torch.randn(rows, self.width) for _ in range(views)],
+            "labels": torch.randint(-1, 2, (rows, len(self.counts))),
+            "target_logits": [
+                [torch.randn(rows, len(sizes)) for sizes in self.counts.values()]
+                for _ in range(views)
+            ],
+        }
+        for name, shape in zip(("maps", "target_maps"), self.maps or (), strict=False):
+            drawn[name] = [torch.randn(rows, shape.channels, 2, 2) for _ in range(views)]
+        return drawn
 
 
 class Objective(nn.Module):
@@ -18,15 +56,29 @@ class Objective(nn.Module):
     Built as `Objective(width, **options)`, one instance per modality, or a single one where
     `on` is "streams". It is called outside autocast with float32 tensors.
 
+    An objective that `wants_teacher` is built as `Objective(width, teaching, **options)`, and has
+    the options `teacher` and `teacher_backbone`, which say who teaches. Beside the features of the
+    teacher, as `targets`, its `forward` gets the keywords `labels` (B, K), -1 where unknown;
+    `target_logits` [[(B, C_k)] * K] * V of the teacher; and where both have maps, the last ones of
+    student and teacher as `maps` and `target_maps` [(B, C, H, W)] * V.
+
     Attributes:
         on: "modality" gets the features [(B, D)] * V of one modality, present rows only;
             "streams" gets {stream: [(B, P)] * V} of a fusion; rows that `present` calls absent
             do not count, as if such a study were not in the batch.
         wants_target: asks for an EMA copy of the encoder; its features come as `targets`.
+        wants_teacher: asks for a frozen teacher; only an objective on a modality can.
+        wants_rotations: asks for four views of each image instead of the V of its modality: turned
+            by 0, 90, 180 and 270 degrees, each with augmentation of its own. All objectives of the
+            run then get these.
+        notes: what a user should know of the choices that were made, a line each.
     """
 
     on: ClassVar[Literal["modality", "streams"]] = "modality"
     wants_target: ClassVar[bool] = False
+    wants_teacher: ClassVar[bool] = False
+    wants_rotations: ClassVar[bool] = False
+    notes: Sequence[str] = ()
 
     def forward(
         self,
@@ -40,7 +92,8 @@ class Objective(nn.Module):
 
         Args:
             features: see `on`.
-            targets: features (B, D) per view from the EMA encoder, if `wants_target`.
+            targets: features (B, D) per view from the EMA encoder if `wants_target`, or from the
+                teacher if `wants_teacher`.
             present: {stream: (B,) bool}, only for objectives on streams.
             group: (B,) integer code of the patient or lesion; equal codes are no negatives.
                 None means that no two rows belong together.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sm3kit.modalities.base import Image, Modality
+from sm3kit.modalities.base import QUARTERS, Image, Modality
 from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, NotTried, Plugin, require, require_attributes
 
@@ -95,6 +95,25 @@ def views_of_one_shape(trial: ModalityTrial) -> None:
     for view in (*views, modality.eval_view(image)):
         require(view.shape == modality.shape, f"gives a view {view.shape}, not {modality.shape}")
         require(view.dtype == image.dtype, "changes the dtype")
+
+
+@LAWS.law("rotations")
+def turned_views(trial: ModalityTrial) -> None:
+    """Where it is rotatable: four turned views of one square shape, which the generator decides."""
+    modality, image = trial.build(), trial.image()
+    if not modality.rotatable:
+        raise NotTried("it is not `rotatable`")
+    height, width = modality.shape[1:]
+    require(height == width, f"is rotatable and says shape {modality.shape}, which is not square")
+    before = image.copy()
+    views = modality.rotations(image, np.random.default_rng(1))
+    require(len(views) == QUARTERS, f"gives {len(views)} turned views, not {QUARTERS}")
+    for view in views:
+        require(view.shape == modality.shape, f"gives a view {view.shape}, not {modality.shape}")
+        require(view.dtype == image.dtype, "changes the dtype")
+    again = trial.build().rotations(image, np.random.default_rng(1))
+    require(_equal(views, again), "gives different turned views for the same seed")
+    require(np.array_equal(image, before), "changes the image in place")
 
 
 @LAWS.law("input")

@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sm3kit.objectives.base import Objective
+from sm3kit.nn.map_shape import MapShape
+from sm3kit.objectives.base import Objective, Teaching
 from sm3kit.testing.law import require
 
 ORDER = "depends on the order of the rows in a batch"
 ROWS, WIDTH, TOLERANCE = 6, 16, 1e-5
+# Of a teacher of another width, whose labels have two and three classes.
+TEACHING = Teaching(12, {"a": [4, 2], "b": [3, 2, 1]}, (MapShape(3, 16), MapShape(5, 16)))
 
 
 def leaf(rows: int, width: int) -> Tensor:
@@ -146,7 +149,8 @@ def by_seed(make: Callable[[], nn.Module], call: Callable[[nn.Module], Any]) -> 
 def build_objective(plugin: Any, options: Mapping[str, Any]) -> Objective:
     """An objective as it is at the end of a training, under seed 0."""
     torch.manual_seed(0)
-    objective: Objective = plugin(WIDTH, **options)
+    given = [TEACHING] if plugin.wants_teacher else []
+    objective: Objective = plugin(WIDTH, *given, **options)
     objective.before_step(1.0)
     return objective
 
@@ -156,9 +160,11 @@ def objective_features(plugin: Any) -> tuple[Any, dict[str, Any]]:
     torch.manual_seed(1)
     group = torch.arange(ROWS)
     if plugin.on == "modality":
-        targets = [torch.randn(ROWS, WIDTH) for _ in range(2)]
-        features = [leaf(ROWS, WIDTH) for _ in range(2)]
-        wanted = {"targets": targets} if plugin.wants_target else {}
+        views = 4 if plugin.wants_rotations else 2
+        targets = [torch.randn(ROWS, WIDTH) for _ in range(views)]
+        features = [leaf(ROWS, WIDTH) for _ in range(views)]
+        wanted: dict[str, Any] = {"targets": targets} if plugin.wants_target else {}
+        wanted = TEACHING.made_up(ROWS, views) if plugin.wants_teacher else wanted
         return features, {**wanted, "group": group}
     streams = {name: [leaf(ROWS, WIDTH) for _ in range(2)] for name in ("a", "b", "c")}
     present = {name: torch.ones(ROWS, dtype=torch.bool) for name in streams}
