@@ -86,7 +86,7 @@ class StudyViews(Dataset[Item]):
         cases: the studies.
         cache: where decoded images are kept.
         seed: of the views.
-        rotated: the four `rotations` of each image instead of its `views`.
+        rotated: gives the four `rotations` of each image instead of its `views`.
     """
 
     def __init__(
@@ -123,3 +123,97 @@ class StudyViews(Dataset[Item]):
             if name in frames:
                 shared = self._generator(epoch, index, f"frame {frames[name]}", turn)
                 views[name] = draw(image, rng, shared)
+            else:
+                views[name] = draw(image, rng)
+        return Item(views, case.labels, index, case.group)
+
+    def _generator(
+        self, epoch: int, index: int, name: str, turn: Sequence[int]
+    ) -> np.random.Generator:
+        # The first turn has the numbers of a study that comes once.
+        again = [number for number in turn if number]
+        return np.random.default_rng([self.seed, epoch, index, crc32(name.encode()), *again])
+
+
+class Collate:
+    """Stacks items into a batch; image memory stays channels-last."""
+
+    def __init__(self, modalities: Sequence[str]) -> None:
+        self.modalities = modalities
+
+    def __call__(self, items: Sequence[Item]) -> Batch:
+        """A batch of B items."""
+        views: dict[str, list[Tensor]] = {}
+        present: dict[str, Tensor] = {}
+        for name in self.modalities:
+            have = [name in item.views for item in items]
+            present[name] = torch.tensor(have)
+            like = next((item.views[name] for item in items if name in item.views), None)
+            if like is None:
+                views[name] = []
+                continue
+            empty = [np.zeros_like(view) for view in like] if not all(have) else like
+            views[name] = [
+                _stack([item.views.get(name, empty)[v] for item in items]) for v in range(len(like))
+            ]
+        return Batch(
+            views,
+            present,
+            torch.tensor([item.labels for item in items], dtype=torch.long),
+            torch.tensor([item.index for item in items]),
+            torch.tensor([item.group for item in items]),
+        )
+
+
+def _stack(images: Sequence[Image]) -> Tensor:
+    """(B, C, H, W) with channels-last memory."""
+    rows = np.stack([image.transpose(1, 2, 0) for image in images])
+    return torch.from_numpy(rows).permute(0, 3, 1, 2)
+
+
+def train_loader(
+    dataset: StudyViews, batches: EpochBatches, modalities: Sequence[str], workers: int
+) -> DataLoader[Item]:
+    """The loader of a training; its random numbers do not touch the global generator."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=Collate(modalities),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        prefetch_factor=4 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(batches.seed),
+        worker_init_fn=one_thread_each,
+    )
+
+
+def eval_loader(
+    dataset: StudyViews,
+    batch_size: int,
+    modalities: Sequence[str],
+    workers: int = 0,
+    epoch: int = EVALUATION,
+) -> DataLoader[Item]:
+    """The loader of the evaluation views, or of the views of an epoch, in order."""
+    places = [(epoch, index) for index in range(len(dataset))]
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=places,
+        collate_fn=Collate(modalities),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(0),
+        worker_init_fn=one_thread_each,
+    )
+
+
+def one_thread_each(worker: int) -> None:
+    """Lets each worker use one thread: there are as many workers as cores."""
+    torch.set_num_threads(1)
+
+
+def shares(cases: Sequence[Case], modalities: Sequence[str]) -> Mapping[str, int]:
+    """How many cases have each modality."""
+    return {name: sum(name in case.images for case in cases) for name in modalities}

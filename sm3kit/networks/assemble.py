@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
+from sm3kit.backbones.base import Backbone
 from sm3kit.clusterers.base import Clusterer
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import PLUGIN_FILE, unknown
@@ -22,9 +24,12 @@ from sm3kit.modalities.base import Modality
 from sm3kit.networks.backbone import tried_backbone
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.plugins_in_use import implied_objectives, plugin_names, plugins_in_use
+from sm3kit.networks.teacher import Teacher
 from sm3kit.nn.named_modules import NamedModules
-from sm3kit.objectives.base import Objective
+from sm3kit.objectives.base import Objective, Teaching
 from sm3kit.relations.base import Relation
+
+Teachers = Mapping[str, Mapping[str, Teacher]]  # {objective: {modality: its teacher}}
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,19 @@ class Stage1:
         branches: the backbones and the fusion.
         objectives: {objective: {modality: objective}}, for those that work within a modality.
         crossings: {objective: objective}, for those that work on the fusion's streams.
+        teachers: of those that want one; they are no part of what is trained and kept.
     """
 
     branches: Branches
     objectives: Mapping[str, Mapping[str, Objective]]
     crossings: Mapping[str, Objective]
+    teachers: Teachers = field(default_factory=dict)
+
+    def teaching(self, objective: str, modality: str) -> Teaching:
+        """What an objective that has a teacher was built for."""
+        backbone = self.branches.backbones[modality]
+        assert isinstance(backbone, Backbone)
+        return self.teachers[objective][modality].teaching(backbone)
 
 
 def fill_in(variant: Variant) -> Variant:
@@ -110,10 +123,19 @@ def check_owners(options: Mapping[str, Any], pool: Pool, *more: str) -> None:
     refuse_unknown_owners(options, "plugin", known, more, PLUGIN_FILE)
 
 
-def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1:
+def build_stage1(
+    variant: Variant,
+    modalities: Mapping[str, Modality],
+    teachers: Teachers = MappingProxyType({}),
+) -> Stage1:
     """The networks and losses of stage 1.
 
     Where the fusion gives streams and no objective works on them, the fusion's own default does.
+
+    Args:
+        variant: names and options.
+        modalities: by name.
+        teachers: of the objectives that want one; those that have none here are left out.
 
     Raises:
         SM3Error: unknown names or options, or choices that do not go together.
@@ -138,13 +160,26 @@ def build_stage1(variant: Variant, modalities: Mapping[str, Modality]) -> Stage1
         Branches(backbones, fusion, modalities, variant.machine.channels_last),
         {
             name: {
-                modality: _build(variant, "objectives", name, width)
-                for modality, width in widths.items()
+                modality: _build_within(
+                    variant, name, backbone, teachers.get(name, {}).get(modality)
+                )
+                for modality, backbone in backbones.items()
             }
             for name in within
+            if name in teachers or not components[name].wants_teacher
         },
         {name: _build(variant, "objectives", name, 0) for name in across},
+        teachers,
     )
+
+
+def _build_within(
+    variant: Variant, name: str, backbone: Backbone, teacher: Teacher | None
+) -> Objective:
+    """An objective on the features of one modality."""
+    teaching = [teacher.teaching(backbone)] if teacher else []
+    objective: Objective = _build(variant, "objectives", name, backbone.width, *teaching)
+    return objective
 
 
 def build_fusion(variant: Variant, widths: Mapping[str, int]) -> Fusion:

@@ -33,6 +33,12 @@ def implied_objectives(variant: Variant) -> list[str]:
     return [default] if default and "streams" not in named else []
 
 
+def rotating_objective(variant: Variant) -> str:
+    """The objective that asks for turned views of all images; empty if none does."""
+    objectives = {name: registry("objectives").get(name) for name in variant.objective}
+    return next((name for name, plugin in objectives.items() if plugin.wants_rotations), "")
+
+
 def unused_plugins(variant: Variant) -> set[str]:
     """The names of plugins whose options change nothing in a variant, whatever its data are."""
     used = {name for _, name in plugins_in_use(variant)}

@@ -107,6 +107,9 @@ def memory_need(start: Start) -> MemoryNeed | None:
         for modality, objective in by_modality.items()
         if objective.wants_target
     )
+    teachers = sum(
+        _size(teacher.parameters()) for own in parts.teachers.values() for teacher in own.values()
+    )
     ready = 1 if on_gpu else 1 + PREFETCHED * setup.workers
     views = ready * sum(
         4 * rows * math.prod(setup.pool.modalities[name].shape)
@@ -114,7 +117,7 @@ def memory_need(start: Start) -> MemoryNeed | None:
     )
     base = CUDA_CONTEXT if on_gpu else psutil.Process().memory_info().rss
     device = "cuda" if on_gpu else "cpu"
-    return MemoryNeed(device, base, copies * learning + targets, views, activations)
+    return MemoryNeed(device, base, copies * learning + targets + teachers, views, activations)
 
 
 def _activations(start: Start, *, half: bool) -> int:

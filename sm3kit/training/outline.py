@@ -78,7 +78,8 @@ class Outline:
         counts = ", ".join(f"{split} {len(cases)}" for split, cases in pool.cases.items())
         have = ", ".join(f"{n} {c}" for n, c in shares(setup.cases, list(pool.modalities)).items())
         losses = " + ".join([*parts.objectives, *parts.crossings])
-        sources = dict.fromkeys(self.start.to_fetch.values())
+        fetched = [*self.start.to_fetch.values(), *self.start.teachers_to_fetch]
+        sources = dict.fromkeys(fetched)
         head = [f"sm3kit {__version__}, {self.origin}", f"run      {setup.run.folder}"]
         return [
             *(head if self.origin else []),
@@ -88,6 +89,7 @@ class Outline:
             *(f"model    {line}" for line in _networks(pool, parts, variant)),
             *(f"weights  imagenet, {source}" for source in sources),
             f"loss     {losses}, fusion {variant.fusion}",
+            *(f"teacher  {variant.options[name]['teacher']}" for name in parts.teachers),
             *(
                 [f"init     {init.folder}, trained on {', '.join(init.variant.data)}"]
                 if init
@@ -136,6 +138,8 @@ def _notes(start: Start) -> list[str]:
     pool = start.setup.pool
     notes = [note for source in pool.sources for note in _notes_of(source.dataset)]
     notes += [note for modality in pool.modalities.values() for note in modality.notes]
+    objectives = [one for own in start.parts.objectives.values() for one in own.values()]
+    notes += [note for objective in objectives for note in objective.notes]
     return list(dict.fromkeys([*start.notes, *notes]))
 
 

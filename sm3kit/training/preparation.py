@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.options import options_of
@@ -22,14 +18,13 @@ from sm3kit.data.pool import Pool
 from sm3kit.data.progress import Reporter
 from sm3kit.data.viewing import change_views, spec_of
 from sm3kit.modalities.base import Modality
-from sm3kit.networks.assemble import Stage1, build_clusterer, build_relation, fill_in
+from sm3kit.networks.assemble import fill_in
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.networks.plugins_in_use import rotating_objective
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import ModelFacts
 from sm3kit.training.fitting import Training
-
-ROWS = 8  # Studies of the made-up batch that losses are tried on.
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,8 @@ class Setup:
     @property
     def views(self) -> StudyViews:
         """The studies to train on, as views."""
-        return StudyViews(self.pool, self.cases, self.images, self.variant.seed)
+        rotated = bool(rotating_objective(self.variant))
+        return StudyViews(self.pool, self.cases, self.images, self.variant.seed, rotated=rotated)
 
     def training(
         self, devices: int = 1, num_nodes: int = 1, precision: str = "32-true"
@@ -158,10 +154,12 @@ def training_cases(pool: Pool, variant: Variant) -> list[Case]:
     """The cases to train on, if they and the variant can be trained at all.
 
     Raises:
-        DataError, VariantError: there are too few studies, or too few modalities for the fusion.
+        DataError, VariantError: there are too few studies, too few modalities for the fusion, or
+            images that an objective cannot turn.
     """
     cases = pool.of(variant.splits)
     names = list(pool.modalities)
+    _check_rotations(pool, variant)
     if len(cases) < 2 * variant.machine.devices * variant.machine.num_nodes:
         raise DataError(
             f"The split {'+'.join(variant.splits)} of {', '.join(variant.data)} has {len(cases)} "
@@ -182,54 +180,15 @@ def training_cases(pool: Pool, variant: Variant) -> list[Case]:
     return cases
 
 
-def rehearse(setup: Setup, parts: Stage1, labels: int) -> None:
-    """Tries the losses of stage 1 on random features, and builds what stage 2 will need.
-
-    Args:
-        setup: what is to be trained.
-        parts: its networks and losses, which stay as they are.
-        labels: number K of pseudo-labels.
-
-    Raises:
-        VariantError: choices that do not go together, for example one view and nothing to
-            compare it with.
-        OptionError: options that cannot be.
-    """
-    if setup.variant.stage != "mlssl" and setup.variant.stage1.epochs:
-        _rehearse_stage1(setup, parts)
-    if setup.variant.stage != "mmssl":
-        _rehearse_stage2(setup, parts.branches.joint_width, labels)
-
-
-@torch.no_grad()
-def _rehearse_stage1(setup: Setup, parts: Stage1) -> None:
-    with torch.random.fork_rng(devices=[]):
-        features = {
-            name: [torch.randn(ROWS, parts.branches.widths[name]) for _ in range(count)]
-            for name, count in view_counts(setup).items()
-        }
-        for by_modality in parts.objectives.values():
-            for modality, objective in by_modality.items():
-                if modality in features:
-                    views = features[modality]
-                    copy.deepcopy(objective)(views, views if objective.wants_target else None)
-        if parts.crossings and features.keys() == parts.branches.widths.keys():
-            streams = _streams(parts, features)
-            for objective in parts.crossings.values():
-                copy.deepcopy(objective)(streams)
-
-
-def _rehearse_stage2(setup: Setup, joint_width: int, labels: int) -> None:
-    change_views(setup.pool, setup.variant, setup.variant.stage2.views)
-    with torch.random.fork_rng(devices=[]):
-        build_relation(setup.variant, joint_width, labels)
-    build_clusterer(setup.variant)
-
-
-def _streams(parts: Stage1, features: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
-    present = {name: torch.ones(ROWS, dtype=torch.bool) for name in features}
-    streams: dict[str, list[Tensor]] = copy.deepcopy(parts.branches.fusion)(features, present)
-    return streams
+def _check_rotations(pool: Pool, variant: Variant) -> None:
+    objective = rotating_objective(variant)
+    fixed = [name for name, modality in pool.modalities.items() if not modality.rotatable]
+    if objective and fixed and variant.stage != "mlssl":
+        plugins = ", ".join(f"{name} ({spec_of(pool, name).plugin})" for name in fixed)
+        raise VariantError(
+            f"The objective {objective!r} turns images by 90 degrees, which those of {plugins} do "
+            "not allow. Leave them out with --modality, or use another objective."
+        )
 
 
 def view_counts(setup: Setup) -> dict[str, int]:

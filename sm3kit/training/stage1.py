@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import Batch, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.networks.assemble import Stage1, build_stage1, modules
+from sm3kit.networks.assemble import Stage1, Teachers, build_stage1, modules
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.training import checkpoints
@@ -23,6 +24,7 @@ from sm3kit.training.hardware import resolved_precision, smallest_view
 from sm3kit.training.monitoring import collapse, validation
 from sm3kit.training.preparation import Setup
 from sm3kit.training.seeds import seed_for
+from sm3kit.training.teachers import fit_heads
 
 
 class MultiModalSSL(Learner):
@@ -35,6 +37,7 @@ class MultiModalSSL(Learner):
         variant: optimiser settings and seed.
         steps_per_epoch: optimiser steps in an epoch.
         validate: gives the ranks of the validation pairs, now and then; None has no such pairs.
+        teach: brings the teachers to a device and fits their heads, before the first step.
     """
 
     def __init__(
@@ -43,9 +46,10 @@ class MultiModalSSL(Learner):
         variant: Variant,
         steps_per_epoch: int,
         validate: Callable[[], EpochRow] | None = None,
+        teach: Callable[[torch.device], None] | None = None,
     ) -> None:
         super().__init__("mmssl", variant, variant.stage1, variant.seed, steps_per_epoch)
-        self.parts, self.validate = parts, validate
+        self.parts, self.validate, self.teach = parts, validate, teach
         self.networks = modules(parts)
         self.targets = NamedModules(
             {
@@ -79,23 +83,59 @@ class MultiModalSSL(Learner):
         return row
 
     def encode(
-        self, views: Mapping[str, list[Tensor]], networks: NamedModules
+        self,
+        views: Mapping[str, list[Tensor]],
+        networks: NamedModules,
+        maps: dict[str, list[Tensor]] | None = None,
     ) -> dict[str, list[Tensor]]:
         """Features {modality: [(B, D)] * V} in float32.
 
         As in the released code, each view is a batch of B rows for the batch norm of the backbone,
         unless `join_views` makes one of V * B rows.
+
+        Args:
+            views: raw, {modality: [(B, C, S, S)] * V}.
+            networks: {modality: encoder}.
+            maps: gets the last maps of the branches, of modalities that have a teacher with maps.
         """
-        encode = self.parts.branches.encode
+        branches = self.parts.branches
+
+        def encode(name: str, raw: Tensor) -> Tensor:
+            if maps is None or not self._shows_maps(name):
+                return branches.encode(name, raw, networks[name])
+            rows, tables, _ = branches.encode_whole(name, raw)
+            maps.setdefault(name, []).append(tables[-1])
+            return rows
+
         if self.variant.stage1.join_views:
-            joined = {
-                name: encode(name, torch.cat(own), networks[name]) for name, own in views.items()
-            }
+            joined = {name: encode(name, torch.cat(own)) for name, own in views.items()}
             return {name: list(rows.chunk(len(views[name]))) for name, rows in joined.items()}
-        return {
-            name: [encode(name, view, networks[name]) for view in own]
-            for name, own in views.items()
-        }
+        return {name: [encode(name, view) for view in own] for name, own in views.items()}
+
+    def _shows_maps(self, modality: str) -> bool:
+        return any(self.parts.teaching(name, modality).maps for name in self.parts.teachers)
+
+    @torch.no_grad()
+    def _told(
+        self,
+        views: Mapping[str, list[Tensor]],
+        labels: Mapping[str, Tensor],
+        maps: Mapping[str, list[Tensor]],
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """What EMA encoders and teachers say of views, {objective: {modality: keywords}}."""
+        told: dict[str, dict[str, dict[str, Any]]] = {}
+        for name in self.targets:
+            slow = self.encode(views, self._slow_encoders(name))
+            told[name] = {modality: {"targets": rows} for modality, rows in slow.items()}
+        for name, teachers in self.parts.teachers.items():
+            told[name] = {
+                modality: {
+                    **teachers[modality].tell(own, labels[modality]),
+                    "maps": maps.get(modality, []),
+                }
+                for modality, own in views.items()
+            }
+        return told
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The weighted sum of all terms.
@@ -109,12 +149,12 @@ class MultiModalSSL(Learner):
         # A modality that fewer than two studies have cannot be contrasted in this batch.
         present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
         views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
-        features = self.encode(views, self.parts.branches.backbones)
-        with torch.no_grad():
-            slow = {name: self.encode(views, self._slow_encoders(name)) for name in self.targets}
+        maps: dict[str, list[Tensor]] = {}
+        features = self.encode(views, self.parts.branches.backbones, maps)
+        told = self._told(views, {name: batch.labels[present[name]] for name in views}, maps)
         with torch.autocast(self.device.type, enabled=False):
             groups = {name: batch.group[present[name]] for name in features}
-            terms = self._terms_within(features, slow, groups)
+            terms = self._terms_within(features, told, groups)
             terms |= self._terms_across(features, present, batch)
         self.keep_terms(terms, f" (studies at {batch.index[:8].tolist()}…)")
         if not terms:
@@ -125,7 +165,7 @@ class MultiModalSSL(Learner):
     def _terms_within(
         self,
         features: Mapping[str, list[Tensor]],
-        slow: Mapping[str, Mapping[str, list[Tensor]]],
+        told: Mapping[str, Mapping[str, Mapping[str, Any]]],
         groups: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
@@ -133,8 +173,8 @@ class MultiModalSSL(Learner):
             for modality, objective in by_modality.items():
                 if modality not in features:
                     continue
-                targets = slow[name][modality] if name in slow else None
-                losses = objective(features[modality], targets, group=groups[modality])
+                keywords = told.get(name, {}).get(modality, {})
+                losses = objective(features[modality], group=groups[modality], **keywords)
                 terms |= {_term(name, modality, term): value for term, value in losses.items()}
         for modality, views in features.items():
             self._remember(modality, views)
@@ -193,6 +233,11 @@ class MultiModalSSL(Learner):
         while len(kept) > 1 and sum(len(views[0]) for views in kept[1:]) >= limit:
             kept.pop(0)
 
+    def on_fit_start(self) -> None:
+        """Prepares the teachers, which are no part of the module and of its checkpoints."""
+        if self.teach and self.parts.teachers:
+            self.teach(self.device)
+
     def on_train_epoch_start(self) -> None:
         """Seeds this epoch, and forgets what was seen in the one before."""
         super().on_train_epoch_start()
@@ -248,16 +293,17 @@ def steps_per_epoch(setup: Setup) -> int:
     return len(_batches(setup, 0, machine.devices * machine.num_nodes, 0))
 
 
-def build(setup: Setup, variant: Variant) -> Stage1:
+def build(setup: Setup, variant: Variant, teachers: Teachers) -> Stage1:
     """Networks and losses of stage 1 at their start.
 
     Args:
         setup: for its modalities.
         variant: that of the setup, or the same without weights that come from elsewhere.
+        teachers: of the objectives that want one.
     """
     # Weights depend on the seed alone, whatever ran before in this process.
     torch.manual_seed(seed_for("networks", variant.seed))
-    return build_stage1(variant, setup.pool.modalities)
+    return build_stage1(variant, setup.pool.modalities, teachers)
 
 
 def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
@@ -270,7 +316,8 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
     first = resumed["epochs_done"] if resumed else 0
     steps = len(_batches(setup, 0, variant.machine.devices * variant.machine.num_nodes, first))
     validate = validation(setup, parts.branches)
-    module = MultiModalSSL(parts, variant, steps, validate)
+    teach = partial(fit_heads, setup, parts.teachers)
+    module = MultiModalSSL(parts, variant, steps, validate, teach)
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
         setup.reporter.say(f"resume   after epoch {first} of {variant.stage1.epochs}")

@@ -22,8 +22,10 @@ from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.studies_seen import check_unchanged
 from sm3kit.training import checkpoints, stage1, stage2
 from sm3kit.training.hardware import check_devices, chosen_workers
-from sm3kit.training.preparation import Setup, apply_suggestions, rehearse, training_cases
+from sm3kit.training.preparation import Setup, apply_suggestions, training_cases
+from sm3kit.training.rehearsal import rehearse
 from sm3kit.training.stage2 import PseudoLabel
+from sm3kit.training.teachers import open_teachers, teacher_sources
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Start:
         kept: the networks of stage 1 come from the run itself.
         init: the model of an earlier run to start from.
         to_fetch: {modality: where its weights come from} of those that may have to be fetched.
+        teachers_to_fetch: where the weights of teachers come from that may have to be fetched.
         notes: sentences on what the data and the weights changed in the settings.
         warnings: sentences on what the earlier run lacks.
     """
@@ -49,6 +52,7 @@ class Start:
     kept: bool
     init: TrainedModel | None
     to_fetch: Mapping[str, str]
+    teachers_to_fetch: list[str]
     notes: list[str]
     warnings: list[str]
 
@@ -62,11 +66,14 @@ class Start:
         Raises:
             CheckpointError: they cannot be downloaded.
         """
-        if not self.to_fetch:
-            return self
-        parts = stage1.build(self.setup, self.setup.variant)
-        if self.init:
-            self.init.start(parts.branches, self.setup.variant)
+        parts = self.parts
+        if self.to_fetch:
+            parts = stage1.build(self.setup, self.setup.variant, parts.teachers)
+            if self.init:
+                self.init.start(parts.branches, self.setup.variant)
+        if self.teachers_to_fetch:
+            teachers = open_teachers(self.setup, fetch=True)
+            parts = dataclasses.replace(parts, teachers=teachers)
         return dataclasses.replace(self, parts=parts)
 
 
@@ -98,9 +105,11 @@ def prepare(
     # A modality that the earlier run lacks starts from the weights.
     covered = kept or (init is not None and set(pool.modalities) <= set(init.channels))
     to_fetch = {} if covered else _weights_to_fetch(variant, pool)
-    parts = stage1.build(setup, variant.without_weights(None if covered else to_fetch))
+    teachers = open_teachers(setup, fetch=False)
+    parts = stage1.build(setup, variant.without_weights(None if covered else to_fetch), teachers)
     warnings = init.start(parts.branches, variant) if init else []
-    return Start(setup, parts, labels, resumed, kept, init, to_fetch, suggested, warnings)
+    fetched = (to_fetch, teacher_sources(variant, teachers))
+    return Start(setup, parts, labels, resumed, kept, init, *fetched, suggested, warnings)
 
 
 def _weights_to_fetch(variant: Variant, pool: Pool) -> dict[str, str]:

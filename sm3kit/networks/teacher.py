@@ -1,0 +1,110 @@
+"""A frozen network that an objective learns from, for the images of one modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from sm3kit.backbones.base import Backbone
+from sm3kit.modalities.base import Modality
+from sm3kit.nn.label_heads import LabelHeads
+from sm3kit.nn.precision import full_precision
+from sm3kit.objectives.base import Teaching
+
+INVERSE_REGULARISATION = 0.01  # Of heads on standardised features, which are many.
+NEVER = -30.0  # The logit of a class that no training study is of.
+
+
+class Teacher(nn.Module):
+    """Features, logits and last feature maps of a backbone that does not learn.
+
+    Its heads, one per label, are fitted to its features by `fit_heads`.
+
+    Args:
+        backbone: the network.
+        modality: how raw views are normalised for it.
+        counts: {label: training studies of each class}; see `Teaching`.
+        columns: which column of the labels of a batch each of these labels is.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        modality: Modality,
+        counts: Mapping[str, Sequence[int]],
+        columns: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.backbone, self.modality = backbone, modality
+        self.counts, self.columns = dict(counts), list(columns)
+        self.heads = LabelHeads(backbone.width, [len(sizes) for sizes in counts.values()])
+        self.requires_grad_(False).eval()
+
+    def teaching(self, student: Backbone) -> Teaching:
+        """What an objective with this teacher is built for."""
+        shapes = [network.map_shapes for network in (student, self.backbone)]
+        maps = (shapes[0][-1], shapes[1][-1]) if all(shapes) else None
+        return Teaching(self.backbone.width, self.counts, maps)
+
+    def train(self, mode: bool = True) -> Teacher:
+        """The teacher in eval mode, whatever is asked for."""
+        super().train(False)
+        return self
+
+    def encode(self, raw: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Float32 features (B, D) and maps [(B, C, H, W)] * L of raw views."""
+        rows, maps = self.backbone.features_and_maps(self.modality.normalise(raw))
+        return full_precision(rows), [full_precision(table) for table in maps]
+
+    @torch.no_grad()
+    def tell(self, views: Sequence[Tensor], labels: Tensor) -> dict[str, Any]:
+        """The keywords of an objective that wants a teacher, but for the maps of the student.
+
+        Args:
+            views: raw, [(B, C, S, S)] * V.
+            labels: (B, all labels of the data), -1 where unknown.
+        """
+        encoded = [self.encode(view) for view in views]
+        with torch.autocast(labels.device.type, enabled=False):
+            logits = [self.heads(rows) for rows, _ in encoded]
+        return {
+            "targets": [rows for rows, _ in encoded],
+            "labels": labels[:, self.columns],
+            "target_logits": logits,
+            "target_maps": [maps[-1] for _, maps in encoded if maps],
+        }
+
+    def fit_heads(self, features: Tensor, labels: Tensor) -> None:
+        """Fits a multinomial logistic regression per label, on standardised features.
+
+        Args:
+            features: (N, D) of the training studies.
+            labels: (N, K), -1 where unknown.
+        """
+        rows, known = features.double().cpu().numpy(), labels.cpu().numpy()
+        mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+        deviation[deviation < 1e-8] = 1.0
+        for label, head in enumerate(self.heads.heads):
+            assert isinstance(head, nn.Linear)
+            there = known[:, label] >= 0
+            model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=1000)
+            model.fit((rows[there] - mean) / deviation, known[there, label])
+            weight, bias = _of_classes(model, head.out_features)
+            weight = weight / deviation
+            head.weight.data.copy_(torch.from_numpy(weight))
+            head.bias.data.copy_(torch.from_numpy(bias - weight @ mean))
+
+
+def _of_classes(model: LogisticRegression, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (C, D) and biases (C,) of all classes, of which the model saw some."""
+    own, shift = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # The second one, against zero.
+        own, shift = np.vstack([0 * own, own]), np.concatenate([0 * shift, shift])
+    weight, bias = np.zeros((classes, own.shape[1])), np.full(classes, NEVER)
+    weight[model.classes_], bias[model.classes_] = own, shift
+    return weight, bias

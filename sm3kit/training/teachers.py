@@ -1,0 +1,226 @@
+"""Who teaches the objectives of a run: a run, a fine-tuned classifier, a model, or a weight file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sm3kit.backbones.base import Backbone
+from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.core.names import unknown
+from sm3kit.core.options import options_of
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
+from sm3kit.data.batches import StudyViews, eval_loader
+from sm3kit.data.cases import Case
+from sm3kit.data.pool import Pool, build_modality
+from sm3kit.data.viewing import spec_of
+from sm3kit.modalities.base import Modality
+from sm3kit.networks.assemble import Teachers
+from sm3kit.networks.backbone import provider_and_model, tried_backbone, try_view
+from sm3kit.networks.teacher import Teacher
+from sm3kit.runs.fine_tuned import FineTuned
+from sm3kit.runs.folder import RunFolder
+from sm3kit.runs.model import TrainedModel
+from sm3kit.training.preparation import Setup
+
+
+def open_teachers(setup: Setup, *, fetch: bool) -> Teachers:
+    """The teacher of each objective that wants one, for each modality; their heads are not fitted.
+
+    Args:
+        setup: names and studies; without a stage 1 to train there is nothing to teach.
+        fetch: load ImageNet weights, which may have to be fetched.
+
+    Raises:
+        SM3Error: there is no such teacher, or it does not fit the data.
+    """
+    variant = setup.variant
+    if variant.stage == "mlssl" or not variant.stage1.epochs:
+        return {}
+    names = [n for n in variant.objective if registry("objectives").get(n).wants_teacher]
+    if names:
+        _check_splits(setup, names[0])
+    return {
+        name: {
+            modality: _open(setup, name, modality, fetch=fetch)
+            for modality in setup.pool.modalities
+        }
+        for name in names
+    }
+
+
+def teacher_sources(variant: Variant, teachers: Teachers) -> list[str]:
+    """Where the ImageNet weights of teachers come from, of those that may have to be fetched."""
+    words = [str(variant.options[name]["teacher"]) for name in teachers]
+    providers = [registry("backbones").get(_provider(word)) for word in words if _is_model(word)]
+    return [provider.imagenet_weights for provider in providers if provider.imagenet_weights]
+
+
+@torch.no_grad()
+def fit_heads(setup: Setup, teachers: Teachers, device: torch.device) -> None:
+    """Brings teachers to a device, and fits their heads to their features of the training studies.
+
+    They see the evaluation view of each study; what is drawn for the training stays as it is.
+    """
+    shown = StudyViews(setup.pool, setup.cases, setup.images, setup.variant.seed)
+    every = [(m, t.to(device)) for own in teachers.values() for m, t in own.items()]
+    rows: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in range(len(every))}
+    batch_size, names = setup.variant.stage1.batch_size, list(setup.pool.modalities)
+    for batch in eval_loader(shown, batch_size, names, setup.workers):
+        for number, (modality, teacher) in enumerate(every):
+            there = batch.present[modality]
+            if teacher.columns and there.any():
+                features, _ = teacher.encode(batch.views[modality][0][there].to(device))
+                rows[number].append((features.cpu(), batch.labels[there][:, teacher.columns]))
+    for number, (_, teacher) in enumerate(every):
+        if rows[number]:
+            features, labels = map(torch.cat, zip(*rows[number], strict=True))
+            teacher.fit_heads(features, labels)
+
+
+def _check_splits(setup: Setup, objective: str) -> None:
+    splits = setup.variant.splits
+    if splits != ("train",) and any(max(case.labels, default=-1) >= 0 for case in setup.cases):
+        raise VariantError(
+            f"The objective {objective!r} learns from labels, and splits={','.join(splits)} would "
+            "show it those that results are chosen by or measured on. Use the split train alone."
+        )
+
+
+def _open(setup: Setup, objective: str, name: str, *, fetch: bool) -> Teacher:
+    variant, pool = setup.variant, setup.pool
+    options = variant.options[objective]
+    word = str(options["teacher"])
+    own = str(options["teacher_backbone"]) or variant.of(name, "backbone")
+    where = f"-o {objective}.teacher={word}"
+    if not word:
+        raise VariantError(
+            f"The objective {objective!r} learns from a teacher. Give one: -o {objective}.teacher="
+            "RUN, RUN/eval/finetune-test.safetensors, timm/resnet50, or a weight file."
+        )
+    tuned = FineTuned.read(Path(word))
+    if tuned or Path(word).is_dir():
+        trained = tuned.run() if tuned else RunFolder(Path(word)).trained()
+        if tuned:
+            _check_classes(tuned, pool, where)
+        backbone = _of_run(trained, name, pool, where, tuned)
+        modality = _normalised_as(trained.variant, pool, name)
+    elif os.path.lexists(word) or _is_model(word):
+        model, weights = (word, "imagenet" if fetch else "none") if _is_model(word) else (own, word)
+        teaching = variant.changed(
+            {"per_modality": {name: {"backbone": model, "weights": weights}}}, where
+        )
+        backbone = tried_backbone(teaching, name, pool.modalities[name])
+        modality = _normalised_by_weights(teaching, pool, name, weights)
+    else:
+        known = registry("backbones").names()
+        raise VariantError(
+            f"{where}: there is no such run or file, and "
+            f"{unknown('backbone provider', _provider(word), known)}"
+        )
+    counts = _counts(pool, setup.cases, name)
+    columns = [[label.name for label in pool.labels].index(label) for label in counts]
+    return Teacher(backbone, modality, counts, columns)
+
+
+def _is_model(word: str) -> bool:
+    """Whether a teacher is a model of a provider; a folder or a file of that name goes first."""
+    return not os.path.lexists(word) and _provider(word) in registry("backbones").names()
+
+
+def _provider(word: str) -> str:
+    return word.rpartition("/")[0]
+
+
+def _of_run(
+    trained: TrainedModel, name: str, pool: Pool, where: str, tuned: FineTuned | None
+) -> Backbone:
+    """The backbone of a modality in a run, with its fine-tuned weights if there are some.
+
+    Raises:
+        CheckpointError, VariantError: it has none, or one for images of another kind.
+    """
+    modality = pool.modalities[name]
+    if name not in trained.channels:
+        raise VariantError(
+            f"{where}: that run has networks for {', '.join(trained.channels)}, and the data have "
+            f"{', '.join(pool.modalities)}. Choose among them with --modality, or rename one with "
+            "--map."
+        )
+    if trained.channels[name] != modality.channels:
+        raise VariantError(
+            f"{where}: its images of {name} have {trained.channels[name]} channels, and those of "
+            f"the data {modality.channels}. Give another teacher."
+        )
+    backbone = trained.network(name)
+    if tuned:
+        trained.load(backbone, tuned.backbone(name), f"{name} in {tuned.file.name}")
+    try:
+        try_view(backbone, modality.shape)
+    except Exception as error:  # Each network stumbles over a wrong size in its own way.
+        if isinstance(error, SM3Error):
+            raise
+        _, height, width = modality.shape
+        raise VariantError(
+            f"{where} does not accept the views of {name}, {height} x {width} pixels. Give its "
+            f"--image-size, {trained.variant.of(name, 'image_size')}, or another teacher."
+        ) from error
+    return backbone
+
+
+def _check_classes(tuned: FineTuned, pool: Pool, where: str) -> None:
+    """Refuses a classifier of other labels than the data have, or of other classes.
+
+    Raises:
+        VariantError: it was trained for something else.
+    """
+    taught = tuned.labels
+    known = {label.name: list(label.classes) for label in pool.labels}
+    for name in known:
+        if name in taught and list(taught[name]) != known[name]:
+            raise VariantError(
+                f"{where} knows the label {name!r} with the classes {', '.join(taught[name])}, and "
+                f"the data have {', '.join(known[name])}. Give a teacher of the same classes."
+            )
+    if known and not taught.keys() & known.keys():
+        raise VariantError(
+            f"{where} knows the labels {', '.join(taught)}, and the data have {', '.join(known)}. "
+            "Give a teacher of the same labels."
+        )
+
+
+def _normalised_as(variant: Variant, pool: Pool, name: str) -> Modality:
+    """The modality as another run set it."""
+    spec = spec_of(pool, name)
+    known = options_of(registry("modalities").get(spec.plugin))
+    said = {**variant.options.get(spec.plugin, {}), **variant.options.get(name, {})}
+    own = {option: value for option, value in said.items() if option in known}
+    return build_modality(name, spec, pool.modalities[name].image_size, {name: own})
+
+
+def _normalised_by_weights(variant: Variant, pool: Pool, name: str, weights: str) -> Modality:
+    """The modality as the weights of a model want it; else as the student's."""
+    provider, model = provider_and_model(variant, name)
+    wanted = registry("backbones").get(provider).normalisation(model, weights)
+    if wanted is None:
+        return pool.modalities[name]
+    changes = {"mean": list(wanted[0]), "std": list(wanted[1])}
+    other = dataclasses.replace(variant, options={name: changes})
+    return _normalised_as(other, pool, name)
+
+
+def _counts(pool: Pool, cases: list[Case], name: str) -> dict[str, list[int]]:
+    """{label: training studies of each class}, of those that have a modality and differ in it."""
+    counts = {}
+    for column, label in enumerate(pool.labels):
+        sizes = Counter(case.labels[column] for case in cases if name in case.images)
+        own = [sizes[index] for index in range(len(label.classes))]
+        if sum(size > 0 for size in own) > 1:
+            counts[label.name] = own
+    return counts
