@@ -124,6 +124,7 @@ SORTS = {
         *("evaluation.decisions", "metrics.folds", "metrics.reliability", "metrics.thresholds"),
     ),
     "callbacks": ("training.callbacks", "training.progress"),
+    "formulas": ("nn.distillation",),
     "figures": tuple(
         f"report.{name}" for name in ("calibration", "clusters", "confusion", "embedding", "roc")
     ),

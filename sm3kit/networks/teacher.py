@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from sm3kit.backbones.base import Backbone
+from sm3kit.data.batches import StudyViews, eval_loader
+from sm3kit.data.cases import Case
+from sm3kit.data.pool import Pool
 from sm3kit.modalities.base import Modality
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.precision import full_precision
@@ -108,3 +112,52 @@ def _of_classes(model: LogisticRegression, classes: int) -> tuple[np.ndarray, np
     weight, bias = np.zeros((classes, own.shape[1])), np.full(classes, NEVER)
     weight[model.classes_], bias[model.classes_] = own, shift
     return weight, bias
+
+
+def labels_to_teach(
+    pool: Pool, cases: Sequence[Case], modality: str
+) -> tuple[dict[str, list[int]], list[int]]:
+    """The labels in which the training studies with a modality differ.
+
+    Returns:
+        {label: studies of each class}, and the columns of these labels.
+    """
+    counts, columns = {}, []
+    for column, label in enumerate(pool.labels):
+        sizes = Counter(case.labels[column] for case in cases if modality in case.images)
+        own = [sizes[index] for index in range(len(label.classes))]
+        if sum(size > 0 for size in own) > 1:
+            counts[label.name] = own
+            columns.append(column)
+    return counts, columns
+
+
+@torch.no_grad()
+def fit_heads(
+    shown: StudyViews,
+    teachers: Iterable[tuple[str, Teacher]],
+    device: torch.device,
+    batch_size: int,
+    workers: int,
+) -> None:
+    """Brings teachers to a device, and fits their heads to the evaluation view of each study.
+
+    Args:
+        shown: the training studies.
+        teachers: modality and teacher.
+        device: where they teach.
+        batch_size: studies that are encoded at a time.
+        workers: processes that prepare views.
+    """
+    every = [(modality, teacher.to(device)) for modality, teacher in teachers]
+    rows: list[list[tuple[Tensor, Tensor]]] = [[] for _ in every]
+    for batch in eval_loader(shown, batch_size, list(shown.pool.modalities), workers):
+        for (modality, teacher), own in zip(every, rows, strict=True):
+            there = batch.present[modality]
+            if teacher.columns and there.any():
+                features, _ = teacher.encode(batch.views[modality][0][there].to(device))
+                own.append((features.cpu(), batch.labels[there][:, teacher.columns]))
+    for (_, teacher), own in zip(every, rows, strict=True):
+        if own:
+            features, labels = map(torch.cat, zip(*own, strict=True))
+            teacher.fit_heads(features, labels)

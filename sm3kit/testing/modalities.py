@@ -112,7 +112,7 @@ def turned_views(trial: ModalityTrial) -> None:
         require(view.shape == modality.shape, f"gives a view {view.shape}, not {modality.shape}")
         require(view.dtype == image.dtype, "changes the dtype")
     again = trial.build().rotations(image, np.random.default_rng(1))
-    require(_equal(views, again), "gives different turned views for the same seed")
+    require(_equal(views, again), "gives different views for the same seed")
     require(np.array_equal(image, before), "changes the image in place")
 
 

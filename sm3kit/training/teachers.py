@@ -4,30 +4,91 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from sm3kit.backbones.base import Backbone
-from sm3kit.core.errors import SM3Error, VariantError
+from sm3kit.core.errors import CheckpointError, SM3Error, UnknownName, VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import options_of
+from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
-from sm3kit.data.batches import StudyViews, eval_loader
-from sm3kit.data.cases import Case
 from sm3kit.data.pool import Pool, build_modality
 from sm3kit.data.viewing import spec_of
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.assemble import Teachers
-from sm3kit.networks.backbone import provider_and_model, tried_backbone, try_view
-from sm3kit.networks.teacher import Teacher
-from sm3kit.runs.fine_tuned import FineTuned
+from sm3kit.networks.backbone import (
+    DEFAULT_PROVIDER,
+    provider_and_model,
+    tried_backbone,
+    try_view,
+)
+from sm3kit.networks.teacher import Teacher, labels_to_teach
+from sm3kit.nn.finite import first_two, not_finite
+from sm3kit.nn.named_modules import module_key
 from sm3kit.runs.folder import RunFolder
-from sm3kit.runs.model import TrainedModel
+from sm3kit.runs.model import DAMAGE, TrainedModel
 from sm3kit.training.preparation import Setup
+
+BACKBONES = "extractor.backbones."  # How their weights begin in the file.
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What the file of a classifier tells of the networks in it.
+
+    Attributes:
+        file: the file, in the folder `eval` of its run.
+        labels: {label: classes} that it was trained for.
+    """
+
+    file: Path
+    labels: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def read(cls, file: Path) -> FineTuned | None:
+        """What a file tells; None if it is none of a classifier."""
+        if not file.is_file() or file.suffix != ".safetensors":
+            return None
+        try:
+            with safe_open(file, "pt") as opened:
+                facts = parse((opened.metadata() or {})["sm3kit"])
+            check_shape(facts, {"protocol": str, "labels": [list]})
+            return cls(file, {str(name): list(classes) for name, classes, _ in facts["labels"]})
+        except DAMAGE:  # Whoever reads its weights says what is wrong with them.
+            return None
+
+    def run(self) -> TrainedModel:
+        """The run whose networks were fine-tuned; the file lies in its folder `eval`."""
+        return RunFolder(self.file.absolute().parents[1]).trained()
+
+    def backbone(self, modality: str) -> dict[str, Tensor]:
+        """The fine-tuned weights of the backbone of one modality.
+
+        Raises:
+            CheckpointError: the file has none, or they are not finite.
+        """
+        start = f"{BACKBONES}{module_key(modality)}."
+        with safe_open(self.file, "pt") as opened:
+            names = [name for name in opened.keys() if name.startswith(start)]  # noqa: SIM118
+            weights = {name[len(start) :]: opened.get_tensor(name) for name in names}
+        if not weights:
+            raise CheckpointError(
+                f"The classifier {self.file} has no networks of its own: only --protocol finetune "
+                f"trains them. Give the run {self.file.parent.parent} itself."
+            )
+        bad = not_finite(weights)
+        if bad:
+            raise CheckpointError(
+                f"The classifier {self.file} comes from a training that diverged: "
+                f"{first_two(bad)} are not finite. Evaluate the run again with a lower --lr."
+            )
+        return weights
 
 
 def open_teachers(setup: Setup, *, fetch: bool) -> Teachers:
@@ -62,28 +123,6 @@ def teacher_sources(variant: Variant, teachers: Teachers) -> list[str]:
     return [provider.imagenet_weights for provider in providers if provider.imagenet_weights]
 
 
-@torch.no_grad()
-def fit_heads(setup: Setup, teachers: Teachers, device: torch.device) -> None:
-    """Brings teachers to a device, and fits their heads to their features of the training studies.
-
-    They see the evaluation view of each study; what is drawn for the training stays as it is.
-    """
-    shown = StudyViews(setup.pool, setup.cases, setup.images, setup.variant.seed)
-    every = [(m, t.to(device)) for own in teachers.values() for m, t in own.items()]
-    rows: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in range(len(every))}
-    batch_size, names = setup.variant.stage1.batch_size, list(setup.pool.modalities)
-    for batch in eval_loader(shown, batch_size, names, setup.workers):
-        for number, (modality, teacher) in enumerate(every):
-            there = batch.present[modality]
-            if teacher.columns and there.any():
-                features, _ = teacher.encode(batch.views[modality][0][there].to(device))
-                rows[number].append((features.cpu(), batch.labels[there][:, teacher.columns]))
-    for number, (_, teacher) in enumerate(every):
-        if rows[number]:
-            features, labels = map(torch.cat, zip(*rows[number], strict=True))
-            teacher.fit_heads(features, labels)
-
-
 def _check_splits(setup: Setup, objective: str) -> None:
     splits = setup.variant.splits
     if splits != ("train",) and any(max(case.labels, default=-1) >= 0 for case in setup.cases):
@@ -94,8 +133,7 @@ def _check_splits(setup: Setup, objective: str) -> None:
 
 
 def _open(setup: Setup, objective: str, name: str, *, fetch: bool) -> Teacher:
-    variant, pool = setup.variant, setup.pool
-    options = variant.options[objective]
+    variant, pool, options = setup.variant, setup.pool, setup.variant.options[objective]
     word = str(options["teacher"])
     own = str(options["teacher_backbone"]) or variant.of(name, "backbone")
     where = f"-o {objective}.teacher={word}"
@@ -113,20 +151,18 @@ def _open(setup: Setup, objective: str, name: str, *, fetch: bool) -> Teacher:
         modality = _normalised_as(trained.variant, pool, name)
     elif os.path.lexists(word) or _is_model(word):
         model, weights = (word, "imagenet" if fetch else "none") if _is_model(word) else (own, word)
-        teaching = variant.changed(
-            {"per_modality": {name: {"backbone": model, "weights": weights}}}, where
-        )
-        backbone = tried_backbone(teaching, name, pool.modalities[name])
-        modality = _normalised_by_weights(teaching, pool, name, weights)
+        changes = {"per_modality": {name: {"backbone": model, "weights": weights}}}
+        changed = variant.changed(changes, where)
+        try:
+            backbone = tried_backbone(changed, name, pool.modalities[name])
+        except UnknownName as error:
+            raise VariantError(f"{where}: there is no such run or file. {error}") from error
+        modality = _normalised_by_weights(changed, pool, name, weights)
     else:
         known = registry("backbones").names()
-        raise VariantError(
-            f"{where}: there is no such run or file, and "
-            f"{unknown('backbone provider', _provider(word), known)}"
-        )
-    counts = _counts(pool, setup.cases, name)
-    columns = [[label.name for label in pool.labels].index(label) for label in counts]
-    return Teacher(backbone, modality, counts, columns)
+        said = unknown("backbone provider", _provider(word), known)
+        raise VariantError(f"{where}: there is no such run or file. {said}")
+    return Teacher(backbone, modality, *labels_to_teach(pool, setup.cases, name))
 
 
 def _is_model(word: str) -> bool:
@@ -135,7 +171,7 @@ def _is_model(word: str) -> bool:
 
 
 def _provider(word: str) -> str:
-    return word.rpartition("/")[0]
+    return word.rpartition("/")[0] or DEFAULT_PROVIDER
 
 
 def _of_run(
@@ -175,11 +211,7 @@ def _of_run(
 
 
 def _check_classes(tuned: FineTuned, pool: Pool, where: str) -> None:
-    """Refuses a classifier of other labels than the data have, or of other classes.
-
-    Raises:
-        VariantError: it was trained for something else.
-    """
+    """Refuses a classifier of other labels than the data have, or of other classes."""
     taught = tuned.labels
     known = {label.name: list(label.classes) for label in pool.labels}
     for name in known:
@@ -213,14 +245,3 @@ def _normalised_by_weights(variant: Variant, pool: Pool, name: str, weights: str
     changes = {"mean": list(wanted[0]), "std": list(wanted[1])}
     other = dataclasses.replace(variant, options={name: changes})
     return _normalised_as(other, pool, name)
-
-
-def _counts(pool: Pool, cases: list[Case], name: str) -> dict[str, list[int]]:
-    """{label: training studies of each class}, of those that have a modality and differ in it."""
-    counts = {}
-    for column, label in enumerate(pool.labels):
-        sizes = Counter(case.labels[column] for case in cases if name in case.images)
-        own = [sizes[index] for index in range(len(label.classes))]
-        if sum(size > 0 for size in own) > 1:
-            counts[label.name] = own
-    return counts
