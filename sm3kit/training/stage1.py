@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
-from sm3kit.data.batches import Batch, StudyViews, train_loader
+from sm3kit.data.batches import Batch, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.networks.assemble import Stage1, Teachers, build_stage1, modules
 from sm3kit.networks.backbone import provider_and_model
-from sm3kit.networks.teacher import fit_heads
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner, optimiser
@@ -25,6 +24,7 @@ from sm3kit.training.hardware import resolved_precision, smallest_view
 from sm3kit.training.monitoring import collapse, validation
 from sm3kit.training.preparation import Setup
 from sm3kit.training.seeds import seed_for
+from sm3kit.training.teachers import prepare_teachers
 
 
 class MultiModalSSL(Learner):
@@ -316,7 +316,8 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
     first = resumed["epochs_done"] if resumed else 0
     steps = len(_batches(setup, 0, variant.machine.devices * variant.machine.num_nodes, first))
     validate = validation(setup, parts.branches)
-    module = MultiModalSSL(parts, variant, steps, validate, partial(_teach, setup, parts))
+    teach = partial(prepare_teachers, setup, parts.teachers)
+    module = MultiModalSSL(parts, variant, steps, validate, teach)
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
         setup.reporter.say(f"resume   after epoch {first} of {variant.stage1.epochs}")
@@ -326,13 +327,6 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
 
     computed = (variant.machine.devices, variant.machine.num_nodes, precision(setup, parts))
     fit(module, setup.training(*computed), loader)
-
-
-def _teach(setup: Setup, parts: Stage1, device: torch.device) -> None:
-    """Prepares the teachers on a device."""
-    teachers = [pair for own in parts.teachers.values() for pair in own.items()]
-    shown = StudyViews(setup.pool, setup.cases, setup.images, setup.variant.seed)
-    fit_heads(shown, teachers, device, setup.variant.stage1.batch_size, setup.workers)
 
 
 def write(setup: Setup, parts: Stage1) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from sm3kit.core.options import options_of
 from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
+from sm3kit.data.batches import StudyViews
 from sm3kit.data.pool import Pool, build_modality
 from sm3kit.data.viewing import spec_of
 from sm3kit.modalities.base import Modality
@@ -28,7 +30,7 @@ from sm3kit.networks.backbone import (
     tried_backbone,
     try_view,
 )
-from sm3kit.networks.teacher import Teacher, labels_to_teach
+from sm3kit.networks.teacher import Teacher, fit_heads, labels_to_teach
 from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.nn.named_modules import module_key
 from sm3kit.runs.folder import RunFolder
@@ -107,13 +109,8 @@ def open_teachers(setup: Setup, *, fetch: bool) -> Teachers:
     names = [n for n in variant.objective if registry("objectives").get(n).wants_teacher]
     if names:
         _check_splits(setup, names[0])
-    return {
-        name: {
-            modality: _open(setup, name, modality, fetch=fetch)
-            for modality in setup.pool.modalities
-        }
-        for name in names
-    }
+    modalities = list(setup.pool.modalities)
+    return {name: {m: _open(setup, name, m, fetch=fetch) for m in modalities} for name in names}
 
 
 def teacher_sources(variant: Variant, teachers: Teachers) -> list[str]:
@@ -121,6 +118,13 @@ def teacher_sources(variant: Variant, teachers: Teachers) -> list[str]:
     words = [str(variant.options[name]["teacher"]) for name in teachers]
     providers = [registry("backbones").get(_provider(word)) for word in words if _is_model(word)]
     return [provider.imagenet_weights for provider in providers if provider.imagenet_weights]
+
+
+def prepare_teachers(setup: Setup, teachers: Teachers, device: torch.device) -> None:
+    """Brings teachers to a device, and fits their heads to the training studies."""
+    every = [pair for own in teachers.values() for pair in own.items()]
+    shown = StudyViews(setup.pool, setup.cases, setup.images, setup.variant.seed)
+    fit_heads(shown, every, device, setup.variant.stage1.batch_size, setup.workers)
 
 
 def _check_splits(setup: Setup, objective: str) -> None:
@@ -177,11 +181,7 @@ def _provider(word: str) -> str:
 def _of_run(
     trained: TrainedModel, name: str, pool: Pool, where: str, tuned: FineTuned | None
 ) -> Backbone:
-    """The backbone of a modality in a run, with its fine-tuned weights if there are some.
-
-    Raises:
-        CheckpointError, VariantError: it has none, or one for images of another kind.
-    """
+    """The backbone of a modality in a run, with its fine-tuned weights if there are some."""
     modality = pool.modalities[name]
     if name not in trained.channels:
         raise VariantError(
