@@ -77,7 +77,11 @@ ROOMS = {
     "__main__": {"cli"},
 }
 FAMILY = {"core", "tables", "nn"}
-FAMILY_MORE = {"modalities": {"imaging"}, "datasets": {"synthesis"}}
+FAMILY_MORE = {
+    "modalities": {"imaging"},
+    "datasets": {"synthesis"},
+    "classifiers": {"metrics.checklist"},
+}
 
 # Rooms that take few libraries at all.
 LIBRARIES = {
@@ -118,6 +122,7 @@ FILES_IN_A_ROOM = 20
 USED_ONCE = 20  # Fewer modules than these have one other that imports them.
 # Of these sorts there is a file for each, whoever asks for it.
 SORTS = {
+    "formulas of plugins": ("nn.association", "nn.gradient_reversal"),
     "protocols": ("evaluation.finetune", "evaluation.matching", "evaluation.neighbours"),
     "executors": ("grids.executors",),
     "decisions": (

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from sm3kit.core.errors import VariantError
 from sm3kit.nn.map_shape import MapShape
 
 JOINT = "joint"  # The one name in `widths` of a classifier on the joint feature.
@@ -153,3 +154,26 @@ def stream_name(word: str, taken: Container[str]) -> str:
     while word in taken:
         word += "_"
     return word
+
+
+def modalities_with_maps(inputs: ClassifierInputs, word: str, least: int = 1) -> list[str]:
+    """The modalities whose backbone gives feature maps, in the order of the fusion.
+
+    Args:
+        inputs: what a classifier is built for.
+        word: its name on the command line.
+        least: how many maps it needs of a backbone.
+
+    Raises:
+        VariantError: no backbone gives as many.
+    """
+    names = [name for name in inputs.widths if len(inputs.maps.get(name, ())) >= least]
+    if names:
+        return names
+    enough = "feature maps" if least == 1 else f"feature maps of {least} stages"
+    backbones = "backbone" if len(inputs.widths) == 1 else "backbones"
+    raise VariantError(
+        f"The classifier {word} needs {enough}, which the {backbones} of "
+        f"{', '.join(inputs.widths)} cannot give. Use another --classifier, or a run with a "
+        "--backbone that has them, such as timm/resnet50."
+    )
