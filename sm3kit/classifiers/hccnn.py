@@ -196,8 +196,7 @@ class Residual(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, after, H / stride, W / stride) of (B, before, H, W)."""
-        total: Tensor = self.layers(maps) + self.shortcut(maps)
-        return total.relu()
+        return F.relu(self.layers(maps) + self.shortcut(maps))
 
 
 class MultiScaleAttention(nn.Module):
@@ -239,10 +238,8 @@ def bottleneck(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Maps of another size (B, C, H, W): means where they shrink, repeated where they grow."""
-    height, width = size
-    if maps.shape[2:] == (height, width):
-        return maps
-    return F.adaptive_avg_pool2d(maps, (height, width))
+    same = maps.shape[2:] == tuple(size)
+    return maps if same else F.adaptive_avg_pool2d(maps, (size[0], size[1]))
 
 
 def _pooled_stem(maps: Tensor, ladder: Sequence[MapShape]) -> Tensor:
