@@ -76,7 +76,7 @@ def _ensemble(
     score = score_of(subject, settings, in_order)
     return Learned(
         network,
-        {f"epoch of member {n}": member.chosen["epoch"] for n, member in enumerate(members, 1)},
+        {f"member {n} epoch": member.chosen["epoch"] for n, member in enumerate(members, 1)},
         None if score is None else score(network),
         sum(member.trainable for member in members),
     )

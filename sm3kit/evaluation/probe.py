@@ -143,8 +143,8 @@ def fit(
         if isinstance(network, Ensemble) and network.subsets is not None:
             outside = ~network.subsets[number].unsqueeze(1)
             own = dataclasses.replace(train, labels=train.labels.masked_fill(outside, -1))
-        where = f" of member {number + 1}" if settings.members > 1 else ""
-        chosen |= {f"{name}{where}": value for name, value in classifier.fit(own, chooses).items()}
+        whose = f"member {number + 1} " if settings.members > 1 else ""
+        chosen |= {f"{whose}{name}": value for name, value in classifier.fit(own, chooses).items()}
     network.to(subject.device)
     score = score_of(subject, settings, in_order)
     trainable = sum(weight.numel() for weight in network.parameters())

@@ -179,7 +179,7 @@ def settings_of(
         name = getattr(settings, setting)
         if name not in (known := registry(family).names()):
             noun = registry(family).kind.noun
-            raise UnknownName(f"{source}: {unknown_plugin(noun, name, known)}")
+            raise UnknownName(f"--{setting} {name}: {unknown_plugin(noun, name, known)}")
     if relation and settings.scope == "heads":
         settings = _laid_over(variant, chosen, [chosen]).changed(
             {"scope": "heads", **flags}, source
