@@ -156,7 +156,7 @@ def save_classifier(
     """
     same = ("protocol", "split", "select", "label", "leaky", "transfer", "data", "scope", "chosen")
     embedding = next((m for m in network.modules() if isinstance(m, LabelEmbedding)), None)
-    classifier = subject.classifier_spec(settings.classifier)
+    classifier = ClassifierSpec.of(settings.classifier, settings.options)
     # A fine-tuned network predicts in float32, whatever it was trained in.
     precision = subject.encoder.precision if settings.protocol == "probe" else "32-true"
     facts = {

@@ -146,7 +146,7 @@ def order_of_training(subject: Subject, settings: Settings) -> EpochBatches:
     draw = None
     if settings.sampler != "shuffle":
         component = registry("samplers").get(settings.sampler)
-        options = subject.variant.options.get(settings.sampler, {})
+        options = settings.options.get(settings.sampler, {})
         sampler = component(**bind(component, f"sampler {settings.sampler!r}", options))
         draw = Draw.of_cases(sampler, cases, subject.pool.labels)
         if sampler.on == "clusters":
@@ -194,7 +194,7 @@ def _module(subject: Subject, settings: Settings, lesson: Lesson) -> Supervised:
 def _cost(subject: Subject, settings: Settings) -> LabelCost:
     """The loss of the labels, with the sizes of their classes in the split train."""
     component = registry("losses").get(settings.loss)
-    options = subject.variant.options.get(settings.loss, {})
+    options = settings.options.get(settings.loss, {})
     loss = component(**bind(component, f"loss {settings.loss!r}", options))
     counts = {
         label.name: _counts(known, len(label.classes))

@@ -15,6 +15,7 @@ from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import EVALUATION, StudyViews
 from sm3kit.data.cases import Case
 from sm3kit.data.viewing import change_views
+from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.ensemble import Ensemble, balanced_subsets
 from sm3kit.evaluation.labelling.label_network import FromFeatures
 from sm3kit.evaluation.learning import (
@@ -45,7 +46,7 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
     Args:
         folder: for metrics and the checkpoint of this evaluation.
     """
-    component = subject.classifier_spec(settings.classifier).component
+    component = ClassifierSpec.of(settings.classifier, settings.options).component
     if component.wants_maps or component.wants_views:
         raise VariantError(
             f"--classifier {settings.classifier} needs feature maps or images, and a probe has "
@@ -64,7 +65,7 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
             relation=relation,
             prototypes=settings.prototypes,
             seed=settings.seed + number,
-            name=settings.classifier,
+            spec=ClassifierSpec.of(settings.classifier, settings.options),
         )
         for number in range(settings.members)
     ]

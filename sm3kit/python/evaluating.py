@@ -133,7 +133,14 @@ def prepare(
     subject = open_studies(run, around, data, rename, of_data)
     relation = subject.embedding is not None
     variant = subject.trained.variant
-    return subject, settings_of(variant, protocol, settings, relation=relation, source=source)
+    return subject, settings_of(
+        variant,
+        protocol,
+        settings,
+        relation=relation,
+        source=source,
+        options=subject.variant.options,
+    )
 
 
 @check_keywords
