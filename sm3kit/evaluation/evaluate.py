@@ -68,7 +68,8 @@ def evaluate(
         if answer.network is not None:
             place = file.with_suffix(".safetensors")
             save_classifier(answer.network, place, subject, settings, record)
-    record |= _published_number(record)
+    if "classifier" not in _chosen_settings(subject, settings):
+        record |= _published_number(record)
     record["file"] = str(file)
     with whole_file(file, REMEDY) as part:
         part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -127,10 +128,15 @@ def replaced_studies(subject: Subject) -> list[str] | None:
 
 def _name_note(subject: Subject, settings: Settings, label: str) -> str:
     """What a named evaluation is, in a sentence."""
-    relation = subject.embedding is not None
-    chosen = chosen_settings(subject.trained.variant, settings.in_use(), relation=relation)
+    chosen = _chosen_settings(subject, settings)
     texts = [f"{name} {option_text(value)}" for name, value in chosen.items()]
     return f"Evaluation {label}: {', '.join(texts) or 'the settings of the run'}."
+
+
+def _chosen_settings(subject: Subject, settings: Settings) -> dict[str, Any]:
+    """{setting: value} of those that are not what the run has by default."""
+    relation = subject.embedding is not None
+    return chosen_settings(subject.trained.variant, settings.in_use(), relation=relation)
 
 
 def _answer(subject: Subject, settings: Settings, work: Path) -> Answer:
@@ -199,12 +205,11 @@ def _reporting(record: Record) -> list[str]:
 
 def _published_number(record: Record) -> Record:
     """The published number beside a result: same recipe, protocol, data and split."""
-    matching = record["protocol"] == "match"
-    metric = "mean_rank" if matching else "auc"
+    metric = "mean_rank" if record["protocol"] == "match" else "auc"
     row = for_recipe(record["of"]["recipe"], metric)
     if row is None or row.split != record["split"] or is_reduced(record["of"]["recipe"]):
         return {}
-    if row.protocol != ("matching" if matching else record["protocol"]):
+    if not row.is_measured_by(record["protocol"]):
         return {}
     for specs in (record["data"], record["of"]["data"]):
         if [spec.partition(":")[0] for spec in specs] != [row.dataset]:
