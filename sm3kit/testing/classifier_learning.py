@@ -100,12 +100,13 @@ def right_order(decided: Sequence[Tensor], labels: Tensor) -> float:
 
 
 def near(first: Any, second: Any) -> bool:
-    """Whether two tables or lists hold the same numbers, but for rounding."""
+    """Whether two tables or lists hold the same numbers, but for rounding of the largest."""
     if isinstance(first, Mapping):
         return list(first) == list(second) and all(near(first[n], second[n]) for n in first)
     if isinstance(first, list | tuple):
         return len(first) == len(second) and all(map(near, first, second))
-    return torch.allclose(first, second, rtol=1e-4, atol=1e-5)
+    largest = max(1.0, float(first.abs().max())) if first.numel() else 1.0
+    return torch.allclose(first, second, rtol=1e-4, atol=1e-5 * largest)
 
 
 def finite(value: Any) -> bool:
