@@ -32,7 +32,7 @@ class ClassifierSpec:
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, Mapping[str, Any]]) -> ClassifierSpec:
-        """A classifier with those of the options {plugin: {option: value}} that are its own.
+        """The classifier of a name with those of the options {plugin: {option: value}} that are its.
 
         Raises:
             SM3Error: no such classifier, or an option that it does not take.
