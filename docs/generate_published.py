@@ -101,7 +101,7 @@ def means(table: PaperTable, notes: Notes | None = None) -> str:
     for row in table.rows.values():
         name = own.mark(row.name, row, row.note)
         numbers = [number(row, metric, MEAN, own) for metric in table.metrics]
-        recipe = f"`{row.recipe}`" if row.recipe else ""
+        recipe = ", ".join(f"`{recipe}`" for recipe in row.recipes)
         how = [row.protocol, row.split, row.selection.replace("test_best", "`test_best`"), recipe]
         lines.append([name, *numbers, *how])
     shown = markdown(["row", *titles, "protocol", "split", "selection", "recipe"], lines)

@@ -113,6 +113,8 @@ def _learning(record: dict[str, Any]) -> str:
     size = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
     names = {"relation": "heads and relation", "layers": "layers, relation and heads"}
     scope = names.get(record["scope"], record["scope"])
+    classifier = record["settings"].get("classifier", "linear")
+    scope += "" if classifier == "linear" else f", {classifier}"
     return f"{scope}: {size} weights trained on labels of {record['trained_on']} studies"
 
 

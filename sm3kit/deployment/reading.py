@@ -52,7 +52,6 @@ def read_and_predict(
             predictor.variant.stage1.batch_size,
             read,
             lambda: reporter.advance(task, status=""),
-            predictor.file.decision.views,
         )
         # Closed here, also where the networks fail: else a thread may have to wait for itself.
         with closing(batches):
@@ -71,7 +70,6 @@ def batches_of(
     size: int,
     read: ReadStudies,
     advance: Callable[[], None] = lambda: None,
-    test_views: int = 1,
 ) -> Generator[Batch, None, None]:
     """Batches of the evaluation views of all studies that can be read, in order.
 
@@ -84,15 +82,15 @@ def batches_of(
         size: studies in a batch.
         read: told which studies were read, and which not.
         advance: called after each study.
-        test_views: how many views of each image; the evaluation view is the first.
     """
     collate = Collate(names)
 
     def read_item(index: int) -> Item | DataError:
         case = studies.cases[index]
         try:
-            readers = studies.readers[case.source]
-            return Item(views_of(case, readers, modalities, images, test_views), (), index, 0)
+            return Item(
+                views_of(case, studies.readers[case.source], modalities, images), (), index, 0
+            )
         except DataError as error:
             return error
 
@@ -116,18 +114,16 @@ def views_of(
     readers: Mapping[str, Modality],
     modalities: Mapping[str, Modality],
     images: ImageCache,
-    test_views: int = 1,
 ) -> dict[str, list[Image]]:
-    """The test views of each image of a study, the evaluation view first.
+    """The evaluation view of each image of a study.
 
     Raises:
         DataError: an image cannot be read.
     """
-    views: dict[str, list[Image]] = {}
-    for name, path in case.eval_images().items():
-        image = images.get(path, readers[name])
-        views[name] = [modalities[name].test_view(image, number) for number in range(test_views)]
-    return views
+    return {
+        name: [modalities[name].eval_view(images.get(path, readers[name]))]
+        for name, path in case.eval_images().items()
+    }
 
 
 def _ahead(

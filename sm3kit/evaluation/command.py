@@ -8,7 +8,7 @@ from typing import Any
 
 from sm3kit.core.plugin_files import named_files
 from sm3kit.core.variant import Variant
-from sm3kit.evaluation.settings import Protocol, Settings, settings_of
+from sm3kit.evaluation.settings import PLUGINS, Protocol, Settings, settings_of
 from sm3kit.evaluation.subject import Subject
 
 # Settings with an option of their own; all others are set with -o.
@@ -19,8 +19,6 @@ FLAGS = (
     "loss",
     "sampler",
     "members",
-    "stack",
-    "threshold",
     "scope",
     "epochs",
     "batch_size",
@@ -90,7 +88,9 @@ def settings_words(
 def chosen_settings(
     variant: Variant, settings: Mapping[str, Any], *, relation: bool
 ) -> dict[str, Any]:
-    """{setting: value} of those that are not what a run has by default, without `views`.
+    """{setting: value} of those that are not what a run has by default.
+
+    Without `views`, which no option sets, and `options`, which are said by their own names.
 
     Args:
         variant: of the run.
@@ -100,11 +100,15 @@ def chosen_settings(
     protocol: Protocol = settings["protocol"]
     # These heads have the settings of a run of stage 1.
     scope = {"scope": "heads"} if settings.get("scope") == "heads" else {}
-    usual = settings_of(variant, protocol, scope, relation=relation).in_use()
+    own = settings_of(variant, protocol, scope, relation=relation).in_use()
+    # The defaults of a classifier without label embeddings are those of a run of stage 1, too.
+    named = {name: settings[name] for name in PLUGINS if name in settings}
+    usual = settings_of(variant, protocol, scope | named, relation=relation).in_use()
+    usual |= {name: own[name] for name in PLUGINS if name in own}
     chosen = {
         name: value
         for name, value in settings.items()
-        if name not in ("protocol", "views") and usual.get(name, value) != value
+        if name not in ("protocol", "views", "options") and usual.get(name, value) != value
     }
     return scope | chosen
 

@@ -14,7 +14,7 @@ from sm3kit.evaluation.evaluate import evaluation_of
 from sm3kit.evaluation.predicting import predictions_of
 from sm3kit.evaluation.record_text import reporting_notes
 from sm3kit.evaluation.result_files import check_place, label_of
-from sm3kit.evaluation.settings import Settings, settings_of
+from sm3kit.evaluation.settings import Settings, settings_of, uses_relation
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.resampled import align
@@ -124,6 +124,7 @@ def _check_fair(first: Task, second: Task) -> None:
 def _of_protocol(subject: Subject, settings: Settings) -> dict[str, Any]:
     """What the protocol sets for a run without a recipe."""
     relation = subject.embedding is not None and settings.scope != "heads"
+    relation = relation and uses_relation(settings)
     return settings_of(Variant(), settings.protocol, {}, relation=relation).in_use()
 
 

@@ -11,12 +11,11 @@ from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
 from sm3kit.evaluation.command import chosen_settings, option_text
-from sm3kit.evaluation.decisions.choosing import chosen_decisions, deciding_cases
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
 from sm3kit.evaluation.predicting import Answer, case_id
 from sm3kit.evaluation.record_file import read_record
-from sm3kit.evaluation.record_text import decision_notes, reporting_notes
+from sm3kit.evaluation.record_text import reporting_notes
 from sm3kit.evaluation.result_files import check_place, predictions_file, result_file
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
@@ -55,7 +54,6 @@ def evaluate(
         check_place(subject, settings, label)
         file = result_file(subject, settings, label)
     subject = subject.with_precision(settings.precision)
-    deciding_cases(subject, settings, ())  # Says so before the training if there are none.
     record = {"label": label, **_head(subject, settings)}
     if label:
         record["notes"].append(_name_note(subject, settings, label))
@@ -65,12 +63,13 @@ def evaluate(
         work = file.with_suffix("")
         answer = _answer(subject, settings, work)
         record |= _body(answer, settings)
-        record["notes"] += [*_reporting(record), *decision_notes(record)]
+        record["notes"] += _reporting(record)
         answer.predictions.save(predictions_file(file))
         if answer.network is not None:
             place = file.with_suffix(".safetensors")
-            save_classifier(answer.network, place, subject, settings, record, answer.decision)
-    record |= _published_number(record)
+            save_classifier(answer.network, place, subject, settings, record)
+    if "classifier" not in _chosen_settings(subject, settings):
+        record |= _published_number(record)
     record["file"] = str(file)
     with whole_file(file, REMEDY) as part:
         part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -127,17 +126,17 @@ def replaced_studies(subject: Subject) -> list[str] | None:
     return [case_id(subject.pool, case) for case in replaced]
 
 
-def chooses_on_validation(settings: Settings) -> bool:
-    """Whether the epoch, k or a decision is chosen on the validation split."""
-    return settings.select == "val_best" or bool(chosen_decisions(settings))
-
-
 def _name_note(subject: Subject, settings: Settings, label: str) -> str:
     """What a named evaluation is, in a sentence."""
-    relation = subject.embedding is not None
-    chosen = chosen_settings(subject.trained.variant, settings.in_use(), relation=relation)
+    chosen = _chosen_settings(subject, settings)
     texts = [f"{name} {option_text(value)}" for name, value in chosen.items()]
     return f"Evaluation {label}: {', '.join(texts) or 'the settings of the run'}."
+
+
+def _chosen_settings(subject: Subject, settings: Settings) -> dict[str, Any]:
+    """{setting: value} of those that are not what the run has by default."""
+    relation = subject.embedding is not None
+    return chosen_settings(subject.trained.variant, settings.in_use(), relation=relation)
 
 
 def _answer(subject: Subject, settings: Settings, work: Path) -> Answer:
@@ -161,7 +160,7 @@ def _head(subject: Subject, settings: Settings) -> Record:
         "split": settings.split,
         "select": settings.select,
         "leaky": settings.select == "test_best"
-        or (settings.split == "val" and chooses_on_validation(settings)),
+        or (settings.select, settings.split) == ("val_best", "val"),
         "seen": seen_studies(subject, settings.split),
         "replaced": replaced_studies(subject),
         "seeds": [settings.seed],
@@ -188,7 +187,6 @@ def _body(answer: Answer, settings: Settings) -> Record:
         "selection_min_positives": answer.least,
         "trainable_parameters": answer.trainable,
         "trained_on": answer.trained_on,
-        **({"decision": answer.decided} if answer.decided else {}),
         **summarise(answer.predictions, settings.resamples),
     }
 
@@ -207,12 +205,11 @@ def _reporting(record: Record) -> list[str]:
 
 def _published_number(record: Record) -> Record:
     """The published number beside a result: same recipe, protocol, data and split."""
-    matching = record["protocol"] == "match"
-    metric = "mean_rank" if matching else "auc"
+    metric = "mean_rank" if record["protocol"] == "match" else "auc"
     row = for_recipe(record["of"]["recipe"], metric)
     if row is None or row.split != record["split"] or is_reduced(record["of"]["recipe"]):
         return {}
-    if row.protocol != ("matching" if matching else record["protocol"]):
+    if not row.is_measured_by(record["protocol"]):
         return {}
     for specs in (record["data"], record["of"]["data"]):
         if [spec.partition(":")[0] for spec in specs] != [row.dataset]:

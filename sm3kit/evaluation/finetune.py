@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import VariantError
-from sm3kit.data.batches import EVALUATION, StudyViews, eval_loader, train_loader
+from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.cases import Case
 from sm3kit.data.viewing import change_views
+from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.ensemble import Ensemble, balanced_subsets
 from sm3kit.evaluation.labelling.label_network import FromImages
 from sm3kit.evaluation.learning import (
@@ -42,7 +43,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     scope = "all" if settings.scope == "auto" else settings.scope
     if scope not in ("all", "layers"):
         raise VariantError(f"--protocol finetune needs --scope all or layers, not {scope}.")
-    if subject.classifier_spec(settings.classifier).component.learns == "fit":
+    if ClassifierSpec.of(settings.classifier, settings.options).component.learns == "fit":
         raise VariantError(
             f"--classifier {settings.classifier} is fitted to frozen features, which --protocol "
             "finetune has none of. Use --protocol probe, or --classifier linear."
@@ -72,11 +73,16 @@ def _ensemble(
         lesson = _lesson(subject, own, scope, in_order, subset)
         subject.reporter.say(f"member   {number} of {settings.members}")
         members.append(learn_labels(subject, own, folder / f"member-{number}", lesson))
-    network = Ensemble([member.network for member in members])  # type: ignore[misc]
+    networks = [
+        # What stood around it was for its subset.
+        member.network.members[0] if isinstance(member.network, Ensemble) else member.network
+        for member in members
+    ]
+    network = Ensemble(networks)  # type: ignore[arg-type]
     score = score_of(subject, settings, in_order)
     return Learned(
         network,
-        {f"epoch of member {n}": member.chosen["epoch"] for n, member in enumerate(members, 1)},
+        {f"member {n} epoch": member.chosen["epoch"] for n, member in enumerate(members, 1)},
         None if score is None else score(network),
         sum(member.trainable for member in members),
     )
@@ -111,13 +117,11 @@ def _in_order(subject: Subject, settings: Settings) -> InOrder:
     """Batches of the evaluation view of cases."""
     names, workers = list(subject.branches.widths), subject.encoder.workers
 
-    def in_order(cases: Sequence[Case], view: int = 0) -> Callable[[], Any]:
-        in_turn, epoch = subject.views_of(cases, settings.seed), EVALUATION - view
+    def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
+        in_turn = subject.views_of(cases, settings.seed)
         return lambda: (
             batch.to(subject.device)
-            for batch in eval_loader(
-                in_turn, subject.variant.stage1.batch_size, names, workers, epoch
-            )
+            for batch in eval_loader(in_turn, subject.variant.stage1.batch_size, names, workers)
         )
 
     return in_order
@@ -130,7 +134,7 @@ def _network(subject: Subject, settings: Settings, scope: str) -> FromImages:
         relation=subject.embedding is not None,
         prototypes=settings.prototypes,
         seed=settings.seed,
-        name=settings.classifier,
+        spec=ClassifierSpec.of(settings.classifier, settings.options),
     )
     classifier.requires_grad_(True)
     if scope == "layers":

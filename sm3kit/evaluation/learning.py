@@ -6,19 +6,17 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sm3kit.classifiers.base import Streams
 from sm3kit.core.errors import DataError
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import Draw, EpochBatches
-from sm3kit.evaluation.decisions.choosing import decide
-from sm3kit.evaluation.predicting import Answer, predictions_of, scores, stream_logits
+from sm3kit.evaluation.predicting import Answer, predictions_of, scores
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
@@ -27,12 +25,7 @@ from sm3kit.runs.folder import RunFolder
 from sm3kit.training.fitting import Training
 from sm3kit.training.supervised import LabelCost, Supervised, learn
 
-
-class InOrder(Protocol):
-    """Cases in order, as the network takes them."""
-
-    def __call__(self, cases: Sequence[Case], view: int = 0) -> Callable[[], Any]:
-        """A function that gives their batches, under the evaluation view or a symmetry of it."""
+InOrder = Callable[[Sequence[Case]], Callable[[], Any]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,7 @@ class Lesson:
         frozen: parts that stay in eval mode.
         batches: the order of the training studies.
         loader: gives the training batches.
-        in_order: gives the batches of cases.
+        in_order: cases -> a function that gives their batches, under the evaluation view.
         scope: what learns, for the record.
         precision: as Lightning names it.
     """
@@ -103,28 +96,20 @@ def answer_with(
     """The predictions of a trained network on the measured split.
 
     Args:
-        in_order: gives the batches of cases.
+        in_order: cases -> a function that gives their batches, under the evaluation view.
         scope: what has learned.
     """
-    measured, _, least = splits(subject, settings)
-    network = learned.network
-
-    def logits(cases: Sequence[Case]) -> list[Streams]:
-        views = range(settings.test_views)
-        return [stream_logits(network, in_order(cases, view)()) for view in views]
-
-    predictions, decision, decided = decide(subject, settings, network, logits, measured)
+    measured, choosing, least = splits(subject, settings)
+    probabilities = scores(learned.network, in_order(measured)())
     return Answer(
-        predictions,
+        predictions_of(subject, measured, probabilities, settings.min_positives),
         learned.chosen,
         learned.score,
         least,
         learned.trainable,
         len(subject.cases("train", labelled=True)),
         scope,
-        network,
-        decision,
-        decided,
+        learned.network,
     )
 
 
@@ -161,7 +146,7 @@ def order_of_training(subject: Subject, settings: Settings) -> EpochBatches:
     draw = None
     if settings.sampler != "shuffle":
         component = registry("samplers").get(settings.sampler)
-        options = subject.variant.options.get(settings.sampler, {})
+        options = settings.options.get(settings.sampler, {})
         sampler = component(**bind(component, f"sampler {settings.sampler!r}", options))
         draw = Draw.of_cases(sampler, cases, subject.pool.labels)
         if sampler.on == "clusters":
@@ -209,7 +194,7 @@ def _module(subject: Subject, settings: Settings, lesson: Lesson) -> Supervised:
 def _cost(subject: Subject, settings: Settings) -> LabelCost:
     """The loss of the labels, with the sizes of their classes in the split train."""
     component = registry("losses").get(settings.loss)
-    options = subject.variant.options.get(settings.loss, {})
+    options = settings.options.get(settings.loss, {})
     loss = component(**bind(component, f"loss {settings.loss!r}", options))
     counts = {
         label.name: _counts(known, len(label.classes))

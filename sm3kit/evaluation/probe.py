@@ -15,6 +15,7 @@ from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import EVALUATION, StudyViews
 from sm3kit.data.cases import Case
 from sm3kit.data.viewing import change_views
+from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.ensemble import Ensemble, balanced_subsets
 from sm3kit.evaluation.labelling.label_network import FromFeatures
 from sm3kit.evaluation.learning import (
@@ -45,7 +46,7 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
     Args:
         folder: for metrics and the checkpoint of this evaluation.
     """
-    component = subject.classifier_spec(settings.classifier).component
+    component = ClassifierSpec.of(settings.classifier, settings.options).component
     if component.wants_maps or component.wants_views:
         raise VariantError(
             f"--classifier {settings.classifier} needs feature maps or images, and a probe has "
@@ -55,16 +56,16 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
     scope = probe_scope(subject, settings, relation=relation)
     check_labels(subject)
 
-    def in_order(cases: Sequence[Case], view: int = 0) -> Callable[[], Any]:
-        held = _source(subject, settings, cases, augmented=False, view=view)
-        return lambda: held.in_order(EVALUATION - view)
+    def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
+        held = _source(subject, settings, cases, augmented=False)
+        return lambda: held.in_order(EVALUATION)
 
     classifiers = [
         subject.classifier(
             relation=relation,
             prototypes=settings.prototypes,
             seed=settings.seed + number,
-            name=settings.classifier,
+            spec=ClassifierSpec.of(settings.classifier, settings.options),
         )
         for number in range(settings.members)
     ]
@@ -143,8 +144,8 @@ def fit(
         if isinstance(network, Ensemble) and network.subsets is not None:
             outside = ~network.subsets[number].unsqueeze(1)
             own = dataclasses.replace(train, labels=train.labels.masked_fill(outside, -1))
-        where = f" of member {number + 1}" if settings.members > 1 else ""
-        chosen |= {f"{name}{where}": value for name, value in classifier.fit(own, chooses).items()}
+        whose = f"member {number + 1} " if settings.members > 1 else ""
+        chosen |= {f"{whose}{name}": value for name, value in classifier.fit(own, chooses).items()}
     network.to(subject.device)
     score = score_of(subject, settings, in_order)
     trainable = sum(weight.numel() for weight in network.parameters())
@@ -200,9 +201,9 @@ def probe_scope(subject: Subject, settings: Settings, *, relation: bool) -> str:
 
 
 def _source(
-    subject: Subject, settings: Settings, cases: Sequence[Case], *, augmented: bool, view: int = 0
+    subject: Subject, settings: Settings, cases: Sequence[Case], *, augmented: bool
 ) -> JointSource:
-    """Joint features of cases: random views for training, else the evaluation view or a symmetry."""
+    """Joint features of cases: random views for training, the evaluation view else."""
     views = subject.views_of(cases, settings.seed)
     encoder = subject.encoder
     if settings.feature_views == 0:
@@ -218,6 +219,6 @@ def _source(
         features = (
             encoder.random_views(views, settings.feature_views, settings.views)
             if augmented
-            else encoder.evaluation(views, view)
+            else encoder.evaluation(views)
         )
     return CachedJoint(features, subject.branches, settings.seed)

@@ -121,7 +121,9 @@ def _changed_settings(
     """{setting: what the record says and what is asked for} of all that differs."""
     before, now = record["settings"], settings.in_use()
     # Older records may lack a setting.
-    pairs = {name: (before[name], now[name]) for name in now if name in before}
+    pairs = {
+        name: (before[name], now[name]) for name in now if name in before and name != "options"
+    }
     pairs["map"] = record["map"], dict(subject.variant.map)
     options = subject.variant.as_dict()["options"]
     for owner in {**record["options"], **options}:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from sm3kit.core import ranges
 from sm3kit.core.errors import UnknownName, VariantError
 from sm3kit.core.names import unknown, unknown_plugin
-from sm3kit.core.options import check_fields
+from sm3kit.core.options import bind, check_fields
 from sm3kit.core.registry import registry
 from sm3kit.core.settings import lay_over
 from sm3kit.core.variant import Variant
@@ -29,24 +29,15 @@ PLUGINS = {"classifier": "classifiers", "loss": "losses", "sampler": "samplers"}
 # Settings of the training with labels, and those that a protocol does not look at.
 OF_TRAINING = (
     *PLUGINS, "members", "subsets", "scope", "epochs", "batch_size", "lr", "optimiser", "schedule",
-    "weight_decay", "eps", "prototypes", "views", "feature_views",
+    "weight_decay", "eps", "prototypes", "views", "feature_views", "options",
 )  # fmt: skip
 OF_NEIGHBOURS = ("k", "temperature")
-# Decisions that need no network, and those that need one.
-OF_PROBABILITIES = ("threshold", "calibration")
-OF_NETWORKS = ("stack", "stream_weights", "test_views")
 OF_LABELS = ("select", "min_positives", "resamples", "seed")
 UNUSED: dict[str, tuple[str, ...]] = {
     "probe": OF_NEIGHBOURS,
     "finetune": (*OF_NEIGHBOURS, "feature_views"),
-    "knn": (*OF_TRAINING, *OF_NETWORKS),
-    "match": (
-        *OF_TRAINING,
-        *OF_NEIGHBOURS,
-        *OF_LABELS,
-        *OF_PROBABILITIES,
-        *OF_NETWORKS,
-    ),
+    "knn": OF_TRAINING,
+    "match": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_LABELS),
 }
 
 # Crop and flip alone, as in the released evaluation.
@@ -82,19 +73,14 @@ class Settings:
         feature_views: views of each study that a probe encodes once; 0 encodes in every epoch.
         prototypes: whether heads start as the prototypes of stage 2, where these fit.
         views: options of the modalities that differ in evaluation.
-        threshold: "argmax" calls the most likely class; "f1" and "youden" call every class that
-            reaches its threshold, which is fitted to the validation split.
-        calibration: "temperature" gives each label one that is fitted to the validation split.
-        stream_weights: of a classifier with several streams: its own with "none", or those with the
-            best mean "auc" or "accuracy" of the validation split.
-        test_views: the evaluation view and its symmetries whose probabilities are averaged.
-        stack: "svm" is a second stage on the probabilities and the metadata of a study.
         k: neighbours of "knn" with select "last"; otherwise k is selected.
         temperature: of the votes of "knn".
         min_positives: studies that a class needs, and as many of other classes, to enter the mean
             of a label without a reported class.
         resamples: draws of the bootstrap.
         seed: of heads, order and views; -1 takes the run's.
+        options: {plugin: {option: value}} of the classifier, the loss and the sampler, only what
+            was set.
     """
 
     protocol: Protocol = "probe"
@@ -117,16 +103,12 @@ class Settings:
     feature_views: Annotated[int, ranges.Range(0, 1000)] = 3
     prototypes: bool = True
     views: dict[str, Any] = field(default_factory=lambda: dict(MILD))
-    threshold: Literal["argmax", "f1", "youden"] = "argmax"
-    calibration: Literal["none", "temperature"] = "none"
-    stream_weights: Literal["none", "auc", "accuracy"] = "none"
-    test_views: Annotated[int, ranges.Range(1, 8)] = 1
-    stack: Literal["none", "svm"] = "none"
     k: ranges.Count = 20
     temperature: ranges.Temperature = 0.07
     min_positives: ranges.Count = 10
     resamples: Annotated[int, ranges.Range(2, 1_000_000)] = 2000
     seed: Annotated[int, ranges.Range(0, 2**32 - 1, also=(-1,))] = -1
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self, "evaluation")
@@ -175,6 +157,7 @@ def settings_of(
     *,
     relation: bool,
     source: str = "command line",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Settings:
     """The settings of an evaluation: flags beat the run's recipes, recipes beat the defaults.
 
@@ -185,10 +168,12 @@ def settings_of(
         relation: whether the run has a relation for the labels at hand. Where it learns, what is
             said of `probe-relation` lies over what is said of `probe`, likewise for `finetune`.
         source: where `flags` come from, for messages.
+        options: {plugin: {option: value}}; those of the variant by default.
 
     Raises:
         VariantError: an unknown protocol or setting.
-        OptionError: a value of another type.
+        UnknownName: an unknown classifier, loss or sampler.
+        OptionError: a value of another type, or an option that a plugin does not take.
     """
     for name in variant.evaluate:
         if name not in DEFAULTS:
@@ -196,18 +181,35 @@ def settings_of(
     chosen: Protocol = protocol or variant.protocol
     layers = [chosen, f"{chosen}-relation"] if relation else [chosen]
     settings = _laid_over(variant, chosen, layers).changed(flags, source)
-    for setting, family in PLUGINS.items():
-        name = getattr(settings, setting)
-        if name not in (known := registry(family).names()):
-            noun = registry(family).kind.noun
-            raise UnknownName(f"{source}: {unknown_plugin(noun, name, known)}")
+    of_plugins = _options_of_plugins(settings, variant.options if options is None else options)
     if relation and settings.scope == "heads":
         settings = _laid_over(variant, chosen, [chosen]).changed(
             {"scope": "heads", **flags}, source
         )
     elif relation and not uses_relation(settings):
         settings = _laid_over(variant, chosen, [chosen]).changed(flags, source)
-    return settings if settings.seed >= 0 else dataclasses.replace(settings, seed=variant.seed)
+    seed = settings.seed if settings.seed >= 0 else variant.seed
+    return dataclasses.replace(settings, seed=seed, options=of_plugins)
+
+
+def _options_of_plugins(
+    settings: Settings, options: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The options of the plugins that an evaluation names, typed.
+
+    Raises:
+        UnknownName: there is no such plugin.
+        OptionError: an option that a plugin does not take, or a value of another type.
+    """
+    of_plugins = {}
+    for setting, family in PLUGINS.items():
+        name, known, noun = getattr(settings, setting), registry(family), registry(family).kind.noun
+        if name not in known.names():
+            message = unknown_plugin(noun, name, known.names())
+            raise UnknownName(f"--{setting} {name}: {message}")
+        if options.get(name):
+            of_plugins[name] = bind(known.get(name), f"{noun} {name!r}", options[name])
+    return of_plugins
 
 
 def uses_relation(settings: Settings) -> bool:

@@ -143,8 +143,7 @@ class Subject:
         relation: bool,
         prototypes: bool,
         seed: int,
-        name: str = "linear",
-        branches: Branches | None = None,
+        spec: ClassifierSpec | None = None,
     ) -> Classifier:
         """A fresh classifier for the labels, which leaves the subject as it is when it learns.
 
@@ -152,28 +151,19 @@ class Subject:
             relation: whether it gets the label embeddings of stage 2, if it wants them.
             prototypes: whether it may start as the prototypes of stage 2.
             seed: of the weights.
-            name: of the plugin.
-            branches: the networks below it; those of the subject by default.
+            spec: the plugin and its options; "linear" by default.
 
         Raises:
             SM3Error: no such classifier, or it does not go with the networks.
         """
         torch.manual_seed(seed)
-        return self.classifier_spec(name).build(
-            branches or self.branches,
+        return (spec or ClassifierSpec()).build(
+            self.branches,
             self.pool.labels,
             known=self.known_labels(),
             embedding=copy.deepcopy(self.embedding) if relation else None,
             prototypes=self.prototypes if prototypes else (),
         )
-
-    def classifier_spec(self, name: str) -> ClassifierSpec:
-        """The classifier of a name with its options.
-
-        Raises:
-            SM3Error: no such classifier, or an option that it does not take.
-        """
-        return ClassifierSpec.of(name, self.variant.options)
 
     def pseudo_labels(self, cases: Sequence[Case]) -> npt.NDArray[np.int64]:
         """Clusters (N, K) of the joint features of cases: for each label as many as it has classes.

@@ -10,6 +10,8 @@ from sm3kit.core.errors import UnknownName
 from sm3kit.core.names import unknown
 
 MEAN = "mean"
+# The protocol of sm3kit for what the rows call otherwise.
+OWN_PROTOCOLS = {"supervised": "finetune", "matching": "match"}
 # The kinds of errors that are marked in the data.
 RULES = {
     "row mean": "the printed mean is not the mean of the printed columns",
@@ -81,6 +83,7 @@ class PaperRow:
         selection: how the epoch was chosen, as far as the released code tells, else `unknown`.
         runs: how many trainings lie behind a number.
         recipe: the recipe of sm3kit that makes the row; empty if there is none.
+        other_recipes: further ones that make it, such as with the optimiser of its authors.
         note: what else a reader of the row should know.
         same_as: table and row with the same system, protocol and mean; its cells are taken over.
         aliases: other names of the row.
@@ -96,11 +99,24 @@ class PaperRow:
     selection: str
     runs: int
     recipe: str = ""
+    other_recipes: tuple[str, ...] = ()
     note: str = ""
     same_as: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     cells: Mapping[str, Mapping[str, PaperNumber]] = field(default_factory=dict, repr=False)
     spellings: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """All recipes that make the row, its own first."""
+        return (self.recipe, *self.other_recipes) if self.recipe else ()
+
+    def is_measured_by(self, protocol: str) -> bool:
+        """Whether a protocol of sm3kit measures what the row shows.
+
+        Systems that were trained in their own way are trained with all layers here.
+        """
+        return protocol == OWN_PROTOCOLS.get(self.protocol, self.protocol)
 
     def cell(self, metric: str, label: str = MEAN) -> PaperNumber:
         """The number of a metric for one label or the mean; an empty cell if it is not known.

@@ -54,7 +54,7 @@ def for_recipe(recipes: Iterable[str], metric: str = "auc") -> PaperRow | None:
     if key not in load().metrics:
         raise UnknownName(unknown("published metric", metric, load().metrics))
     rows = [row for table in load().tables.values() for row in table.rows.values()]
-    made = {row.recipe: row for row in rows if row.recipe and key in row.cells}
+    made = {recipe: row for row in rows if key in row.cells for recipe in row.recipes}
     return next((made[name] for name in reversed(list(recipes)) if name in made), None)
 
 

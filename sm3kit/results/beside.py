@@ -12,9 +12,6 @@ from sm3kit.results.measurement import RANKS, GridResults, RowResults
 from sm3kit.results.numbers import Number
 from sm3kit.results.section import NONE, WRONG, Cell
 
-# The paper's words for the protocols.
-WORDS = {"match": "matching"}
-
 
 @dataclass(frozen=True)
 class PublishedRow:
@@ -69,8 +66,8 @@ def published_row(results: GridResults, row: RowResults, protocol: str) -> Publi
     if paper is None:
         return None
     names = [spec.partition(":")[0] for spec in results.data]
-    ours = (names, results.split, WORDS.get(protocol, protocol))
-    same = ours == ([paper.dataset], paper.split, paper.protocol)
+    same = (names, results.split) == ([paper.dataset], paper.split)
+    same = same and paper.is_measured_by(protocol)
     return PublishedRow(paper, same and not is_reduced(row.recipes))
 
 

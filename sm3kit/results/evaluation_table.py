@@ -236,7 +236,8 @@ def _learning(record: Record) -> str:
     count = record["trainable_parameters"]
     if not count:
         return f"{chosen}: votes of {record['trained_on']} labelled studies; nothing was trained."
+    classifier = record["settings"].get("classifier", "linear")
     return (
-        f"{chosen}; scope {record['scope']}: {count:,} weights trained on labels of "
+        f"{chosen}; classifier {classifier}, scope {record['scope']}: {count:,} weights trained on labels of "
         f"{record['trained_on']} studies."
     )

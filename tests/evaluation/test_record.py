@@ -327,6 +327,23 @@ class TestPublishedNumbers:
     def test_one_does_not(self, change):
         assert _published_number({**self.FITS, **change}) == {}
 
+    def test_a_supervised_system_is_fine_tuned(self):
+        of = {"recipe": ["sm3", "amfam"], "data": ["derm7pt:folder"]}
+        record = {**self.FITS, "of": of, "protocol": "finetune"}
+        assert _published_number(record)["published"]["auc"] == 84.5
+        assert _published_number({**record, "protocol": "probe"}) == {}
+
+    def test_another_classifier_than_that_of_the_recipe_has_none(
+        self, opened, fast, runs, monkeypatch, tmp_path
+    ):
+        number = {"published": {"auc": 78.2}}
+        monkeypatch.setattr("sm3kit.evaluation.evaluate._published_number", lambda record: number)
+        subject = opened(runs.stage1)
+        usual = evaluate(subject, fast, tmp_path / "linear.json")
+        assert usual["published"] == number["published"]
+        other = dataclasses.replace(fast, classifier="logistic")
+        assert "published" not in evaluate(subject, other, tmp_path / "logistic.json")
+
     def test_a_tiny_run_has_none(self, evaluated, runs):
         assert "published" not in evaluated(runs.stage1, protocol="knn")
 

@@ -1,5 +1,6 @@
 """Recipes: one base, rows of the paper over it, flags over all."""
 
+import dataclasses
 import re
 
 import pytest
@@ -9,7 +10,9 @@ from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.core.settings import by_address
 from sm3kit.core.variant import Variant
+from sm3kit.evaluation.settings import check_evaluation, settings_of
 from sm3kit.networks.assemble import build_pool
+from sm3kit.published.tables import published_row
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer, headline, load, names
 
@@ -27,6 +30,33 @@ STAGE_1 = {
 }
 STAGE_2 = {"no_proj": "none", "proj": "proj", "msa": "msa", "tel": "tel", "te": "te"}
 SEP_SEP = {"objective": ("simclr",), "fusion": "sep_sep"}
+# Recipe -> the row of Table 1, and what the supervised system changes in its fine-tuning.
+FROM_IMAGENET = {"stage": "mmssl", "weights": "imagenet", "fusion": "none", "stage1.epochs": 0}
+F4M_ORIGINAL = {
+    "classifier": "f4m",
+    "optimiser": "adam",
+    "schedule": "cosine",
+    "lr": 3e-5,
+    "weight_decay": 0.0,
+    "batch_size": 32,
+    "epochs": 250,
+}
+BALANCED = {"classifier": "inception_combined", "sampler": "label_balanced"}
+SUPERVISED = {
+    "inception-combined": ("Inception-Combined", FROM_IMAGENET, BALANCED),
+    "inception-combined-original": (
+        "Inception-Combined",
+        {**FROM_IMAGENET, "backbone": "timm/inception_v3.tv_in1k", "image_size": 512},
+        {**BALANCED, "optimiser": "sgd", "weight_decay": 0.0, "lr": 1e-3},
+    ),
+    "hccnn": ("HcCNN", FROM_IMAGENET, {"classifier": "hccnn"}),
+    "giin": ("GIIN", FROM_IMAGENET, {"classifier": "giin"}),
+    "amfam": ("AMFAM", FROM_IMAGENET, {"classifier": "amfam"}),
+    "f4m": ("F4M-FS", FROM_IMAGENET, {"classifier": "f4m"}),
+    "f4m-original": ("F4M-FS", FROM_IMAGENET, F4M_ORIGINAL),
+    "f4m+sm3": ("F4M-FS + SM3", {"stage": "mmssl", **SEP_SEP}, {"classifier": "f4m"}),
+    "f4m+sm3-original": ("F4M-FS + SM3", {"stage": "mmssl", **SEP_SEP}, F4M_ORIGINAL),
+}
 ROWS = {name: (row, {"stage": "mmssl", **chosen}) for name, (row, chosen) in STAGE_1.items()} | {
     name: (name, {"stage": "both", **SEP_SEP, "relation": relation})
     for name, relation in STAGE_2.items()
@@ -200,6 +230,41 @@ def test_the_first_line_names_row_and_number(name):
     )
 
 
+@pytest.mark.parametrize("name", SUPERVISED)
+@pytest.mark.parametrize("data", [("synthetic",), OWN])
+def test_a_supervised_system_changes_only_its_fine_tuning(name, data):
+    base, _ = resolve([], {"data": data})
+    variant, _ = resolve([name], {"data": data})
+    _, chosen, of_finetune = SUPERVISED[name]
+    assert {setting: variant.at(setting) for setting in chosen} == chosen
+    assert set(but(variant, base)) <= {*chosen, "protocol", "evaluate"}
+    assert variant.protocol == "finetune"
+    # All else is the paper's fine-tuning: AdamW, 1e-4, batches of 64, 50 epochs.
+    usual, own = (settings_of(layers, "finetune", {}, relation=False) for layers in (base, variant))
+    assert (usual.optimiser, usual.lr, usual.batch_size, usual.epochs) == ("adamw", 1e-4, 64, 50)
+    views = {"views": own.views} if name.startswith("f4m") and name.endswith("original") else {}
+    assert own == dataclasses.replace(usual, **of_finetune, **views)
+
+
+def test_the_row_with_sm3_differs_from_f4m_by_its_pre_training_alone():
+    for original in ("", "-original"):
+        ours, theirs = (
+            resolve([f"{name}{original}"], {"data": OWN})[0] for name in ("f4m+sm3", "f4m")
+        )
+        assert set(but(ours, theirs)) == {"fusion", "stage1.epochs"}
+        assert ours.evaluate == theirs.evaluate
+    sep_sep, _ = resolve(["sep_sep"], {"data": OWN})
+    assert set(but(resolve(["f4m+sm3"], {"data": OWN})[0], sep_sep)) == {"protocol", "evaluate"}
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_the_first_line_of_a_supervised_system_names_row_and_number(name):
+    row = published_row("1", SUPERVISED[name][0])
+    assert name in row.recipes
+    number = row.cell("auc").printed
+    assert headline(name).startswith(f"Table 1, row {row.name}: published mean AUC {number} (fine-")
+
+
 @pytest.mark.parametrize("name", names())
 def test_every_built_in_recipe_resolves(name):
     for data in ({}, {"data": OWN}):
@@ -210,6 +275,7 @@ def test_every_built_in_recipe_resolves(name):
         registry("fusions").get(variant.fusion)
         registry("relations").get(variant.relation)
         registry("clusterers").get(variant.clusterer)
+        check_evaluation(variant)
         for objective in variant.objective:
             registry("objectives").get(objective)
         for plugin, options in variant.options.items():

@@ -32,7 +32,7 @@ class ClassifierSpec:
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, Mapping[str, Any]]) -> ClassifierSpec:
-        """The classifier of a name with those of the options {plugin: {option: value}} that are its.
+        """A classifier with those of the options {plugin: {option: value}} that are its own.
 
         Raises:
             SM3Error: no such classifier, or an option that it does not take.

@@ -1,0 +1,125 @@
+"""Classifiers, losses and samplers by name: what is refused, and that every one goes all the way."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sm3kit.core.errors import DataError, OptionError, UnknownName, VariantError
+from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
+from sm3kit.data.batches import eval_loader
+from sm3kit.deployment.onnx_graph import Graph
+from sm3kit.deployment.predictor import find_classifier, open_predictor
+from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.settings import settings_of
+from sm3kit.metrics.predictions import Predictions
+from sm3kit.runs.folder import RunFolder
+
+CLASSIFIERS = registry("classifiers").names()
+
+
+def protocol_of(name):
+    """One that the classifier goes with."""
+    component = registry("classifiers").get(name)
+    return "finetune" if component.wants_maps or component.wants_views else "probe"
+
+
+@pytest.mark.parametrize("protocol", ["probe", "finetune"])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_is_trained_kept_and_predicts_the_same(opened, fast, runs, name, protocol):
+    component = registry("classifiers").get(name)
+    settings = dataclasses.replace(fast, classifier=name, protocol=protocol, epochs=1)
+    with_maps = component.wants_maps or component.wants_views
+    subject = opened(runs.stage1)
+    if (protocol == "probe" and with_maps) or (
+        protocol == "finetune" and component.learns == "fit"
+    ):
+        with pytest.raises(VariantError, match=f"--classifier {name} "):
+            evaluate(subject, settings)
+        assert not list((runs.stage1 / "eval").glob("*.json"))
+        return
+    record = evaluate(subject, settings)
+    assert record["settings"]["classifier"] == name
+    assert record["trainable_parameters"] > 0 or component.learns == "fit"
+    trained = RunFolder(runs.stage1).trained()
+    predictor = open_predictor(trained, find_classifier(trained, protocol))
+    kept = Predictions.load(runs.stage1 / "eval" / f"{protocol}-test.predictions.npz")
+    cases = subject.cases("test", labelled=True)
+    views = subject.views_of(cases, 0)
+    size = trained.variant.stage1.batch_size
+    batches = list(eval_loader(views, size, predictor.streams))
+    for rows, label in zip(predictor.probabilities(batches), kept.labels.values(), strict=True):
+        assert np.array_equal(rows.numpy(), label.scores)
+    # The graph that ONNX gets says the same.
+    (batch,) = eval_loader(views, len(cases), predictor.streams)
+    masks = torch.stack([batch.present[n] for n in predictor.streams], dim=1)
+    with torch.no_grad():
+        drawn = Graph(predictor).eval()([batch.views[n][0] for n in predictor.streams], masks)
+    for rows, label in zip(drawn, kept.labels.values(), strict=True):
+        assert np.allclose(rows.numpy(), label.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["losses", "samplers"])
+def test_every_loss_and_sampler_trains(opened, fast, runs, family):
+    noun = registry(family).kind.noun
+    for name in registry(family).names():
+        settings = dataclasses.replace(fast, **{noun: name, "epochs": 1})
+        record = evaluate(opened(runs.stage1), settings, label=name)
+        assert record["settings"][noun] == name
+        assert record["mean"]["auc"] is not None
+
+
+@pytest.mark.parametrize("noun", ["classifier", "loss", "sampler"])
+def test_an_unknown_name_is_refused(noun):
+    with pytest.raises(UnknownName, match=f"--{noun} lineer: No {noun} named 'lineer'. "):
+        settings_of(Variant(), "probe", {noun: "lineer"}, relation=False)
+    # Before a training, if its recipe says so.
+    variant = Variant(evaluate={"probe": {noun: "lineer"}})
+    with pytest.raises(UnknownName):
+        settings_of(variant, "probe", {}, relation=False)
+
+
+def test_options_of_a_plugin_are_its_own():
+    options = {"f4m": {"dropout": "0.1"}, "simclr": {"temperature": 0.2}}
+    variant = Variant(options=options)
+    settings = settings_of(variant, "finetune", {"classifier": "f4m"}, relation=False)
+    assert settings.options == {"f4m": {"dropout": 0.1}}
+    assert settings_of(variant, "finetune", {}, relation=False).options == {}
+    with pytest.raises(OptionError, match="classifier 'f4m'"):
+        settings_of(
+            Variant(options={"f4m": {"droput": 1}}),
+            "finetune",
+            {"classifier": "f4m"},
+            relation=False,
+        )
+
+
+def test_a_classifier_without_label_embeddings_has_the_settings_of_stage_1():
+    plain = settings_of(Variant(), "probe", {"classifier": "f4m"}, relation=False)
+    assert settings_of(Variant(), "probe", {"classifier": "f4m"}, relation=True) == plain
+    assert settings_of(Variant(), "probe", {}, relation=True).eps == 1e-8
+
+
+@pytest.mark.parametrize("protocol", ["probe", "finetune"])
+def test_a_label_with_one_class_in_training_is_refused(studies, opened, fast, runs, protocol):
+    def change(i, row):
+        return {**row, "tone": "low"} if row["split"] == "train" else row
+
+    spec = studies("one-class", change)
+    with pytest.raises(DataError) as caught:
+        evaluate(opened(runs.stage1, spec), dataclasses.replace(fast, protocol=protocol))
+    assert str(caught.value).startswith(
+        "The label tone needs training studies of two classes to learn from, and of its "
+    )
+    assert "in the split train all are low." in str(caught.value)
+    assert not (runs.stage1 / "eval").exists()
+
+
+def test_scope_relation_needs_a_classifier_on_label_embeddings(opened, fast, runs):
+    settings = dataclasses.replace(fast, classifier="logistic", scope="relation")
+    with pytest.raises(
+        VariantError, match="--scope relation needs a classifier on label embeddings"
+    ):
+        evaluate(opened(runs.stage2), settings)
