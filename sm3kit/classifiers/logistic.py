@@ -24,10 +24,9 @@ NEVER = -30.0  # The logit of a class without any training study.
 class Logistic(Classifier):
     """Multinomial logistic regression of each label, on standardised features.
 
-    Fitted to frozen features within seconds, on the joint feature or on label embeddings. C, the
-    inverse strength of the penalty, is chosen by the mean AUC of all classes on the split that
-    chooses; among equals by the likelihood. Without such a split C is 1 / D for features of
-    width D.
+    Fitted to the joint feature of frozen networks within seconds. C, the inverse strength of the
+    penalty, is chosen by the mean AUC of all classes on the split that chooses; among equals by
+    the likelihood. Without such a split C is 1 / J for a joint feature of width J.
 
     Source: Pedregosa et al. 2011, JMLR 12, `LogisticRegression` and `StandardScaler` of
     scikit-learn; as a probe of frozen features, Radford et al. 2021, arXiv:2103.00020, section 3.2.
@@ -66,10 +65,7 @@ class Logistic(Classifier):
         if not grid:
             raise OptionError("logistic.grid needs at least one value of C, such as 0.001.")
         self.C, self.grid, self.choice, self.balanced = C, sorted(grid), choice, balanced
-        self.labels, self.embedding = list(inputs.labels), inputs.embedding
-        width = inputs.widths[JOINT]
-        if inputs.embedding is not None:
-            width = inputs.embedding.width  # type: ignore[assignment]
+        self.labels, width = list(inputs.labels), inputs.widths[JOINT]
         self.register_buffer("mean", torch.zeros(len(self.classes), width))
         self.register_buffer("scale", torch.ones(len(self.classes), width))
         self.register_buffer("weight", torch.zeros(sum(self.classes), width))
@@ -80,10 +76,7 @@ class Logistic(Classifier):
     ) -> Streams:
         """Logits of the one stream "joint"."""
         weights, biases = (torch.split(t, self.classes) for t in (self.weight, self.bias))
-        rows = [
-            (self._rows(features[JOINT], label) - self.mean[label]) / self.scale[label]
-            for label in range(len(self.classes))
-        ]
+        rows = [(features[JOINT] - m) / s for m, s in zip(self.mean, self.scale, strict=True)]
         return {JOINT: [r @ w.T + b for r, w, b in zip(rows, weights, biases, strict=True)]}
 
     @torch.no_grad()
@@ -110,20 +103,15 @@ class Logistic(Classifier):
         named = zip(self.labels, chosen, strict=True)
         return {f"C/{label}": candidates[place] for label, place in named}
 
-    def _rows(self, joint: Tensor, label: int) -> Tensor:
-        """What one label is told from, (B, D)."""
-        return joint if self.embedding is None else self.embedding(joint)[:, label]
-
     def _paths(self, train: LabelledFeatures, candidates: Sequence[float]) -> list[list[Solution]]:
         """Solutions of every label, one for each C, rising."""
-        spaces: dict[Any, Space] = {}
+        spaces: dict[bytes, Space] = {}  # Labels that the same studies know share one.
         paths = []
         for label, count in enumerate(self.classes):
             known = train.labels[:, label] >= 0
-            shared = (self.embedding is not None and label, known.cpu().numpy().tobytes())
+            shared = known.cpu().numpy().tobytes()
             if shared not in spaces:
-                rows = self._rows(train.features[JOINT], label)[known]
-                spaces[shared] = Space.of(rows.double().cpu().numpy())
+                spaces[shared] = Space.of(train.features[JOINT][known].double().cpu().numpy())
             classes = train.labels[known, label].cpu().numpy()
             paths.append(spaces[shared].solve(classes, count, candidates, self.balanced))
         return paths
@@ -139,7 +127,7 @@ class Logistic(Classifier):
             known = choosing.labels[:, label] >= 0
             if not known.any():
                 continue
-            rows = self._rows(choosing.features[JOINT], label)[known].double().cpu().numpy()
+            rows = choosing.features[JOINT][known].double().cpu().numpy()
             classes = choosing.labels[known, label].cpu().numpy()
             scores[label] = [_scores(solution, rows, classes) for solution in solutions]
         if np.isnan(scores[..., 0]).all():

@@ -171,9 +171,9 @@ def different_widths(trial: ClassifierTrial) -> None:
 
 @LAWS.law("embeddings")
 def label_embeddings(trial: ClassifierTrial) -> None:
-    """On the joint feature it takes the label embeddings of stage 2, where a run has them."""
-    if not trial.joint:
-        raise NotTried("it learns from the features of the modalities")
+    """If it wants them, it stands on the label embeddings of stage 2, where a run has them."""
+    if not trial.plugin.wants_embedding:
+        raise NotTried("it does not want them")
     embedding = LabelsApart(WIDTH, len(LABELS))
     more = {"embedding": embedding, "prototypes": [None] * len(LABELS)}
     classifier, batch = trial.taught([JOINT], **more), trial.batch([JOINT])

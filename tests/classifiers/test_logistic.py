@@ -15,10 +15,8 @@ from sm3kit.core.errors import DataError, OptionError
 LABELS = {"VS": ("abs", "reg"), "DIAG": ("nev", "mel", "bcc")}
 
 
-def build(width, labels=LABELS, embedding=None, **options):
-    return Logistic(
-        ClassifierInputs(widths={JOINT: width}, labels=labels, embedding=embedding), **options
-    )
+def build(width, labels=LABELS, **options):
+    return Logistic(ClassifierInputs(widths={JOINT: width}, labels=labels), **options)
 
 
 def studies(rows=60, width=200, seed=0, labels=LABELS):
@@ -114,27 +112,6 @@ def test_a_class_without_training_studies_is_never_chosen():
     rows = decided(classifier, train)[1]
     assert rows[:, 2].max() < 1e-9
     assert torch.allclose(rows[:, :2], of_sklearn(train, train, 1, 0.01), atol=1e-4)
-
-
-class ByLabel(torch.nn.Module):
-    """Label embeddings that are parts of the joint feature."""
-
-    width = 100
-
-    def forward(self, joint):
-        return torch.stack([joint[:, :100], joint[:, 100:]], dim=1)
-
-
-def test_each_label_is_told_from_its_own_embedding():
-    train, asked = studies(), studies(seed=1)
-    classifier = build(200, C=0.01, embedding=ByLabel())
-    classifier.fit(train, None)
-    for label, rows in enumerate(decided(classifier, asked)):
-        parts = (
-            LabelledFeatures({JOINT: f.features[JOINT].split(100, 1)[label]}, {}, f.labels)
-            for f in (train, asked)
-        )
-        assert torch.allclose(rows, of_sklearn(*parts, label, 0.01), atol=1e-4)
 
 
 def test_nothing_to_choose_from():
