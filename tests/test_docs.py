@@ -41,6 +41,8 @@ FLAG_FAMILIES = {
     "--fusion": "fusions",
     "--relation": "relations",
     "--clusterer": "clusterers",
+    "--loss": "losses",
+    "--sampler": "samplers",
 }
 EXAMPLE = "clip"  # The plugin that the reader writes.
 
@@ -95,6 +97,9 @@ def resolved(words: list[str]) -> tuple[click.Command, list[str]]:
 def check_command(text: str) -> None:
     """That a command, its options and the names that they take are there."""
     command, words = resolved(shlex.split(text)[1:])
+    families = FLAG_FAMILIES | (
+        {"--classifier": "classifiers"} if command.name == "evaluate" else {}
+    )
     known = {name: one for one in command.params for name in (*one.opts, *one.secondary_opts)}
     known |= {"--help": None, "--debug": None}
     for place, word in enumerate(words):
@@ -104,8 +109,8 @@ def check_command(text: str) -> None:
         value = words[place + 1] if place + 1 < len(words) else ""
         if isinstance(known[word], click.Parameter) and isinstance(known[word].type, click.Choice):
             assert value in known[word].type.choices, text
-        if word in FLAG_FAMILIES:
-            assert value in registry(FLAG_FAMILIES[word]).names() + [EXAMPLE], text
+        if word in families:
+            assert value in registry(families[word]).names() + [EXAMPLE], text
         elif word == "--recipe" and not value.endswith(".yaml"):
             assert value in recipes.names() + ["NAME"], text
         elif word == "--grid" and value and not value.startswith("-"):
