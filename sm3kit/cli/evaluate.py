@@ -82,6 +82,16 @@ from sm3kit.core.errors import VariantError
     ),
     evaluation_option("--members", help="Networks whose probabilities are averaged."),
     evaluation_option(
+        "--stack",
+        help="Second stage. svm: a support vector machine per label on the probabilities and the "
+        "metadata of a study.",
+    ),
+    evaluation_option(
+        "--threshold",
+        help="How classes are called. argmax: the most likely one. f1, youden: every class that "
+        "reaches its threshold, fitted to the validation split.",
+    ),
+    evaluation_option(
         "--scope",
         help="What is trained with labels. auto: the heads and the relation of stage 2; with finetune, "
         "everything.",

@@ -165,6 +165,10 @@ def _show_study(record: dict[str, Any], study: dict[str, Any], out: Console) -> 
         every = "  ".join(f"{class_name} {100 * value:.1f}" for class_name, value in row.items())
         table.add_row(name, decided, f"{100 * row[decided]:.1f}", every)
     out.print(table)
+    if "called" in study:
+        from sm3kit.results.prediction_table import called_text
+
+        _say(out, f"called   {called_text(study)}, by thresholds")
     points = study.get("seven_point")
     if points:
         named = f" ({', '.join(points['criteria'])})" if points["criteria"] else ""
@@ -207,6 +211,8 @@ def _show_studies(record: dict[str, Any], out: Console) -> None:
     if more:
         _say(out, f"and {' and '.join(more)}: see --csv FILE or --json")
     _say(out, "probability of the reported class, or of the most likely one, in %")
+    if "thresholds" in record:
+        _say(out, "+ reaches its threshold")
     if any(study["missing"] for study in shown):
         _say(out, "* an image is missing: predicted without it")
     if "checklist" in record:
@@ -217,7 +223,8 @@ def _probability(study: dict[str, Any], label: str, reported: str | None) -> str
     """The probability of the reported class; without one, the most likely class and its own."""
     decided = study["decisions"][label]
     value = 100 * study["probabilities"][label][reported or decided]
-    return f"{value:.1f}" if reported else f"{decided} {value:.1f}"
+    mark = "+" if (reported or decided) in study.get("called", {}).get(label, ()) else ""
+    return f"{value:.1f}{mark}" if reported else f"{decided} {value:.1f}{mark}"
 
 
 def _label_width(label: dict[str, Any]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 import numpy as np
@@ -48,6 +48,11 @@ class Batch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch on a device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def of_view(self, number: int) -> Batch:
+        """The batch with one of its views alone."""
+        views = {name: views[number : number + 1] for name, views in self.views.items()}
+        return replace(self, views=views)
 
     def pin_memory(self) -> Batch:
         """The batch in memory that a GPU copies from at full speed."""

@@ -13,9 +13,10 @@ from sm3kit.core.files import whole_folder
 from sm3kit.core.names import unknown
 from sm3kit.core.plain_json import parse
 from sm3kit.deployment import STATEMENT
+from sm3kit.deployment.finding import find_classifier
 from sm3kit.deployment.model_card import Card, model_card
 from sm3kit.deployment.onnx_graph import check_onnx, onnx_card, write_onnx
-from sm3kit.deployment.predictor import find_classifier, open_predictor
+from sm3kit.deployment.predictor import open_predictor
 from sm3kit.deployment.timm_folder import export_timm
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.record_file import read_record

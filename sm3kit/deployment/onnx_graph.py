@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sm3kit.core.errors import SM3Error
 from sm3kit.core.names import free_name
 from sm3kit.deployment import STATEMENT
+from sm3kit.deployment.calling import thresholds_of, to_decide
 from sm3kit.deployment.model_card import Card
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.evaluation.classifier_file import ClassifierFile
@@ -51,6 +52,8 @@ class Graph(nn.Module):
         self.names = [name for name in predictor.streams if name in predictor.modalities]
         self.branches, self.network = predictor.branches, predictor.network
         self.members = predictor.members
+        self.labels = [label.name for label in predictor.file.labels]
+        self.decision = predictor.file.decision
 
     def forward(self, views: list[Tensor], present: Tensor) -> list[Tensor]:
         """Probabilities [(B, C)] * K.
@@ -65,7 +68,8 @@ class Graph(nn.Module):
             masks.setdefault(name, torch.zeros_like(present[:, 0]))
         raw = dict(zip(self.names, views, strict=True))
         streams = [of_raw_views(member, branches, raw, masks) for branches, member in self.members]
-        return self.network.decide(merged_streams(self.network, streams))
+        decided = self.network.decide(merged_streams(self.network, streams))
+        return self.decision.calibrate(self.labels, decided)
 
 
 def check_onnx() -> None:
@@ -158,7 +162,9 @@ def _facts(predictor: Predictor, names: Sequence[str]) -> dict[str, Any]:
     outputs: dict[str, list[str]] = {}
     for label in predictor.file.labels:
         outputs[free_name(label.name, {*inputs, *outputs})] = list(label.classes)
-    return {"statement": STATEMENT, "inputs": inputs, "outputs": outputs}
+    facts = {"statement": STATEMENT, "inputs": inputs, "outputs": outputs}
+    thresholds = thresholds_of([predictor.file])
+    return {**facts, **({"thresholds": thresholds} if thresholds else {})}
 
 
 def _draw(predictor: Predictor, names: Sequence[str], count: int) -> list[Tensor]:
@@ -231,5 +237,6 @@ def onnx_card(
         "They are normalised in the graph, so give uint8 values of 0 to 255 as they come from a "
         "file (float32 inputs: values as the run's files hold them). Where an image is missing, "
         "give anything, such as zeros, and False in `present`. Any number of studies may be given.",
+        *to_decide(file),
     ]
     return f"Classifier of {trained.folder.name}", example, use

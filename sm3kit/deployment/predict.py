@@ -13,6 +13,7 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.deployment import STATEMENT
+from sm3kit.deployment.calling import Thresholds, called, thresholds_of
 from sm3kit.deployment.predictor import Predictor
 from sm3kit.deployment.question import (
     Question,
@@ -72,7 +73,7 @@ def predict(
 
     Returns:
         The record: `statement`, `classifiers`, `labels`, `checklist` where the labels are those
-        of the checklist, `studies`, `unreadable`, `notes` and `versions`.
+        of the checklist, `thresholds` where the classifiers have any, `studies`, `unreadable`, `notes` and `versions`.
 
     Raises:
         SM3Error: the labels of the runs differ, or the question cannot be answered at all.
@@ -93,6 +94,7 @@ def predict(
             prediction.fault = f"It has no image of {', '.join(known)}."
     prefix = checklist_of({label.name: label.classes for label in labels})
     whole = {name: study for name, study in predictions.items() if not study.fault}
+    thresholds = thresholds_of([predictor.file for predictor in predictors])
     return {
         "statement": STATEMENT,
         "classifiers": [_describe(predictor) for predictor in predictors],
@@ -101,8 +103,9 @@ def predict(
             for label in labels
         },
         **({} if prefix is None else {"checklist": RULE}),
+        **({"thresholds": thresholds} if thresholds else {}),
         "studies": [
-            _study(name, study, labels, known, prefix, len(predictors))
+            _study(name, study, labels, known, prefix, len(predictors), thresholds)
             for name, study in whole.items()
         ],
         "unreadable": [
@@ -146,6 +149,7 @@ def _study(
     known: Sequence[str],
     prefix: str | None,
     runs: int,
+    thresholds: Thresholds,
 ) -> Record:
     probabilities = {
         label.name: {
@@ -163,6 +167,7 @@ def _study(
         **({"runs": prediction.runs} if runs > 1 else {}),
         "probabilities": probabilities,
         "decisions": {name: max(row, key=row.__getitem__) for name, row in probabilities.items()},
+        **({"called": called(probabilities, thresholds)} if thresholds else {}),
         **({} if prefix is None else {"seven_point": seven_points(probabilities, prefix)}),
     }
 
@@ -210,6 +215,8 @@ def _notes(
 def write_csv(record: dict[str, Any], path: Path) -> None:
     """Writes a row per study: decision and all probabilities of each label, as `DIAG` and `DIAG:MEL`.
 
+    Where the classifier has thresholds, `DIAG:called` lists the classes that reach theirs.
+
     A label that is called as another column has a `_` behind its name. Unreadable studies come
     last, with blanks and the reason under `error`.
 
@@ -222,7 +229,8 @@ def write_csv(record: dict[str, Any], path: Path) -> None:
     points = SEVEN_POINT if "checklist" in record else {}
     heads, ends = list(FIRST), [*points.values(), LAST]
     for name, label in record["labels"].items():
-        for column in (name, *(f"{name}:{value}" for value in label["classes"])):
+        more = [f"{name}:called"] if "thresholds" in record else []
+        for column in (name, *(f"{name}:{value}" for value in label["classes"]), *more):
             heads.append(free_name(column, [*heads, *ends]))
     width = len(heads) + len(points) - len(FIRST)
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
@@ -235,4 +243,5 @@ def _csv_row(study: dict[str, Any], points: Iterable[str]) -> list[Any]:
     row = [study["id"], study.get("split", ""), " ".join(study["missing"])]
     for name, table in study["probabilities"].items():
         row += [study["decisions"][name], *table.values()]
+        row += ["; ".join(study["called"][name])] if "called" in study else []
     return [*row, *(study["seven_point"].get(name, "") for name in points), ""]

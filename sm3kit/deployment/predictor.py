@@ -10,16 +10,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sm3kit.core.errors import CheckpointError, DataError, VariantError
-from sm3kit.core.names import unknown
+from sm3kit.classifiers.base import Streams
+from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import EVALUATION, Batch
 from sm3kit.data.pool import build_modality
-from sm3kit.evaluation.classifier_file import ClassifierFile, read_classifier
+from sm3kit.deployment.finding import find_classifier
+from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.decisions.decision import mean_probabilities
 from sm3kit.evaluation.labelling.ensemble import Ensemble
 from sm3kit.evaluation.labelling.kept import open_network
 from sm3kit.evaluation.labelling.label_network import FromImages, LabelNetwork
-from sm3kit.evaluation.predicting import scores
+from sm3kit.evaluation.predicting import concatenate, stream_logits
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Features
@@ -27,8 +29,6 @@ from sm3kit.networks.joint_batches import CachedJoint
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
 from sm3kit.training.hardware import cpu_has_bf16
-
-SPLITS = ("test", "val", "train")  # In the order in which a classifier of theirs is taken.
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,10 @@ class Predictor:
         Raises:
             DataError: some are not finite.
         """
-        if self.file.protocol == "finetune":
-            probabilities = scores(self.network, batches)
-        else:
-            joint = CachedJoint(self._features(batches), self.branches, self.file.seed)
-            probabilities = scores(self.network, joint.in_order(EVALUATION))
+        views = self._logits(batches)
+        names = [label.name for label in self.file.labels]
+        decided = mean_probabilities(self.network, views)
+        probabilities = self.file.decision.calibrate(names, decided)
         for label, rows in zip(self.file.labels, probabilities, strict=True):
             if not bool(rows.isfinite().all()):
                 raise DataError(
@@ -95,22 +94,46 @@ class Predictor:
                 )
         return probabilities
 
-    def _features(self, batches: Iterable[Batch]) -> Features:
-        tables: list[dict[str, Tensor]] = []
+    def _logits(self, batches: Iterable[Batch]) -> list[Streams]:
+        """Logits {stream: [(N, C)] * K} of each test view."""
+        numbers = range(self.file.decision.views)
+        if self.file.protocol == "finetune":
+            parts: list[list[Streams]] = [[] for _ in numbers]
+            for batch in batches:
+                for number, part in enumerate(parts):
+                    part.append(stream_logits(self.network, [batch.of_view(number)]))
+            return [concatenate(part) for part in parts]
+        return [
+            stream_logits(
+                self.network,
+                CachedJoint(features, self.branches, self.file.seed).in_order(EVALUATION),
+            )
+            for features in self._features(batches)
+        ]
+
+    def _features(self, batches: Iterable[Batch]) -> list[Features]:
+        """Features of each test view."""
+        views = range(self.file.decision.views)
+        tables: list[list[dict[str, Tensor]]] = [[] for _ in views]
         masks: list[dict[str, Tensor]] = []
         for batch in batches:
-            features = self.branches.frozen_features(batch, self._precision())
-            tables.append({name: rows.cpu() for name, rows in features.items()})
+            for view, table in zip(views, tables, strict=True):
+                features = self.branches.frozen_features(batch.of_view(view), self._precision())
+                table.append({name: rows.cpu() for name, rows in features.items()})
             masks.append(batch.present)
         names = self.streams
         count = sum(len(present[names[0]]) for present in masks)
-        return Features(
-            {name: [torch.cat([table[name] for table in tables]).numpy()] for name in names},
-            {name: torch.cat([present[name] for present in masks]) for name in names},
-            torch.empty(count, 0, dtype=torch.long),
-            [""] * count,
-            torch.zeros(count, dtype=torch.long),
-        )
+        present = {name: torch.cat([mask[name] for mask in masks]) for name in names}
+        return [
+            Features(
+                {name: [torch.cat([rows[name] for rows in table]).numpy()] for name in names},
+                present,
+                torch.empty(count, 0, dtype=torch.long),
+                [""] * count,
+                torch.zeros(count, dtype=torch.long),
+            )
+            for table in tables
+        ]
 
     def _precision(self) -> str:
         """The precision of the features that the classifier learned from, where it is fast."""
@@ -157,94 +180,3 @@ def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
     network.requires_grad_(file.protocol == "finetune").eval()
     predictor = Predictor(run, trained.variant, file, modalities, branches, network)
     return dataclasses.replace(predictor, branches=predictor.members[0][0])
-
-
-def find_classifier(
-    trained: TrainedModel, protocol: str | None = None, select: str | None = None, name: str = ""
-) -> ClassifierFile:
-    """The classifier that `sm3kit evaluate` left in a run.
-
-    Of several: the run's own protocol before the other, one that is neither leaky nor measured on
-    what pre-training saw before one that is, the run's own data before others, one without a label
-    before those with one, the split test before val before train, the seed of the run before
-    another, then by name.
-
-    Args:
-        protocol: "probe" or "finetune"; None takes either.
-        select: how its epoch was chosen; None takes any.
-        name: of its file in RUN/eval, without the ending, or the label of its evaluation.
-
-    Raises:
-        CheckpointError: there is none, or it was trained on networks that the run no longer has.
-        VariantError: there is none of this name.
-    """
-    files = sorted((trained.folder / "eval").glob("*.safetensors"))
-    names = {file.stem: file for file in files}
-    if name in names:
-        candidates = [read_classifier(names[name])]
-    else:
-        known, damage = _read_all(files)
-        labels = dict.fromkeys(file.label for file in known if file.label)
-        if name and name not in labels:
-            raise VariantError(f"--classifier: {unknown('classifier', name, [*names, *labels])}")
-        candidates = [
-            file
-            for file in known
-            if protocol in (None, file.protocol)
-            and select in (None, file.select)
-            and name in ("", file.label)
-        ]
-        if damage and not known:
-            raise damage
-    if not candidates:
-        raise CheckpointError(_nothing_there(trained, files, protocol, select))
-    chosen = min(candidates, key=lambda file: _order(file, trained))
-    if chosen.model != trained.file_hash:
-        raise CheckpointError(
-            f"The classifier {chosen.path} was trained on other networks than {trained.folder} "
-            f"has now. Train it again: {_command(trained.folder, chosen.protocol, chosen.select)}"
-        )
-    return chosen
-
-
-def _read_all(files: list[Path]) -> tuple[list[ClassifierFile], CheckpointError | None]:
-    """The classifiers that can be used, and why the first of the others cannot."""
-    known: list[ClassifierFile] = []
-    damage = None
-    for file in files:
-        try:
-            known.append(read_classifier(file))
-        except CheckpointError as error:
-            damage = damage or error
-    return known, damage
-
-
-def _order(file: ClassifierFile, trained: TrainedModel) -> tuple[object, ...]:
-    return (
-        file.protocol != trained.variant.protocol,
-        file.leaky or file.seen,
-        file.transfer,
-        bool(file.label),
-        SPLITS.index(file.split),
-        file.seed != trained.variant.seed,
-        len(file.path.stem),
-        file.path.stem,
-    )
-
-
-def _nothing_there(
-    trained: TrainedModel, files: list[Path], protocol: str | None, select: str | None
-) -> str:
-    asked = [f"--protocol {protocol}"] if protocol else []
-    asked += [f"--select {select}"] if select else []
-    what = f" with {' '.join(asked)}" if asked and files else ""
-    there = f" (there are {', '.join(file.stem for file in files)})" if files else ""
-    return (
-        f"{trained.folder} has no classifier{what} yet{there}. Train one: "
-        f"{_command(trained.folder, protocol, select)}"
-    )
-
-
-def _command(folder: Path, protocol: str | None, select: str | None) -> str:
-    chosen = f" --select {select}" if select not in (None, "val_best") else ""
-    return f"sm3kit evaluate {folder} --protocol {protocol or 'probe'}{chosen}"

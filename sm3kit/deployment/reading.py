@@ -52,6 +52,7 @@ def read_and_predict(
             predictor.variant.stage1.batch_size,
             read,
             lambda: reporter.advance(task, status=""),
+            predictor.file.decision.views,
         )
         # Closed here, also where the networks fail: else a thread may have to wait for itself.
         with closing(batches):
@@ -70,6 +71,7 @@ def batches_of(
     size: int,
     read: ReadStudies,
     advance: Callable[[], None] = lambda: None,
+    test_views: int = 1,
 ) -> Generator[Batch, None, None]:
     """Batches of the evaluation views of all studies that can be read, in order.
 
@@ -82,15 +84,15 @@ def batches_of(
         size: studies in a batch.
         read: told which studies were read, and which not.
         advance: called after each study.
+        test_views: how many views of each image; the evaluation view is the first.
     """
     collate = Collate(names)
 
     def read_item(index: int) -> Item | DataError:
         case = studies.cases[index]
         try:
-            return Item(
-                views_of(case, studies.readers[case.source], modalities, images), (), index, 0
-            )
+            readers = studies.readers[case.source]
+            return Item(views_of(case, readers, modalities, images, test_views), (), index, 0)
         except DataError as error:
             return error
 
@@ -114,16 +116,18 @@ def views_of(
     readers: Mapping[str, Modality],
     modalities: Mapping[str, Modality],
     images: ImageCache,
+    test_views: int = 1,
 ) -> dict[str, list[Image]]:
-    """The evaluation view of each image of a study.
+    """The test views of each image of a study, the evaluation view first.
 
     Raises:
         DataError: an image cannot be read.
     """
-    return {
-        name: [modalities[name].eval_view(images.get(path, readers[name]))]
-        for name, path in case.eval_images().items()
-    }
+    views: dict[str, list[Image]] = {}
+    for name, path in case.eval_images().items():
+        image = images.get(path, readers[name])
+        views[name] = [modalities[name].test_view(image, number) for number in range(test_views)]
+    return views
 
 
 def _ahead(

@@ -15,6 +15,7 @@ from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.data.viewing import spec_of
 from sm3kit.datasets.base import LabelSpec, ModalitySpec
+from sm3kit.evaluation.decisions.decision import DECISION, PLAIN, Decision
 from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.ensemble import Ensemble
 from sm3kit.evaluation.labelling.label_embedding import LabelEmbedding
@@ -28,18 +29,17 @@ FORMAT = 1
 REMEDY = "Free some space, then evaluate again."
 # What the file says of itself; of a label its name, classes and the one that is reported.
 FACTS = {
-    **dict.fromkeys(("protocol", "split", "select", "scope", "precision", "model"), str),
+    **dict.fromkeys(("protocol", "split", "select", "label?"), str),
+    **dict.fromkeys(("scope", "precision", "model"), str),
+    **dict.fromkeys(("leaky", "seen?", "transfer"), bool),
     "format": (int, str),
-    "leaky": bool,
-    "seen?": bool,
-    "label?": str,
-    "transfer": bool,
     "seed": int,
     "data": [str],
     "chosen": {"*": (int, float)},
     "labels": [list],
     "places": (list, type(None)),
     "classifier?": {"name": str, "options": dict, "members": int, "ensemble": bool},
+    "decision?": DECISION,
     "readings": {
         "*": {"plugin": str, "options": dict, "image_size": int, "shape": [int], "values": str}
     },
@@ -85,6 +85,7 @@ class ClassifierFile:
         classifier: what learned.
         members: how many networks there are.
         ensemble: whether they are kept as an ensemble, as two or more are.
+        decision: how its logits become classes.
         readings: {modality: how its images were read}, of those that the data had.
     """
 
@@ -107,6 +108,7 @@ class ClassifierFile:
     classifier: ClassifierSpec
     members: int
     ensemble: bool
+    decision: Decision
     readings: Mapping[str, Reading]
 
     def weights(self) -> dict[str, Tensor]:
@@ -148,11 +150,13 @@ def save_classifier(
     subject: Subject,
     settings: Settings,
     record: Mapping[str, Any],
+    decision: Decision = PLAIN,
 ) -> None:
     """Writes a trained network with what a prediction needs; whole or not at all.
 
     Args:
         record: of the evaluation.
+        decision: how its logits become classes.
     """
     same = ("protocol", "split", "select", "label", "leaky", "transfer", "data", "scope", "chosen")
     embedding = next((m for m in network.modules() if isinstance(m, LabelEmbedding)), None)
@@ -170,6 +174,7 @@ def save_classifier(
         "places": None if embedding is None else embedding.order,
         "classifier": {"name": classifier.name, "options": dict(classifier.options)}
         | {"members": settings.members, "ensemble": isinstance(network, Ensemble)},
+        "decision": decision.facts(),
         "readings": {name: _reading(subject, name) for name in subject.pool.modalities},
         "versions": versions(),
     }
@@ -212,22 +217,19 @@ def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
         for name, reading in facts["readings"].items()
     }
     labels = tuple(LabelSpec(name, tuple(c), reported) for name, c, reported in facts["labels"])
-    places = None if facts["places"] is None else tuple(facts["places"])
     linear = {"name": "linear", "options": {}, "members": 1, "ensemble": False}
-    classifier = facts.get("classifier", linear)
-    facts = {"seen": False, "label": "", **facts}
-    plain = ["protocol", "split", "select", "label", "leaky", "seen", "transfer", "scope", "seed"]
-    plain += ["chosen", "precision", "model"]
+    facts = {"classifier": linear, "decision": {}, "seen": False, "label": "", **facts}
+    plain = "protocol split select label leaky seen transfer scope seed chosen precision model"
     return ClassifierFile(
         path=path,
         data=tuple(facts["data"]),
         labels=labels,
-        places=places,
-        classifier=ClassifierSpec(classifier["name"], classifier["options"]),
-        members=classifier["members"],
-        ensemble=classifier["ensemble"],
+        places=None if facts["places"] is None else tuple(facts["places"]),
+        classifier=ClassifierSpec(facts["classifier"]["name"], facts["classifier"]["options"]),
+        **{name: facts["classifier"][name] for name in ("members", "ensemble")},
+        decision=Decision.of_facts(facts["decision"]),
         readings=readings,
-        **{name: facts[name] for name in plain},
+        **{name: facts[name] for name in plain.split()},
     )
 
 

@@ -19,6 +19,8 @@ FLAGS = (
     "loss",
     "sampler",
     "members",
+    "stack",
+    "threshold",
     "scope",
     "epochs",
     "batch_size",

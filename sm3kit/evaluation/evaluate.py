@@ -11,11 +11,12 @@ from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
 from sm3kit.evaluation.command import chosen_settings, option_text
+from sm3kit.evaluation.decisions.choosing import chosen_decisions, deciding_cases
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
 from sm3kit.evaluation.predicting import Answer, case_id
 from sm3kit.evaluation.record_file import read_record
-from sm3kit.evaluation.record_text import reporting_notes
+from sm3kit.evaluation.record_text import decision_notes, reporting_notes
 from sm3kit.evaluation.result_files import check_place, predictions_file, result_file
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
@@ -54,6 +55,7 @@ def evaluate(
         check_place(subject, settings, label)
         file = result_file(subject, settings, label)
     subject = subject.with_precision(settings.precision)
+    deciding_cases(subject, settings, ())  # Says so before the training if there are none.
     record = {"label": label, **_head(subject, settings)}
     if label:
         record["notes"].append(_name_note(subject, settings, label))
@@ -63,11 +65,11 @@ def evaluate(
         work = file.with_suffix("")
         answer = _answer(subject, settings, work)
         record |= _body(answer, settings)
-        record["notes"] += _reporting(record)
+        record["notes"] += [*_reporting(record), *decision_notes(record)]
         answer.predictions.save(predictions_file(file))
         if answer.network is not None:
             place = file.with_suffix(".safetensors")
-            save_classifier(answer.network, place, subject, settings, record)
+            save_classifier(answer.network, place, subject, settings, record, answer.decision)
     if "classifier" not in _chosen_settings(subject, settings):
         record |= _published_number(record)
     record["file"] = str(file)
@@ -126,6 +128,11 @@ def replaced_studies(subject: Subject) -> list[str] | None:
     return [case_id(subject.pool, case) for case in replaced]
 
 
+def chooses_on_validation(settings: Settings) -> bool:
+    """Whether the epoch, k or a decision is chosen on the validation split."""
+    return settings.select == "val_best" or bool(chosen_decisions(settings))
+
+
 def _name_note(subject: Subject, settings: Settings, label: str) -> str:
     """What a named evaluation is, in a sentence."""
     chosen = _chosen_settings(subject, settings)
@@ -160,7 +167,7 @@ def _head(subject: Subject, settings: Settings) -> Record:
         "split": settings.split,
         "select": settings.select,
         "leaky": settings.select == "test_best"
-        or (settings.select, settings.split) == ("val_best", "val"),
+        or (settings.split == "val" and chooses_on_validation(settings)),
         "seen": seen_studies(subject, settings.split),
         "replaced": replaced_studies(subject),
         "seeds": [settings.seed],
@@ -187,6 +194,7 @@ def _body(answer: Answer, settings: Settings) -> Record:
         "selection_min_positives": answer.least,
         "trainable_parameters": answer.trainable,
         "trained_on": answer.trained_on,
+        **({"decision": answer.decided} if answer.decided else {}),
         **summarise(answer.predictions, settings.resamples),
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sm3kit.core.errors import VariantError
-from sm3kit.data.batches import StudyViews, eval_loader, train_loader
+from sm3kit.data.batches import EVALUATION, StudyViews, eval_loader, train_loader
 from sm3kit.data.cases import Case
 from sm3kit.data.viewing import change_views
 from sm3kit.evaluation.labelling.classifier import ClassifierSpec
@@ -117,11 +117,13 @@ def _in_order(subject: Subject, settings: Settings) -> InOrder:
     """Batches of the evaluation view of cases."""
     names, workers = list(subject.branches.widths), subject.encoder.workers
 
-    def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
-        in_turn = subject.views_of(cases, settings.seed)
+    def in_order(cases: Sequence[Case], view: int = 0) -> Callable[[], Any]:
+        in_turn, epoch = subject.views_of(cases, settings.seed), EVALUATION - view
         return lambda: (
             batch.to(subject.device)
-            for batch in eval_loader(in_turn, subject.variant.stage1.batch_size, names, workers)
+            for batch in eval_loader(
+                in_turn, subject.variant.stage1.batch_size, names, workers, epoch
+            )
         )
 
     return in_order

@@ -6,17 +6,19 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from sm3kit.classifiers.base import Streams
 from sm3kit.core.errors import DataError
 from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import Draw, EpochBatches
-from sm3kit.evaluation.predicting import Answer, predictions_of, scores
+from sm3kit.evaluation.decisions.choosing import decide
+from sm3kit.evaluation.predicting import Answer, predictions_of, scores, stream_logits
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
@@ -25,7 +27,12 @@ from sm3kit.runs.folder import RunFolder
 from sm3kit.training.fitting import Training
 from sm3kit.training.supervised import LabelCost, Supervised, learn
 
-InOrder = Callable[[Sequence[Case]], Callable[[], Any]]
+
+class InOrder(Protocol):
+    """Cases in order, as the network takes them."""
+
+    def __call__(self, cases: Sequence[Case], view: int = 0) -> Callable[[], Any]:
+        """A function that gives their batches, under the evaluation view or a symmetry of it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Lesson:
         frozen: parts that stay in eval mode.
         batches: the order of the training studies.
         loader: gives the training batches.
-        in_order: cases -> a function that gives their batches, under the evaluation view.
+        in_order: gives the batches of cases.
         scope: what learns, for the record.
         precision: as Lightning names it.
     """
@@ -96,20 +103,28 @@ def answer_with(
     """The predictions of a trained network on the measured split.
 
     Args:
-        in_order: cases -> a function that gives their batches, under the evaluation view.
+        in_order: gives the batches of cases.
         scope: what has learned.
     """
-    measured, choosing, least = splits(subject, settings)
-    probabilities = scores(learned.network, in_order(measured)())
+    measured, _, least = splits(subject, settings)
+    network = learned.network
+
+    def logits(cases: Sequence[Case]) -> list[Streams]:
+        views = range(settings.test_views)
+        return [stream_logits(network, in_order(cases, view)()) for view in views]
+
+    predictions, decision, decided = decide(subject, settings, network, logits, measured)
     return Answer(
-        predictions_of(subject, measured, probabilities, settings.min_positives),
+        predictions,
         learned.chosen,
         learned.score,
         least,
         learned.trainable,
         len(subject.cases("train", labelled=True)),
         scope,
-        learned.network,
+        network,
+        decision,
+        decided,
     )
 
 

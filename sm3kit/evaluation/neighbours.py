@@ -9,6 +9,8 @@ from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.data.cases import Case
+from sm3kit.evaluation.decisions.choosing import decide_after
+from sm3kit.evaluation.decisions.decision import PLAIN
 from sm3kit.evaluation.predicting import Answer, predictions_of
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
@@ -52,9 +54,13 @@ def knn(subject: Subject, settings: Settings) -> Answer:
         least = least_to_choose_by(subject, settings, chosen_by)
         aucs = [mean_auc(predictions_of(subject, chosen_by, rows, least)) for rows in tried]
         score, k = max(zip(aucs, candidates, strict=True), key=lambda pair: (pair[0], -pair[1]))
-    probabilities = answers(measured, [k])[0]
-    predictions = predictions_of(subject, measured, probabilities, settings.min_positives)
-    return Answer(predictions, {"k": k}, score, least, 0, len(bank_cases), "none")
+    predictions, decision, decided = decide_after(
+        subject, settings, PLAIN, lambda cases: answers(cases, [k])[0], measured
+    )
+    count = len(bank_cases)
+    return Answer(
+        predictions, {"k": k}, score, least, 0, count, "none", decision=decision, decided=decided
+    )
 
 
 def votes(

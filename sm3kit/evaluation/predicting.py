@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sm3kit.classifiers.base import Streams
 from sm3kit.data.cases import Case
 from sm3kit.data.pool import Pool
+from sm3kit.evaluation.decisions.decision import PLAIN, Decision
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores, Predictions
 
@@ -29,6 +31,8 @@ class Answer:
         trained_on: number of studies whose labels were used in training.
         scope: what learned.
         network: the network that made the predictions, or None.
+        decision: how its logits became classes.
+        decided: what was chosen of it, for the record; empty if nothing was.
     """
 
     predictions: Predictions
@@ -39,6 +43,8 @@ class Answer:
     trained_on: int
     scope: str
     network: nn.Module | None = None
+    decision: Decision = PLAIN
+    decided: dict[str, Any] = field(default_factory=dict)
 
 
 def predictions_of(
@@ -97,6 +103,11 @@ def stream_logits(network: nn.Module, batches: Any) -> dict[str, list[Tensor]]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+    return concatenate(parts)
+
+
+def concatenate(parts: Sequence[Streams]) -> Streams:
+    """Logits {stream: [(N, C)] * K} of parts of the studies, one behind the other."""
     return {
         name: [torch.cat(rows) for rows in zip(*(part[name] for part in parts), strict=True)]
         for name in parts[0]

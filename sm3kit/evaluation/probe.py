@@ -56,9 +56,9 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
     scope = probe_scope(subject, settings, relation=relation)
     check_labels(subject)
 
-    def in_order(cases: Sequence[Case]) -> Callable[[], Any]:
-        held = _source(subject, settings, cases, augmented=False)
-        return lambda: held.in_order(EVALUATION)
+    def in_order(cases: Sequence[Case], view: int = 0) -> Callable[[], Any]:
+        held = _source(subject, settings, cases, augmented=False, view=view)
+        return lambda: held.in_order(EVALUATION - view)
 
     classifiers = [
         subject.classifier(
@@ -201,9 +201,9 @@ def probe_scope(subject: Subject, settings: Settings, *, relation: bool) -> str:
 
 
 def _source(
-    subject: Subject, settings: Settings, cases: Sequence[Case], *, augmented: bool
+    subject: Subject, settings: Settings, cases: Sequence[Case], *, augmented: bool, view: int = 0
 ) -> JointSource:
-    """Joint features of cases: random views for training, the evaluation view else."""
+    """Joint features of cases: random views for training, else the evaluation view or a symmetry."""
     views = subject.views_of(cases, settings.seed)
     encoder = subject.encoder
     if settings.feature_views == 0:
@@ -219,6 +219,6 @@ def _source(
         features = (
             encoder.random_views(views, settings.feature_views, settings.views)
             if augmented
-            else encoder.evaluation(views)
+            else encoder.evaluation(views, view)
         )
     return CachedJoint(features, subject.branches, settings.seed)

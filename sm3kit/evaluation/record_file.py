@@ -32,6 +32,7 @@ SHAPE = {
     "trainable_parameters": int,
     "scope?": str,
     "chosen?": dict,
+    "decision?": dict,
     "labels?": {"*": {**_METRICS, "support": dict}},
     "mean?": _METRICS,
     "space?": _RANKS,

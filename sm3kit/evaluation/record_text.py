@@ -11,6 +11,7 @@ from sm3kit.tables.joining import first_few
 Record = Mapping[str, Any]
 
 LEAKY = "LEAKY: selected on the split that it was measured on"
+RARE_CLASS = f"fewer than {MIN_GROUPS} patients or lesions"
 RARE = f"fewer than {MIN_GROUPS} positive or {MIN_GROUPS} negative patients or lesions"
 
 
@@ -111,6 +112,64 @@ def reporting_notes(labels: Mapping[str, Record], least: int) -> list[str]:
         notes.append(
             f"The mean of a label leaves out classes with fewer than {least} studies: "
             f"{_left_out(partial)}."
+        )
+    return notes
+
+
+GOALS = {"f1": "F1", "youden": "Youden index"}
+
+
+def decision_notes(record: Record) -> list[str]:
+    """Notes on how classes were decided, where that was chosen.
+
+    Args:
+        record: of an evaluation, with its `settings`, and `decision` if anything was chosen.
+    """
+    decision, settings = record.get("decision", {}), record["settings"]
+    where = f"the split {decision.get('chosen_on', 'val')}"
+    notes = []
+    if "weights" in decision:
+        goal = {"auc": "AUC", "accuracy": "accuracy"}[settings["stream_weights"]]
+        weights = ", ".join(f"{name} {value:g}" for name, value in decision["weights"].items())
+        notes.append(f"Streams are weighted for the best mean {goal} of {where}: {weights}.")
+    if "streams" in decision:
+        notes.append(
+            f"The classifier has one stream, {decision['streams'][0]}: no weights to search."
+        )
+    if "test_views" in decision:
+        notes.append(f"Probabilities are means over {decision['test_views']} test views.")
+    if "temperatures" in decision:
+        notes.append(f"Probabilities have a temperature per label, fitted to {where}.")
+    if "thresholds" in decision:
+        notes += _threshold_notes(decision["thresholds"], GOALS[settings["threshold"]], where)
+    return notes
+
+
+def _threshold_notes(labels: Mapping[str, Record], goal: str, where: str) -> list[str]:
+    """How classes are called by thresholds, and which have none."""
+    notes = [
+        "Sensitivity, specificity, precision, balanced accuracy, F1 and accuracy are by thresholds: a "
+        "study is called every class whose probability reaches the threshold of the class, which "
+        f"was fitted to {where} for the best {goal}."
+    ]
+    fitted = [row for row in labels.values() if row["nested"] is not None]
+    if fitted:
+        means = [
+            sum(row[name] for row in fitted) / len(fitted) for name in ("most_likely", "nested")
+        ]
+        notes.append(
+            f"There the mean {goal} is {means[0]:.3f} by the most likely class and {means[1]:.3f} by "
+            "thresholds that were fitted to other patients or lesions (nested folds)."
+        )
+    without = {
+        name: [label for label, value in row["classes"].items() if value is None]
+        for name, row in labels.items()
+    }
+    texts = [f"{name} ({', '.join(classes)})" for name, classes in without.items() if classes]
+    if texts:
+        notes.append(
+            f"Classes with {RARE_CLASS} in {where}, or against them, have no threshold and are called "
+            f"where they are the most likely: {', '.join(texts)}."
         )
     return notes
 

@@ -32,12 +32,13 @@ OF_TRAINING = (
     "weight_decay", "eps", "prototypes", "views", "feature_views", "options",
 )  # fmt: skip
 OF_NEIGHBOURS = ("k", "temperature")
-OF_LABELS = ("select", "min_positives", "resamples", "seed")
+OF_NETWORKS = ("stack", "stream_weights", "test_views")
+OF_LABELS = ("select", "threshold", "calibration", "min_positives", "resamples", "seed")
 UNUSED: dict[str, tuple[str, ...]] = {
     "probe": OF_NEIGHBOURS,
     "finetune": (*OF_NEIGHBOURS, "feature_views"),
-    "knn": OF_TRAINING,
-    "match": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_LABELS),
+    "knn": (*OF_TRAINING, *OF_NETWORKS),
+    "match": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_LABELS, *OF_NETWORKS),
 }
 
 # Crop and flip alone, as in the released evaluation.
@@ -73,6 +74,13 @@ class Settings:
         feature_views: views of each study that a probe encodes once; 0 encodes in every epoch.
         prototypes: whether heads start as the prototypes of stage 2, where these fit.
         views: options of the modalities that differ in evaluation.
+        threshold: "argmax" calls the most likely class; "f1" and "youden" call every class that
+            reaches its threshold, which is fitted to the validation split.
+        calibration: "temperature" gives each label one that is fitted to the validation split.
+        stream_weights: of a classifier with several streams: its own with "none", or those with the
+            best mean "auc" or "accuracy" of the validation split.
+        test_views: the evaluation view and its symmetries whose probabilities are averaged.
+        stack: "svm" is a second stage on the probabilities and the metadata of a study.
         k: neighbours of "knn" with select "last"; otherwise k is selected.
         temperature: of the votes of "knn".
         min_positives: studies that a class needs, and as many of other classes, to enter the mean
@@ -103,6 +111,11 @@ class Settings:
     feature_views: Annotated[int, ranges.Range(0, 1000)] = 3
     prototypes: bool = True
     views: dict[str, Any] = field(default_factory=lambda: dict(MILD))
+    threshold: Literal["argmax", "f1", "youden"] = "argmax"
+    calibration: Literal["none", "temperature"] = "none"
+    stream_weights: Literal["none", "auc", "accuracy"] = "none"
+    test_views: Annotated[int, ranges.Range(1, 8)] = 1
+    stack: Literal["none", "svm"] = "none"
     k: ranges.Count = 20
     temperature: ranges.Temperature = 0.07
     min_positives: ranges.Count = 10

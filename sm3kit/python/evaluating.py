@@ -29,6 +29,8 @@ from sm3kit.results.table import Table
 
 Split = Literal["train", "val", "test"]
 Scope = Literal["auto", "heads", "relation", "layers", "all"]
+Stack = Literal["none", "svm"]
+Threshold = Literal["argmax", "f1", "youden"]
 OWN = "evaluate"  # The owner of options that are settings of the evaluation.
 
 
@@ -156,6 +158,8 @@ def evaluate(
     loss: str | None = None,
     sampler: str | None = None,
     members: int | None = None,
+    stack: Stack | None = None,
+    threshold: Threshold | None = None,
     scope: Scope | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -187,6 +191,9 @@ def evaluate(
         loss: of the logits of a label: "ce", "logit_adjusted", or another by name.
         sampler: which studies make a batch: "shuffle", "label_balanced", or another by name.
         members: networks whose probabilities are averaged.
+        stack: "svm" for a support vector machine per label on the probabilities and the metadata.
+        threshold: "argmax" calls the most likely class (the default); "f1" and "youden" call every
+            class that reaches its threshold, fitted to the validation split.
         scope: what is trained on labels: "heads", "relation", "layers", "all", or "auto".
         epochs: passes over the labelled studies.
         batch_size: studies per step.
@@ -210,7 +217,7 @@ def evaluate(
     """
     asked = {
         "split": split, "select": select, "classifier": classifier, "loss": loss,
-        "sampler": sampler, "members": members, "scope": scope, "epochs": epochs, "lr": lr,
+        "sampler": sampler, "members": members, "stack": stack, "threshold": threshold, "scope": scope, "epochs": epochs, "lr": lr,
         "batch_size": batch_size, "feature_views": feature_views, "k": k, "seed": seed,
     }  # fmt: skip
     around = surroundings(quiet=quiet, cache=cache)

@@ -35,6 +35,7 @@ class Prediction:
     Attributes:
         id: of the study.
         decisions: {label: the most likely class}.
+        called: {label: the classes that reach their thresholds}; empty without thresholds.
         probabilities: {label: {class: probability}}.
         images: {modality: the file that was looked at}.
         missing: modalities that it was predicted without.
@@ -49,6 +50,7 @@ class Prediction:
         (study,) = record["studies"]
         self.id: str = study["id"]
         self.decisions: Mapping[str, str] = study["decisions"]
+        self.called: Mapping[str, Sequence[str]] = study.get("called", {})
         self.probabilities: Mapping[str, Mapping[str, float]] = study["probabilities"]
         self.images: Mapping[str, str] = study["images"]
         self.missing: Sequence[str] = study["missing"]

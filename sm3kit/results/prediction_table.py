@@ -42,8 +42,15 @@ def _one_study(study: Mapping[str, Any]) -> Section:
         number = PROBABILITY.cell(Number(PERCENT * row[decided]))
         lines.append(Line((_text(label), _text(decided), number, _text(every))))
     missing = ", ".join(study["missing"])
-    notes = (f"Predicted without {missing}.",) if missing else ()
+    notes: tuple[str, ...] = (f"Predicted without {missing}.",) if missing else ()
+    notes += (f"By thresholds: {called_text(study)}.",) if "called" in study else ()
     return Section(study["id"], columns, tuple(lines), notes=notes)
+
+
+def called_text(study: Mapping[str, Any]) -> str:
+    """The classes of each label that reach their thresholds: "DIAG MEL; PN none"."""
+    called = study["called"].items()
+    return "; ".join(f"{label} {', '.join(names) or 'none'}" for label, names in called)
 
 
 def _many(record: Mapping[str, Any]) -> Section:

@@ -24,7 +24,7 @@ class Fixed:
         self.branches = encoder.branches
         self.widths = encoder.branches.widths
 
-    def evaluation(self, shown):
+    def evaluation(self, shown, number=0):
         numbers = torch.arange(len(shown))
         return Features(
             {name: [self.rows(numbers, width).numpy()] for name, width in self.widths.items()},

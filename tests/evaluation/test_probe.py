@@ -116,7 +116,7 @@ class Separable:
         self.branches = encoder.branches
         self.widths = encoder.branches.widths
 
-    def evaluation(self, shown):
+    def evaluation(self, shown, number=0):
         return self.random_views(shown, 1, {})
 
     def random_views(self, shown, views, changes):

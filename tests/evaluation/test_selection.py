@@ -7,6 +7,7 @@ import pytest
 
 from sm3kit.core.errors import VariantError
 from sm3kit.evaluation import learning
+from sm3kit.evaluation.decisions import choosing
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.metrics.predictions import Predictions
 
@@ -35,6 +36,7 @@ def curves(monkeypatch):
 
     monkeypatch.setattr(learning, "mean_auc", fabricated)
     monkeypatch.setattr(learning, "predictions_of", watched)
+    monkeypatch.setattr(choosing, "predictions_of", watched)
     return looks, table
 
 

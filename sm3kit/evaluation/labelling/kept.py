@@ -49,4 +49,5 @@ def open_network(
         raise CheckpointError(
             f"The weights of {file.path} do not fit the networks of {trained.folder}: {reason}"
         ) from error
+    file.decision.weigh(network)
     return network
