@@ -134,6 +134,12 @@ if TYPE_CHECKING:
         help="How stage 2 clusters embeddings into pseudo-labels: faiss, sklearn, torch, release, "
         "sinkhorn, or a plugin.",
     ),
+    plugin_name_option(
+        "--sampler",
+        family="samplers",
+        help="How the batches of both stages are drawn: shuffle, cluster_balanced, which draws "
+        "studies of small clusters more often, or a plugin.",
+    ),
     setting_options,
     plugin_file_option,
 )

@@ -35,6 +35,8 @@ class Stage1Settings:
         eps: of AdamW.
         precision: "auto", or what Lightning takes: "32", "bf16-mixed", "16-mixed".
         monitor_every: epochs between two looks at the validation pairs; 0 is never.
+        cluster_every: epochs between two clusterings of the studies, for a sampler that asks for
+            clusters.
     """
 
     epochs: ranges.CountOrZero = 400
@@ -50,6 +52,7 @@ class Stage1Settings:
     eps: ranges.Epsilon = 1e-5
     precision: Precision = "auto"
     monitor_every: ranges.CountOrZero = 5
+    cluster_every: ranges.Count = 1
 
     def __post_init__(self) -> None:
         check_fields(self, "settings of stage 1")

@@ -13,18 +13,20 @@ from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import check_fields, convert, fields_of
+from sm3kit.core.registry import registry
 from sm3kit.core.settings import by_address, lay_over, plain
 from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Settings
 
 # What may differ when a run goes on: it says how to compute, or how far, not what.
 RESUMABLE = (
-    *("recipe", "stage", "protocol", "evaluate"),
-    *("stage1.epochs", "stage1.monitor_every", "stage2.epochs"),
-    *("machine.devices", "machine.num_nodes", "machine.workers"),
+    *("recipe", "stage", "protocol", "evaluate", "stage1.epochs", "stage1.monitor_every"),
+    *("stage2.epochs", "machine.devices", "machine.num_nodes", "machine.workers"),
 )
 FUSION_OF_ONE = "none"  # A single modality has nothing to be fused with.
 # What only stage 2 depends on: free for a run that has not come to it.
 OF_STAGE_2 = ("relation", "clusterer", "stage2")
+# What stage 1 reads of it, too, where its sampler asks for clusters.
+OF_CLUSTERS = ("clusterer", "stage2.pseudo_labels", "stage2.clusters")
 PARTS = ("stage1", "stage2", "machine")
 PER_MODALITY = ("backbone", "weights", "image_size")
 
@@ -45,18 +47,17 @@ class Variant:
         per_modality: {modality: {setting: value}} where its backbone, weights or image_size
             differ from those of all.
         paired_geometry: registered modalities of a study are cropped, flipped and turned alike.
-        objective: objectives by name.
-        fusion: fusion by name.
+        objective, fusion: by name.
         relation: how labels are modelled jointly, by name; stage 2.
         clusterer: what makes pseudo-labels, by name; stage 2.
+        sampler: which studies make a batch, by name; it sees no labels.
         stage: "mmssl" (stage 1), "mlssl" (stage 2 alone), or "both".
         init: the folder of a run to start from, instead of `weights`.
         seed: of weights, order and views.
         protocol: how the run is evaluated if nothing else is said.
         evaluate: {protocol: {setting: value}} where its evaluation differs from the defaults.
         options: {plugin: {option: value}}, only what was set.
-        stage1: how stage 1 learns.
-        stage2: how stage 2 learns.
+        stage1, stage2: how each stage learns.
         machine: what computes.
     """
 
@@ -74,6 +75,7 @@ class Variant:
     fusion: str = "sep_sep"
     relation: str = "tel"
     clusterer: str = "faiss"
+    sampler: str = "shuffle"
     stage: Literal["both", "mmssl", "mlssl"] = "both"
     init: str = ""
     seed: ranges.Seed = 0
@@ -122,7 +124,19 @@ class Variant:
 
     def with_stage2_of(self, other: Variant) -> Variant:
         """The variant with all of another that only stage 2 reads."""
-        return dataclasses.replace(self, **{name: getattr(other, name) for name in OF_STAGE_2})
+        whole = dataclasses.replace(self, **{name: getattr(other, name) for name in OF_STAGE_2})
+        kept = [(address, self.at(address)) for address in OF_CLUSTERS if self.samples_clusters]
+        return whole.changed(table_of(kept), "stage 1")
+
+    def only_stage2_reads(self, address: str) -> bool:
+        """Whether a setting changes nothing in stage 1; see `at`."""
+        of_clusters = self.samples_clusters and address in OF_CLUSTERS
+        return address.partition(".")[0] in OF_STAGE_2 and not of_clusters
+
+    @property
+    def samples_clusters(self) -> bool:
+        """Whether the sampler asks for clusters."""
+        return bool(registry("samplers").get(self.sampler).on == "clusters")
 
     def with_fitting_fusion(self, asked: Container[str]) -> Variant:
         """The variant, without a fusion if it names a single modality and none was asked for."""

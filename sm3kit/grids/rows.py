@@ -13,7 +13,7 @@ from typing import Any
 from sm3kit.core.errors import SM3Error, VariantError
 from sm3kit.core.names import unknown_plugin
 from sm3kit.core.registry import registry
-from sm3kit.core.variant import OF_STAGE_2, Variant, table_at
+from sm3kit.core.variant import Variant, table_at
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid, as_names
 from sm3kit.grids.listing import Listing, list_data
@@ -188,7 +188,7 @@ def _value_at(variant: Variant, axis: str, source: str) -> Any:
 
 
 def _value(variant: Variant, address: str, source: str) -> Any:
-    if variant.stage == "mmssl" and address.partition(".")[0] in OF_STAGE_2:
+    if variant.stage == "mmssl" and variant.only_stage2_reads(address):
         raise VariantError(f"{source} would change nothing: the row ends with stage 1.")
     with contextlib.suppress(KeyError):
         value = variant.at(address)

@@ -30,7 +30,7 @@ class Asymmetric(LabelLoss):
     """
 
     def __init__(
-        self, gamma_neg: Amount = 4.0, gamma_pos: Amount = 1.0, clip: ShareBelowOne = 0.05
+        self, *, gamma_neg: Amount = 4.0, gamma_pos: Amount = 1.0, clip: ShareBelowOne = 0.05
     ) -> None:
         super().__init__()
         self.gamma_neg, self.gamma_pos, self.clip = gamma_neg, gamma_pos, clip

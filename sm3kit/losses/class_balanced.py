@@ -26,7 +26,7 @@ class ClassBalanced(LabelLoss):
         beta: 0 weighs all classes alike; near 1 they weigh by the inverse of their frequency.
     """
 
-    def __init__(self, beta: ShareBelowOne = 0.999) -> None:
+    def __init__(self, *, beta: ShareBelowOne = 0.999) -> None:
         super().__init__()
         self.beta = beta
 

@@ -22,7 +22,7 @@ class Focal(LabelLoss):
         gamma: how much less the studies that are told well count; 0 is the cross-entropy.
     """
 
-    def __init__(self, gamma: Amount = 2.0) -> None:
+    def __init__(self, *, gamma: Amount = 2.0) -> None:
         super().__init__()
         self.gamma = gamma
 

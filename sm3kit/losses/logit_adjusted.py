@@ -25,7 +25,7 @@ class LogitAdjusted(LabelLoss):
         tau: strength; 0 is the cross-entropy.
     """
 
-    def __init__(self, tau: Amount = 1.0) -> None:
+    def __init__(self, *, tau: Amount = 1.0) -> None:
         super().__init__()
         self.tau = tau
 

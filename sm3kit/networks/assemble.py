@@ -28,6 +28,7 @@ from sm3kit.networks.teacher import Teacher
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.objectives.base import Objective, Teaching
 from sm3kit.relations.base import Relation
+from sm3kit.samplers.base import Sampler
 
 Teachers = Mapping[str, Mapping[str, Teacher]]  # {objective: {modality: its teacher}}
 
@@ -198,6 +199,21 @@ def build_clusterer(variant: Variant) -> Clusterer:
     """What makes the pseudo-labels."""
     clusterer: Clusterer = _build(variant, "clusterers", variant.clusterer)
     return clusterer
+
+
+def build_sampler(variant: Variant) -> Sampler:
+    """What draws the batches of a pre-training.
+
+    Raises:
+        VariantError: it draws by labels, which a pre-training must not see.
+    """
+    sampler: Sampler = _build(variant, "samplers", variant.sampler)
+    if sampler.on == "labels":
+        raise VariantError(
+            f"--sampler {variant.sampler} draws by labels, and pre-training uses none. Use it in "
+            "sm3kit evaluate, and here a sampler that draws by clusters, or leave it out."
+        )
+    return sampler
 
 
 def modules(parts: Stage1) -> nn.ModuleDict:

@@ -21,8 +21,11 @@ def plugins_in_use(variant: Variant) -> list[tuple[str, str]]:
     providers = dict.fromkeys(provider_and_model(variant, name)[0] for name in modalities)
     used = [("fusions", variant.fusion), *(("backbones", name) for name in providers)]
     used += [("objectives", name) for name in (*variant.objective, *implied_objectives(variant))]
+    used += [("samplers", variant.sampler)]
     if variant.stage != "mmssl":
-        used += [("relations", variant.relation), ("clusterers", variant.clusterer)]
+        used += [("relations", variant.relation)]
+    if variant.stage != "mmssl" or variant.samples_clusters:
+        used += [("clusterers", variant.clusterer)]
     return used + [("datasets", spec.partition(":")[0]) for spec in variant.data]
 
 

@@ -39,6 +39,7 @@ def pretrain(
     init: RunLike | None = None,
     relation: str | None = None,
     clusterer: str | None = None,
+    sampler: str | None = None,
     epochs: int | None = None,
     mlssl_epochs: int | None = None,
     feature_views: int | None = None,
@@ -78,6 +79,8 @@ def pretrain(
             "te", or a plugin.
         clusterer: what makes pseudo-labels: "faiss", "sklearn", "torch", "release", "sinkhorn", or
             a plugin.
+        sampler: how the batches of both stages are drawn: "shuffle", "cluster_balanced", which draws
+            studies of small clusters more often, or a plugin.
         epochs: of stage 1; 0 keeps the initial weights.
         mlssl_epochs: of stage 2.
         feature_views: views of each study that stage 2 encodes once; 0 encodes new ones each epoch.
@@ -109,7 +112,7 @@ def pretrain(
         "fusion": fusion, "backbone": backbone, "weights": as_text(weights), "modality": words(modality),
         "map": dict(map) if map else None, "image_size": image_size, "stage": stage,
         "init": None if init is None else str(folder_of(init)), "relation": relation,
-        "clusterer": clusterer, "epochs": epochs, "mlssl_epochs": mlssl_epochs, "lr": lr,
+        "clusterer": clusterer, "sampler": sampler, "epochs": epochs, "mlssl_epochs": mlssl_epochs, "lr": lr,
         "feature_views": feature_views, "batch_size": batch_size, "seed": seed,
         "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
     }  # fmt: skip

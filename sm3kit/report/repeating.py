@@ -18,7 +18,7 @@ from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer
 
 OWN_FLAGS = (
-    "fusion", "backbone", "weights", "relation", "clusterer", "stage", "init", "epochs",
+    "fusion", "backbone", "weights", "relation", "clusterer", "sampler", "stage", "init", "epochs",
     "mlssl_epochs", "feature_views", "batch_size", "image_size", "lr", "seed", "precision",
     "devices", "num_nodes", "workers",
 )  # fmt: skip

@@ -49,6 +49,8 @@ def variant_to_resume(run: RunFolder, asked: Layer, alone: Variant) -> Variant:
 def with_stage2_of(stored: Variant, wanted: Variant) -> Variant:
     """A variant that has not come to stage 2, with the stage 2 of another, and its options."""
     owners = {wanted.relation, wanted.clusterer} & wanted.options.keys()
+    if stored.samples_clusters:  # Stage 1 has used its clusterer.
+        owners -= {stored.clusterer}
     options = {**stored.options, **{owner: wanted.options[owner] for owner in owners}}
     stored = stored.with_stage2_of(wanted)
     return fill_in(dataclasses.replace(stored, stage=wanted.stage, options=options))

@@ -25,7 +25,7 @@ class ClusterBalanced(Sampler):
 
     on: ClassVar[Literal["labels", "clusters", "nothing"]] = "clusters"
 
-    def __init__(self, clip: Annotated[float, Range(1, 1_000_000)] = 10.0) -> None:
+    def __init__(self, *, clip: Annotated[float, Range(1, 1_000_000)] = 10.0) -> None:
         self.clip = clip
 
     def order(

@@ -31,7 +31,7 @@ class LabelBalanced(Sampler):
     on: ClassVar[Literal["labels", "clusters", "nothing"]] = "labels"
     every_class: ClassVar[bool] = True
 
-    def __init__(self, k: Count = 1) -> None:
+    def __init__(self, *, k: Count = 1) -> None:
         self.k = k
 
     def order(

@@ -31,5 +31,5 @@ def seed_of_epoch(stage: str, seed: int, epoch: int, rank: int = 0) -> int:
 
 
 def seed_of_clustering(seed: int, epoch: int, label: int) -> int:
-    """The seed of the clusters of the label at a position, in an epoch of stage 2."""
+    """The seed of the clusters of the label at a position, in an epoch of a stage."""
     return int(np.random.SeedSequence([seed, epoch, label]).generate_state(1)[0] >> 1)

@@ -19,6 +19,7 @@ from sm3kit.networks.backbone import provider_and_model
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner, optimiser
+from sm3kit.training.clusters import StudyClusters, draw_of
 from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision, smallest_view
 from sm3kit.training.monitoring import collapse, validation
@@ -314,7 +315,7 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
     """
     variant, views, names = setup.variant, setup.views, list(setup.pool.modalities)
     first = resumed["epochs_done"] if resumed else 0
-    steps = len(_batches(setup, 0, variant.machine.devices * variant.machine.num_nodes, first))
+    steps = steps_per_epoch(setup)
     validate = validation(setup, parts.branches)
     teach = partial(prepare_teachers, setup, parts.teachers)
     module = MultiModalSSL(parts, variant, steps, validate, teach)
@@ -322,8 +323,11 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
         checkpoints.resume(module, resumed, setup.run.last)
         setup.reporter.say(f"resume   after epoch {first} of {variant.stage1.epochs}")
 
+    renew = StudyClusters(setup, parts.branches, module) if variant.samples_clusters else None
+
     def loader(rank: int, world: int) -> Any:
-        return train_loader(views, _batches(setup, rank, world, first), names, setup.workers)
+        batches = _batches(setup, rank, world, first, renew)
+        return train_loader(views, batches, names, setup.workers)
 
     computed = (variant.machine.devices, variant.machine.num_nodes, precision(setup, parts))
     fit(module, setup.training(*computed), loader)
@@ -342,13 +346,16 @@ def precision(setup: Setup, parts: Stage1) -> str:
     return resolved_precision(setup.variant.stage1.precision, modules(parts), size)
 
 
-def _batches(setup: Setup, rank: int, world: int, first: int) -> EpochBatches:
+def _batches(
+    setup: Setup, rank: int, world: int, first: int, renew: StudyClusters | None = None
+) -> EpochBatches:
     """The order of the batches of one process."""
     variant = setup.variant
     return EpochBatches(
         len(setup.cases),
         variant.stage1.batch_size,
         variant.seed,
+        draw=draw_of(setup, renew),
         last=variant.stage1.last_batch,
         pad_to=variant.stage1.pad_to,
         rank=rank,

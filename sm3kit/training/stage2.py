@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sm3kit.clusterers.base import Clusterer, Clustering
-from sm3kit.core.errors import CheckpointError, DataError, VariantError
+from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import StudyViews
 from sm3kit.data.epoch_batches import EpochBatches
@@ -22,21 +21,15 @@ from sm3kit.networks.extraction import Encoder
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch, JointSource
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
+from sm3kit.samplers.base import Array
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner, optimiser
+from sm3kit.training.clusters import PseudoLabel, draw_of, pseudo_labels
 from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision
 from sm3kit.training.monitoring import cluster_row
 from sm3kit.training.preparation import Setup
 from sm3kit.training.seeds import seed_for, seed_of_clustering
-
-
-@dataclass(frozen=True)
-class PseudoLabel:
-    """One label of stage 2: its name, and its number of clusters."""
-
-    name: str
-    clusters: int
 
 
 class MultiLabelSSL(Learner):
@@ -83,6 +76,8 @@ class MultiLabelSSL(Learner):
         self.register_buffer("assigned", torch.full((len(labels), count), -1, dtype=torch.long))
         self.before: Tensor | None = None
         self.clusterings: list[Clustering] = []
+        self.clustered: int | None = None  # The epoch of the clusters.
+        self.ahead = False  # Whether they were made before it began.
 
     @property
     def remedy(self) -> str:
@@ -118,9 +113,17 @@ class MultiLabelSSL(Learner):
     def on_train_epoch_start(self) -> None:
         """Seeds this epoch by its number, then clusters what is in the bank."""
         super().on_train_epoch_start()
-        if self.variant.stage2.bank == "fresh":
-            self.fill_bank(self.source.in_order(self.epoch))
-        self._cluster()
+        if not self.ahead:
+            self._cluster()
+        self.ahead = False
+
+    def partitions(self, epoch: int) -> Array:
+        """The clusters (N, K) of an epoch, for a sampler, which may ask before the epoch begins."""
+        if self.clustered != epoch:
+            self._cluster()
+            self.ahead = True
+        table: Array = self.assigned.T.cpu().numpy()
+        return table
 
     @torch.no_grad()
     def _cluster(self) -> None:
@@ -129,6 +132,9 @@ class MultiLabelSSL(Learner):
         Raises:
             DataError: the embeddings of a label, which is named, cannot be clustered.
         """
+        if self.variant.stage2.bank == "fresh":
+            self.fill_bank(self.source.in_order(self.epoch))
+        self.clustered = self.epoch
         self.before = self.assigned.clone() if self.epoch else None
         self.clusterings = []
         for number, (label, head) in enumerate(
@@ -154,7 +160,9 @@ class MultiLabelSSL(Learner):
         """
         embeddings = self.embed(batch.joint)
         if self.variant.stage2.bank == "memory":
-            self.bank[:, batch.index] = embeddings.detach().transpose(0, 1)
+            # A study that a sampler has drawn twice is remembered as its last row.
+            rows = {study: row for row, study in enumerate(batch.index.tolist())}
+            self.bank[:, list(rows)] = embeddings.detach()[list(rows.values())].transpose(0, 1)
         logits = [rows / self.variant.stage2.temperature for rows in self.prototypes(embeddings)]
         targets = self.assigned[:, batch.index].T
         loss, terms = label_loss(logits, targets, self.variant.stage2.label_loss)
@@ -185,42 +193,6 @@ class MultiLabelSSL(Learner):
             self.optimiser_state,
             fused=True,
         )
-
-
-def pseudo_labels(setup: Setup) -> list[PseudoLabel]:
-    """The labels of stage 2, if they can be trained.
-
-    Raises:
-        VariantError, DataError: there are no labels, too few studies, or values out of range.
-    """
-    settings = setup.variant.stage2
-    if settings.pseudo_labels:
-        if not settings.clusters:
-            raise VariantError(
-                f"stage2.pseudo_labels={settings.pseudo_labels} needs the number of clusters of "
-                "each: add -o stage2.clusters=3."
-            )
-        labels = [
-            PseudoLabel(f"pseudo{n + 1}", settings.clusters) for n in range(settings.pseudo_labels)
-        ]
-    else:
-        labels = [
-            PseudoLabel(label.name, settings.clusters or len(label.classes))
-            for label in setup.pool.labels
-        ]
-    if not labels:
-        raise VariantError(
-            f"{', '.join(setup.variant.data)} has no labels, and stage 2 makes a pseudo-label for "
-            "each. Use --stage mmssl, or say how many: -o stage2.pseudo_labels=8 -o "
-            "stage2.clusters=3."
-        )
-    most = max(labels, key=lambda label: label.clusters)
-    if most.clusters > len(setup.cases):
-        raise DataError(
-            f"Stage 2 cannot make {most.clusters} clusters for {most.name!r} from "
-            f"{len(setup.cases)} studies. Give more studies, or lower -o stage2.clusters."
-        )
-    return labels
 
 
 def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> None:
@@ -264,6 +236,8 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
         f"stage 2  relation {variant.relation}, clusterer {variant.clusterer}: "
         + ", ".join(f"{label.name} {label.clusters}" for label in labels)
     )
+    assert batches.draw
+    batches.draw.renew = module.partitions if variant.samples_clusters else None
     fit(module, setup.training(), lambda rank, world: source.shuffled(batches))
     _write(setup, branches, module)
 
@@ -276,7 +250,8 @@ def steps_per_epoch(setup: Setup) -> int:
 def _batches(setup: Setup, first: int) -> EpochBatches:
     """The order of the batches, from an epoch on."""
     size, seed = setup.variant.stage2.batch_size, setup.variant.seed
-    return EpochBatches(len(setup.cases), size, seed, first_epoch=first)
+    draw = draw_of(setup)
+    return EpochBatches(len(setup.cases), size, seed, draw=draw, first_epoch=first)
 
 
 def _source(setup: Setup, branches: Branches) -> JointSource:

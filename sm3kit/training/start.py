@@ -31,7 +31,8 @@ from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.studies_seen import check_unchanged
-from sm3kit.training import checkpoints, stage1, stage2
+from sm3kit.training import checkpoints, stage1
+from sm3kit.training.clusters import PseudoLabel, pseudo_labels
 from sm3kit.training.hardware import check_devices, chosen_workers
 from sm3kit.training.preparation import (
     Setup,
@@ -39,7 +40,6 @@ from sm3kit.training.preparation import (
     training_cases,
     view_counts,
 )
-from sm3kit.training.stage2 import PseudoLabel
 from sm3kit.training.teachers import open_teachers, teacher_sources
 
 ROWS = 8  # Studies of the made-up batch that losses are tried on.
@@ -113,7 +113,7 @@ def prepare(
     cases = training_cases(pool, variant)
     workers, listing = chosen_workers(variant.machine.workers, len(cases)), pool.listing_hash()
     setup = Setup(run, variant, pool, cases, cache, features, reporter, listing, workers)
-    labels = [] if variant.stage == "mmssl" else stage2.pseudo_labels(setup)
+    labels = [] if variant.stage == "mmssl" else pseudo_labels(setup)
     resumed = checkpoints.read_last(run, variant, setup.data_hash) if resume else None
     _check_goes_on(setup, resumed)
     # Stage 2 alone keeps the networks that it started from, in case its first epoch is stopped.

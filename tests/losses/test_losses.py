@@ -44,7 +44,7 @@ def test_effective_number_by_hand():
     """Beta 0.9: 1, 2 and 3 studies are worth 1, 1.9 and 2.71; the weights average 1."""
     inverse = [1 / 1, 1 / 1.9, 1 / 2.71]
     wanted = [3 * value / sum(inverse) for value in inverse]
-    weights = ClassBalanced(0.9).weigh(torch.tensor([1, 2, 3]))
+    weights = ClassBalanced(beta=0.9).weigh(torch.tensor([1, 2, 3]))
     assert np.abs(weights.numpy() - wanted).max() < 1e-12
     near(weights.sum(), 3)
 
@@ -54,21 +54,21 @@ def test_class_balanced_by_hand():
     logits, labels = torch.zeros(3, 2), torch.tensor([0, 1, 1])
     first, second = 2 * 1.9 / 2.9, 2 / 2.9
     wanted = math.log(2) * (first + second + second) / 3
-    near(ClassBalanced(0.9)(logits, labels, torch.tensor([1, 2])), wanted)
+    near(ClassBalanced(beta=0.9)(logits, labels, torch.tensor([1, 2])), wanted)
 
 
 def test_class_balanced_is_between_equal_weights_and_inverse_frequency(logits):
-    near(ClassBalanced(0)(logits, LABELS, COUNTS), CrossEntropy()(logits, LABELS, COUNTS))
+    near(ClassBalanced(beta=0.0)(logits, LABELS, COUNTS), CrossEntropy()(logits, LABELS, COUNTS))
     inverse = (1 / COUNTS.double()) / (1 / COUNTS.double()).mean()
     known = LABELS >= 0
     costs = F.cross_entropy(logits[known], LABELS[known], reduction="none")
     wanted = (inverse[LABELS[known]] * costs).mean()
-    near(ClassBalanced(1 - 1e-10)(logits, LABELS, COUNTS), wanted)
+    near(ClassBalanced(beta=1 - 1e-10)(logits, LABELS, COUNTS), wanted)
 
 
 def test_a_class_without_studies_weighs_nothing_and_changes_no_other():
-    weights = ClassBalanced(0.9).weigh(torch.tensor([1, 0, 2]))
-    assert torch.equal(weights[[0, 2]], ClassBalanced(0.9).weigh(torch.tensor([1, 2])))
+    weights = ClassBalanced(beta=0.9).weigh(torch.tensor([1, 0, 2]))
+    assert torch.equal(weights[[0, 2]], ClassBalanced(beta=0.9).weigh(torch.tensor([1, 2])))
     assert weights[1] == 0
     assert ClassBalanced().weigh(torch.tensor([0, 0])).tolist() == [0, 0]
 
@@ -81,7 +81,7 @@ def test_balanced_softmax_by_hand():
     logits, counts = torch.zeros(1, 2), torch.tensor([3, 1])
     near(LogitAdjusted()(logits, torch.tensor([0]), counts), -math.log(3 / 4))
     near(LogitAdjusted()(logits, torch.tensor([1]), counts), -math.log(1 / 4))
-    near(LogitAdjusted(0.5)(logits, torch.tensor([1]), counts), math.log(1 + math.sqrt(3)))
+    near(LogitAdjusted(tau=0.5)(logits, torch.tensor([1]), counts), math.log(1 + math.sqrt(3)))
 
 
 def test_balanced_softmax_is_a_softmax_weighted_by_the_counts(logits):
@@ -124,23 +124,29 @@ def test_focal_by_hand():
     """p = 0.8 with gamma 2: 0.04 times -log 0.8."""
     logits = torch.tensor([[math.log(4.0), 0.0]], dtype=torch.float64)
     near(Focal()(logits, torch.tensor([0]), COUNTS), -0.04 * math.log(0.8))
-    near(Focal(0.5)(logits, torch.tensor([1]), COUNTS), -math.sqrt(0.8) * math.log(0.2))
+    near(Focal(gamma=0.5)(logits, torch.tensor([1]), COUNTS), -math.sqrt(0.8) * math.log(0.2))
 
 
 def test_focal_without_focus_is_the_cross_entropy(logits):
-    near(Focal(0)(logits, LABELS, COUNTS), CrossEntropy()(logits, LABELS, COUNTS))
+    near(Focal(gamma=0.0)(logits, LABELS, COUNTS), CrossEntropy()(logits, LABELS, COUNTS))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
 def test_focal_gradient(gamma, logits):
     logits.requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: Focal(gamma)(z, LABELS, COUNTS), (logits,))
+    assert torch.autograd.gradcheck(lambda z: Focal(gamma=gamma)(z, LABELS, COUNTS), (logits,))
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e4])
 @pytest.mark.parametrize(
     "loss",
-    [Focal(0.3), Focal(), Asymmetric(0.3, 0.3, 0), Asymmetric(0.3, 0.3), Asymmetric()],
+    [
+        Focal(gamma=0.3),
+        Focal(),
+        Asymmetric(gamma_neg=0.3, gamma_pos=0.3, clip=0.0),
+        Asymmetric(gamma_neg=0.3, gamma_pos=0.3),
+        Asymmetric(),
+    ],
     ids=repr,
 )
 def test_certainty_is_finite(loss, scale):
@@ -172,7 +178,9 @@ def test_asymmetric_is_that_of_timm(options, logits):
     rows = zip(logits[known].split(1), targets.split(1), strict=True)
     wanted = torch.stack([theirs(row, target) for row, target in rows]).mean()
     (slope,) = torch.autograd.grad(wanted, logits)
-    value = Asymmetric(*options)(logits, LABELS, COUNTS)
+    value = Asymmetric(**dict(zip(("gamma_neg", "gamma_pos", "clip"), options, strict=True)))(
+        logits, LABELS, COUNTS
+    )
     near(value, wanted)
     (own,) = torch.autograd.grad(value, logits)
     torch.testing.assert_close(own, slope, rtol=0, atol=1e-6)
@@ -182,4 +190,4 @@ def test_asymmetric_without_asymmetry_is_the_binary_cross_entropy(logits):
     known = LABELS >= 0
     target = F.one_hot(LABELS[known], 3).double()
     wanted = F.binary_cross_entropy_with_logits(logits[known], target) * 3
-    near(Asymmetric(0, 0, 0)(logits, LABELS, COUNTS), wanted)
+    near(Asymmetric(gamma_neg=0, gamma_pos=0, clip=0)(logits, LABELS, COUNTS), wanted)

@@ -38,7 +38,7 @@ def test_shuffle_takes_every_study_once():
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_every_batch_has_k_studies_of_each_class_of_each_label(k):
-    batches = order(LabelBalanced(k))
+    batches = order(LabelBalanced(k=k))
     assert len(batches) == -(-10 // (5 * k))
     for batch in batches:
         assert len(batch) == 5 * k, "a size of its own, whatever the batch size"
@@ -123,7 +123,7 @@ def test_weights_by_hand():
     clusters = np.array([[0, 0], [0, 0], [0, 1], [1, 1]])
     raw = np.array([1 / 3 + 1 / 2, 1 / 3 + 1 / 2, 1 / 3 + 1 / 2, 1 + 1 / 2])
     assert np.abs(ClusterBalanced().weigh(clusters) - raw / raw.mean()).max() < 1e-12
-    clipped = ClusterBalanced(1.2).weigh(clusters)
+    clipped = ClusterBalanced(clip=1.2).weigh(clusters)
     assert np.abs(clipped - [*(raw / raw.mean())[:3], 1.2]).max() < 1e-12
     assert ClusterBalanced().weigh(np.zeros((3, 0), np.int64)).tolist() == [1, 1, 1]
 
@@ -145,5 +145,5 @@ def test_clusters_come_equally_often():
     generator = torch.Generator().manual_seed(0)
     theirs = torch.utils.data.WeightedRandomSampler(weights, 2000, generator=generator)
     assert abs(np.mean(np.array(list(theirs)) == RARE) - 0.5) < 0.04
-    clipped = [sum(order(ClusterBalanced(2.0), clusters, seed=s), []) for s in range(200)]
+    clipped = [sum(order(ClusterBalanced(clip=2.0), clusters, seed=s), []) for s in range(200)]
     assert abs((np.array(clipped) == RARE).mean() - 2 / (2 + 9 * 10 / 18)) < 0.04

@@ -15,7 +15,8 @@ from sm3kit.core.errors import DataError, TrainingError
 from sm3kit.core.registry import registry
 from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.relations.base import Relation
-from sm3kit.training.stage2 import MultiLabelSSL, PseudoLabel
+from sm3kit.training.clusters import PseudoLabel
+from sm3kit.training.stage2 import MultiLabelSSL
 
 COUNT, WIDTH = 12, 6
 LABELS = (PseudoLabel("one", 3), PseudoLabel("two", 2))
