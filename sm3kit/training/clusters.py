@@ -107,6 +107,8 @@ class StudyClusters:
     def __init__(self, setup: Setup, branches: Branches, module: Learner) -> None:
         self.setup, self.branches, self.module = setup, branches, module
         self.labels = pseudo_labels(setup)
+        # Before a checkpoint is read: it takes what the module keeps.
+        module.extra["clusters"] = torch.empty(0, len(self.labels), dtype=torch.long)
 
     def __call__(self, epoch: int) -> Array:
         """The clusters (N, K) of an epoch.
@@ -115,7 +117,8 @@ class StudyClusters:
             DataError: the features cannot be clustered.
         """
         kept = self.module.extra
-        if epoch % self.setup.variant.stage1.cluster_every == 0 or "clusters" not in kept:
+        due = epoch % self.setup.variant.stage1.cluster_every == 0
+        if due or not len(kept["clusters"]):
             clusters = _partitions(self.setup, self.labels, self._joint(), epoch)
             # Processes may differ in a last bit: all take what the first has found.
             kept["clusters"] = self.module.trainer.strategy.broadcast(clusters)

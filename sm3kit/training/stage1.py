@@ -319,11 +319,10 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
     validate = validation(setup, parts.branches)
     teach = partial(prepare_teachers, setup, parts.teachers)
     module = MultiModalSSL(parts, variant, steps, validate, teach)
+    renew = StudyClusters(setup, parts.branches, module) if variant.samples_clusters else None
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
         setup.reporter.say(f"resume   after epoch {first} of {variant.stage1.epochs}")
-
-    renew = StudyClusters(setup, parts.branches, module) if variant.samples_clusters else None
 
     def loader(rank: int, world: int) -> Any:
         batches = _batches(setup, rank, world, first, renew)
