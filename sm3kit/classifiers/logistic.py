@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sm3kit.classifiers.base import JOINT, Classifier, ClassifierInputs, LabelledFeatures, Streams
 from sm3kit.core.errors import DataError, OptionError
@@ -49,8 +49,6 @@ class Logistic(Classifier):
     learns: ClassVar[Literal["gradient", "fit"]] = "fit"
     mean: Tensor
     scale: Tensor
-    weight: Tensor
-    bias: Tensor
 
     def __init__(
         self,
@@ -68,8 +66,9 @@ class Logistic(Classifier):
         self.labels, width = list(inputs.labels), inputs.widths[JOINT]
         self.register_buffer("mean", torch.zeros(len(self.classes), width))
         self.register_buffer("scale", torch.ones(len(self.classes), width))
-        self.register_buffer("weight", torch.zeros(sum(self.classes), width))
-        self.register_buffer("bias", torch.zeros(sum(self.classes)))
+        # Weights that labels reach, though not by gradients.
+        self.weight = nn.Parameter(torch.zeros(sum(self.classes), width), requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(sum(self.classes)), requires_grad=False)
 
     def forward(
         self, features: Mapping[str, Tensor], present: Mapping[str, Tensor], **more: Any

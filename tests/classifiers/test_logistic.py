@@ -114,6 +114,10 @@ def test_a_class_without_training_studies_is_never_chosen():
     assert torch.allclose(rows[:, :2], of_sklearn(train, train, 1, 0.01), atol=1e-4)
 
 
+def test_its_weights_are_counted():
+    assert sum(weight.numel() for weight in build(200).parameters()) == 5 * 200 + 5
+
+
 def test_nothing_to_choose_from():
     with pytest.raises(OptionError, match=r"logistic\.grid needs at least one value of C"):
         build(4, grid=())
