@@ -126,6 +126,24 @@ def has_source(trial: InstalledTrial) -> None:
     require(named, 'has no line "Source: authors, year, link" in its docstring')
 
 
+@INSTALLATION.law("keywords")
+def options_are_keywords(trial: InstalledTrial) -> None:
+    """Whatever has a default is a keyword, and so an option."""
+    if trial.family not in WITH_SOURCE:
+        raise NotTried(f"a {trial.registry.kind.noun} may have others")
+    plugin = trial.registry.load(trial.declaration.name)
+    maker: Any = plugin.__init__ if inspect.isclass(plugin) else plugin
+    by_position = [
+        parameter.name
+        for parameter in inspect.signature(maker).parameters.values()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and parameter.default is not inspect.Parameter.empty
+    ]
+    names = ", ".join(map(repr, by_position))
+    why = "which makes it no option: put a * before it in the signature"
+    require(not by_position, f"takes {names} by position, {why}")
+
+
 DOCUMENTATION: Laws[Plugin] = Laws()
 
 

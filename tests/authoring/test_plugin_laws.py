@@ -78,6 +78,12 @@ def test_a_good_plugin_passes_every_law(checked):
             "options",
             "has no default for option 'projection'",
         ),
+        (
+            "*, projection: int = 8",
+            "projection: int = 8",
+            "keywords",
+            "It takes 'projection' by position, which makes it no option: put a * before it in",
+        ),
         ("(one) for one", "(one)[1:] for one", "streams", "It loses rows of stream 'a'."),
         ("(one) for one", "(one.mul_(2)) for one", "input", "It changes its input in place."),
         ("(one) for one", "(one).detach() for one", "gradient", "nothing to learn from"),
