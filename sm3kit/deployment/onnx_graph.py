@@ -95,6 +95,11 @@ def write_onnx(predictor: Predictor, path: Path) -> dict[str, Any]:
             probabilities.
     """
     check_onnx()
+    if predictor.file.decision.stack is not None:
+        raise SM3Error(
+            f"--format onnx: {predictor.file.path} has a second stage (--stack svm), which a graph "
+            "cannot hold. Export a classifier that was evaluated without it: --classifier NAME."
+        )
     graph = Graph(predictor).eval()
     facts = _facts(predictor, graph.names)
     fast = torch.backends.mha.get_fastpath_enabled()

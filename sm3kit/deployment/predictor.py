@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from sm3kit.data.pool import build_modality
 from sm3kit.deployment.finding import find_classifier
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.decisions.decision import mean_probabilities
+from sm3kit.evaluation.decisions.stack import metadata_rows
 from sm3kit.evaluation.labelling.ensemble import Ensemble
 from sm3kit.evaluation.labelling.kept import open_network
 from sm3kit.evaluation.labelling.label_network import FromImages, LabelNetwork
@@ -82,10 +83,21 @@ class Predictor:
         Raises:
             DataError: some are not finite.
         """
-        views = self._logits(batches)
+        decision = self.file.decision
+        metadata: list[Tensor] = []
+
+        def watched() -> Iterator[Batch]:
+            for batch in batches:
+                if decision.stack is not None:
+                    of = decision.stack.metadata
+                    metadata.append(metadata_rows(batch, self.modalities, of))
+                yield batch
+
+        probabilities = mean_probabilities(self.network, self._logits(watched()))
+        if decision.stack is not None:
+            probabilities = decision.stack.mix(probabilities, torch.cat(metadata))
         names = [label.name for label in self.file.labels]
-        decided = mean_probabilities(self.network, views)
-        probabilities = self.file.decision.calibrate(names, decided)
+        probabilities = decision.calibrate(names, probabilities)
         for label, rows in zip(self.file.labels, probabilities, strict=True):
             if not bool(rows.isfinite().all()):
                 raise DataError(
@@ -178,5 +190,9 @@ def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
     # As after the training: torch takes other kernels for frozen weights, and last bits differ.
     branches.requires_grad_(False).eval()
     network.requires_grad_(file.protocol == "finetune").eval()
+    stack = file.decision.stack
+    if stack is not None:
+        decision = dataclasses.replace(file.decision, stack=stack.with_tensors(file.weights()))
+        file = dataclasses.replace(file, decision=decision)
     predictor = Predictor(run, trained.variant, file, modalities, branches, network)
     return dataclasses.replace(predictor, branches=predictor.members[0][0])

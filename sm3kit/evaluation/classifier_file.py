@@ -179,7 +179,7 @@ def save_classifier(
         "versions": versions(),
     }
     kept = {"scope": str(record["scope"]), "sm3kit": json.dumps(facts)}
-    write_tensors(path, network.state_dict(), kept, REMEDY)
+    write_tensors(path, network.state_dict() | decision.tensors(), kept, REMEDY)
 
 
 def read_classifier(path: Path) -> ClassifierFile:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import EVALUATION, StudyViews, eval_loader, train_loader
 from sm3kit.data.cases import Case
@@ -55,24 +57,43 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
         learned = learn_labels(subject, settings, folder, lesson)
     else:
         learned = _ensemble(subject, settings, folder, scope, in_order)
-    answer = answer_with(subject, settings, learned, in_order, scope)
+    answer = answer_with(
+        subject,
+        settings,
+        learned,
+        in_order,
+        scope,
+        lambda subsets: _ensemble(subject, settings, folder, scope, in_order, subsets),
+    )
     remove_checkpoints(folder)
     return answer
 
 
 def _ensemble(
-    subject: Subject, settings: Settings, folder: Path, scope: str, in_order: InOrder
+    subject: Subject,
+    settings: Settings,
+    folder: Path,
+    scope: str,
+    in_order: InOrder,
+    folds: Tensor | None = None,
 ) -> Learned:
-    """Members that were trained one after the other."""
+    """Members that were trained one after the other.
+
+    Args:
+        folds: (n, N) bool, which training studies each learns from; None asks the settings.
+    """
     members: list[Learned] = []
     subsets: Sequence[Any] = [None] * settings.members
-    if settings.subsets == "balanced":
+    if folds is not None:
+        subsets = list(folds)
+    elif settings.subsets == "balanced":
         subsets = list(balanced_subsets(subject.known_labels(), settings.members, settings.seed))
+    word = "member" if folds is None else "folds"
     for number, subset in enumerate(subsets, 1):
         own = dataclasses.replace(settings, seed=settings.seed + number - 1)
         lesson = _lesson(subject, own, scope, in_order, subset)
-        subject.reporter.say(f"member   {number} of {settings.members}")
-        members.append(learn_labels(subject, own, folder / f"member-{number}", lesson))
+        subject.reporter.say(f"{word:8} {number} of {len(subsets)}")
+        members.append(learn_labels(subject, own, folder / f"{word}-{number}", lesson))
     networks = [
         # What stood around it was for its subset.
         member.network.members[0] if isinstance(member.network, Ensemble) else member.network

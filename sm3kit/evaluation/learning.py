@@ -98,22 +98,30 @@ def learn_labels(subject: Subject, settings: Settings, folder: Path, lesson: Les
 
 
 def answer_with(
-    subject: Subject, settings: Settings, learned: Learned, in_order: InOrder, scope: str
+    subject: Subject,
+    settings: Settings,
+    learned: Learned,
+    in_order: InOrder,
+    scope: str,
+    of_subsets: Callable[[Tensor], Learned],
 ) -> Answer:
     """The predictions of a trained network on the measured split.
 
     Args:
         in_order: gives the batches of cases.
         scope: what has learned.
+        of_subsets: trains a network for each subset (n, N) bool of the training studies.
     """
     measured, _, least = splits(subject, settings)
     network = learned.network
 
-    def logits(cases: Sequence[Case]) -> list[Streams]:
-        views = range(settings.test_views)
-        return [stream_logits(network, in_order(cases, view)()) for view in views]
+    def logits(cases: Sequence[Case], own: nn.Module = network) -> list[Streams]:
+        return [stream_logits(own, in_order(cases, n)()) for n in range(settings.test_views)]
 
-    predictions, decision, decided = decide(subject, settings, network, logits, measured)
+    def unseen(cases: Sequence[Case], subsets: Tensor) -> tuple[nn.Module, list[Streams]]:
+        return (folds := of_subsets(subsets).network), logits(cases, folds)
+
+    predictions, decision, decided = decide(subject, settings, network, logits, measured, unseen)
     return Answer(
         predictions,
         learned.chosen,
@@ -238,5 +246,5 @@ def _training(subject: Subject, settings: Settings, folder: Path, lesson: Lesson
 
 def remove_checkpoints(folder: Path) -> None:
     """Deletes the checkpoints of an evaluation that is done, and of its members."""
-    for place in (folder, *folder.glob("member-*")):
+    for place in (folder, *folder.glob("member-*"), *folder.glob("folds*")):
         shutil.rmtree(RunFolder(place).last.parent, ignore_errors=True)

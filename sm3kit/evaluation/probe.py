@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sm3kit.classifiers.base import JOINT, Classifier, LabelledFeatures
 from sm3kit.core.errors import VariantError
@@ -60,21 +60,31 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
         held = _source(subject, settings, cases, augmented=False, view=view)
         return lambda: held.in_order(EVALUATION - view)
 
-    classifiers = [
-        subject.classifier(
-            relation=relation,
-            prototypes=settings.prototypes,
-            seed=settings.seed + number,
-            spec=ClassifierSpec.of(settings.classifier, settings.options),
-        )
-        for number in range(settings.members)
-    ]
-    if component.learns == "fit":
-        learned = fit(subject, settings, classifiers, in_order)
-    else:
-        lesson = _lesson(subject, settings, classifiers, scope, in_order)
-        learned = learn_labels(subject, settings, folder, lesson)
-    answer = answer_with(subject, settings, learned, in_order, scope)
+    def learn(folder: Path, members: int, subsets: Tensor | None = None) -> Learned:
+        classifiers = [
+            subject.classifier(
+                relation=relation,
+                prototypes=settings.prototypes,
+                seed=settings.seed + number,
+                spec=ClassifierSpec.of(settings.classifier, settings.options),
+            )
+            for number in range(members)
+        ]
+        network = _network(subject, settings, classifiers, subsets)
+        if component.learns == "fit":
+            return fit(subject, settings, network, classifiers, in_order)
+        lesson = _lesson(subject, settings, network, classifiers, scope, in_order)
+        return learn_labels(subject, settings, folder, lesson)
+
+    learned = learn(folder, settings.members)
+    answer = answer_with(
+        subject,
+        settings,
+        learned,
+        in_order,
+        scope,
+        lambda subsets: learn(folder / "folds", len(subsets), subsets),
+    )
     remove_checkpoints(folder)
     return answer
 
@@ -82,6 +92,7 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
 def _lesson(
     subject: Subject,
     settings: Settings,
+    network: FromFeatures | Ensemble,
     classifiers: Sequence[Classifier],
     scope: str,
     in_order: InOrder,
@@ -93,7 +104,6 @@ def _lesson(
         if embedding is not None:
             embedding.requires_grad_(scope == "relation")
             frozen += [] if scope == "relation" else [embedding]
-    network = _network(subject, settings, classifiers)
     source = _source(subject, settings, subject.cases("train", labelled=True), augmented=True)
     batches = order_of_training(subject, settings)
     return Lesson(
@@ -109,10 +119,29 @@ def _lesson(
 
 
 def _network(
-    subject: Subject, settings: Settings, classifiers: Sequence[Classifier]
+    subject: Subject,
+    settings: Settings,
+    classifiers: Sequence[Classifier],
+    subsets: Tensor | None = None,
 ) -> FromFeatures | Ensemble:
-    """The classifiers as one network."""
+    """The classifiers as one network.
+
+    Args:
+        subsets: (members, N) bool, which training studies each learns from; None takes those of
+            the settings.
+
+    Raises:
+        VariantError: several members that would all be the same.
+    """
     networks = [FromFeatures(classifier) for classifier in classifiers]
+    if subsets is not None:
+        return Ensemble(networks, subsets)
+    same = len(networks) > 1 and settings.subsets == "seeds"
+    if same and classifiers[0].learns == "fit":
+        raise VariantError(
+            f"--members {settings.members}: --classifier {settings.classifier} does not depend on a "
+            "seed, so all members would be the same. Add -o evaluate.subsets=balanced."
+        )
     if len(networks) == 1 and settings.subsets == "seeds":
         return networks[0]
     subsets = None
@@ -122,19 +151,13 @@ def _network(
 
 
 def fit(
-    subject: Subject, settings: Settings, classifiers: Sequence[Classifier], in_order: InOrder
+    subject: Subject,
+    settings: Settings,
+    network: FromFeatures | Ensemble,
+    classifiers: Sequence[Classifier],
+    in_order: InOrder,
 ) -> Learned:
-    """Classifiers that are fitted at once to the evaluation view of the training studies.
-
-    Raises:
-        VariantError: several members that would all be the same.
-    """
-    if settings.members > 1 and settings.subsets == "seeds":
-        raise VariantError(
-            f"--members {settings.members}: --classifier {settings.classifier} does not depend on a "
-            "seed, so all members would be the same. Add -o evaluate.subsets=balanced."
-        )
-    network = _network(subject, settings, classifiers)
+    """Classifiers that are fitted at once to the evaluation view of the training studies."""
     _, choosing, _ = splits(subject, settings)
     train = _collect(in_order(subject.cases("train", labelled=True)), classifiers[0])
     chooses = None if choosing is None else _collect(in_order(choosing), classifiers[0])
@@ -144,7 +167,7 @@ def fit(
         if isinstance(network, Ensemble) and network.subsets is not None:
             outside = ~network.subsets[number].unsqueeze(1)
             own = dataclasses.replace(train, labels=train.labels.masked_fill(outside, -1))
-        whose = f"member {number + 1} " if settings.members > 1 else ""
+        whose = f"member {number + 1} " if len(classifiers) > 1 else ""
         chosen |= {f"{whose}{name}": value for name, value in classifier.fit(own, chooses).items()}
     network.to(subject.device)
     score = score_of(subject, settings, in_order)

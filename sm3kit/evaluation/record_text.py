@@ -136,6 +136,16 @@ def decision_notes(record: Record) -> list[str]:
         notes.append(
             f"The classifier has one stream, {decision['streams'][0]}: no weights to search."
         )
+    if "stack" in decision:
+        stack = decision["stack"]
+        goal = {"auc": "AUC", "accuracy": "accuracy"}[stack["goal"]]
+        seen = ", ".join(stack["metadata"])
+        notes.append(
+            "Second stage: support vector machines on the probabilities"
+            + (f" and the metadata {seen}" if seen else "; the run has no metadata")
+            + f", fitted out of fold; their weight is {stack['weight']:g}, for the best mean {goal} of "
+            f"{where}."
+        )
     if "test_views" in decision:
         notes.append(f"Probabilities are means over {decision['test_views']} test views.")
     if "temperatures" in decision:

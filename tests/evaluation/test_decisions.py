@@ -1,9 +1,11 @@
 """Decisions of an evaluation: chosen on validation, recorded, kept, and the same in a prediction."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from tiny_runs import quiet, read_table
 
 from sm3kit.core.errors import VariantError
@@ -11,6 +13,7 @@ from sm3kit.deployment.predict import predict, write_csv
 from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.deployment.question import Question
 from sm3kit.evaluation.classifier_file import read_classifier
+from sm3kit.evaluation.decisions import stacking
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.thresholds import fit_thresholds
 from sm3kit.results.evaluation_table import evaluation_table
@@ -212,3 +215,65 @@ def test_a_prediction_without_thresholds_says_nothing_of_them(evaluated, runs, m
     answer = predicted(record, runs.stage1, more, images)
     assert "thresholds" not in answer
     assert not [study for study in answer["studies"] if "called" in study]
+
+
+# The second stage
+
+
+def test_a_second_stage_follows_into_a_prediction(evaluated, runs, more, images):
+    """Without metadata it stands on the probabilities alone."""
+    record = evaluated(runs.stage1, more, classifier="f4m", stack="svm", epochs=4, lr=0.02)
+    stack = record["decision"]["stack"]
+    assert (stack["metadata"], stack["goal"]) == ([], "accuracy")
+    assert 0 <= stack["weight"] <= 1
+    predictions = kept(record)
+    answer = predicted(record, runs.stage1, more, images)
+    for name, label in predictions.labels.items():
+        np.testing.assert_allclose(label.scores.sum(1), 1, atol=1e-9)
+        rows = [list(study["probabilities"][name].values()) for study in answer["studies"]]
+        np.testing.assert_allclose(rows, label.scores, rtol=0, atol=1e-6)
+    assert any("the run has no metadata" in note for note in record["notes"])
+
+
+@pytest.mark.parametrize("changes", [{"protocol": "finetune"}, {"classifier": "logistic"}])
+def test_every_protocol_has_a_second_stage(evaluated, runs, more, changes):
+    record = evaluated(runs.stage1, more, stack="svm", epochs=1, **changes)
+    assert "stack" in record["decision"]
+    file = Path(record["file"])
+    assert not list(file.with_suffix("").rglob("*.ckpt"))
+
+
+def test_the_folds_leave_whole_patients_out(evaluated, runs, studies, monkeypatch):
+    """The network that speaks of a study has not learned from any study of its patient."""
+    spec = studies("twins", lambda i, row: {**row, "group": f"p{i // 2}"})
+    seen = []
+    of = stacking.group_folds
+
+    def watched(groups, strata, folds, seed):
+        fold = of(groups, strata, folds, seed)
+        seen.append((groups, fold))
+        return fold
+
+    monkeypatch.setattr(stacking, "group_folds", watched)
+    evaluated(runs.stage1, spec, stack="svm")
+    ((groups, fold),) = seen
+    assert len(groups) == 24 > len(set(groups))
+    for name in set(groups):
+        assert len(set(fold[groups == name])) == 1
+    assert len(set(fold)) == 5
+
+
+def test_left_out_studies_are_spoken_of_by_their_network():
+    """Three networks that always say their own number, each for its own fold."""
+
+    class Says:
+        def __init__(self, number):
+            self.rows = torch.eye(3, dtype=torch.float64)[number].expand(6, 3)
+
+        def decide(self, streams):
+            return [self.rows]
+
+    ensemble = SimpleNamespace(of_members=lambda streams: [(Says(n), {}) for n in range(3)])
+    fold = torch.tensor([0, 1, 2, 2, 1, 0])
+    (rows,) = stacking._left_out(ensemble, [{}, {}], fold)
+    assert rows.argmax(1).tolist() == fold.tolist()

@@ -5,7 +5,11 @@ import pytest
 import torch
 from sklearn.svm import SVC
 
+from sm3kit.data.batches import Batch
+from sm3kit.evaluation.decisions.stack import Stack, metadata_names, metadata_rows
 from sm3kit.evaluation.decisions.support_vectors import SupportVectors, fit_support_vectors
+from sm3kit.modalities.base import Modality
+from sm3kit.modalities.photo import Photo
 
 
 def drawn(classes, count=90, seed=0, width=5):
@@ -91,3 +95,51 @@ def test_copies_of_a_patient_do_not_make_it_certain():
         fresh, 2
     )
     assert float((held - 0.5).abs().mean()) < 0.5 * float((leaking - 0.5).abs().mean())
+
+
+# The second stage
+
+
+def stack(weight=0.25):
+    """A machine for the second of two labels, on 2 + 3 probabilities and two values of metadata."""
+    rows, truth = drawn(3, width=7)
+    machine = fit_support_vectors(rows, truth, np.arange(90))
+    return Stack(weight, ["meta"], {1: machine}), torch.from_numpy(rows)
+
+
+def test_the_mean_of_both_stages_by_hand():
+    second, rows = stack()
+    first = [rows[:, :2].softmax(1), rows[:, 2:5].softmax(1)]
+    metadata = rows[:, 5:]
+    own, mixed = second.mix(first, metadata)
+    assert own is first[0]  # A label without a machine keeps what the networks say.
+    seen = torch.cat([*first, metadata], dim=1)
+    wanted = 0.75 * first[1] + 0.25 * second.machines[1].probabilities(seen, 3)
+    np.testing.assert_allclose(mixed, wanted, atol=1e-15)
+    assert stack(0.0)[0].mix(first, metadata)[1] is first[1]
+
+
+def test_a_stack_comes_back_from_its_tensors():
+    second, rows = stack()
+    first = [rows[:, :2].softmax(1), rows[:, 2:5].softmax(1)]
+    tensors = {**second.tensors(), "classifier.heads.0.weight": torch.zeros(1)}
+    again = Stack(**second.facts()).with_tensors(tensors)
+    assert list(again.machines) == [1]
+    assert torch.equal(again.mix(first, rows[:, 5:])[1], second.mix(first, rows[:, 5:])[1])
+
+
+def test_metadata_are_vectors_and_zero_where_absent():
+    class Vector(Modality):
+        channels, image_size, reading = 2, 1, "test"
+
+        def normalise(self, views):
+            return views.float() * 2
+
+    modalities = {"derm": Photo(8), "meta": Vector(), "more": Vector()}
+    assert metadata_names(modalities) == ["meta", "more"]
+    views = {"meta": [torch.arange(6.0).reshape(3, 2, 1, 1)], "more": []}
+    present = {"meta": torch.tensor([True, False, True]), "more": torch.zeros(3, dtype=torch.bool)}
+    empty = torch.zeros(3, 0)
+    batch = Batch(views, present, empty, torch.arange(3), torch.zeros(3))
+    rows = metadata_rows(batch, modalities, ["meta", "more"])
+    assert rows.tolist() == [[0, 2, 0, 0], [0, 0, 0, 0], [8, 10, 0, 0]]

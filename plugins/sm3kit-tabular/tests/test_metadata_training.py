@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from sm3kit.metrics.predictions import Predictions
 from sm3kit_tabular.manifest import MetadataManifest
 from sm3kit_tabular.metadata import Metadata
 
@@ -46,6 +47,26 @@ def test_three_modalities_are_trained_and_measured(release, sm3kit, tmp_path):
     spaces = json.loads((run / "eval" / "match-test.json").read_text(encoding="utf-8"))["space"]
     pairs = {f"{a}->{b}" for a in ("derm", "clinic", "meta") for b in ("derm", "clinic", "meta")}
     assert set(spaces["projection"]) == pairs - {"derm->derm", "clinic->clinic", "meta->meta"}
+
+
+def test_metadata_reach_the_second_stage(release, sm3kit, tmp_path):
+    """Support vector machines on probabilities and metadata, in the evaluation and in a prediction."""
+    run, data = tmp_path / "run", f"derm7pt-metadata:{release}"
+    sm3kit("pretrain", "--data", data, *SMALL, "--stage", "mmssl", "--out", run)
+    probe = ("--classifier", "f4m", "--epochs", 2, "--batch-size", 8, "--stack", "svm")
+    sm3kit("evaluate", run, *probe)
+    result = json.loads((run / "eval" / "probe-test.json").read_text(encoding="utf-8"))
+    assert result["decision"]["stack"]["metadata"] == ["meta"]
+    table = tmp_path / "predictions.csv"
+    sm3kit("predict", run, "--split", "test", "--csv", table)
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    kept = Predictions.load(run / "eval" / "probe-test.predictions.npz")
+    assert [row["id"] for row in rows] == list(kept.ids)
+    for name, label in kept.labels.items():
+        for row, scores in zip(rows, label.scores, strict=True):
+            given = [float(row[f"{name}:{value}"]) for value in label.classes]
+            assert given == pytest.approx(list(scores), abs=1e-6)
 
 
 def test_each_study_gets_its_own_row(drawn, edited, sm3kit, tmp_path):

@@ -14,6 +14,7 @@ from sm3kit.classifiers.base import Streams
 from sm3kit.core.errors import VariantError
 from sm3kit.data.cases import Case
 from sm3kit.evaluation.decisions.decision import Decision, mean_probabilities
+from sm3kit.evaluation.decisions.stacking import Unseen, fit_stack, metadata_of, weigh_stack
 from sm3kit.evaluation.decisions.stream_weights import search_weights
 from sm3kit.evaluation.decisions.temperature import fit_temperature, negative_log_likelihood
 from sm3kit.evaluation.predicting import predictions_of
@@ -68,6 +69,7 @@ def decide(
     network: Any,
     logits: Callable[[Sequence[Case]], list[Streams]],
     measured: Sequence[Case],
+    unseen: Unseen,
 ) -> tuple[Predictions, Decision, Record]:
     """The predictions of a network on the measured split, and how they were decided.
 
@@ -75,6 +77,7 @@ def decide(
         network: decides on logits; it keeps the weights of its streams that were chosen.
         logits: cases -> {stream: [(N, C)] * K} of each test view.
         measured: cases; only with `test_best` they choose.
+        unseen: as for `fit_stack`.
 
     Returns:
         The predictions, the decision, and what a record says of it; empty if nothing was chosen.
@@ -83,8 +86,17 @@ def decide(
     views = logits(cases) if cases else []
     decision, record = weigh_streams(subject, settings, network, views, cases)
 
+    if settings.stack == "svm":
+        stack = fit_stack(subject, settings, decision, unseen)
+        first = mean_probabilities(network, views)
+        least = least_to_choose_by(subject, settings, cases)
+        stack, more = weigh_stack(subject, settings, stack, first, cases, least)
+        decision, record = replace(decision, stack=stack), {**record, **more}
+
     def probabilities(of: Sequence[Case]) -> list[Tensor]:
-        return mean_probabilities(network, views if of is cases else logits(of))
+        rows = mean_probabilities(network, views if of is cases else logits(of))
+        stack = decision.stack
+        return rows if stack is None else stack.mix(rows, metadata_of(subject, of))
 
     predictions, decision, more = decide_after(
         subject, settings, decision, probabilities, measured, cases

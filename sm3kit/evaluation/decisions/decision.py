@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sm3kit.classifiers.base import Classifier, Streams
+from sm3kit.evaluation.decisions.stack import Stack
 from sm3kit.evaluation.decisions.temperature import tempered
 from sm3kit.metrics.predictions import Predictions
 
@@ -23,6 +24,7 @@ DECISION = {
     "temperatures": {"*": (int, float)},
     "threshold": str,
     "thresholds": {"*": [(int, float, type(None))]},
+    "stack?": {"weight": (int, float), "metadata": [str]},
 }
 
 
@@ -36,6 +38,7 @@ class Decision:
         temperatures: {label: temperature} of those that have one.
         threshold: the rule that the thresholds were fitted by; "argmax" for none.
         thresholds: {label: (C,)} of those that have any; see `called_classes`.
+        stack: the second stage, or None.
     """
 
     views: int = 1
@@ -43,6 +46,7 @@ class Decision:
     temperatures: Mapping[str, float] = field(default_factory=dict)
     threshold: str = "argmax"
     thresholds: Mapping[str, Array] = field(default_factory=dict)
+    stack: Stack | None = None
 
     def weigh(self, network: nn.Module) -> None:
         """Gives a network the weights of its streams; every member of an ensemble has the same."""
@@ -76,16 +80,22 @@ class Decision:
                 name: [None if np.isnan(value) else float(value) for value in values]
                 for name, values in self.thresholds.items()
             },
+            **({} if self.stack is None else {"stack": self.stack.facts()}),
         }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file keeps of it as tensors."""
+        return {} if self.stack is None else self.stack.tensors()
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> Decision:
-        """The decision that `facts` describe; a plain one without any."""
+        """The decision that `facts` describe; a plain one without any. Its stack has no tensors."""
         thresholds = {
             name: np.array([np.nan if value is None else value for value in values], np.float64)
             for name, values in facts.get("thresholds", {}).items()
         }
-        return cls(**{**facts, "thresholds": thresholds})
+        stack = Stack(**facts["stack"]) if "stack" in facts else None
+        return cls(**{**facts, "thresholds": thresholds, "stack": stack})
 
 
 PLAIN = Decision()  # The most likely class of the evaluation view.

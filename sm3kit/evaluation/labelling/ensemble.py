@@ -58,13 +58,13 @@ class Ensemble(nn.Module):
 
     def decide(self, streams: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
         """Class probabilities [(B, C)] * K: the mean of those of the members."""
-        return _mean([member.decide(own) for member, own in self._of_members(streams)])
+        return _mean([member.decide(own) for member, own in self.of_members(streams)])
 
     def weigh(self, streams: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
         """One table of logits [(B, C)] * K: the mean of those of the members."""
-        return _mean([member.weigh(own) for member, own in self._of_members(streams)])
+        return _mean([member.weigh(own) for member, own in self.of_members(streams)])
 
-    def _of_members(
+    def of_members(
         self, streams: Mapping[str, Sequence[Tensor]]
     ) -> Iterator[tuple[LabelNetwork, dict[str, Sequence[Tensor]]]]:
         """Every member and its own streams, as it calls them."""

@@ -6,6 +6,7 @@ import copy
 
 from sm3kit.core.errors import CheckpointError
 from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.decisions.stack import START
 from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.ensemble import Ensemble
 from sm3kit.evaluation.labelling.label_embedding import LabelEmbedding
@@ -43,7 +44,8 @@ def open_network(
             members.append(FromFeatures(classifier))
     network = Ensemble(members) if file.ensemble else members[0]
     try:
-        network.load_state_dict(file.weights())
+        weights = {n: w for n, w in file.weights().items() if not n.startswith(START)}
+        network.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(
