@@ -77,7 +77,7 @@ class Outline:
         pool, init = setup.pool, self.start.init
         counts = ", ".join(f"{split} {len(cases)}" for split, cases in pool.cases.items())
         have = ", ".join(f"{n} {c}" for n, c in shares(setup.cases, list(pool.modalities)).items())
-        losses = " + ".join([*parts.objectives, *parts.crossings])
+        losses = " + ".join([*parts.objectives, *parts.crossings]) or "none"
         fetched = [*self.start.to_fetch.values(), *self.start.teachers_to_fetch]
         sources = dict.fromkeys(fetched)
         head = [f"sm3kit {__version__}, {self.origin}", f"run      {setup.run.folder}"]

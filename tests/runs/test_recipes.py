@@ -12,6 +12,7 @@ from sm3kit.core.settings import by_address
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import check_evaluation, settings_of
 from sm3kit.networks.assemble import build_pool
+from sm3kit.published.tables import for_recipe
 from sm3kit.published.tables import published_row
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer, headline, load, names
@@ -263,6 +264,17 @@ def test_the_first_line_of_a_supervised_system_names_row_and_number(name):
     assert name in row.recipes
     number = row.cell("auc").printed
     assert headline(name).startswith(f"Table 1, row {row.name}: published mean AUC {number} (fine-")
+
+
+def test_ssd_kd_without_other_images_is_no_row_of_the_paper():
+    assert headline("ssd-kd").startswith("Table 1, row SSD-KD: published mean AUC 79.6 (probe)")
+    assert headline("ssd-kd-internal").startswith("Not in the paper")
+    assert for_recipe(["ssd-kd"]).cells["auc"]["mean"].printed == 79.6
+    assert for_recipe(["ssd-kd-internal"]) is None
+    chosen = {"objective": ("ssd_kd",), "fusion": "none", "stage": "mmssl"}
+    for name in ("ssd-kd", "ssd-kd-internal"):
+        variant, _ = resolve([name], {"data": OWN})
+        assert {one: variant.at(one) for one in chosen} == chosen
 
 
 @pytest.mark.parametrize("name", names())

@@ -160,6 +160,12 @@ def test_a_joined_batch_and_a_second_stage(student, train):
     assert outcome.run.finished
 
 
+def test_a_baseline_of_no_epochs_needs_no_teacher(student, train):
+    outcome, said = train(student("", stage1={"epochs": 0}))
+    assert outcome.run.finished
+    assert "loss     none, fusion none" in said
+
+
 # What is refused, before anything is written
 
 
@@ -277,3 +283,17 @@ def test_two_processes_train_with_a_teacher(stage1_run, tmp_path, studies):
     assert done.returncode == 0, done.stderr
     with safe_open(RunFolder(tmp_path / "run").model, "pt") as file:
         assert list(file.keys())
+
+
+@pytest.mark.slow
+def test_a_student_approaches_its_teacher_at_64_pixels(stage1_run, student, train):
+    one = student(
+        image_size=64,
+        modality=("derm",),
+        stage1={"epochs": 12, "monitor_every": 0, "lr": 3e-3, "batch_size": 12},
+    )
+    outcome, _ = train(one)
+    first, last = (outcome.run.metrics()[place] for place in (0, -1))
+    for term in ("kd", "rkd_dist", "rkd_angle", "gram"):
+        name = f"ssd_kd/derm/{term}"
+        assert float(last[name]) < 0.8 * float(first[name]), term
