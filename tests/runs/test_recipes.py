@@ -12,8 +12,7 @@ from sm3kit.core.settings import by_address
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import check_evaluation, settings_of
 from sm3kit.networks.assemble import build_pool
-from sm3kit.published.tables import for_recipe
-from sm3kit.published.tables import published_row
+from sm3kit.published.tables import for_recipe, published_row
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import Layer, headline, load, names
 
