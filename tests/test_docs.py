@@ -315,7 +315,7 @@ def test_every_recipe_of_a_page_exists() -> None:
 
 
 def test_published_numbers_of_the_readme_are_those_of_the_recipes() -> None:
-    rows = re.findall(r"^\| [\w-]+ \| `([\w-]+)` \| ([\d.]+)(.*?) \| .+ \|$", readme(), re.M)
+    rows = re.findall(r"^\| [\w +-]+ \| `([\w+-]+)` \| ([\d.]+)(.*?) \| .+ \|$", readme(), re.M)
     complete = {name for name in recipes.names() if recipes.load(name).get("complete")}
     # Without a row of their own, or with other steps than the commands above the table.
     others = {"random", "ssd-kd", "ssd-kd-internal"}
@@ -329,7 +329,7 @@ def test_published_numbers_of_the_readme_are_those_of_the_recipes() -> None:
 
 def test_the_row_commands_of_the_readme_work_for_every_row() -> None:
     (block,) = re.findall(r"^<!-- rows -->\n```sh\n(.*?)^```", readme(), re.DOTALL | re.M)
-    for name in re.findall(r"^\| [\w-]+ \| `([\w-]+)` \| [\d.]+", readme(), re.M):
+    for name in re.findall(r"^\| [\w +-]+ \| `([\w+-]+)` \| [\d.]+", readme(), re.M):
         for line in block.splitlines():
             check_command(line.replace("NAME", name))
 
