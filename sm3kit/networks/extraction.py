@@ -52,7 +52,7 @@ class Features:
         """Features {modality: (B, D)} of the studies at `index` (B,).
 
         Args:
-            chosen: {modality: (N,) view of each study}; None takes the first view.
+            chosen: {modality: (B,) view of each of them}; None takes the first view.
         """
         features = {}
         places = index.numpy()
@@ -62,7 +62,7 @@ class Features:
             else:
                 rows = np.empty((len(places), views[0].shape[1]), np.float32)
                 for number, view in enumerate(views):
-                    here = np.nonzero(chosen[name][places] == number)[0]
+                    here = np.nonzero(chosen[name] == number)[0]
                     rows[here] = view[places[here]]
             features[name] = torch.from_numpy(np.ascontiguousarray(rows))
         return features

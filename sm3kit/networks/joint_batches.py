@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from zlib import crc32
@@ -108,10 +108,22 @@ class CachedJoint:
             for name, views in self.features.views.items()
         }
 
-    def batch(self, index: Tensor, chosen: Mapping[str, np.ndarray]) -> JointBatch:
-        """The studies at `index` (B,) under the chosen views."""
+    def batch(
+        self, index: Tensor, chosen: Mapping[str, np.ndarray], turns: Sequence[int] = (0,)
+    ) -> JointBatch:
+        """Some studies under the views of an epoch.
+
+        Args:
+            index: (B,) positions of the studies.
+            chosen: {modality: (N,) view of each study}; see `draw_views`.
+            turns: (B,) how often the epoch had each study before: it has another view each time.
+        """
         present = {name: mask[index] for name, mask in self.features.present.items()}
-        features = self.features.rows(index, chosen)
+        views = {
+            name: (own[index.numpy()] + np.array(turns)) % len(self.features.views[name])
+            for name, own in chosen.items()
+        }
+        features = self.features.rows(index, views)
         with torch.no_grad():
             joint = self.branches.joint(features, present)
         batch = JointBatch(joint, self.features.labels[index], index, features, present)
@@ -130,7 +142,8 @@ class _ShuffledBatches:
     def __iter__(self) -> Iterator[JointBatch]:
         chosen = self.source.draw_views(self.sampler.epoch)
         for places in self.sampler:
-            yield self.source.batch(torch.tensor([index for _, index, _ in places]), chosen)
+            _, index, turns = zip(*places, strict=True)
+            yield self.source.batch(torch.tensor(index), chosen, turns)
 
 
 class EncodedJoint:

@@ -59,7 +59,7 @@ def study_of(tmp_path):
         images = ImageCache(None)
         cases = pool.of(variant.splits)
         setup = Setup(run, variant, pool, cases, images, cache, quiet, "hash", 0)
-        branches = stage1.build(setup, setup.variant).branches
+        branches = stage1.build(setup, setup.variant, {}).branches
         branches.requires_grad_(False).eval()
         return setup, branches, Encoder(branches, variant, cache, quiet, precision)
 
@@ -401,6 +401,17 @@ def test_in_order_and_shuffled_show_the_same_views(drawing):
         assert torch.equal(batch.joint, joint[batch.index])
         assert torch.equal(batch.labels, batch.index.unsqueeze(1))
     assert not torch.equal(torch.cat([batch.joint for batch in source.in_order(3)]), joint)
+
+
+def test_a_study_that_is_drawn_again_has_another_view(drawing):
+    """All of its views come round before one comes again."""
+    source = drawing()
+    chosen, index = source.draw_views(0), torch.full((9,), 7)
+    batch = source.batch(index, chosen, range(9))
+    place, width = list(source.branches.widths).index("derm"), source.branches.widths["derm"]
+    shown = batch.joint[:, place * width].tolist()
+    first = int(chosen["derm"][7])
+    assert shown == [(first + turn) % 4 for turn in range(9)]
 
 
 def test_one_view_is_drawn_always(drawing):
