@@ -147,18 +147,6 @@ def require_attributes(instance: Any, names: Iterable[str], remedy: str) -> None
         raise Fault(f"sets no `{missing[0]}` in its __init__{place}; {remedy}")
 
 
-def require_named_options(plugin: Plugin) -> None:
-    """Goes on if a plugin that is built of options alone takes each by name, after a `*`.
-
-    Raises:
-        Fault: it has parameters that are no options.
-    """
-    parameters = inspect.signature(plugin).parameters.values()
-    places = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    first = places[0] if places else ""
-    require(not places, f"takes {first!r} by its place, which is no option; write a * before it")
-
-
 def _place(error: Exception, plugin: Any) -> str:
     """Where in the plugin's own code an error came up, in brackets, if it did there."""
     package = str(getattr(plugin, "__module__", "")).partition(".")[0]

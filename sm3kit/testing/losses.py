@@ -12,7 +12,7 @@ from torch import Tensor
 from sm3kit.losses.base import LabelLoss
 from sm3kit.testing import tensors
 from sm3kit.testing.every_plugin import check_documented
-from sm3kit.testing.law import Laws, Plugin, require, require_named_options
+from sm3kit.testing.law import Laws, Plugin, require
 from sm3kit.testing.tensors import TOLERANCE
 
 CLASSES = (2, 3, 4, 5)
@@ -104,7 +104,6 @@ def check_loss(plugin: Plugin, **options: Any) -> None:
 @LAWS.law("builds", first=True)
 def builds(trial: LossTrial) -> None:
     """It can be built, and has no weights: nobody would train them."""
-    require_named_options(trial.plugin)
     weights = [name for name, weight in trial.build().named_parameters() if weight.requires_grad]
     require(not weights, f"has a weight {weights[0] if weights else ''!r} that nobody trains")
 

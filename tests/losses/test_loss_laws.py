@@ -122,17 +122,9 @@ class Logarithm(CrossEntropy):
         return -(right[known].log()).sum() / known.sum().clamp(min=1)
 
 
-class Placed(CrossEntropy):
-    """Takes an option by its place."""
-
-    def __init__(self, scale: float = 1.0):
-        super().__init__()
-
-
 @pytest.mark.parametrize(
     ("plugin", "said"),
     [
-        (Placed, "takes 'scale' by its place, which is no option"),
         (Counted, "counts studies of unknown class"),
         (Drawn, "gives studies of unknown class a gradient"),
         (NaN, "gives nan where no class is known, not 0"),

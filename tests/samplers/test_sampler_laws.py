@@ -157,13 +157,6 @@ class Unknown(Shuffle):
     on = "images"
 
 
-class Placed(Shuffle):
-    """Takes an option by its place."""
-
-    def __init__(self, size: int = 1):
-        super().__init__()
-
-
 class Failing(Sampler):
     """Has no order."""
 
@@ -171,7 +164,6 @@ class Failing(Sampler):
 @pytest.mark.parametrize(
     ("plugin", "said"),
     [
-        (Placed, "takes 'size' by its place, which is no option"),
         (Outside, "gives a position outside 0 to 11"),
         (Lists, "gives a batch that is not an array of positions"),
         (Narrow, "gives positions of type int32, not int64"),
