@@ -129,6 +129,17 @@ def test_confusion_by_hand():
     assert confusion(label).tolist() == [[1, 1], [1, 1]]
 
 
+def test_confusion_by_thresholds():
+    """Studies of a: called a and b, then nothing; of b: b."""
+    scores = np.array([[0.5, 0.5], [0.4, 0.2], [0.1, 0.9]])
+    truth, thresholds = np.array([0, 0, 1]), np.array([0.45, 0.4])
+    label = LabelScores(("a", "b"), "b", scores, truth, thresholds)
+    assert confusion(label).tolist() == [[1, 1], [0, 1]]
+    picture = confusion_picture("x", label, "probe")
+    assert "1 of 3 studies are classified correctly" in picture.alt
+    assert "which may be several or none" in picture.caption
+
+
 # History
 
 
