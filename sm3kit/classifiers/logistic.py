@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -74,9 +75,14 @@ class Logistic(Classifier):
         self, features: Mapping[str, Tensor], present: Mapping[str, Tensor], **more: Any
     ) -> Streams:
         """Logits of the one stream "joint"."""
-        weights, biases = (torch.split(t, self.classes) for t in (self.weight, self.bias))
+        ends = list(accumulate(self.classes))
+        places = [slice(end - count, end) for end, count in zip(ends, self.classes, strict=True)]
         rows = [(features[JOINT] - m) / s for m, s in zip(self.mean, self.scale, strict=True)]
-        return {JOINT: [r @ w.T + b for r, w, b in zip(rows, weights, biases, strict=True)]}
+        logits = [
+            label @ self.weight[place].T + self.bias[place]
+            for label, place in zip(rows, places, strict=True)
+        ]
+        return {JOINT: logits}
 
     @torch.no_grad()
     def fit(self, train: LabelledFeatures, choosing: LabelledFeatures | None) -> dict[str, float]:
