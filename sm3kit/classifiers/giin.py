@@ -137,7 +137,7 @@ class CategoryEmbedding(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Embeddings (B, K, P) of maps (B, C, H, W)."""
         means: Tensor = self.layers(maps).mean(dim=(2, 3))
-        return means.view(len(means), self.labels, self.width)
+        return means.view(-1, self.labels, self.width)
 
 
 class GraphLayer(nn.Module):
