@@ -31,7 +31,9 @@ USING = {
     "fusions": "--fusion",
     "relations": "--relation",
     "clusterers": "--clusterer",
+    "samplers": "--sampler",
 }
+EVALUATED = {"classifiers": "--classifier", "losses": "--loss"}
 MODELS = {"lite": "lite/efficientnet_lite0", "mlp": "mlp/64", "timm": "timm/test_resnet"}
 
 
@@ -156,7 +158,9 @@ def test_every_number_of_our_plugins_has_a_range():
 
 
 @pytest.mark.parametrize("family", KINDS)
-def test_a_plugin_refuses_numbers_out_of_range_before_anything_is_written(family, tmp_path):
+def test_a_plugin_refuses_numbers_out_of_range_before_anything_is_written(
+    family, tmp_path, stage1_run
+):
     for name, option in [(n, o) for f, n, o in PLUGIN_OPTIONS if f == family]:
         if not has_number(option.type):
             continue
@@ -167,11 +171,14 @@ def test_a_plugin_refuses_numbers_out_of_range_before_anything_is_written(family
         for value in {*refused[:1], *refused[-1:]}:
             out = tmp_path / "run"
             setting = f"{name}.{option.name}={value}"
-            words = ["pretrain", "--data", "synthetic:24", *flags, "-o", setting, "--out", out]
-            result = run(*words)
+            words = ["pretrain", "--data", "synthetic:24", *flags, "--out", out]
+            if family in EVALUATED:
+                words = ["evaluate", stage1_run, "--protocol", "finetune", EVALUATED[family], name]
+            result = run(*words, "-o", setting)
             assert result.exit_code == 1, f"{setting}: {result.output}"
             one_line(result, option.name)
             assert not out.exists(), setting
+            assert not (stage1_run / "eval").exists(), setting
 
 
 def test_the_defaults_lie_within_their_ranges():
