@@ -126,11 +126,38 @@ class Credulous(registry("clusterers").get("faiss")):
         return super().fit(embeddings.nan_to_num().repeat(2, 1)[: max(len(embeddings), 3)], k, seed)
 
 
+class Counting(registry("objectives").get("ssd_kd")):
+    """An objective that breaks a law: its mean is over the known labels, and there may be none."""
+
+    def forward(self, features, targets=None, *, labels, **more):
+        terms = super().forward(features, targets, labels=labels, **more)
+        return {**terms, "ce": terms["ce"] * (labels >= 0).sum() / (labels >= 0).sum()}
+
+
+class Unnamed(Silent):
+    """An objective that breaks a law: nobody can say who teaches it."""
+
+    wants_teacher = True
+
+    def __init__(self, width, teaching):
+        super().__init__(width)
+
+
 @pytest.mark.parametrize(
     ("check", "plugin", "said"),
     [
         (testing.check_objective, Positional, "Positional depends on the order of the rows"),
         (testing.check_objective, Silent, "Silent gives weight 'unused.weight' no gradient"),
+        (
+            testing.check_objective,
+            Counting,
+            "Counting gives a term 'ce' that is not finite for a batch",
+        ),
+        (
+            testing.check_objective,
+            Unnamed,
+            "Unnamed wants a teacher, and has no option 'teacher' that",
+        ),
         (testing.check_fusion, Careless, "Careless lets absent rows change present ones"),
         (testing.check_clusterer, Credulous, "Credulous clusters what cannot be clustered"),
     ],
@@ -186,6 +213,13 @@ class Narrow(PHOTO):
     shape = (3, 16, 32)
 
 
+class Upright(PHOTO):
+    """A modality that breaks a law: it gives its random views where it should turn them."""
+
+    def rotations(self, image, rng=None, geometry=None):
+        return self.views(image, rng, geometry)
+
+
 class Batchwise(PHOTO):
     """A modality that breaks a law: it normalises by the batch."""
 
@@ -221,6 +255,7 @@ class Noisy(PHOTO):
         (Global, "gives different views for the same seed"),
         (Narrow, r"gives a view \(3, 32, 32\), not \(3, 16, 32\)"),
         (Batchwise, "normalises a view by its neighbours"),
+        (Upright, "gives 2 turned views, not 4"),
     ],
 )
 def test_a_broken_modality_is_found_out(plugin, said, photograph):

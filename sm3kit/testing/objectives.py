@@ -58,6 +58,9 @@ def check_objective(plugin: Plugin, processes: bool = False, **options: Any) -> 
 @LAWS.law("builds", first=True)
 def builds(trial: ObjectiveTrial) -> None:
     """It can be built for features of any width."""
+    for option in ("teacher", "teacher_backbone") if trial.plugin.wants_teacher else ():
+        known = option in options_of(trial.plugin)
+        require(known, f"wants a teacher, and has no option {option!r} that says who it is")
     require_attributes(trial.build(), ["_modules"], "call super().__init__() there")
 
 
@@ -169,13 +172,28 @@ def _any_rows_of_a_modality(objective: Objective, features: Any, keywords: Any) 
         if count < 2:
             continue
         here = tensors.each_tensor((features, keywords), partial(_rows_of, present["rows"]))
-        terms = objective(here[0], **here[1])
-        _finite(terms, f"of {count} rows")
-        learned = torch.autograd.grad(
-            torch.stack(list(terms.values())).sum(), tensors.leaves(here[0]), allow_unused=True
-        )
-        finite = all(bool(part.isfinite().all()) for part in learned if part is not None)
-        require(finite, f"gives gradients that are not finite for a batch of {count} rows")
+        _learns_finitely(objective, here[0], here[1], f"of {count} rows")
+
+
+@LAWS.law("labels")
+def unknown_labels(trial: ObjectiveTrial) -> None:
+    """Where it gets labels, a batch in which none is known is no error."""
+    features, keywords = trial.features()
+    if "labels" not in keywords:
+        raise NotTried("it gets no labels")
+    unknown = {**keywords, "labels": torch.full_like(keywords["labels"], -1)}
+    _learns_finitely(trial.build(), features, unknown, "without known labels")
+
+
+def _learns_finitely(
+    objective: Objective, features: Any, keywords: Mapping[str, Any], batch: str
+) -> None:
+    terms = objective(features, **keywords)
+    _finite(terms, batch)
+    total = torch.stack(list(terms.values())).sum()
+    learned = torch.autograd.grad(total, tensors.leaves(features), allow_unused=True)
+    finite = all(bool(part.isfinite().all()) for part in learned if part is not None)
+    require(finite, f"gives gradients that are not finite for a batch {batch}")
 
 
 def _rows_of(rows: Tensor, table: Tensor) -> Tensor:
