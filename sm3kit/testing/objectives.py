@@ -58,7 +58,8 @@ def check_objective(plugin: Plugin, processes: bool = False, **options: Any) -> 
 @LAWS.law("builds", first=True)
 def builds(trial: ObjectiveTrial) -> None:
     """It can be built for features of any width."""
-    for option in ("teacher", "teacher_backbone") if trial.plugin.wants_teacher else ():
+    plugin: Any = trial.plugin
+    for option in ("teacher", "teacher_backbone") if plugin.wants_teacher else ():
         known = option in options_of(trial.plugin)
         require(known, f"wants a teacher, and has no option {option!r} that says who it is")
     require_attributes(trial.build(), ["_modules"], "call super().__init__() there")

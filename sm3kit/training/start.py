@@ -40,7 +40,7 @@ from sm3kit.training.preparation import (
     training_cases,
     view_counts,
 )
-from sm3kit.training.teachers import open_teachers, teacher_sources
+from sm3kit.training.teachers import open_teachers, teacher_caveats, teacher_sources
 
 ROWS = 8  # Studies of the made-up batch that losses are tried on.
 
@@ -59,7 +59,7 @@ class Start:
         to_fetch: {modality: where its weights come from} of those that may have to be fetched.
         teachers_to_fetch: where the weights of teachers come from that may have to be fetched.
         notes: sentences on what the data and the weights changed in the settings.
-        warnings: sentences on what the earlier run lacks.
+        warnings: sentences on what the earlier run lacks, and on what teachers saw.
     """
 
     setup: Setup
@@ -125,6 +125,7 @@ def prepare(
     teachers = open_teachers(setup, fetch=False)
     parts = stage1.build(setup, variant.without_weights(None if covered else to_fetch), teachers)
     warnings = init.start(parts.branches, variant) if init else []
+    warnings += teacher_caveats(variant, teachers)
     fetched = (to_fetch, teacher_sources(variant, teachers))
     return Start(setup, parts, labels, resumed, kept, init, *fetched, suggested, warnings)
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from torch import Tensor
 
 from sm3kit.backbones.base import Backbone
-from sm3kit.core.errors import CheckpointError, SM3Error, UnknownName, VariantError
+from sm3kit.core.errors import SM3Error, UnknownName, VariantError
 from sm3kit.core.names import unknown
 from sm3kit.core.options import options_of
-from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import StudyViews
@@ -31,66 +26,9 @@ from sm3kit.networks.backbone import (
     try_view,
 )
 from sm3kit.networks.teacher import Teacher, fit_heads, labels_to_teach
-from sm3kit.nn.finite import first_two, not_finite
-from sm3kit.nn.named_modules import module_key
-from sm3kit.runs.folder import RunFolder
-from sm3kit.runs.model import DAMAGE, TrainedModel
+from sm3kit.runs.folder import FineTuned, RunFolder
+from sm3kit.runs.model import TrainedModel
 from sm3kit.training.preparation import Setup
-
-BACKBONES = "extractor.backbones."  # How their weights begin in the file.
-
-
-@dataclass(frozen=True)
-class FineTuned:
-    """What the file of a classifier tells of the networks in it.
-
-    Attributes:
-        file: the file, in the folder `eval` of its run.
-        labels: {label: classes} that it was trained for.
-    """
-
-    file: Path
-    labels: Mapping[str, Sequence[str]]
-
-    @classmethod
-    def read(cls, file: Path) -> FineTuned | None:
-        """What a file tells; None if it is none of a classifier."""
-        if not file.is_file() or file.suffix != ".safetensors":
-            return None
-        try:
-            with safe_open(file, "pt") as opened:
-                facts = parse((opened.metadata() or {})["sm3kit"])
-            check_shape(facts, {"protocol": str, "labels": [list]})
-            return cls(file, {str(name): list(classes) for name, classes, _ in facts["labels"]})
-        except DAMAGE:  # Whoever reads its weights says what is wrong with them.
-            return None
-
-    def run(self) -> TrainedModel:
-        """The run whose networks were fine-tuned; the file lies in its folder `eval`."""
-        return RunFolder(self.file.absolute().parents[1]).trained()
-
-    def backbone(self, modality: str) -> dict[str, Tensor]:
-        """The fine-tuned weights of the backbone of one modality.
-
-        Raises:
-            CheckpointError: the file has none, or they are not finite.
-        """
-        start = f"{BACKBONES}{module_key(modality)}."
-        with safe_open(self.file, "pt") as opened:
-            names = [name for name in opened.keys() if name.startswith(start)]  # noqa: SIM118
-            weights = {name[len(start) :]: opened.get_tensor(name) for name in names}
-        if not weights:
-            raise CheckpointError(
-                f"The classifier {self.file} has no networks of its own: only --protocol finetune "
-                f"trains them. Give the run {self.file.parent.parent} itself."
-            )
-        bad = not_finite(weights)
-        if bad:
-            raise CheckpointError(
-                f"The classifier {self.file} comes from a training that diverged: "
-                f"{first_two(bad)} are not finite. Evaluate the run again with a lower --lr."
-            )
-        return weights
 
 
 def open_teachers(setup: Setup, *, fetch: bool) -> Teachers:
@@ -125,6 +63,27 @@ def prepare_teachers(setup: Setup, teachers: Teachers, device: torch.device) -> 
     every = [pair for own in teachers.values() for pair in own.items()]
     shown = StudyViews(setup.pool, setup.cases, setup.images, setup.variant.seed)
     fit_heads(shown, every, device, setup.variant.stage1.batch_size, setup.workers)
+
+
+def teacher_caveats(variant: Variant, teachers: Teachers) -> list[str]:
+    """What a user should know of what teachers saw in their own training, a sentence each."""
+    caveats = []
+    for word in dict.fromkeys(str(variant.options[name]["teacher"]) for name in teachers):
+        tuned = FineTuned.read(Path(word))
+        if tuned and tuned.leaky:
+            caveats.append(
+                f"{word} was chosen on the split that it was measured on; so is its student"
+            )
+        if tuned or Path(word).is_dir():
+            trained = tuned.run() if tuned else RunFolder(Path(word)).trained()
+            others = [split for split in trained.variant.splits if split != "train"]
+            if others:
+                caveats.append(
+                    f"{word} was trained on the split {', '.join(others)}, too, of "
+                    f"{', '.join(trained.variant.data)}; where these are your data, its student "
+                    "knows of them"
+                )
+    return caveats
 
 
 def _check_splits(setup: Setup, objective: str) -> None:

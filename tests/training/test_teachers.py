@@ -1,5 +1,6 @@
 """Stage 1 with a frozen teacher: who teaches, what is refused, and what is kept."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,24 @@ def test_fine_tuned_networks_teach(student, train, tuned_file):
     assert outcome.run.finished
     with pytest.raises(CheckpointError, match="has no networks of its own: only --protocol finet"):
         train(student(tuned_file.with_name("probe-test.safetensors")), "probe")
+
+
+def test_what_a_teacher_saw_of_other_splits_is_said(student, train, stage1_run, tmp_path):
+    variant = RunFolder(stage1_run).record().variant
+    outcome, _ = train(altered(variant, splits=("train", "test"), stage1={"epochs": 1}), "seen")
+    _, said = train(student(outcome.run.folder))
+    assert "was trained on the split test, too, of manifest:" in " ".join(said.split())
+
+
+def test_a_teacher_that_was_chosen_by_the_test_split_is_said(tuned_file, student, train):
+    with safe_open(tuned_file, "pt") as file:
+        facts = json.loads(file.metadata()["sm3kit"])
+    told = {"sm3kit": json.dumps({**facts, "leaky": True}), "format": "pt"}
+    save_file(load_file(tuned_file), tuned_file, told)
+    _, said = train(student(tuned_file))
+    assert "was chosen on the split that it was measured on; so is its student" in " ".join(
+        said.split()
+    )
 
 
 def test_a_teacher_of_other_classes(student, train, tuned_file, studies):
