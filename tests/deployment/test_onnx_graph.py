@@ -1,5 +1,7 @@
 """The classifier as an ONNX graph: the same probabilities as torch, whatever is missing."""
 
+import dataclasses
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -8,10 +10,13 @@ import torch
 from sm3kit.core.errors import SM3Error
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.deployment import onnx_graph
+from sm3kit.deployment.calling import to_decide
 from sm3kit.deployment.onnx_graph import Graph, write_onnx
 from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.deployment.question import Question, find_studies
 from sm3kit.deployment.reading import ReadStudies, batches_of
+from sm3kit.evaluation.decisions.decision import Decision
+from sm3kit.evaluation.decisions.stack import Stack
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.runs.folder import RunFolder
 
@@ -41,6 +46,46 @@ def test_the_graph_in_torch_predicts_as_the_predictor_does(predictor, protocol):
         rows = Graph(predicting).eval()(*inputs_of(batch))
     for one, other in zip(rows, wanted, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=0, atol=1e-6)
+
+
+def deciding(predictor, **changes):
+    """A predictor with another decision."""
+    file = dataclasses.replace(predictor.file, decision=Decision(**changes))
+    return dataclasses.replace(predictor, file=file)
+
+
+def test_the_graph_has_the_temperatures_and_names_the_thresholds(predictor, tmp_path):
+    plain = predictor("both", "probe")
+    label = plain.file.labels[0]
+    thresholds = {label.name: np.array([0.25] + [np.nan] * (len(label.classes) - 1))}
+    changed = deciding(
+        plain, temperatures={label.name: 2.0}, threshold="f1", thresholds=thresholds, views=6
+    )
+    facts = write_onnx(changed, tmp_path / "model.onnx")
+    batch = batch_of(plain)
+    before = plain.probabilities([batch])
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    views, present = inputs_of(batch)
+    feed = dict(zip(facts["inputs"], [v.numpy() for v in [*views, present]], strict=True))
+    rows = session.run(None, feed)
+    roots = before[0].sqrt()
+    np.testing.assert_allclose(rows[0], roots / roots.sum(1, keepdim=True), atol=1e-4)
+    np.testing.assert_allclose(rows[1], before[1], atol=1e-4)
+    first, *others = facts["thresholds"][label.name].values()
+    assert (first, set(others)) == (0.25, {None})
+    views_text, thresholds_text = to_decide(changed.file)
+    assert "the mean over 6 test views" in views_text
+    assert f"- `{label.name}`: {label.classes[0]} 0.25, " in thresholds_text
+    assert to_decide(plain.file) == []
+
+
+def test_a_second_stage_is_no_graph(predictor, tmp_path):
+    with pytest.raises(SM3Error) as caught:
+        write_onnx(deciding(predictor(), stack=Stack(0.5)), tmp_path / "model.onnx")
+    assert str(caught.value) == (
+        f"--format onnx: {predictor().file.path} has a second stage (--stack svm), which a graph "
+        "cannot hold. Export a classifier that was evaluated without it: --classifier NAME."
+    )
 
 
 def test_a_graph_that_gives_other_probabilities_is_refused(predictor, tmp_path, monkeypatch):

@@ -277,3 +277,12 @@ def test_left_out_studies_are_spoken_of_by_their_network():
     fold = torch.tensor([0, 1, 2, 2, 1, 0])
     (rows,) = stacking._left_out(ensemble, [{}, {}], fold)
     assert rows.argmax(1).tolist() == fold.tolist()
+
+
+def test_views_that_are_encoded_anew_are_the_same(evaluated, runs):
+    """A probe keeps features of each test view, or encodes them in every epoch."""
+    asked = {"test_views": 3, "select": "last", "epochs": 1, "lr": 1e-9}  # Nothing is learned.
+    first = kept(evaluated(runs.stage1, **asked))
+    second = kept(evaluated(runs.stage1, **asked, feature_views=0, label="anew"))
+    for name, label in first.labels.items():
+        np.testing.assert_allclose(label.scores, second.labels[name].scores, atol=1e-5)

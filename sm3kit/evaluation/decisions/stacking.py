@@ -48,6 +48,9 @@ def fit_stack(subject: Subject, settings: Settings, decision: Decision, unseen: 
     fold = group_folds(groups, np.zeros(len(cases), np.int64), FOLDS, settings.seed)
     numbers = np.unique(fold)
     subsets = torch.from_numpy(np.stack([fold != number for number in numbers]))
+    subject.reporter.say(
+        f"stack    {len(numbers)} further networks, each without a fold of the patients or lesions"
+    )
     ensemble, views = unseen(cases, subsets)
     decision.weigh(ensemble)
     probabilities = _left_out(ensemble, views, torch.from_numpy(fold))
