@@ -112,11 +112,13 @@ class ClassifierTrial:
 
     Attributes:
         wide: modalities whose backbone has twice as many channels everywhere.
+        vectors: modalities such as metadata, whose backbone gives no maps of its (C, 1, 1).
     """
 
     plugin: Any
     options: Mapping[str, Any] = field(default_factory=dict)
     wide: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
 
     @property
     def modalities(self) -> Sequence[list[str]]:
@@ -141,18 +143,26 @@ class ClassifierTrial:
     def inputs(self, names: Sequence[str], **other: Any) -> ClassifierInputs:
         """What a classifier of some modalities is built for."""
         known: dict[str, Any] = {
-            "widths": {name: self.maps(name)[-1].channels for name in names},
+            "widths": {name: self.times(name) * WIDTH for name in names},
             "labels": LABELS,
             "maps": {name: self.maps(name) for name in names} if self.plugin.wants_maps else {},
-            "shapes": dict.fromkeys(names, (3, SIDE, SIDE)) if self.plugin.wants_views else {},
+            "shapes": {n: self.shape(n) for n in names} if self.plugin.wants_views else {},
             "known": classes(24, LABELS),
         }
         return ClassifierInputs(**(known | other))
 
+    def times(self, name: str) -> int:
+        """How many times as wide the backbone of a modality is."""
+        return 2 if name in self.wide else 1
+
     def maps(self, name: str) -> Sequence[MapShape]:
-        """The feature maps of a modality; its features have the width of the last."""
-        times = 2 if name in self.wide else 1
-        return [MapShape(times * shape.channels, shape.stride) for shape in MAPS]
+        """The feature maps of a modality; features have the width of the last."""
+        shapes = () if name in self.vectors else MAPS
+        return [MapShape(self.times(name) * shape.channels, shape.stride) for shape in shapes]
+
+    def shape(self, name: str) -> tuple[int, int, int]:
+        """Of the views of a modality."""
+        return (5, 1, 1) if name in self.vectors else (3, SIDE, SIDE)
 
     def build(self, names: Sequence[str], **other: Any) -> Classifier:
         """The classifier, under seed 0.
@@ -180,12 +190,12 @@ class ClassifierTrial:
     def batch(self, names: Sequence[str], rows: int = ROWS, seed: int = 1) -> LabelledBatch:
         """Random studies with all images, whose features ask for a gradient."""
         torch.manual_seed(seed)
-        features = {name: torch.randn(rows, self.maps(name)[-1].channels) for name in names}
+        features = {name: torch.randn(rows, self.times(name) * WIDTH) for name in names}
         more: dict[str, Any] = {}
         if self.plugin.wants_maps:
             more["maps"] = {name: [_map(rows, m) for m in self.maps(name)] for name in names}
         if self.plugin.wants_views:
-            more["views"] = {name: torch.randn(rows, 3, SIDE, SIDE) for name in names}
+            more["views"] = {name: torch.randn(rows, *self.shape(name)) for name in names}
         present = {name: torch.ones(rows, dtype=torch.bool) for name in names}
         tensors.each_tensor((features, more), lambda t: t.requires_grad_(not self.fitted))
         return LabelledBatch(features, present, more, classes(rows, LABELS))

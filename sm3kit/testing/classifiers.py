@@ -156,17 +156,18 @@ def any_names(trial: ClassifierTrial) -> None:
         tensors.round_trip(classifier, fresh, trial.batch(names).ask)
 
 
-@LAWS.law("widths")
-def different_widths(trial: ClassifierTrial) -> None:
-    """Modalities of different backbones work, or are refused in a sentence."""
+@LAWS.law("backbones")
+def different_backbones(trial: ClassifierTrial) -> None:
+    """Modalities of other widths, or without maps, work or are refused in a sentence."""
     if trial.joint:
         raise NotTried("it learns from the joint feature")
-    trial = replace(trial, wide=("b",))
-    try:
-        classifier = trial.taught(["a", "b"])
-    except SM3Error as error:
-        raise NotTried(f"it refuses them: {error}") from error
-    require(finite(trial.batch(["a", "b"]).ask(classifier)), "gives logits that are not finite")
+    for other in (replace(trial, wide=("b",)), replace(trial, vectors=("b",))):
+        try:
+            classifier = other.taught(["a", "b"])
+        except SM3Error as error:
+            raise NotTried(f"it refuses some: {error}") from error
+        streams = other.batch(["a", "b"]).ask(classifier)
+        require(finite(streams), "gives logits that are not finite")
 
 
 @LAWS.law("embeddings")

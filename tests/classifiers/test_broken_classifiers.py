@@ -142,6 +142,15 @@ class Dotted(Added):
         self.layers = nn.ModuleDict({n: nn.Linear(w, 64) for n, w in self.widths.items()})
 
 
+class Uniform(Added):
+    """All modalities have the width of the first."""
+
+    def __init__(self, inputs):
+        super().__init__(inputs)
+        width = next(iter(self.widths.values()))
+        self.layers = NamedModules({name: nn.Linear(width, 64) for name in self.widths})
+
+
 class Forgetful(Added):
     """What it does is not in its state."""
 
@@ -200,6 +209,7 @@ class Blind(Logistic):
         (InPlace, "input", "It changes its input in place."),
         (Vector, "extra terms", "It gives a term 'rows' that is no single number."),
         (Dotted, "names", "It cannot be built for modalities named type, train, a.b: "),
+        (Uniform, "backbones", "It raises RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
         (Forgetful, "state", "It is not the same after its state was saved and loaded."),
         (Forgetful, "seed", "It gives something different under the same seed."),
         (Unaware, "embeddings", "It takes no notice of the label embeddings."),
