@@ -67,9 +67,7 @@ def main() -> None:
     folder = given.out / "grid"
     words = ["ablate", "--grid", str(file), "--out", str(folder), "--jobs", "1"]
     subprocess.run([str(script), *words], check=True)
-    subprocess.run(
-        [str(script), "ablate", "show", str(folder), "--format", "markdown"], check=True
-    )
+    subprocess.run([str(script), "ablate", "show", str(folder), "--format", "markdown"], check=True)
 
 
 if __name__ == "__main__":
