@@ -53,6 +53,9 @@ def test_the_probabilities_are_the_mean_of_those_of_the_members():
     ensemble = Ensemble(members)
     streams = ensemble(batch())
     assert list(streams) == ["0/one", "0/two", "1/one", "1/two", "2/one", "2/two"]
+    assert ensemble.names_of(streams) == members[0].names_of(members[0](batch())) == ["one", "two"]
+    # A modality may be called so.
+    assert ensemble.names_of(["0/a/b", "1/a/b"]) == members[0].names_of(["a/b"]) == ["a/b"]
     alone = [member.decide(member(batch())) for member in members]
     for label, rows in enumerate(ensemble.decide(streams)):
         wanted = sum(tables[label] for tables in alone) / 3
@@ -68,19 +71,13 @@ def test_a_member_learns_as_if_it_were_alone():
     assert list(ensemble.extra_terms()) == [f"{number}/size" for number in range(11)]
     assert ensemble.labels_of("3/one", batch()) is not None
     # "1/" is not the start of "10/one".
-    (rows, _) = ensemble.members[10].decide(ensemble.members[10](batch()))
-    only = {name: logits for name, logits in ensemble(batch()).items() if name.startswith("10/")}
-    torch.testing.assert_close(Ensemble.decide(_Only(ensemble, 10), only)[0], rows)
-
-
-class _Only:
-    """An ensemble of which a single member is asked."""
-
-    def __init__(self, ensemble, number):
-        self.members = ensemble.members
-        self._of_members = lambda streams: [
-            pair for at, pair in enumerate(ensemble._of_members(streams)) if at == number
-        ]
+    pairs = list(ensemble.of_members(ensemble(batch())))
+    assert [member for member, _ in pairs] == list(ensemble.members)
+    for member, own in pairs:
+        wanted = member(batch())
+        assert list(own) == list(wanted)
+        for name, logits in wanted.items():
+            assert all(torch.equal(a, b) for a, b in zip(own[name], logits, strict=True))
 
 
 def test_a_member_sees_the_labels_of_its_subset_alone():

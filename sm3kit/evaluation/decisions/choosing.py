@@ -147,7 +147,7 @@ def weigh_streams(
         cases: N that choose.
     """
     decision = Decision(views=settings.test_views)
-    names = list(dict.fromkeys(name.rpartition("/")[2] for name in (views[0] if views else ())))
+    names = network.names_of(views[0]) if views else []
     if settings.stream_weights == "none":
         return decision, {}
     if len(names) < 2:

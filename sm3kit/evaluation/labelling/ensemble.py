@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,10 @@ class Ensemble(nn.Module):
     def decide(self, streams: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
         """Class probabilities [(B, C)] * K: the mean of those of the members."""
         return _mean([member.decide(own) for member, own in self.of_members(streams)])
+
+    def names_of(self, streams: Iterable[str]) -> list[str]:
+        """What every member calls its streams."""
+        return list(dict.fromkeys(name.partition("/")[2] for name in streams))
 
     def weigh(self, streams: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
         """One table of logits [(B, C)] * K: the mean of those of the members."""

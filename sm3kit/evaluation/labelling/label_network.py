@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,6 +43,10 @@ class LabelNetwork(nn.Module):
     def extra_terms(self) -> dict[str, Tensor]:
         """Weighted loss terms of the last batch beside those of the labels."""
         return self.classifier.extra_terms()
+
+    def names_of(self, streams: Iterable[str]) -> list[str]:
+        """What the classifier calls the streams."""
+        return list(streams)
 
     def weigh(self, streams: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
         """One table of logits [(B, C)] * K: the weighted mean over the streams."""
