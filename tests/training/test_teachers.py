@@ -316,3 +316,14 @@ def test_a_student_approaches_its_teacher_at_64_pixels(stage1_run, student, trai
     for term in ("kd", "rkd_dist", "rkd_angle", "gram"):
         name = f"ssd_kd/derm/{term}"
         assert float(last[name]) < 0.8 * float(first[name]), term
+
+
+def test_weights_that_cannot_be_fetched_are_asked_for_before_anything_is_written(
+    student, train, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    with pytest.raises(
+        CheckpointError, match="ImageNet weights of timm model 'test_vit' cannot be"
+    ):
+        train(student("timm/test_vit"))
+    assert not (tmp_path / "run").exists()
