@@ -13,6 +13,7 @@ from sm3kit.deployment import STATEMENT
 from sm3kit.evaluation.classifier_file import ClassifierFile
 from sm3kit.evaluation.record_text import caveats_of_studies
 from sm3kit.networks.backbone import provider_and_model
+from sm3kit.networks.plugins_in_use import other_sampler
 from sm3kit.results.evaluation_table import evaluation_section
 from sm3kit.results.formats.markdown import table_text
 from sm3kit.runs.model import TrainedModel
@@ -62,6 +63,7 @@ def _training(trained: TrainedModel) -> str:
         f"`{trained.facts.data_hash}`.",
         f"- Modalities: {', '.join(f'{n} ({c} channels)' for n, c in trained.channels.items())}.",
         f"- Recipe: {recipe}; objective {', '.join(v.objective)}, fusion {v.fusion}"
+        + other_sampler(v)
         + (f", relation {v.relation}, clusterer {v.clusterer}" if trained.facts.labels else "")
         + f", seed {v.seed}.",
         *(

@@ -42,6 +42,11 @@ def rotating_objective(variant: Variant) -> str:
     return next((name for name, plugin in objectives.items() if plugin.wants_rotations), "")
 
 
+def other_sampler(variant: Variant) -> str:
+    """Which sampler draws the batches, behind a comma; nothing for the default one."""
+    return f", sampler {variant.sampler}" if variant.sampler != Variant.sampler else ""
+
+
 def unused_plugins(variant: Variant) -> set[str]:
     """The names of plugins whose options change nothing in a variant, whatever its data are."""
     used = {name for _, name in plugins_in_use(variant)}

@@ -7,6 +7,7 @@ from dataclasses import replace
 import yaml
 
 from sm3kit.evaluation.record_text import Record
+from sm3kit.networks.plugins_in_use import other_sampler
 from sm3kit.report.drawing import Figures, renderings
 from sm3kit.report.gallery import BEST, Thumbnails
 from sm3kit.report.material import Material
@@ -94,6 +95,7 @@ def _facts(material: Material) -> dict[str, str]:
         "pre-trained on": f"split {', '.join(v.splits)}, without labels",
         "modalities": _modalities(material),
         "method": f"{stages[v.stage]}: {' + '.join(v.objective)}, fusion {v.fusion}"
+        + other_sampler(v)
         + (f"; relation {v.relation}, clusterer {v.clusterer}" if v.stage != "mmssl" else ""),
         "backbone": f"{v.backbone}, weights {v.weights}, {v.image_size} px",
         "per modality": "; ".join(

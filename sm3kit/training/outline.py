@@ -16,6 +16,7 @@ from sm3kit.data.check_report import spelled_twice
 from sm3kit.data.pool import Pool
 from sm3kit.datasets.base import SPLITS, Dataset
 from sm3kit.networks.assemble import Stage1
+from sm3kit.networks.plugins_in_use import other_sampler
 from sm3kit.runs.record import RunRecord, files_of, versions
 from sm3kit.training import stage1, stage2
 from sm3kit.training.base import TITLES
@@ -88,7 +89,7 @@ class Outline:
             f"train    {len(setup.cases)} studies of {'+'.join(variant.splits)}: {have}",
             *(f"model    {line}" for line in _networks(pool, parts, variant)),
             *(f"weights  imagenet, {source}" for source in sources),
-            f"loss     {losses}, fusion {variant.fusion}",
+            f"loss     {losses}, fusion {variant.fusion}{other_sampler(variant)}",
             *(f"teacher  {variant.options[name]['teacher']}" for name in parts.teachers),
             *(
                 [f"init     {init.folder}, trained on {', '.join(init.variant.data)}"]

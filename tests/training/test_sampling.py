@@ -131,7 +131,8 @@ def test_clusters_are_made_as_often_as_asked(tiny2, train, studies, registered, 
 
 def test_stage_2_draws_by_its_pseudo_labels(second, train, noted):
     """Those of the epoch under way."""
-    outcome, _ = train(dataclasses.replace(second, sampler="noting"))
+    outcome, said = train(dataclasses.replace(second, sampler="noting"))
+    assert "fusion sep_sep, sampler noting" in said
     kept = torch.load(outcome.run.mlssl, weights_only=True)
     last = noted[-1][0]
     assert torch.equal(torch.from_numpy(last).T, kept["assigned"])
