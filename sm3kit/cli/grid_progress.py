@@ -80,8 +80,11 @@ def plan_lines(run: GridRun, jobs: int, *, verbose: bool) -> list[str]:
     """The plan in lines: replicates, distinct tasks, what is done, and an estimate of the time."""
     standing = run.standing()
     rows = len({replicate.row for replicate in standing.replicates})
-    keys = [key for replicate in standing.replicates for key in run.plan.keys_of(replicate)]
-    wanted = Counter(run.plan.tasks[key].kind for key in keys)
+    wanted = Counter(
+        kind
+        for replicate in standing.replicates
+        for kind in {run.plan.tasks[key].kind for key in run.plan.keys_of(replicate)}
+    )
     distinct = Counter(task.kind for task in standing.tasks)
     done = Counter(task.kind for task in standing.tasks if task.key in standing.done)
     lines = [f"grid     {run.folder.path}", f"cells    {len(standing.replicates)}: {rows} rows"]

@@ -26,6 +26,7 @@ SHAPE: dict[str, Shape] = {
     **dict.fromkeys(("title", "grid", "sm3kit", "request", "split", "select", "baseline"), str),
     "data": [str],
     "own_data?": str,
+    "metric?": str,
     "seeds": [int],
     "protocols": [str],
     "axes": {"*": list},

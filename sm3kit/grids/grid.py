@@ -16,6 +16,7 @@ from sm3kit.core.names import quote, unknown
 from sm3kit.core.options import Option, convert
 from sm3kit.datasets.base import SPLITS
 from sm3kit.evaluation.settings import PROTOCOLS, SELECTIONS
+from sm3kit.results.numbers import MEANS
 from sm3kit.runs import plain_yaml
 
 BUILT_IN = resources.files("sm3kit") / "grids" / "builtin"
@@ -30,7 +31,8 @@ class Grid:
     Attributes:
         name: built-in name, or the file without its folder and ending.
         title: of the table.
-        rows: {row: settings}; a setting of a variant, `recipe`, or `protocols`.
+        rows: {row: settings}; a setting of a variant, `recipe`, `protocols`, or `teacher`, the row
+            that it learns from.
         data: data sets, if nothing else is said.
         base: settings that lie under every row.
         mode: "product" of all axes, or "one-at-a-time" around the row's own values.
@@ -40,6 +42,7 @@ class Grid:
         split: what is measured on.
         select: how an epoch is chosen; see `evaluation.settings`.
         baseline: the row that the others are compared with; empty for none.
+        metric: what the table of labels shows first: "auc", "sens", "spec" or "prec".
     """
 
     name: str
@@ -54,6 +57,7 @@ class Grid:
     split: str = "test"
     select: str = "val_best"
     baseline: str = ""
+    metric: str = "auc"
 
     @property
     def runs(self) -> int:
@@ -96,9 +100,21 @@ def load(name: str) -> Grid:
         VariantError: no such grid or file, or something in it that a grid does not have.
         OptionError: seeds that are none.
     """
-    table = plain_yaml.read_named("grid", name, BUILT_IN)
+    source = f"grid {name!r}"
+    table = _complete(plain_yaml.read_named("grid", name, BUILT_IN), source)
     path = Path(name)
-    return parse(path.stem if path.is_file() else name, table, f"grid {name!r}")
+    return parse(path.stem if path.is_file() else name, table, source)
+
+
+def _complete(content: Any, source: str) -> Any:
+    """The content of a file, with the keys of the built-in grid that it is `like` where it has none."""
+    if not isinstance(content, Mapping) or "like" not in content:
+        return content
+    own = dict(content)
+    other = str(own.pop("like"))
+    if other not in names():
+        raise VariantError(f"{source}: {unknown('built-in grid', other, names())}")
+    return {**_complete(plain_yaml.read_named("grid", other, BUILT_IN), other), **own}
 
 
 def parse(name: str, content: Any, source: str) -> Grid:
@@ -145,6 +161,7 @@ def parse(name: str, content: Any, source: str) -> Grid:
         split=str(content.get("split", "test")),
         select=str(content.get("select", "val_best")),
         baseline=str(content.get("baseline") or ""),
+        metric=str(content.get("metric", "auc")),
     )
     _check(grid, source)
     return grid
@@ -162,10 +179,16 @@ def _check(grid: Grid, source: str) -> None:
         )
     if grid.baseline and grid.baseline not in grid.rows:
         raise VariantError(f"{source}: {unknown('row', grid.baseline, grid.rows)}")
+    for name, row in grid.rows.items():
+        teacher = str(row.get("teacher") or "")
+        if teacher and (teacher == name or teacher not in grid.rows):
+            others = [other for other in grid.rows if other != name]
+            raise VariantError(f"{source}: {name}: {unknown('other row', teacher, others)}")
     own = [name for row in grid.rows.values() for name in as_names(row.get("protocols"))]
     words = [("protocol", name, PROTOCOLS) for name in grid.protocols]
     words += [("split", grid.split, SPLITS), ("selection", grid.select, SELECTIONS)]
     words += [("protocol", name, PROTOCOLS) for name in own]
+    words += [("metric of a table", grid.metric, tuple(MEANS))]
     for noun, value, choices in words:
         if value not in choices:
             raise VariantError(f"{source}: {unknown(noun, value, choices)}")

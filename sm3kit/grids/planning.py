@@ -17,6 +17,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid
 from sm3kit.grids.plan import Plan, Replicate, Task, hash_of
+from sm3kit.grids.teaching import PROTOCOL, teacher_of
 from sm3kit.networks.assemble import fill_in
 from sm3kit.networks.plugins_in_use import unused_plugins
 from sm3kit.runs.record import files_of
@@ -38,26 +39,36 @@ def plan_of(grid: Grid, rows: Sequence[GridRow]) -> Plan:
     tasks: dict[str, Task] = {}
     for row in rows:
         for seed in grid.seeds:
-            variant = dataclasses.replace(row.variant, seed=seed)
-            name = f"{row.name}, seed {seed}"
-            training = _training(variant, row.listing.hash, name)
-            run = training[-1].key
-            measuring = [_evaluation(grid, variant, word, run, name) for word in row.protocols]
-            for task in [*training, *measuring]:
+            teacher = teacher_of(row, rows)
+            taught = _work(grid, teacher, seed, (PROTOCOL,)) if teacher else []
+            work = _work(grid, row, seed, row.protocols, taught[-1].key if taught else "")
+            for task in [*taught, *work]:
                 tasks.setdefault(task.key, task)
+            measuring = [task for task in work if not task.trains]
             results = {task.kind: task.key for task in measuring}
             replicates.append(Replicate(row.name, seed, results))
     return Plan(replicates, tasks)
 
 
-def _training(variant: Variant, listing: str, name: str) -> list[Task]:
+def _work(
+    grid: Grid, row: GridRow, seed: int, protocols: Sequence[str], teacher: str = ""
+) -> list[Task]:
+    """The tasks of one seed of a row, the evaluations last; `teacher` is the key of one."""
+    variant = dataclasses.replace(row.variant, seed=seed)
+    name = f"{row.name}, seed {seed}"
+    training = _training(variant, row.listing.hash, name, teacher)
+    run = training[-1].key
+    return [*training, *(_evaluation(grid, variant, word, run, name) for word in protocols)]
+
+
+def _training(variant: Variant, listing: str, name: str, teacher: str) -> list[Task]:
     """The tasks that train one replicate."""
     chain: list[Task] = []
     parent = ""
     if variant.stage != "mlssl":
         first = for_stage1(variant)
-        parent = key_of_training(first, listing)
-        chain.append(Task(parent, "mmssl", "", _plain(first.as_dict()), name))
+        parent = key_of_training(first, listing, teacher)
+        chain.append(Task(parent, "mmssl", teacher, _plain(first.as_dict()), name))
     if variant.stage != "mmssl":
         second = for_stage2(variant)
         if parent:

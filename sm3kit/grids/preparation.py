@@ -144,6 +144,7 @@ def _record(grid: Grid, rows: list[GridRow]) -> dict[str, Any]:
         "split": grid.split,
         "select": grid.select,
         "baseline": _baseline(grid, rows),
+        "metric": grid.metric,
         "seeds": list(grid.seeds),
         "protocols": list(protocols),
         "axes": _axis_values(rows) if grid.mode == "one-at-a-time" else {},
@@ -156,6 +157,7 @@ def _record(grid: Grid, rows: list[GridRow]) -> dict[str, Any]:
 def _entry(row: GridRow) -> dict[str, Any]:
     own = row.variant.as_dict()
     settings = {name: own[name] for name in own if name not in ("recipe", "data", "seed")}
+    settings |= {"teacher": row.teacher} if row.teacher else {}
     return {
         "recipe": list(row.recipes),
         "axes": dict(row.axes),

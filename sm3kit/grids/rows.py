@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -18,12 +19,15 @@ from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid, as_names
 from sm3kit.grids.listing import Listing, list_data
 from sm3kit.grids.planning import with_used_options
+from sm3kit.grids.teaching import check_teacher, teacher_of
 from sm3kit.networks.assemble import build_pool
 from sm3kit.networks.plugins_in_use import plugin_names, plugins_in_use
-from sm3kit.results.measurement import value_text
+from sm3kit.results.numbers import value_text
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import BUILT_IN_DATA, RELEASED, Base, Layer
 
+# What a row says beside the settings of its variant.
+OF_A_ROW = ("protocols", "teacher")
 # {axis: value}; `{}` is the row as it stands.
 Point = Mapping[str, Any]
 
@@ -41,6 +45,7 @@ class GridRow:
         protocols: how it is evaluated.
         listing: its data.
         origin: where its settings come from, in a clause.
+        teacher: the row of the grid whose fine-tuned networks teach it; empty for none.
     """
 
     name: str
@@ -51,6 +56,7 @@ class GridRow:
     protocols: tuple[str, ...]
     listing: Listing
     origin: str
+    teacher: str = ""
 
 
 @dataclass
@@ -106,6 +112,8 @@ def rows_of(grid: Grid, own_data: Base = RELEASED) -> list[GridRow]:
             f"Two rows of grid {grid.name!r} are called {twice[0]!r}. "
             "Does an axis have a value twice?"
         )
+    for row in rows:
+        teacher_of(row, rows)
     return rows
 
 
@@ -137,17 +145,38 @@ def _row(
     chosen, origin = _variant(grid, settings, point, source, lookups.own_data)
     listing = lookups.listing_of(chosen)
     variant = with_used_options(chosen)
-    axes = {axis: _value_at(variant, axis, source) for axis in point}
     protocols = as_names(settings.get("protocols", grid.protocols)) or (variant.protocol,)
     if len(variant.modality or listing.modalities) < 2:
         # One image alone has no partner to be matched with.
         protocols = tuple(name for name in protocols if name != "match")
         if not protocols:
             raise VariantError(f"{source} has one modality, and match needs two. Leave it out.")
-    for name in protocols:
-        settings_of(variant, name, {}, relation=variant.stage != "mmssl")  # type: ignore[arg-type]
+    variant = _with_options_of_evaluations(variant, chosen, protocols)
+    axes = {axis: _value_at(variant, axis, source) for axis in point}
+    teacher = str(settings.get("teacher") or "")
+    check_teacher(variant, teacher, source)
     name = name_at(row, axes, alone=len(grid.rows) == 1)
-    return GridRow(name, row, variant.recipe, axes, variant, protocols, listing, origin)
+    return GridRow(name, row, variant.recipe, axes, variant, protocols, listing, origin, teacher)
+
+
+def _with_options_of_evaluations(
+    variant: Variant, chosen: Variant, protocols: Iterable[str]
+) -> Variant:
+    """A variant with the options of the classifiers, losses and samplers of its evaluations.
+
+    Args:
+        variant: with the options that its training uses alone.
+        chosen: the same with all options that were set.
+        protocols: how it is evaluated.
+
+    Raises:
+        SM3Error: an unknown setting, plugin or option.
+    """
+    options = dict(variant.options)
+    for name in protocols:
+        relation = variant.stage != "mmssl"
+        options |= settings_of(chosen, name, {}, relation=relation).options  # type: ignore[arg-type]
+    return dataclasses.replace(variant, options=options)
 
 
 def _variant(
@@ -159,7 +188,7 @@ def _variant(
 
     Which data it is, is for the grid to say, or for the row itself, but not for its recipes.
     """
-    own = {name: value for name, value in settings.items() if name != "protocols"}
+    own = {name: value for name, value in settings.items() if name not in OF_A_ROW}
     if "seed" in own:
         raise VariantError(f"{source} sets the seed, which the grid's seeds set for all rows.")
     data = grid.data or grid.base.get("data") or (BUILT_IN_DATA,)

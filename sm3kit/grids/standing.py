@@ -181,6 +181,7 @@ def collect(path: Path) -> GridResults:
         baseline=grid["baseline"],
         rows=[_row(folder, standing, name, about) for name, about in grid["rows"].items()],
         axes=grid["axes"],
+        metric=grid.get("metric", "auc"),  # Earlier versions had this one alone.
     )
 
 
@@ -200,7 +201,15 @@ def _row(folder: Folder, standing: Standing, name: str, about: Mapping[str, Any]
                     predictions.setdefault(protocol, {})[seed] = scores
             elif reason := standing.reason(key):
                 failed.setdefault(seed, _without_name(reason, name, seed))
-    return RowResults(name, tuple(about["recipe"]), about["axes"], records, predictions, failed)
+    return RowResults(
+        name,
+        tuple(about["recipe"]),
+        about["axes"],
+        records,
+        predictions,
+        failed,
+        tuple(about["protocols"]),
+    )
 
 
 def _without_name(reason: str, row: str, seed: int) -> str:

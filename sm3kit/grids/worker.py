@@ -24,6 +24,7 @@ from sm3kit.evaluation.settings import Settings
 from sm3kit.grids.folder import MAKE_ANEW, TaskRecord, process_name
 from sm3kit.grids.plan import Task
 from sm3kit.grids.standing import GridRun, Standing
+from sm3kit.grids.teaching import with_teacher
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training.pretrain import pretrain
@@ -149,9 +150,14 @@ class Worker:
         variant = Variant().changed(task.settings, str(self.folder.plan_file))
         if run.last.is_file():
             # As it was called then: another machine may reach the folder by another path.
-            variant = dataclasses.replace(variant, init=run.record().variant.init)
+            before = run.record().variant
+            variant = dataclasses.replace(variant, init=before.init, options=before.options)
         elif task.parent:
-            variant = dataclasses.replace(variant, init=str(self.folder.run(task.parent)))
+            tasks = self.run.reread().plan.tasks
+            if tasks[task.parent].trains:
+                variant = dataclasses.replace(variant, init=str(self.folder.run(task.parent)))
+            else:
+                variant = with_teacher(variant, self.folder, tasks, task.parent)
         pretrain(variant, run.folder, reporter, self.images, True, self.features)
 
     def _measure(self, task: Task, reporter: Reporter) -> float | None:

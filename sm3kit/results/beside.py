@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sm3kit.core.errors import UnknownName
 from sm3kit.published.rows import MEAN, PaperNumber, PaperRow
 from sm3kit.published.tables import for_recipe, is_reduced, load
-from sm3kit.results.measurement import RANKS, GridResults, RowResults
+from sm3kit.results.measurement import GridResults, RowResults
 from sm3kit.results.numbers import Number
 from sm3kit.results.section import NONE, WRONG, Cell
 
@@ -62,7 +62,7 @@ def published_row(results: GridResults, row: RowResults, protocol: str) -> Publi
     """
     if row.axes:
         return None
-    paper = for_recipe(row.recipes, metrics_of(protocol)[0])
+    paper = for_recipe(row.recipes, results.metrics(protocol)[0])
     if paper is None:
         return None
     names = [spec.partition(":")[0] for spec in results.data]
@@ -89,8 +89,3 @@ def published_cell(beside: PublishedRow | None, metrics: Sequence[str], label: s
 def marks_in_percent(row: PaperRow, metrics: Sequence[str]) -> str:
     """The means of some metrics in our unit, with what is wrong, such as "7.23 / 42 / 73"."""
     return " / ".join(in_percent(row.cell(metric), metric).mark() for metric in metrics)
-
-
-def metrics_of(protocol: str) -> tuple[str, ...]:
-    """The metrics that are shown as published beside a row."""
-    return RANKS if protocol == "match" else ("auc",)

@@ -13,8 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sm3kit.results.lettering import legend_of, line_count, text_height, text_width, visible, wrap
-from sm3kit.results.measurement import value_text
-from sm3kit.results.numbers import Number
+from sm3kit.results.numbers import Number, value_text
 from sm3kit.results.picture import COLUMN, Picture, line_style, look, sheet
 from sm3kit.results.section import Line, Section
 from sm3kit.results.table import Table

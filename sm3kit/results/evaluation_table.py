@@ -20,8 +20,8 @@ from sm3kit.evaluation.record_text import (
 from sm3kit.published.rows import MEAN, PaperRow
 from sm3kit.published.tables import for_recipe, source
 from sm3kit.results.beside import PublishedRow, marks_in_percent, published_cell
-from sm3kit.results.measurement import PERCENT, RANKS, metric_number
-from sm3kit.results.numbers import Basis, Number, data_name, most
+from sm3kit.results.measurement import PERCENT, metric_number
+from sm3kit.results.numbers import RANKS, Basis, Number, data_name, most
 from sm3kit.results.section import NONE, WRONG, Cell, Column, Line, Section, direction_text
 from sm3kit.results.table import Table
 

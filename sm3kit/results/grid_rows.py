@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sm3kit.evaluation.record_text import Record
 from sm3kit.published.tables import source
-from sm3kit.results.beside import PublishedRow, metrics_of, published_cell, published_row
+from sm3kit.results.beside import PublishedRow, published_cell, published_row
 from sm3kit.results.best import mark_best
 from sm3kit.results.measurement import GridResults, Measurement, RowResults, measure
 from sm3kit.results.numbers import Basis, data_name, most
@@ -39,7 +39,10 @@ class GridRows:
 
     @classmethod
     def of(cls, results: GridResults, protocol: str, resamples: int) -> GridRows:
-        """The rows of a grid, from their records and files of predictions."""
+        """The rows of a grid that a protocol measures, with the baseline if it is one of them."""
+        rows = [row for row in results.rows if not row.protocols or protocol in row.protocols]
+        known = results.baseline in [row.name for row in rows]
+        results = replace(results, rows=rows, baseline=results.baseline if known else "")
         measurements = tuple(measure(row, protocol, resamples) for row in results.rows)
         besides = tuple(published_row(results, row, protocol) for row in results.rows)
         return cls(results, protocol, measurements, besides)
@@ -72,7 +75,7 @@ class GridRows:
         names = Column("row", "text", narrow="row"), Column("seeds", narrow="seeds")
         last = [Column(published, narrow="published")] if published else []
         columns = (*named, *names, *measured, *last)
-        metrics = metrics_of(self.protocol)
+        metrics = self.results.metrics(self.protocol)
         lines = []
         for block, rows in blocks.items():
             for place, cells in enumerate(rows):
@@ -124,7 +127,8 @@ class GridRows:
         known = [beside for beside in self.besides if beside]
         if known:
             notes.append(source(beside.row for beside in known))
-        wrong = [beside.row.error(metrics_of(self.protocol)) for beside in known]
+        metrics = self.results.metrics(self.protocol)
+        wrong = [beside.row.error(metrics) for beside in known]
         notes += [f"{WRONG} wrong in the paper, {error}" for error in dict.fromkeys(wrong) if error]
         return tuple(notes)
 

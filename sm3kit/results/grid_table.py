@@ -23,19 +23,17 @@ from sm3kit.results.measurement import (
     summary_of_gain,
     with_evidence,
 )
-from sm3kit.results.numbers import Basis, Number
+from sm3kit.results.numbers import MEANS, Basis, Number
 from sm3kit.results.section import Cell, Column, Section
 from sm3kit.results.table import Table
 
 MEAN = "mean"
-# The terminal has no room for these.
-MORE_MEANS = {"sens": "sensitivity", "spec": "specificity", "prec": "precision"}
 HOW = "In %, mean over seeds."
 INTERVALS = (
     " 95 % intervals: bootstrap over patients or lesions ({resamples:,} resamples), seed variance "
     "not included."
 )
-PAIRED = " Difference to {baseline}: mean AUC in percentage points, paired by study."
+PAIRED = " Difference to {baseline}: mean {metric} in percentage points, paired by study."
 NO_AUC = "no label has enough studies both of the reported class and against it"
 
 Summary = Mapping[str, Any]
@@ -77,13 +75,16 @@ def _label_sections(rows: GridRows, how: str) -> list[Section]:
     sections = [_means(rows, everything, basis, how, [*doubts, *reporting])]
     names = list(dict.fromkeys(name for summary in known for name in summary["labels"]))
     if names:
-        columns = [Column(name, "percent", "auc", name, "higher", group="AUC, %") for name in names]
+        metric, head, better = _compared_by(rows)
+        columns = [
+            Column(name, "percent", metric, name, better, group=f"{head}, %") for name in names
+        ]
         # The first label stands for all on a terminal.
-        columns[0] = replace(columns[0], narrow="AUC", interval="column")
+        columns[0] = replace(columns[0], narrow=head, interval="column")
         cells = [
             [_label_cell(column, _number(*row, column)) for column in columns] for row in everything
         ]
-        title = f"{rows.protocol}, AUC of each label"
+        title = f"{rows.protocol}, {head} of each label"
         notes = [how, *rows.equal_rows(), *reporting]
         sections.append(
             rows.section(
@@ -100,28 +101,42 @@ def _means(
     rows: GridRows, everything: Sequence[Row], basis: Basis, how: str, more: Sequence[str]
 ) -> Section:
     baseline, group = rows.results.baseline, "mean over labels, %"
-    columns = [Column("AUC", "percent", "auc", MEAN, "higher", "AUC", "column", group)]
-    # Each of these alone is easily high, so that none is marked as the best.
+    metric, name, better = _compared_by(rows)
+    columns = [Column(name, "percent", metric, MEAN, better, name, "column", group)]
+    # The terminal has no room for the others.
     columns += [
-        Column(head, "percent", name, MEAN, group=group) for name, head in MORE_MEANS.items()
+        Column(head, "percent", other, MEAN, _better(other), group=group)
+        for other, head in MEANS.items()
+        if other != metric
     ]
     cells = [[column.cell(_number(*row, column)) for column in columns] for row in everything]
     if baseline:
         head = f"difference to {baseline}"
         columns.append(Column(head, "points", "difference", MEAN, "", head, "inside"))
         for row, line in zip(everything, cells, strict=True):
-            line.append(columns[-1].cell(_difference(*row)))
-    paired = PAIRED.format(baseline=baseline) if baseline else ""
+            line.append(columns[-1].cell(_difference(*row, metric)))
+    paired = PAIRED.format(baseline=baseline, metric=name) if baseline else ""
     return rows.section(
         columns,
         {"": cells},
-        "published AUC" if any(rows.besides) else "",
+        f"published {name}" if any(rows.besides) else "",
         NO_AUC,
         [*rows.notes(how + paired), *more],
         title=f"{rows.protocol}, mean of the labels",
         basis=basis,
         part="means",
     )
+
+
+def _compared_by(rows: GridRows) -> tuple[str, str, str]:
+    """The metric that rows are compared by: its name, its head, and what is better."""
+    metric = rows.results.metric
+    return metric, MEANS[metric], _better(metric)
+
+
+def _better(metric: str) -> str:
+    """Each of the others alone is easily high, so that none of them is marked as the best."""
+    return "higher" if metric == "auc" else ""
 
 
 def _gains(rows: GridRows) -> tuple[list[Summary | None], list[str]]:
@@ -141,9 +156,13 @@ def _gains(rows: GridRows) -> tuple[list[Summary | None], list[str]]:
 
 
 def _difference(
-    row: Measurement, summary: Summary | None, gain: Summary | None, beside: PublishedRow | None
+    row: Measurement,
+    summary: Summary | None,
+    gain: Summary | None,
+    beside: PublishedRow | None,
+    metric: str,
 ) -> Number | None:
-    return metric_number(gain[MEAN], "auc", len(row.records), row.studies()) if gain else None
+    return metric_number(gain[MEAN], metric, len(row.records), row.studies()) if gain else None
 
 
 def _number(

@@ -14,9 +14,8 @@ from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.ranks import is_by_chance
 from sm3kit.metrics.resampled import Resampled, resample
 from sm3kit.metrics.summary import summary_of, summary_of_difference
-from sm3kit.results.numbers import Number
+from sm3kit.results.numbers import RANKS, Number
 
-RANKS = ("mean_rank", "acc@1", "acc@5")
 PERCENT = 100.0
 CHANCE = 0.5  # Of an AUC.
 
@@ -32,6 +31,7 @@ class RowResults:
         records: {protocol: {seed: record}}, as `evaluate` returns and writes them.
         predictions: {protocol: {seed: file of predictions}}; none for "match".
         failed: {seed: reason} of the seeds that broke.
+        protocols: how it is measured; empty where that is not known.
     """
 
     name: str
@@ -40,6 +40,7 @@ class RowResults:
     records: Mapping[str, Mapping[int, Record]] = field(default_factory=dict)
     predictions: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
+    protocols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class GridResults:
         baseline: name of the row that the others are compared with; empty if there is none.
         rows: in the order of the table.
         axes: {axis: values} of a study of hyper-parameters, one factor at a time; else empty.
+        metric: the one of labels that rows are compared by, of MEANS.
     """
 
     title: str
@@ -69,6 +71,11 @@ class GridResults:
     baseline: str
     rows: Sequence[RowResults]
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    metric: str = "auc"
+
+    def metrics(self, protocol: str) -> tuple[str, ...]:
+        """The metrics that are compared with the published ones, the first one first."""
+        return RANKS if protocol == "match" else (self.metric,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,8 +248,3 @@ def _means(summaries: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[
 
 def _spread(values: Sequence[float]) -> float | None:
     return stdev(values) if len(values) > 1 else None
-
-
-def value_text(value: Any) -> str:
-    """A value of an axis, short: 0.0001, 1e-06, relu."""
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,10 @@ from typing import Any
 
 from sm3kit.evaluation.record_text import LEAKY
 
+RANKS = ("mean_rank", "acc@1", "acc@5")
+# What a table of a grid may show first, with its head.
+MEANS = {"auc": "AUC", "sens": "sensitivity", "spec": "specificity", "prec": "precision"}
+
 
 @dataclass(frozen=True)
 class Number:
@@ -98,3 +102,8 @@ def data_name(spec: str) -> str:
 def most(records: Iterable[Mapping[str, Any]], name: str) -> int:
     """The number of studies in the longest of the lists that records have under a name."""
     return max((len(record.get(name) or ()) for record in records), default=0)
+
+
+def value_text(value: Any) -> str:
+    """A value of an axis, short: 0.0001, 1e-06, relu."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,5 +1,7 @@
 """Grid files: what they may say, and the answer to what they may not."""
 
+import dataclasses
+
 import pytest
 from tiny_grid import tiny, write
 
@@ -17,17 +19,36 @@ def test_built_in_grids_are_grids(name):
 
 
 def test_the_built_in_grids():
-    assert grid.names() == ["fig5-mlssl", "fig5-mmssl", "quick", "table1", "table5", "table6"]
+    tables = [f"table{number}" for number in range(1, 7)]
+    assert grid.names() == ["fig5-mlssl", "fig5-mmssl", "quick", *tables]
 
 
-@pytest.mark.parametrize(("name", "table"), [("table1", "1-4"), ("table5", "5"), ("table6", "6")])
-def test_rows_have_their_published_names(name, table):
-    rows = grid.load(name).rows
-    assert (
-        set(rows) <= set(published().tables[table].rows)
-        if table == "1-4"
-        else (list(rows) == list(published().tables[table].rows))
-    )
+@pytest.mark.parametrize("number", range(1, 7))
+def test_rows_have_their_published_names(number):
+    table = "1-4" if number < 5 else str(number)
+    assert list(grid.load(f"table{number}").rows) == list(published().tables[table].rows)
+
+
+@pytest.mark.parametrize(("number", "metric"), [(2, "sens"), (3, "spec"), (4, "prec")])
+def test_tables_2_to_4_have_the_rows_of_table_1_with_another_metric(number, metric):
+    first, other = grid.load("table1"), grid.load(f"table{number}")
+    assert (first.metric, other.metric) == ("auc", metric)
+    same = dataclasses.replace(other, name=first.name, title=first.title, metric="auc")
+    assert same == first and other.title != first.title
+
+
+def test_a_grid_may_be_like_a_built_in_one(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("like: table2\nseeds: 7\nrows: {Baseline-50-ImageNet: {}}\n", encoding="utf-8")
+    own = grid.load(str(file))
+    assert (own.name, own.metric, own.seeds) == ("own", "sens", (7,))
+    assert (own.title, list(own.rows)) == ("Table 2, sensitivity", ["Baseline-50-ImageNet"])
+    assert grid.parse("own", own.source(), "again") == own
+    file.write_text("like: tabel2\n", encoding="utf-8")
+    with pytest.raises(
+        VariantError, match="No built-in grid named 'tabel2'. Did you mean 'table2'"
+    ):
+        grid.load(str(file))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +68,7 @@ def test_rows_have_their_published_names(name, table):
         ({"seeds": [-1]}, "option 'seeds' must be whole numbers from 0 to"),
         ({"split": "tests"}, "No split named 'tests'. Did you mean 'test'?"),
         ({"select": "best"}, "No selection named 'best'"),
+        ({"metric": "sense"}, "No metric of a table named 'sense'. Did you mean 'sens'?"),
         ({"baseline": "randon"}, "No row named 'randon'. Did you mean 'random'?"),
         ({"axes": {"mode": "grid", "values": {}}}, "No mode of axes named 'grid'"),
         ({"axes": {"values": ["lr"]}}, "the values of axes must be a table, such as"),

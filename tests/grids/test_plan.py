@@ -12,6 +12,7 @@ from sm3kit.grids import grid
 from sm3kit.grids.plan import Plan
 from sm3kit.grids.planning import for_stage1, key_of_training, plan_of
 from sm3kit.grids.rows import rows_of
+from sm3kit.published.tables import load as published
 
 DATA = ["synthetic:40"]
 STAGE_2 = ("no_proj", "proj", "msa", "tel", "te")
@@ -68,15 +69,33 @@ def test_rows_are_finished_one_after_the_other(table5):
 
 def test_table_1_evaluates_each_row_as_the_paper_does():
     table1 = rows_of(grid.load("table1").with_changes(DATA))
+    probed = ("SimCLR", "SSD-KD", "SM3-50-linear")
     assert {row.name: row.protocols for row in table1} == {
-        "Baseline-50-ImageNet": ("finetune",),
-        "SimCLR": ("probe",),
-        "SM3-50-linear": ("probe",),
-        "SM3-50-finetune": ("finetune",),
+        name: ("probe" if name in probed else "finetune",)
+        for name in published().tables["1-4"].rows
     }
     shared = plan_of(dataclasses.replace(grid.load("table1"), seeds=(0,)), table1)
-    # Both rows of SM3 are one training.
-    assert kinds(shared) == {"mmssl": 3, "mlssl": 1, "finetune": 2, "probe": 2}
+    assert kinds(shared) == {"mmssl": 4, "mlssl": 1, "finetune": 8, "probe": 3}
+    first = {
+        replicate.row: shared.chain(next(iter(replicate.results.values())))
+        for replicate in shared.replicates
+    }
+    supervised = ("Inception-Combined", "HcCNN", "GIIN", "AMFAM", "F4M-FS", "Baseline-50-ImageNet")
+    # One set-up with ImageNet weights, one training of sep_sep, and one of both stages of SM3.
+    assert len({first[row][0] for row in supervised}) == 1
+    assert first["F4M-FS + SM3"][0] == first["SM3-50-linear"][0]
+    assert first["SM3-50-linear"][:2] == first["SM3-50-finetune"][:2]
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_tables_1_to_4_are_one_piece_of_work(number):
+    plans = [
+        plan_of(own, rows_of(own))
+        for own in (
+            grid.load(name).with_changes(DATA, [0]) for name in ("table1", f"table{number}")
+        )
+    ]
+    assert plans[0] == plans[1]
 
 
 def test_table_6_matches_the_pairs_that_it_trained_on():
@@ -173,6 +192,31 @@ def test_one_modality_has_no_fusion_and_nothing_to_match():
         rows(rows={"one": {"modality": ["derm"]}}, protocols=["match"], baseline="")
 
 
+def test_a_row_may_name_its_classifier_and_set_its_options():
+    row = {"recipe": "random", "protocols": "finetune"}
+    f4m = {"evaluate": {"finetune": {"classifier": "f4m"}}}
+    options = {"options": {"f4m": {"hidden": "64"}}}
+    shared = plan(
+        rows={"linear": row, "f4m": row | f4m, "narrow": row | f4m | options}, baseline=""
+    )
+    assert kinds(shared) == {"mmssl": 1, "finetune": 3}
+    measured = [task.settings for task in shared.tasks.values() if task.kind == "finetune"]
+    assert [settings["classifier"] for settings in measured] == ["linear", "f4m", "f4m"]
+    assert [settings["options"] for settings in measured] == [{}, {}, {"f4m": {"hidden": 64}}]
+
+
+def test_an_axis_may_go_through_classifiers_and_their_options():
+    axes = {"values": {"evaluate.probe.classifier": ["linear", "f4m"]}}
+    shared = plan(rows={"one": {"recipe": "random"}}, axes=axes, baseline="")
+    assert kinds(shared) == {"mmssl": 1, "probe": 2}
+    axes = {"values": {"f4m.hidden": [8, 16]}}
+    f4m = {"recipe": "random", "evaluate": {"probe": {"classifier": "f4m"}}}
+    shared = plan(rows={"one": f4m}, axes=axes, baseline="")
+    assert kinds(shared) == {"mmssl": 1, "probe": 2}
+    with pytest.raises(VariantError, match="would change nothing: the row does not use 'f4m'"):
+        plan(rows={"one": {"recipe": "random"}}, axes=axes, baseline="")
+
+
 def test_axes_have_typed_values():
     axes = {"mode": "product", "values": {"stage1.lr": ["1e-3"], "simclr.temperature": ["0.5"]}}
     (row,) = rows(rows={"one": {}}, axes=axes, baseline="")
@@ -205,6 +249,14 @@ def test_an_axis_may_move_several_settings():
         ({"modality": ["dern"]}, "No modality named 'dern'. Did you mean 'derm'?"),
         ({"evaluate": {"prob": {}}}, "No protocol named 'prob'. Did you mean 'probe'?"),
         ({"evaluate": {"probe": {"epohcs": 1}}}, "No evaluation setting named 'epohcs'"),
+        (
+            {"evaluate": {"probe": {"classifier": "logistc"}}},
+            "--classifier logistc: No classifier named 'logistc'. Did you mean 'logistic'?",
+        ),
+        (
+            {"evaluate": {"probe": {"classifier": "f4m"}}, "options": {"f4m": {"hiden": 8}}},
+            "Did you mean 'hidden'?",
+        ),
         ({"data": "synthtic"}, "No dataset named 'synthtic'. Did you mean 'synthetic'?"),
         ({"seed": 3}, "row 'one' sets the seed, which the grid's seeds set"),
     ],

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from tiny_grid import TINY, tiny, write
@@ -271,3 +272,82 @@ def test_cores_and_gpus_are_shared_out():
 
 def test_the_tiny_grid_is_not_changed_by_the_tests():
     assert list(TINY["rows"]) == ["random", "sep_sep", "tel"]
+
+
+def test_a_row_learns_from_the_fine_tuned_networks_of_another(tmp_path):
+    """They are those of the same seed, and whoever works on the student alone trains them first."""
+    rows = {
+        "student": {
+            "objective": ["ssd_kd"], "fusion": "none", "teacher": "taught", "protocols": "probe",
+            "stage": "mmssl",
+        },
+        "taught": {"recipe": "random"},
+    }  # fmt: skip
+    base = {**TINY["base"], "stage1": {**TINY["base"]["stage1"], "lr": 1e-5}}
+    base["evaluate"] = {**base["evaluate"], "finetune": {"epochs": 1, "resamples": 10}}
+    content = tiny(rows=rows, base=base, baseline="", seeds=[0, 1], protocols=["finetune"])
+    file = write(tmp_path / "own.yaml", content)
+    results = runner.ablate(file, out=tmp_path / "grid", rows=["student"])
+    assert sorted(results.rows[0].records["probe"]) == [0, 1]
+    run = runner.begin(file, out=tmp_path / "grid")
+    teachers = {}
+    for replicate in run.plan.replicates:
+        if replicate.row == "student":
+            chain = run.plan.chain(replicate.results["probe"])
+            kinds = [run.plan.tasks[key].kind for key in chain]
+            assert kinds == ["mmssl", "finetune", "mmssl", "probe"]
+            teacher = Path(run.folder.run(chain[2]) / "variant.yaml").read_text("utf-8")
+            assert f"{chain[1]}.safetensors" in teacher
+            copy = run.folder.run(chain[0]) / "eval" / f"finetune-test-{chain[1]}.safetensors"
+            assert (
+                copy.read_bytes()
+                == run.folder.result(chain[1]).with_suffix(".safetensors").read_bytes()
+            )
+            teachers[replicate.seed] = chain[1]
+    assert teachers[0] != teachers[1]
+    # The row that teaches has its work done already.
+    assert {replicate.results["finetune"] for replicate in run.plan.replicates[2:]} == set(
+        teachers.values()
+    )
+    assert not run.standing().left
+
+
+def test_another_teacher_is_another_grid(tmp_path):
+    rows = {"a": {"recipe": "random"}, "b": {"recipe": "random", "weights": "none"}}
+    student = {"objective": ["ssd_kd"], "fusion": "none", "stage": "mmssl", "protocols": "probe"}
+    for teacher in "ab":
+        own = {**rows, "student": {**student, "teacher": teacher}}
+        file = write(tmp_path / "own.yaml", tiny(rows=own, baseline="", protocols=["finetune"]))
+        if teacher == "a":
+            runner.begin(file, out=tmp_path / "grid")
+            continue
+        with pytest.raises(VariantError, match="row 'student': teacher was 'a', not 'b'"):
+            runner.begin(file, out=tmp_path / "grid")
+
+
+@pytest.mark.parametrize(
+    ("student", "answer"),
+    [
+        ({}, "the objective 'ssd_kd' learns from a teacher. Name a row that is fine-tuned"),
+        ({"teacher": "tought"}, "student: No other row named 'tought'. Did you mean 'taught'?"),
+        ({"teacher": "student"}, "No other row named 'student'"),
+        ({"teacher": "probed"}, "its teacher 'probed' is not fine-tuned. Give that row 'protocols"),
+        ({"teacher": "second"}, "its teacher 'second' has a teacher itself. Name another row"),
+        (
+            {"teacher": "taught", "objective": ["simclr"]},
+            r"row 'student' names the teacher 'taught', and none of its objectives \(simclr\) learns",
+        ),
+    ],
+)
+def test_a_teacher_that_cannot_teach_is_refused(student, answer, tmp_path):
+    own = {"objective": ["ssd_kd"], "fusion": "none", "stage": "mmssl", "protocols": "probe"}
+    rows = {
+        "student": {**own, **student},
+        "taught": {"recipe": "random", "protocols": "finetune"},
+        "probed": {"recipe": "random", "protocols": "probe"},
+        "second": {**own, "teacher": "taught", "protocols": "finetune"},
+    }
+    file = write(tmp_path / "own.yaml", tiny(rows=rows, baseline=""))
+    with pytest.raises(VariantError, match=answer):
+        runner.begin(file, out=tmp_path / "grid")
+    assert not (tmp_path / "grid").exists()

@@ -381,3 +381,70 @@ def test_three_modalities_have_a_block_for_each_direction():
         assert cells[places["pairs"]].text == str(counts[direction])
         assert cells[places["mean rank"]].best == (cells[places["mean rank"]].text == "2.0")
     assert section.basis.sentence().endswith("; 95 to 108 pairs")
+
+
+def of_table_2(tmp_path, **more):
+    """Rows of Table 2 that are fine-tuned, and one that is probed."""
+    rows = [
+        labelled(tmp_path, name, [24, 12], protocol=protocol, recipes=("sm3", recipe))
+        for name, recipe, protocol in (
+            ("Baseline-50-ImageNet", "baseline-50", "finetune"),
+            ("HcCNN", "hccnn", "finetune"),
+            ("AMFAM", "amfam", "finetune"),
+            ("SSD-KD", "ssd-kd-internal", "probe"),
+        )
+    ]
+    rows = [dataclasses.replace(row, protocols=tuple(row.records)) for row in rows]
+    settings = {"protocols": ("finetune", "probe"), "seeds": (0, 1), "metric": "sens"}
+    return grid(tmp_path, rows, baseline="Baseline-50-ImageNet", **{**settings, **more})
+
+
+def test_a_table_may_show_another_metric_first(tmp_path):
+    """AUC 24 and 12 of 24 pairs: 4 and 2 of 4 positives are called so."""
+    means, labels = tabulate(of_table_2(tmp_path), 50).sections[2:]
+    assert (means.title, labels.title) == (
+        "finetune, mean of the labels",
+        "finetune, sensitivity of each label",
+    )
+    assert means.texts()[0] == [
+        "row", "seeds", "sensitivity", "95 % interval", "difference to Baseline-50-ImageNet",
+        "published",
+    ]  # fmt: skip
+    number = found(means, "HcCNN", "sens")
+    assert (number.mean, number.published) == (pytest.approx(75), 61.0)
+    assert found(means, "HcCNN", "auc").mean == pytest.approx(75)
+    assert found(means, "HcCNN", "auc").published == 82.5
+    assert found(means, "HcCNN", "difference").mean == pytest.approx(0)
+    assert [column.metric for column in labels.columns if column.metric] == ["sens", "sens"]
+    assert found(labels, "HcCNN", "sens", "BWV").mark == "92.2 (corrected 65.3)"
+    # High sensitivities are cheap.
+    assert not any(cell.best for line in means.lines for cell in line.cells[:3])
+
+
+def test_the_errors_of_that_metric_are_marked(tmp_path):
+    means = tabulate(of_table_2(tmp_path), 0).sections[2]
+    assert [line.cells[-1].text for line in means.lines] == [
+        "42.5", "61.0 (corrected 50.9)†", "57.9 (corrected 53.5)†",
+    ]  # fmt: skip
+    wrong = [note for note in means.notes if note.startswith("†")]
+    assert [note.partition(":")[0] for note in wrong] == [
+        f"† wrong in the paper, table 1-4, {name}" for name in ("HcCNN", "AMFAM")
+    ]
+    assert any("mean sensitivity in percentage points" in note for note in means.notes)
+    auc = tabulate(of_table_2(tmp_path, metric="auc"), 0).sections[2]
+    assert [line.cells[-1].text for line in auc.lines] == ["81.3", "82.5", "84.5"]
+    assert not any(note.startswith("†") for note in auc.notes)
+
+
+def test_a_protocol_has_the_rows_that_it_measures(tmp_path):
+    probe, _, finetune, _ = tabulate(of_table_2(tmp_path), 0).sections
+    assert [line.name for line in probe.lines] == ["SSD-KD"]
+    assert [line.name for line in finetune.lines][1:] == ["HcCNN", "AMFAM"]
+    # Its baseline is measured by another protocol.
+    assert "difference" not in [column.metric for column in probe.columns]
+    assert probe.baseline == ""
+
+
+def test_a_student_without_the_images_of_the_paper_is_not_comparable(tmp_path):
+    probe = tabulate(of_table_2(tmp_path, metric="auc"), 0).sections[0]
+    assert probe.lines[0].cells[-1].text == "[79.6]"
