@@ -97,6 +97,10 @@ class AMFAM(Classifier):
                 self._terms["adversary"] = self.adversary(features, present)
         return {self.fusion: self.heads(joint)}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the terms: a copy or a file has no gradient to pass on."""
+        return {**self.__dict__, "_terms": {}}
+
     def extra_terms(self) -> dict[str, Tensor]:
         """The terms "reconstruction" and, of several modalities, "adversary"; none in eval mode."""
         return {name: self.weights[name] * term for name, term in self._terms.items()}
