@@ -105,7 +105,8 @@ def near(first: Any, second: Any) -> bool:
         return list(first) == list(second) and all(near(first[n], second[n]) for n in first)
     if isinstance(first, list | tuple):
         return len(first) == len(second) and all(map(near, first, second))
-    largest = max(1.0, float(first.detach().abs().max())) if first.numel() else 1.0
+    first, second = first.detach().double(), second.detach().double()
+    largest = max(1.0, float(first.abs().max())) if first.numel() else 1.0
     return torch.allclose(first, second, rtol=1e-4, atol=1e-5 * largest)
 
 

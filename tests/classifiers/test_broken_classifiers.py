@@ -31,6 +31,7 @@ class Added(Classifier):
         self.layers = NamedModules({name: nn.Linear(width, 64) for name, width in widths})
         self.normed = nn.BatchNorm1d(64) if self.norm else nn.Identity()
         self.heads = LabelHeads(64, self.classes)
+        self.register_buffer("mask", torch.tensor([True, False]))  # Not all buffers are numbers.
 
     def part(self, name, features, present):
         return only_present(self.layers[name](features[name]), present[name])
