@@ -125,9 +125,7 @@ SORTS = {
     "formulas of plugins": ("nn.association", "nn.gradient_reversal"),
     "protocols": ("evaluation.finetune", "evaluation.matching", "evaluation.neighbours"),
     "executors": ("grids.executors",),
-    "decisions": (
-        *("evaluation.decisions", "metrics.folds", "metrics.reliability", "metrics.thresholds"),
-    ),
+    "decisions": ("evaluation.decisions", "metrics.thresholds"),
     "callbacks": ("training.callbacks", "training.progress"),
     "formulas": ("nn.distillation",),
     "figures": tuple(
