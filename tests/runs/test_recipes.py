@@ -32,8 +32,10 @@ STAGE_2 = {"no_proj": "none", "proj": "proj", "msa": "msa", "tel": "tel", "te": 
 SEP_SEP = {"objective": ("simclr",), "fusion": "sep_sep"}
 # Recipe -> the row of Table 1, and what the supervised system changes in its fine-tuning.
 FROM_IMAGENET = {"stage": "mmssl", "weights": "imagenet", "fusion": "none", "stage1.epochs": 0}
+F4M = {"classifier": "f4m", "stream_weights": "accuracy"}
 F4M_ORIGINAL = {
-    "classifier": "f4m",
+    **F4M,
+    "test_views": 6,
     "optimiser": "adam",
     "schedule": "cosine",
     "lr": 3e-5,
@@ -52,9 +54,9 @@ SUPERVISED = {
     "hccnn": ("HcCNN", FROM_IMAGENET, {"classifier": "hccnn"}),
     "giin": ("GIIN", FROM_IMAGENET, {"classifier": "giin"}),
     "amfam": ("AMFAM", FROM_IMAGENET, {"classifier": "amfam"}),
-    "f4m": ("F4M-FS", FROM_IMAGENET, {"classifier": "f4m"}),
+    "f4m": ("F4M-FS", FROM_IMAGENET, F4M),
     "f4m-original": ("F4M-FS", FROM_IMAGENET, F4M_ORIGINAL),
-    "f4m+sm3": ("F4M-FS + SM3", {"stage": "mmssl", **SEP_SEP}, {"classifier": "f4m"}),
+    "f4m+sm3": ("F4M-FS + SM3", {"stage": "mmssl", **SEP_SEP}, F4M),
     "f4m+sm3-original": ("F4M-FS + SM3", {"stage": "mmssl", **SEP_SEP}, F4M_ORIGINAL),
 }
 ROWS = {name: (row, {"stage": "mmssl", **chosen}) for name, (row, chosen) in STAGE_1.items()} | {
@@ -255,6 +257,15 @@ def test_the_row_with_sm3_differs_from_f4m_by_its_pre_training_alone():
         assert ours.evaluate == theirs.evaluate
     sep_sep, _ = resolve(["sep_sep"], {"data": OWN})
     assert set(but(resolve(["f4m+sm3"], {"data": OWN})[0], sep_sep)) == {"protocol", "evaluate"}
+
+
+def test_both_stages_of_f4m_are_f4m_and_machines_behind_it():
+    full, first = (resolve([name], {"data": OWN})[0] for name in ("f4m-full", "f4m"))
+    assert set(but(full, first)) == {"evaluate"}
+    own = settings_of(full, "finetune", {}, relation=False)
+    assert own == dataclasses.replace(
+        settings_of(first, "finetune", {}, relation=False), stack="svm"
+    )
 
 
 @pytest.mark.parametrize("name", SUPERVISED)
