@@ -70,7 +70,9 @@ def crossed(name, given, **more):
 
 def last_batch(name):
     """How many studies the last batch of an epoch of Derm7pt has."""
-    job = SimpleNamespace(variant=recipe(name), cases=range(TRAINING))
+    job = SimpleNamespace(
+        variant=recipe(name), cases=[SimpleNamespace(group=row) for row in range(TRAINING)]
+    )
     return len(list(stage1._batches(job, 0, 1, 0))[-1])
 
 
