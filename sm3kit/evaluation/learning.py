@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from sm3kit.classifiers.base import Streams
 from sm3kit.core.errors import DataError
-from sm3kit.core.options import bind
-from sm3kit.core.registry import registry
 from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import Draw, EpochBatches
 from sm3kit.evaluation.decisions.choosing import decide
@@ -23,7 +21,9 @@ from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import mean_auc
+from sm3kit.networks.assemble import build_plugin
 from sm3kit.runs.folder import RunFolder
+from sm3kit.training.clusters import PseudoLabel, clusters_of
 from sm3kit.training.fitting import Training
 from sm3kit.training.supervised import LabelCost, Supervised, learn
 
@@ -166,14 +166,12 @@ def score_of(
 def order_of_training(subject: Subject, settings: Settings) -> EpochBatches:
     """Which training studies meet in a batch."""
     cases = subject.cases("train", labelled=True)
-    draw = None
-    if settings.sampler != "shuffle":
-        component = registry("samplers").get(settings.sampler)
-        options = settings.options.get(settings.sampler, {})
-        sampler = component(**bind(component, f"sampler {settings.sampler!r}", options))
-        draw = Draw.of_cases(sampler, cases, subject.pool.labels)
-        if sampler.on == "clusters":
-            draw.labels = subject.pseudo_labels(cases)
+    sampler = build_plugin("samplers", settings.sampler, settings.options)
+    draw = Draw.of_cases(sampler, cases, subject.pool.labels)
+    if sampler.on == "clusters":
+        labels = [PseudoLabel(label.name, len(label.classes)) for label in subject.pool.labels]
+        doing = f"--sampler {settings.sampler}"
+        draw.labels = clusters_of(subject.joint(cases), labels, subject.variant, doing).numpy()
     return EpochBatches(len(cases), settings.batch_size, settings.seed, draw=draw)
 
 
@@ -216,9 +214,7 @@ def _module(subject: Subject, settings: Settings, lesson: Lesson) -> Supervised:
 
 def _cost(subject: Subject, settings: Settings) -> LabelCost:
     """The loss of the labels, with the sizes of their classes in the split train."""
-    component = registry("losses").get(settings.loss)
-    options = settings.options.get(settings.loss, {})
-    loss = component(**bind(component, f"loss {settings.loss!r}", options))
+    loss = build_plugin("losses", settings.loss, settings.options)
     counts = {
         label.name: _counts(known, len(label.classes))
         for label, known in zip(subject.pool.labels, subject.known_labels().T, strict=True)

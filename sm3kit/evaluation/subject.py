@@ -7,8 +7,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,7 +20,6 @@ from sm3kit.data.pool import Pool
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.label_embedding import LabelEmbedding
-from sm3kit.networks.assemble import build_clusterer
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder, Features
 from sm3kit.networks.pair_spaces import PairSpaces
@@ -31,7 +28,6 @@ from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.studies_record import SourceRecord
 from sm3kit.training.hardware import resolved_precision, smallest_view
-from sm3kit.training.seeds import seed_of_clustering
 
 
 @dataclass(frozen=True)
@@ -164,19 +160,6 @@ class Subject:
             embedding=copy.deepcopy(self.embedding) if relation else None,
             prototypes=self.prototypes if prototypes else (),
         )
-
-    def pseudo_labels(self, cases: Sequence[Case]) -> npt.NDArray[np.int64]:
-        """Clusters (N, K) of the joint features of cases: for each label as many as it has classes.
-
-        No label is read.
-        """
-        joint, clusterer = self.joint(cases), build_clusterer(self.variant)
-        seed = self.variant.seed
-        tables = [
-            clusterer.fit(joint, len(label.classes), seed_of_clustering(seed, 0, number))
-            for number, label in enumerate(self.pool.labels)
-        ]
-        return torch.stack([table.assignments.cpu() for table in tables], dim=1).numpy()
 
     def known_labels(self) -> Tensor:
         """Labels (N, K) of the training studies that have any, -1 where unknown."""

@@ -169,7 +169,7 @@ def build_stage1(
             for name in within
             if name in teachers or not components[name].wants_teacher
         },
-        {name: _build(variant, "objectives", name, 0) for name in across},
+        {name: build_plugin("objectives", name, variant.options, 0) for name in across},
         teachers,
     )
 
@@ -179,25 +179,40 @@ def _build_within(
 ) -> Objective:
     """An objective on the features of one modality."""
     teaching = [teacher.teaching(backbone)] if teacher else []
-    objective: Objective = _build(variant, "objectives", name, backbone.width, *teaching)
+    objective: Objective = build_plugin(
+        "objectives", name, variant.options, backbone.width, *teaching
+    )
     return objective
+
+
+def build_plugin(
+    family: str, name: str, options: Mapping[str, Mapping[str, Any]], *arguments: Any
+) -> Any:
+    """A plugin by name, with those of the options {plugin: {option: value}} that are its own.
+
+    Raises:
+        SM3Error: no such plugin, or an option that it does not take.
+    """
+    component = registry(family).get(name)
+    owner = f"{registry(family).kind.noun} {name!r}"
+    return component(*arguments, **bind(component, owner, options.get(name, {})))
 
 
 def build_fusion(variant: Variant, widths: Mapping[str, int]) -> Fusion:
     """The fusion over features of the given width per modality."""
-    fusion: Fusion = _build(variant, "fusions", variant.fusion, widths)
+    fusion: Fusion = build_plugin("fusions", variant.fusion, variant.options, widths)
     return fusion
 
 
 def build_relation(variant: Variant, width: int, labels: int) -> Relation:
     """The relation between K labels on joint features of a width."""
-    relation: Relation = _build(variant, "relations", variant.relation, width, labels)
+    relation: Relation = build_plugin("relations", variant.relation, variant.options, width, labels)
     return relation
 
 
 def build_clusterer(variant: Variant) -> Clusterer:
     """What makes the pseudo-labels."""
-    clusterer: Clusterer = _build(variant, "clusterers", variant.clusterer)
+    clusterer: Clusterer = build_plugin("clusterers", variant.clusterer, variant.options)
     return clusterer
 
 
@@ -207,7 +222,7 @@ def build_sampler(variant: Variant) -> Sampler:
     Raises:
         VariantError: it draws by labels, which a pre-training must not see.
     """
-    sampler: Sampler = _build(variant, "samplers", variant.sampler)
+    sampler: Sampler = build_plugin("samplers", variant.sampler, variant.options)
     if sampler.on == "labels":
         raise VariantError(
             f"--sampler {variant.sampler} draws by labels, and pre-training uses none. Use it in "
@@ -228,9 +243,3 @@ def modules(parts: Stage1) -> nn.ModuleDict:
             "crossings": NamedModules(parts.crossings),
         }
     )
-
-
-def _build(variant: Variant, family: str, name: str, *arguments: Any) -> Any:
-    component = registry(family).get(name)
-    owner = f"{registry(family).kind.noun} {name!r}"
-    return component(*arguments, **bind(component, owner, variant.options.get(name, {})))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sm3kit.core.errors import DataError, VariantError
+from sm3kit.core.variant import Variant
 from sm3kit.data.batches import eval_loader
 from sm3kit.data.epoch_batches import Draw
 from sm3kit.networks.assemble import build_clusterer, build_sampler
@@ -92,6 +93,32 @@ def draw_of(setup: Setup, renew: Callable[[int], Array] | None = None) -> Draw:
     return Draw(sampler, np.arange(count)[:, None] % np.array(numbers), groups, renew)
 
 
+def clusters_of(
+    joint: Tensor, labels: Sequence[PseudoLabel], variant: Variant, doing: str, epoch: int = 0
+) -> Tensor:
+    """Clusters (N, K) of joint features (N, J), for each label with a seed of its own.
+
+    Args:
+        joint: compared by direction, as in stage 2.
+        labels: into how many clusters.
+        variant: which clusterer, and the seed.
+        doing: what needs them, for the message.
+        epoch: another one has other seeds.
+
+    Raises:
+        DataError: they cannot be clustered; the label is named.
+    """
+    clusterer, rows = build_clusterer(variant), of_equal_length(joint, False)
+    columns = []
+    for number, label in enumerate(labels):
+        seed = seed_of_clustering(variant.seed, epoch, number)
+        try:
+            columns.append(clusterer.fit(rows, label.clusters, seed).assignments.cpu())
+        except DataError as error:
+            raise DataError(f"{doing}, clusters for {label.name}: {error}") from error
+    return torch.stack(columns, dim=1)
+
+
 class StudyClusters:
     """Clusters of the joint features that a stage 1 has come to, for its sampler.
 
@@ -119,7 +146,9 @@ class StudyClusters:
         kept = self.module.extra
         due = epoch % self.setup.variant.stage1.cluster_every == 0
         if due or not len(kept["clusters"]):
-            clusters = _partitions(self.setup, self.labels, self._joint(), epoch)
+            variant, joint = self.setup.variant, self._joint()
+            doing = f"--sampler {variant.sampler} in epoch {epoch + 1} of stage 1"
+            clusters = clusters_of(joint, self.labels, variant, doing, epoch)
             # Processes may differ in a last bit: all take what the first has found.
             kept["clusters"] = self.module.trainer.strategy.broadcast(clusters)
         table: Array = kept["clusters"].numpy()
@@ -139,19 +168,3 @@ class StudyClusters:
         finally:
             self.branches.train(training)
         return torch.cat(parts)
-
-
-def _partitions(setup: Setup, labels: Sequence[PseudoLabel], joint: Tensor, epoch: int) -> Tensor:
-    """Clusters (N, K) of joint features (N, J), for each label with a seed of its own."""
-    clusterer, rows = build_clusterer(setup.variant), of_equal_length(joint, False)
-    columns = []
-    for number, label in enumerate(labels):
-        seed = seed_of_clustering(setup.variant.seed, epoch, number)
-        try:
-            columns.append(clusterer.fit(rows, label.clusters, seed).assignments.cpu())
-        except DataError as error:
-            raise DataError(
-                f"--sampler {setup.variant.sampler} in epoch {epoch + 1} of stage 1, clusters for "
-                f"{label.name}: {error}"
-            ) from error
-    return torch.stack(columns, dim=1)

@@ -5,14 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from tiny_runs import altered
 
 from sm3kit.core.errors import DataError, OptionError, UnknownName, VariantError
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import eval_loader
+from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.deployment.onnx_graph import Graph
 from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.evaluation.evaluate import evaluate
+from sm3kit.evaluation.learning import order_of_training
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.runs.folder import RunFolder
@@ -69,6 +72,37 @@ def test_every_loss_and_sampler_trains(opened, fast, runs, family):
         record = evaluate(opened(runs.stage1), settings, label=name)
         assert record["settings"][noun] == name
         assert record["mean"]["auc"] is not None
+
+
+def test_batches_are_those_of_the_sampler(opened, fast, runs, registered):
+    """The shuffled ones are a plain permutation; clusters are of directions, whatever the length."""
+    subject, count = opened(runs.stage1), len(opened(runs.stage1).cases("train", labelled=True))
+    plain, shuffled = EpochBatches(count, 7, 3), dataclasses.replace(fast, batch_size=7, seed=3)
+    assert list(order_of_training(subject, shuffled)) == list(plain)
+    by_clusters = dataclasses.replace(shuffled, sampler="cluster_balanced")
+    drawn = order_of_training(subject, by_clusters).draw
+    assert drawn.labels.shape == (count, len(subject.pool.labels))
+    seen = []
+
+    class Looks(registry("clusterers").get("torch")):
+        def fit(self, embeddings, k, seed):
+            seen.append((embeddings, k))
+            return super().fit(embeddings, k, seed)
+
+    class Refuses(Looks):
+        def fit(self, embeddings, k, seed):
+            raise DataError("Nothing to be seen.")
+
+    registered("clusterers", "looks", Looks)
+    registered("clusterers", "refuses", Refuses)
+    looks = dataclasses.replace(subject, variant=altered(subject.variant, clusterer="looks"))
+    order_of_training(looks, by_clusters)
+    assert [k for _, k in seen] == [len(label.classes) for label in subject.pool.labels]
+    lengths = seen[0][0].norm(dim=1)
+    assert torch.allclose(lengths, lengths[:1].expand(count))
+    refuses = dataclasses.replace(subject, variant=altered(subject.variant, clusterer="refuses"))
+    with pytest.raises(DataError, match="^--sampler cluster_balanced, clusters for shape: Nothing"):
+        order_of_training(refuses, by_clusters)
 
 
 @pytest.mark.parametrize("noun", ["classifier", "loss", "sampler"])
