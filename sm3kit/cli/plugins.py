@@ -21,6 +21,7 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import alternatives, unknown, unknown_plugin
 from sm3kit.core.registry import REGISTRIES, registry
 
+COLUMNS = ("name", "origin")  # As wide as their longest word.
 NOUNS = [kind.noun for kind in KINDS.values()]
 
 
@@ -56,11 +57,12 @@ def list_plugins(family: str | None, load: bool, as_json: bool) -> None:
         return
     for name, rows in rows_of.items():
         click.echo(f"{name}: {KINDS[name].does}")
+        names, origins = (max((len(row[part]) for row in rows), default=0) for part in COLUMNS)
         for row in rows:
-            click.echo(f"  {row['name']:<12} {row['origin']:<20} {row['target']}")
+            click.echo(f"  {row['name']:<{names}}  {row['origin']:<{origins}}  {row['target']}")
             for mark in ("broken", "warning"):
                 if row[mark]:
-                    click.echo(f"  {'':<12} {mark}: {row[mark]}")
+                    click.echo(f"  {'':<{names}}  {mark}: {row[mark]}")
 
 
 def _row(family: str, declaration: Declaration, load: bool) -> dict[str, str]:

@@ -141,10 +141,9 @@ def decision_notes(record: Record) -> list[str]:
         goal = {"auc": "AUC", "accuracy": "accuracy"}[stack["goal"]]
         seen = ", ".join(stack["metadata"])
         notes.append(
-            "Second stage: support vector machines on the probabilities"
-            + (f" and the metadata {seen}" if seen else "; the run has no metadata")
-            + f", fitted out of fold; their weight is {stack['weight']:g}, for the best mean {goal} of "
-            f"{where}."
+            "Second stage: support vector machines on the out-of-fold probabilities"
+            + (f" and the metadata {seen}" if seen else " alone, as the run has no metadata")
+            + f"; their weight is {stack['weight']:g}, for the best mean {goal} of {where}."
         )
     if "test_views" in decision:
         notes.append(f"Probabilities are means over {decision['test_views']} test views.")

@@ -48,6 +48,18 @@ def sm3kit(*words):
     return CliRunner().invoke(cli, words, prog_name="sm3kit")
 
 
+@pytest.mark.parametrize("family", list(KINDS))
+def test_the_columns_of_the_list_are_straight(family):
+    head, *lines = sm3kit("plugins", "list", "--family", family).output.splitlines()
+    assert head == f"{family}: {KINDS[family].does}"
+    declared = registry(family).declarations()
+    assert [line.split()[0] for line in lines] == [plugin.name for plugin in declared]
+    pairs = list(zip(lines, declared, strict=True))
+    for part in ("origin", "target"):
+        starts = {line.index(f"  {getattr(plugin, part)}") for line, plugin in pairs}
+        assert len(starts) == 1, starts
+
+
 @pytest.fixture
 def broken(fake_distribution):
     """A distribution of one fine plugin and several broken ones."""

@@ -90,8 +90,14 @@ def test_no_validation_no_decision(evaluated, runs, studies):
     with pytest.raises(VariantError) as caught:
         evaluated(runs.stage1, spec, select="last", threshold="f1", calibration="temperature")
     assert str(caught.value) == (
-        f"threshold f1 and calibration temperature: chosen on the split val, and {spec} has no "
-        "labelled study there. Give it some, or leave out threshold and calibration."
+        "--threshold f1 and -o evaluate.calibration=temperature need labelled studies in the split "
+        f"val, and {spec} has none there. Add some, or leave these out."
+    )
+    with pytest.raises(VariantError) as caught:
+        evaluated(runs.stage1, spec, select="last", stack="svm")
+    assert str(caught.value) == (
+        f"--stack svm needs labelled studies in the split val, and {spec} has none there. Add some, "
+        "or leave it out."
     )
     assert not list((runs.stage1 / "eval").glob("*"))
 

@@ -13,9 +13,10 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.batches import eval_loader
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.deployment.predictor import find_classifier, open_predictor
+from sm3kit.evaluation.command import DECISIVE, FLAGS
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.learning import order_of_training
-from sm3kit.evaluation.settings import settings_of
+from sm3kit.evaluation.settings import UNUSED, settings_of
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.runs.folder import RunFolder
 
@@ -99,6 +100,42 @@ def test_batches_are_those_of_the_sampler(opened, fast, runs, registered):
     refuses = dataclasses.replace(subject, variant=altered(subject.variant, clusterer="refuses"))
     with pytest.raises(DataError, match="^--sampler cluster_balanced, clusters for shape: Nothing"):
         order_of_training(refuses, by_clusters)
+
+
+OTHER = {
+    "classifier": "f4m", "loss": "focal", "sampler": "label_balanced", "members": 2,
+    "subsets": "balanced", "stack": "svm", "stream_weights": "auc", "test_views": 4,
+    "threshold": "f1", "calibration": "temperature",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name"),
+    [(word, name) for word in ("knn", "match") for name in DECISIVE if name in UNUSED[word]],
+)
+def test_what_a_protocol_would_leave_out_is_refused(opened, fast, runs, protocol, name):
+    settings = dataclasses.replace(fast, protocol=protocol, **{name: OTHER[name]})
+    words = f"--{name}" if name in FLAGS else f"-o evaluate.{name}="
+    with pytest.raises(VariantError) as caught:
+        evaluate(opened(runs.stage1), settings)
+    assert str(caught.value).startswith(words)
+    assert str(caught.value).endswith(
+        f"{OTHER[name]} has no effect on --protocol {protocol}. Leave it out, or use --protocol "
+        "probe or finetune."
+    )
+    assert not list((runs.stage1 / "eval").glob("*"))
+
+
+@pytest.mark.parametrize("name", ["loss", "sampler"])
+def test_what_is_fitted_at_once_takes_no_loss_and_no_sampler(opened, fast, runs, name):
+    settings = dataclasses.replace(fast, classifier="logistic", **{name: OTHER[name]})
+    with pytest.raises(VariantError) as caught:
+        evaluate(opened(runs.stage1), settings)
+    assert str(caught.value) == (
+        f"--{name} {OTHER[name]} has no effect on --classifier logistic, which is fitted at once. "
+        "Leave it out, or use another --classifier."
+    )
+    assert not list((runs.stage1 / "eval").glob("*"))
 
 
 @pytest.mark.parametrize("noun", ["classifier", "loss", "sampler"])

@@ -13,6 +13,7 @@ from torch import Tensor
 from sm3kit.classifiers.base import Streams
 from sm3kit.core.errors import VariantError
 from sm3kit.data.cases import Case
+from sm3kit.evaluation.command import setting_words
 from sm3kit.evaluation.decisions.decision import Decision, mean_probabilities
 from sm3kit.evaluation.decisions.stacking import Unseen, fit_stack, metadata_of, weigh_stack
 from sm3kit.evaluation.decisions.stream_weights import search_weights
@@ -55,10 +56,12 @@ def deciding_cases(subject: Subject, settings: Settings, measured: Sequence[Case
         return list(measured)
     cases = [case for case in subject.pool.cases["val"] if any(value >= 0 for value in case.labels)]
     if not cases:
-        texts = [f"{name} {value}" for name, value in asked.items()]
+        texts = [" ".join(setting_words(name, value)) for name, value in asked.items()]
+        data = ", ".join(subject.variant.data)
         raise VariantError(
-            f"{' and '.join(texts)}: chosen on the split val, and {', '.join(subject.variant.data)} "
-            f"has no labelled study there. Give it some, or leave out {' and '.join(asked)}."
+            f"{' and '.join(texts)} {'need' if len(texts) > 1 else 'needs'} labelled studies in the "
+            f"split val, and {data} has none there. Add some, or leave "
+            f"{'these' if len(texts) > 1 else 'it'} out."
         )
     return cases
 
