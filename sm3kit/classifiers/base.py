@@ -135,7 +135,8 @@ class Classifier(nn.Module):
         """Fits all weights, if it `learns` by "fit".
 
         Args:
-            train: the training studies.
+            train: the training studies. Of a label all that are known may have one class, and none
+                may be known, as in a subset of an ensemble.
             choosing: those of the split that hyper-parameters are chosen by; None takes defaults.
 
         Returns:

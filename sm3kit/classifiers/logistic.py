@@ -33,7 +33,8 @@ class Logistic(Classifier):
     scikit-learn; as a probe of frozen features, Radford et al. 2021, arXiv:2103.00020, section 3.2.
     Differs from the paper: C is chosen from a few values, not by a binary search, and by the AUC.
     Where there are fewer studies than features, these are rotated into the space that the studies
-    span, which leaves the solution as it is.
+    span, which leaves the solution as it is. A label of which the studies know one class is
+    always of that class, and all classes of one that they do not know are alike.
 
     Args:
         inputs: what it is built for.
@@ -176,6 +177,8 @@ class Space:
         """The space of rows (N, D); with fewer rows than features it has as many axes as rows."""
         from sklearn.preprocessing import StandardScaler  # It takes a second to load.
 
+        if not len(rows):
+            return cls(np.zeros(rows.shape[1]), np.ones(rows.shape[1]), rows, None)
         scaler = StandardScaler()
         standard = scaler.fit_transform(rows)
         if rows.shape[0] >= rows.shape[1]:
@@ -196,6 +199,12 @@ class Space:
         """
         from sklearn.linear_model import LogisticRegression
 
+        present = np.unique(classes)
+        if len(present) < 2:  # There is nothing to tell apart.
+            bias = np.full(count, NEVER)
+            bias[present if len(present) else slice(None)] = 0.0
+            nothing = np.zeros((count, len(self.mean)))
+            return [Solution(self.mean, self.scale, nothing, bias)] * len(candidates)
         # Newton's method: precise for weak penalties, too, and the fastest in a small space.
         model = LogisticRegression(
             solver="newton-cg",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from sm3kit.classifiers.base import Streams
@@ -25,7 +24,8 @@ from sm3kit.networks.assemble import build_plugin
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training.clusters import PseudoLabel, clusters_of
 from sm3kit.training.fitting import Training
-from sm3kit.training.supervised import LabelCost, Supervised, learn
+from sm3kit.training.label_cost import LabelCost
+from sm3kit.training.supervised import Supervised, learn
 
 
 class InOrder(Protocol):
@@ -213,17 +213,10 @@ def _module(subject: Subject, settings: Settings, lesson: Lesson) -> Supervised:
 
 
 def _cost(subject: Subject, settings: Settings) -> LabelCost:
-    """The loss of the labels, with the sizes of their classes in the split train."""
+    """The loss of the labels, with those of the split train."""
     loss = build_plugin("losses", settings.loss, settings.options)
-    counts = {
-        label.name: _counts(known, len(label.classes))
-        for label, known in zip(subject.pool.labels, subject.known_labels().T, strict=True)
-    }
-    return LabelCost(settings.loss, loss, counts)
-
-
-def _counts(known: Tensor, classes: int) -> Tensor:
-    return torch.bincount(known[known >= 0], minlength=classes)
+    classes = {label.name: len(label.classes) for label in subject.pool.labels}
+    return LabelCost(settings.loss, loss, classes, subject.known_labels())
 
 
 def _training(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) -> Training:

@@ -21,7 +21,8 @@ class LabelLoss(nn.Module):
         Args:
             logits: (B, C).
             labels: (B,) int64, the class of each study, -1 where unknown, which does not count.
-            counts: (C,) int64, studies of each class in the training split.
+            counts: (C,) int64, studies of each class among those that are learned from: the
+                training split, or the subset of a member of an ensemble.
 
         Returns:
             A scalar.

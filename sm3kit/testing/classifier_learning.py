@@ -68,7 +68,7 @@ def fits_alike(trial: ClassifierTrial, names: Sequence[str], train: LabelledFeat
 def leaves_out_unknown(
     trial: ClassifierTrial, names: Sequence[str], train: LabelledFeatures
 ) -> None:
-    """Studies of an unknown class change nothing of that label."""
+    """Studies of an unknown class change nothing of that label, even where all are unknown."""
     unknown = torch.arange(len(train.labels)) % 5 == 0
     features = {
         name: rows.masked_fill(unknown.unsqueeze(1), 9.0) for name, rows in train.features.items()
@@ -82,6 +82,18 @@ def leaves_out_unknown(
             classifier.fit(known, known if choosing else None)
             answers.append([logits[labels] for logits in _ask(classifier, train).values()])
         require(near(*answers), "lets studies count for a label whose class is unknown")
+    _fits_one_class(trial, names, train)
+
+
+def _fits_one_class(trial: ClassifierTrial, names: Sequence[str], train: LabelledFeatures) -> None:
+    """A label of which all known studies are of one class, or none is known, stops nothing."""
+    for known in (0, -1):
+        classes = train.labels.clone()
+        classes[:, 0] = known
+        classifier = trial.build(names)
+        classifier.fit(replace(train, labels=classes), train)
+        rows = classifier.decide(_ask(classifier, train))
+        require(finite(rows), "decides what is not finite where a label has one class or none")
 
 
 def right_order(decided: Sequence[Tensor], labels: Tensor) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.variant import Variant
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.losses.base import LabelLoss
 from sm3kit.nn.precision import full_precision
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner, Pace, optimiser
 from sm3kit.training.fitting import Training, fit
+from sm3kit.training.label_cost import LabelCost, LabelledNetwork
 
 
 class LabelSettings(Pace, Protocol):
@@ -53,37 +52,6 @@ class LabelSettings(Pace, Protocol):
         """Of the epochs."""
 
 
-class LabelledNetwork(Protocol):
-    """What learning from labels asks of a network."""
-
-    def __call__(self, batch: Any) -> Mapping[str, Sequence[Tensor]]:
-        """Logits {stream: [(B, C)] * K}."""
-
-    def weight_of(self, stream: str) -> float:
-        """The weight of the loss of a stream."""
-
-    def labels_of(self, stream: str, batch: Any) -> Tensor:
-        """The labels (B, K) that a stream learns from, -1 where it does not."""
-
-    def extra_terms(self) -> dict[str, Tensor]:
-        """Weighted loss terms of the last batch beside those of the labels."""
-
-
-@dataclass(frozen=True)
-class LabelCost:
-    """What the labels of a training cost.
-
-    Attributes:
-        name: of the loss.
-        loss: of one label.
-        counts: {label: (C,) studies of each class in the training split}, K labels in order.
-    """
-
-    name: str
-    loss: LabelLoss
-    counts: Mapping[str, Tensor]
-
-
 class Supervised(Learner):
     """Learns the labels, and remembers its best epoch.
 
@@ -113,6 +81,7 @@ class Supervised(Learner):
         super().__init__(settings.protocol, variant, settings, settings.seed, steps_per_epoch)
         self.network, self.learning, self.settings = network, list(learning), settings
         self.cost, self.score = cost, score
+        self.counts: dict[str, list[Tensor]] = {}  # Of each stream that was met.
         # What learns, as it was after the best epoch; kept in the checkpoint.
         self.extra = {
             "best": -math.inf,
@@ -133,7 +102,7 @@ class Supervised(Learner):
 
     def total(self, terms: dict[str, float]) -> float:
         """The mean over the labels, and all other terms."""
-        named = {f"{self.cost.name}/{label}" for label in self.cost.counts}
+        named = {f"{self.cost.name}/{label}" for label in self.cost.classes}
         of_labels = [value for name, value in terms.items() if name in named]
         others = [value for name, value in terms.items() if name not in named]
         return sum(of_labels) / max(len(of_labels), 1) + sum(others)
@@ -159,9 +128,12 @@ class Supervised(Learner):
         terms: dict[str, Tensor] = {}
         for stream, logits in streams.items():
             labels, weight = network.labels_of(stream, batch), network.weight_of(stream)
-            for number, (label, counts) in enumerate(self.cost.counts.items()):
+            if stream not in self.counts:
+                self.counts[stream] = self.cost.counts(network, stream)
+            for number, label in enumerate(self.cost.classes):
                 rows = full_precision(logits[number])
-                term = weight * self.cost.loss(rows, labels[:, number], counts.to(rows.device))
+                counts = self.counts[stream][number].to(rows.device)
+                term = weight * self.cost.loss(rows, labels[:, number], counts)
                 name = f"{self.cost.name}/{label}"
                 terms[name] = terms[name] + term if name in terms else term
         return terms

@@ -194,6 +194,16 @@ class Blind(Logistic):
         return super().fit(replace(train, labels=train.labels.roll(1, dims=0)), choosing)
 
 
+class Spoilt(Logistic):
+    """Every label must have two classes."""
+
+    def fit(self, train, choosing):
+        for column in train.labels.T:
+            if len(column[column >= 0].unique()) < 2:
+                raise ValueError("one class")
+        return super().fit(train, choosing)
+
+
 @pytest.mark.parametrize(
     ("plugin", "law", "said"),
     [
@@ -216,6 +226,7 @@ class Blind(Logistic):
         (Unaware, "embeddings", "It takes no notice of the label embeddings."),
         (Trusting, "fits", "It lets studies count for a label whose class is unknown."),
         (Restless, "fits", "It differs when fitted again."),
+        (Spoilt, "fits", "It raises ValueError: one class"),
         (Blind, "fits", "It does not tell classes apart that lie apart."),
     ],
 )

@@ -114,6 +114,22 @@ def test_a_class_without_training_studies_is_never_chosen():
     assert torch.allclose(rows[:, :2], of_sklearn(train, train, 1, 0.01), atol=1e-4)
 
 
+@pytest.mark.parametrize("width", [12, 200])
+def test_a_label_of_one_class_or_none(width):
+    """As in a subset of the studies; the other labels are as they are without it."""
+    train = studies(width=width)
+    train.labels[:, 0] = -1
+    classifier = build(width, C=0.01)
+    classifier.fit(train, train)
+    unknown, other = decided(classifier, train)
+    assert torch.allclose(unknown, torch.full_like(unknown, 0.5))
+    assert torch.allclose(other, of_sklearn(train, train, 1, 0.01), atol=1e-4)
+    train.labels[:7, 0] = 1
+    chosen = build(width)
+    assert chosen.fit(train, studies(seed=1, width=width))["C"] in GRID
+    assert decided(chosen, train)[0][:, 0].max() < 1e-9
+
+
 def test_its_weights_are_counted():
     assert sum(weight.numel() for weight in build(200).parameters()) == 5 * 200 + 5
 

@@ -21,7 +21,8 @@ from sm3kit.networks.joint_batches import EncodedJoint
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.monitors import partner_ranks
 from sm3kit.relations.tel import TEL
-from sm3kit.training.supervised import LabelCost, Supervised
+from sm3kit.training.label_cost import LabelCost
+from sm3kit.training.supervised import Supervised
 
 
 @row(EVALUATION, "Choice of the epoch", "best mean AUC on the *validation* split")
@@ -35,7 +36,7 @@ def test_the_choice_of_the_epoch(subject):
     network, scores = nn.Linear(1, 1), iter([0.6, 0.9, 0.7])
     module = Supervised(
         network,
-        LabelCost("ce", CrossEntropy(), {}),
+        LabelCost("ce", CrossEntropy(), {}, torch.empty(0, 0, dtype=torch.long)),
         list(network.parameters()),
         settings(),
         subject.variant,

@@ -13,8 +13,10 @@ from sm3kit.core.errors import VariantError
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.labelling.ensemble import Ensemble, balanced_subsets, merged_streams
 from sm3kit.evaluation.labelling.label_network import FromFeatures
+from sm3kit.losses.ce import CrossEntropy
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.networks.joint_batches import JointBatch
+from sm3kit.training.label_cost import LabelCost
 
 LABELS = {"shape": ("a", "b"), "tone": ("x", "y", "z")}
 
@@ -90,6 +92,31 @@ def test_a_member_sees_the_labels_of_its_subset_alone():
     # By the position among the studies, not in the batch.
     part = JointBatch(whole.joint[4:], whole.labels[4:], torch.tensor([4, 5]))
     assert ensemble.labels_of("1/two", part).tolist() == [[-1, -1], [1, 2]]
+
+
+def test_the_loss_knows_the_classes_of_the_subset():
+    whole = batch()
+    subsets = torch.tensor([[True, False, True, False, True, False], [True] * 6])
+    ensemble = Ensemble([network(0), network(1)], subsets)
+    cost = LabelCost("ce", CrossEntropy(), {"shape": 2, "tone": 3}, whole.labels)
+    counts = [[rows.tolist() for rows in cost.counts(ensemble, f"{n}/two")] for n in (0, 1)]
+    assert counts == [[[2, 1], [2, 0, 1]], [[2, 3], [2, 1, 2]]]
+    assert [rows.tolist() for rows in cost.counts(network(0), "two")] == counts[1]
+
+
+@pytest.mark.parametrize("subsets", ["seeds", "balanced"])
+@pytest.mark.parametrize("classifier", ["linear", "logistic"])
+def test_folds_and_subsets_may_lack_a_class(opened, fast, runs, classifier, subsets):
+    """One of a label's classes has a single study, which one fold and some subsets leave out."""
+    subject = opened(runs.stage1)
+    cases = subject.pool.cases["train"]
+    subject.pool.cases["train"] = [
+        dataclasses.replace(case, labels=(int(number == 0), *case.labels[1:]))
+        for number, case in enumerate(cases)
+    ]
+    changes = {"classifier": classifier, "stack": "svm", "subsets": subsets, "epochs": 1}
+    record = evaluate(subject, dataclasses.replace(fast, **changes))
+    assert "stack" in record["decision"]
 
 
 def test_subsets_of_one_label_have_equally_many_of_each_class():

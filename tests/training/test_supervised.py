@@ -19,7 +19,8 @@ from sm3kit.losses.ce import CrossEntropy
 from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training.fitting import Training
-from sm3kit.training.supervised import LabelCost, Supervised, learn
+from sm3kit.training.label_cost import LabelCost
+from sm3kit.training.supervised import Supervised, learn
 
 LR, EPS, DECAY = 0.1, 1e-8, 0.5
 LABELS = torch.tensor([[0, 2], [1, -1], [1, 0], [-1, -1]])  # Two labels of two and three classes.
@@ -58,8 +59,7 @@ def settings(**changes):
 
 def cost(loss=None):
     """The cross-entropy of two labels, or another loss of theirs."""
-    counts = {"shape": torch.tensor([1, 2]), "tone": torch.tensor([1, 0, 1])}
-    return LabelCost("ce", loss or CrossEntropy(), counts)
+    return LabelCost("ce", loss or CrossEntropy(), {"shape": 2, "tone": 3}, LABELS)
 
 
 def batch():
@@ -175,7 +175,9 @@ def test_streams_are_weighted_and_other_terms_added():
     assert module.total(rows) == pytest.approx(total.item())
 
 
-def test_the_loss_knows_the_sizes_of_the_classes():
+@pytest.mark.parametrize("kind", [Heads, Streams])
+def test_the_loss_knows_the_sizes_of_the_classes(kind):
+    """Of the studies that a stream learns from, which are not those of the batch."""
     asked = []
 
     class Asking(CrossEntropy):
@@ -183,12 +185,15 @@ def test_the_loss_knows_the_sizes_of_the_classes():
             asked.append((labels.tolist(), counts.tolist()))
             return super().forward(logits, labels, counts)
 
-    network = Heads()
+    network = kind()
     module = Supervised(
         network, cost(Asking()), list(network.parameters()), settings(), Variant(), 1, None
     )
-    module.training_step(batch(), 0)
-    assert asked == [([0, 1, 1, -1], [1, 2]), ([2, -1, 0, -1], [1, 0, 1])]
+    for _ in range(2):
+        module.training_step(batch(), 0)
+    first = [([0, 1, 1, -1], [1, 2]), ([2, -1, 0, -1], [1, 0, 1])]
+    second = [([-1, -1, 1, -1], [0, 1]), ([-1, -1, 0, -1], [1, 0, 0])]
+    assert asked == 2 * (first + second if kind is Streams else first)
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
