@@ -12,6 +12,7 @@ from sm3kit.core.files import whole_file
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
 from sm3kit.evaluation.command import check_effect, chosen_settings, option_text
 from sm3kit.evaluation.decisions.choosing import chosen_decisions, deciding_cases
+from sm3kit.evaluation.decisions.stacking import stack_folds
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
 from sm3kit.evaluation.predicting import Answer, case_id
@@ -57,6 +58,8 @@ def evaluate(
         file = result_file(subject, settings, label)
     subject = subject.with_precision(settings.precision)
     deciding_cases(subject, settings, ())  # Says so before the training if there are none.
+    if "stack" in chosen_decisions(settings):
+        stack_folds(subject, settings)  # Likewise.
     record = {"label": label, **_head(subject, settings)}
     if label:
         record["notes"].append(_name_note(subject, settings, label))

@@ -113,7 +113,7 @@ def _lesson(
     subject: Subject, settings: Settings, scope: str, in_order: InOrder, subset: Any = None
 ) -> Lesson:
     """One network, and the studies that it learns from; see `finetune`."""
-    network = _network(subject, settings, scope)
+    network = _network(subject, settings, scope, subset)
     names, workers = list(subject.branches.widths), subject.encoder.workers
     views = StudyViews(
         change_views(subject.pool, subject.variant, settings.views),
@@ -150,7 +150,7 @@ def _in_order(subject: Subject, settings: Settings) -> InOrder:
     return in_order
 
 
-def _network(subject: Subject, settings: Settings, scope: str) -> FromImages:
+def _network(subject: Subject, settings: Settings, scope: str, subset: Tensor | None) -> FromImages:
     """Networks and classifier, of which all learns, or all but the stems."""
     branches = copy.deepcopy(subject.branches).requires_grad_(True)
     classifier = subject.classifier(
@@ -158,6 +158,7 @@ def _network(subject: Subject, settings: Settings, scope: str) -> FromImages:
         prototypes=settings.prototypes,
         seed=settings.seed,
         spec=ClassifierSpec.of(settings.classifier, settings.options),
+        among=subset,
     )
     classifier.requires_grad_(True)
     if scope == "layers":

@@ -60,17 +60,21 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
         held = _source(subject, settings, cases, augmented=False, view=view)
         return lambda: held.in_order(EVALUATION - view)
 
-    def learn(folder: Path, members: int, subsets: Tensor | None = None) -> Learned:
+    def learn(folder: Path, members: int, folds: Tensor | None = None) -> Learned:
+        subsets = folds
+        if folds is None and settings.subsets == "balanced":
+            subsets = balanced_subsets(subject.known_labels(), members, settings.seed)
         classifiers = [
             subject.classifier(
                 relation=relation,
                 prototypes=settings.prototypes,
                 seed=settings.seed + number,
                 spec=ClassifierSpec.of(settings.classifier, settings.options),
+                among=None if subsets is None else subsets[number],
             )
             for number in range(members)
         ]
-        network = _network(subject, settings, classifiers, subsets)
+        network = _network(settings, classifiers, subsets)
         if component.learns == "fit":
             return fit(subject, settings, network, classifiers, in_order)
         lesson = _lesson(subject, settings, network, classifiers, scope, in_order)
@@ -119,34 +123,24 @@ def _lesson(
 
 
 def _network(
-    subject: Subject,
-    settings: Settings,
-    classifiers: Sequence[Classifier],
-    subsets: Tensor | None = None,
+    settings: Settings, classifiers: Sequence[Classifier], subsets: Tensor | None
 ) -> FromFeatures | Ensemble:
     """The classifiers as one network.
 
     Args:
-        subsets: (members, N) bool, which training studies each learns from; None takes those of
-            the settings.
+        subsets: (members, N) bool, which training studies each learns from; None for all.
 
     Raises:
         VariantError: several members that would all be the same.
     """
     networks = [FromFeatures(classifier) for classifier in classifiers]
-    if subsets is not None:
-        return Ensemble(networks, subsets)
-    same = len(networks) > 1 and settings.subsets == "seeds"
-    if same and classifiers[0].learns == "fit":
+    if subsets is None and len(networks) == 1:
+        return networks[0]
+    if subsets is None and classifiers[0].learns == "fit":
         raise VariantError(
             f"--members {settings.members}: --classifier {settings.classifier} does not depend on a "
             "seed, so all members would be the same. Add -o evaluate.subsets=balanced."
         )
-    if len(networks) == 1 and settings.subsets == "seeds":
-        return networks[0]
-    subsets = None
-    if settings.subsets == "balanced":
-        subsets = balanced_subsets(subject.known_labels(), settings.members, settings.seed)
     return Ensemble(networks, subsets)
 
 

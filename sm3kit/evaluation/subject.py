@@ -140,6 +140,7 @@ class Subject:
         prototypes: bool,
         seed: int,
         spec: ClassifierSpec | None = None,
+        among: Tensor | None = None,
     ) -> Classifier:
         """A fresh classifier for the labels, which leaves the subject as it is when it learns.
 
@@ -148,15 +149,19 @@ class Subject:
             prototypes: whether it may start as the prototypes of stage 2.
             seed: of the weights.
             spec: the plugin and its options; "linear" by default.
+            among: (N,) bool, which training studies it learns from; None for all.
 
         Raises:
             SM3Error: no such classifier, or it does not go with the networks.
         """
+        known = self.known_labels()
+        if among is not None:
+            known = known.masked_fill(~among.unsqueeze(1), -1)
         torch.manual_seed(seed)
         return (spec or ClassifierSpec()).build(
             self.branches,
             self.pool.labels,
-            known=self.known_labels(),
+            known=known,
             embedding=copy.deepcopy(self.embedding) if relation else None,
             prototypes=self.prototypes if prototypes else (),
         )

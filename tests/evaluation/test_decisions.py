@@ -8,12 +8,13 @@ import pytest
 import torch
 from tiny_runs import quiet, read_table
 
-from sm3kit.core.errors import VariantError
+from sm3kit.core.errors import DataError, VariantError
 from sm3kit.deployment.predict import predict, write_csv
 from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.deployment.question import Question
 from sm3kit.evaluation.classifier_file import read_classifier
 from sm3kit.evaluation.decisions import stacking
+from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.thresholds import fit_thresholds
 from sm3kit.results.evaluation_table import evaluation_table
@@ -262,11 +263,43 @@ def test_the_folds_leave_whole_patients_out(evaluated, runs, studies, monkeypatc
 
     monkeypatch.setattr(stacking, "group_folds", watched)
     evaluated(runs.stage1, spec, stack="svm")
-    ((groups, fold),) = seen
+    groups, fold = seen[-1]
     assert len(groups) == 24 > len(set(groups))
     for name in set(groups):
         assert len(set(fold[groups == name])) == 1
     assert len(set(fold)) == 5
+
+
+def test_one_patient_cannot_be_left_out(evaluated, runs, studies):
+    spec = studies(
+        "alone", lambda i, row: {**row, "group": "p" if row["split"] == "train" else f"p{i}"}
+    )
+    with pytest.raises(DataError) as caught:
+        evaluated(runs.stage1, spec, stack="svm")
+    assert str(caught.value) == (
+        "--stack svm leaves patients or lesions out in turn, and all 24 labelled studies in the split "
+        f"train of {spec} are of one. Leave out --stack, or give the data more groups."
+    )
+    assert not list((runs.stage1 / "eval").glob("*"))
+
+
+@pytest.mark.parametrize("protocol", ["probe", "finetune"])
+def test_a_network_knows_no_label_of_what_it_leaves_out(
+    evaluated, runs, more, monkeypatch, protocol
+):
+    """Neither in its losses nor when it is built, where a classifier may look at labels."""
+    known = []
+    build = ClassifierSpec.build
+
+    def watched(*args, **options):
+        known.append((options["known"] >= 0).any(dim=1))
+        return build(*args, **options)
+
+    monkeypatch.setattr(ClassifierSpec, "build", watched)
+    evaluated(runs.stage1, more, stack="svm", epochs=1, protocol=protocol)
+    whole, *folds = known
+    assert whole.all() and len(folds) == 5
+    assert (~torch.stack(folds)).sum(dim=0).eq(1).all()
 
 
 def test_left_out_studies_are_spoken_of_by_their_network():

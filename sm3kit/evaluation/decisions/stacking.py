@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sm3kit.classifiers.base import Streams
+from sm3kit.core.errors import DataError
 from sm3kit.data.batches import eval_loader
 from sm3kit.data.cases import Case
 from sm3kit.evaluation.decisions.decision import Decision
@@ -36,16 +38,15 @@ def fit_stack(subject: Subject, settings: Settings, decision: Decision, unseen: 
     Source: Tang et al. 2022, FusionM4Net, second stage.
     Differs from the release: it trains a second network on the first 206 training studies and fits the
     machines to the other 207. Here five networks of one seed each leave out a fold of whole
-    patients or lesions, and the machines are fitted to all studies.
+    patients or lesions, and the machines are fitted to all studies. With fine-tuning the images of
+    a fold, without their labels, still stand in the batches of the network that leaves it out.
 
     Args:
         decision: what was decided before; the networks of the folds follow it.
         unseen: training cases, and which of them each network learns from, (folds, N) bool -> an
             ensemble of these networks and its logits of all cases for each test view.
     """
-    cases = subject.cases("train", labelled=True)
-    groups = np.array([str(case.group) for case in cases])
-    fold = group_folds(groups, np.zeros(len(cases), np.int64), FOLDS, settings.seed)
+    cases, groups, fold = stack_folds(subject, settings)
     numbers = np.unique(fold)
     subsets = torch.from_numpy(np.stack([fold != number for number in numbers]))
     subject.reporter.say(
@@ -61,6 +62,25 @@ def fit_stack(subject: Subject, settings: Settings, decision: Decision, unseen: 
         if machine is not None:
             machines[number] = machine
     return Stack(0.5, metadata_names(subject.pool.modalities), machines)
+
+
+def stack_folds(
+    subject: Subject, settings: Settings
+) -> tuple[list[Case], npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+    """The training studies, the group (N,) and the fold (N,) of each.
+
+    Raises:
+        DataError: all are of one patient or lesion.
+    """
+    cases = subject.cases("train", labelled=True)
+    groups = np.array([str(case.group) for case in cases])
+    if len(set(groups)) < 2:
+        raise DataError(
+            f"--stack svm leaves patients or lesions out in turn, and all {len(cases)} labelled "
+            f"studies in the split train of {', '.join(subject.variant.data)} are of one. Leave out "
+            "--stack, or give the data more groups."
+        )
+    return cases, groups, group_folds(groups, np.zeros(len(cases), np.int64), FOLDS, settings.seed)
 
 
 def weigh_stack(

@@ -19,6 +19,8 @@ class Ensemble(nn.Module):
     Source: Lakshminarayanan et al. 2017 (arXiv:1612.01474), members that differ in their seed;
     Liu et al. 2009 (doi.org/10.1109/TSMCB.2008.2007853), EasyEnsemble, in their balanced subset of
     the studies.
+    Differs from EasyEnsemble: a member is a network, not boosted trees. Nothing corrects the mean of
+    the members for the class frequencies of their subsets.
 
     Args:
         members: the networks.
