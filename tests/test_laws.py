@@ -255,7 +255,7 @@ class Noisy(PHOTO):
         (Global, "gives different views for the same seed"),
         (Narrow, r"gives a view \(3, 32, 32\), not \(3, 16, 32\)"),
         (Batchwise, "normalises a view by its neighbours"),
-        (Upright, "gives 2 turned views, not 4"),
+        (Upright, "gives 2 rotated views, not 4"),
     ],
 )
 def test_a_broken_modality_is_found_out(plugin, said, photograph):

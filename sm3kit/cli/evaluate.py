@@ -67,8 +67,8 @@ from sm3kit.core.errors import VariantError
     evaluation_plugin_option(
         "--classifier",
         family="classifiers",
-        help="What learns from the labels: linear (the paper's), logistic (seconds, recommended for a "
-        "probe), f4m, inception_combined, hccnn, giin, amfam, or a plugin.",
+        help="What learns from the labels: linear (the paper's), logistic (recommended for a probe, "
+        "takes seconds), f4m, inception_combined, hccnn, giin, amfam, or a plugin.",
     ),
     evaluation_plugin_option(
         "--loss",
@@ -88,7 +88,7 @@ from sm3kit.core.errors import VariantError
     ),
     evaluation_option(
         "--threshold",
-        help="How classes are called. argmax: the most likely one. f1, youden: every class that "
+        help="Which classes are predicted. argmax: the most likely one. f1, youden: every class that "
         "reaches its threshold, fitted to the validation split.",
     ),
     evaluation_option(

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from sm3kit.cli.settings import say
 from sm3kit.cli.tables import show_notes, show_section
 from sm3kit.evaluation.record_text import (
+    classifier_name,
     left_out_text,
     mean_text,
     pairs_were_seen,
     studies_text,
     warnings_of,
 )
+from sm3kit.evaluation.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,8 +115,8 @@ def _learning(record: dict[str, Any]) -> str:
     size = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
     names = {"relation": "heads and relation", "layers": "layers, relation and heads"}
     scope = names.get(record["scope"], record["scope"])
-    classifier = record["settings"].get("classifier", "linear")
-    scope += "" if classifier == "linear" else f", {classifier}"
+    classifier = classifier_name(record)
+    scope += "" if classifier == Settings.classifier else f", {classifier}"
     return f"{scope}: {size} weights trained on labels of {record['trained_on']} studies"
 
 

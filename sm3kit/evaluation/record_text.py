@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sm3kit.evaluation.settings import Settings
 from sm3kit.metrics.reporting import MIN_GROUPS
 from sm3kit.tables.joining import first_few
 
@@ -65,6 +66,12 @@ def interval_note(record: Record) -> str:
     note += f"{'them' if len(names) > 1 else 'it'}: {RARE}."
     part = record["mean"].get("supported")
     return note + f" The {supported_name(part)} is over the other labels." if part else note
+
+
+def classifier_name(record: Record) -> str:
+    """What learned from labels; records of earlier versions have the default one."""
+    name: str = record["settings"].get("classifier", Settings.classifier)
+    return name
 
 
 def studies_text(record: Record) -> str:
@@ -155,11 +162,11 @@ def decision_notes(record: Record) -> list[str]:
 
 
 def _threshold_notes(labels: Mapping[str, Record], goal: str, where: str) -> list[str]:
-    """How classes are called by thresholds, and which have none."""
+    """What thresholds predict, and which classes have none."""
     notes = [
-        "Sensitivity, specificity, precision, balanced accuracy, F1 and accuracy are by thresholds: a "
-        "study is called every class whose probability reaches the threshold of the class, which "
-        f"was fitted to {where} for the best {goal}."
+        "Sensitivity, specificity, precision, balanced accuracy, F1 and accuracy are by thresholds: "
+        "every class whose probability reaches its threshold is predicted. Thresholds were fitted "
+        f"to {where} for the best {goal}."
     ]
     fitted = [row for row in labels.values() if row["nested"] is not None]
     if fitted:
@@ -177,8 +184,8 @@ def _threshold_notes(labels: Mapping[str, Record], goal: str, where: str) -> lis
     texts = [f"{name} ({', '.join(classes)})" for name, classes in without.items() if classes]
     if texts:
         notes.append(
-            f"Classes with {RARE_CLASS} in {where}, or against them, have no threshold and are called "
-            f"where they are the most likely: {', '.join(texts)}."
+            f"Classes with {RARE_CLASS} in {where}, or against them, have no threshold and are "
+            f"predicted where they are the most likely: {', '.join(texts)}."
         )
     return notes
 

@@ -74,7 +74,7 @@ class Settings:
         feature_views: views of each study that a probe encodes once; 0 encodes in every epoch.
         prototypes: whether heads start as the prototypes of stage 2, where these fit.
         views: options of the modalities that differ in evaluation.
-        threshold: "argmax" calls the most likely class; "f1" and "youden" call every class that
+        threshold: "argmax" predicts the most likely class; "f1" and "youden" every class that
             reaches its threshold, which is fitted to the validation split.
         calibration: "temperature" gives each label one that is fitted to the validation split.
         stream_weights: of a classifier with several streams: its own with "none", or those with the

@@ -34,8 +34,8 @@ class Modality:
             lists and numbers. A run keeps them, so that other or edited data are read as in its
             training.
         notes: what a user should know of the choices that were made, a line each.
-        rotatable: whether an image may be turned by 90 degrees and still be one of its kind, as no
-            side of it has to be up; such images have square views.
+        rotatable: whether an image may be rotated by 90 degrees and still be one of its kind, as
+            it has no fixed orientation; such images have square views.
     """
 
     channels: int
@@ -95,10 +95,10 @@ class Modality:
         rng: np.random.Generator | None = None,
         geometry: np.random.Generator | None = None,
     ) -> list[Image]:
-        """Four random views, turned by 0, 90, 180 and 270 degrees, if it is `rotatable`.
+        """Four random views, rotated by 0, 90, 180 and 270 degrees, if it is `rotatable`.
 
-        They are `views`, each with augmentation of its own, which are turned at last: a crop that
-        is drawn anywhere, with sides as likely wide as high, is the same crop of a turned image.
+        They are `views`, each with augmentation of its own, which are rotated last: a crop that
+        is drawn anywhere, with sides as likely wide as high, is the same crop of a rotated image.
 
         Args:
             image: (C, H, W); it stays as it is.
@@ -109,7 +109,7 @@ class Modality:
         upright: list[Image] = []
         while len(upright) < QUARTERS:
             upright += self.views(image, rng, *arguments)
-        # Turned (H, W, C), so that the memory of a view is in the same order as before.
+        # Rotated (H, W, C), so that the memory of a view is in the same order as before.
         return [
             np.ascontiguousarray(np.rot90(view.transpose(1, 2, 0), quarter)).transpose(2, 0, 1)
             for quarter, view in enumerate(upright[:QUARTERS])
@@ -120,7 +120,7 @@ class Modality:
         raise NotImplementedError
 
     def test_view(self, image: Image, number: int) -> Image:
-        """The evaluation view, for numbers above 0 as a symmetry shows it: flipped, turned.
+        """The evaluation view, for numbers above 0 as a symmetry shows it: flipped, rotated.
 
         Decisions may be a mean over several such views. A modality without symmetries has the
         evaluation view alone; so has this method, until a modality replaces it. Modalities of

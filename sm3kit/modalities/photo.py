@@ -158,7 +158,7 @@ class Photo(Modality):
     def test_view(self, image: Image, number: int) -> Image:
         """The evaluation view under one of the eight symmetries of a square.
 
-        As it is, flipped left to right, top to bottom, both, turned by 90 and by 270 degrees, these
+        As it is, flipped left to right, top to bottom, both, rotated by 90 and by 270 degrees, these
         two flipped; the first six are those of FusionM4Net.
         """
         return geometry.symmetry(self.eval_view(image), number)

@@ -37,7 +37,7 @@ def implied_objectives(variant: Variant) -> list[str]:
 
 
 def rotating_objective(variant: Variant) -> str:
-    """The objective that asks for turned views of all images; empty if none does."""
+    """The objective that asks for rotated views of all images; empty if none does."""
     objectives = {name: registry("objectives").get(name) for name in variant.objective}
     return next((name for name, plugin in objectives.items() if plugin.wants_rotations), "")
 

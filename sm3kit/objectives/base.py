@@ -68,8 +68,8 @@ class Objective(nn.Module):
             do not count, as if such a study were not in the batch.
         wants_target: asks for an EMA copy of the encoder; its features come as `targets`.
         wants_teacher: asks for a frozen teacher; only an objective on a modality can.
-        wants_rotations: asks for four views of each image instead of the V of its modality: turned
-            by 0, 90, 180 and 270 degrees, each with augmentation of its own. All objectives of the
+        wants_rotations: asks for four views of each image instead of the V of its modality:
+            rotated by 0, 90, 180 and 270 degrees, each with augmentation of its own. All objectives of the
             run then get these.
         notes: what a user should know of the choices that were made, a line each.
     """

@@ -26,10 +26,10 @@ from sm3kit.objectives.base import Features, Objective, Teaching, as_views
 
 
 class SSDKD(Objective):
-    """Learns from a frozen teacher what it says of an image, of its turns, and of pairs of images.
+    """Learns what a frozen teacher says of an image, of its rotations, and of pairs of images.
 
-    The first view is upright, the others are turned. Beside the teacher it learns from labels,
-    where there are some, which no other objective does.
+    The first view is upright, the others are rotated. Beside the teacher it learns from labels,
+    where there are any, which no other objective does.
 
     Source: Wang, Wang, Cai, Lee, Miao and Wang 2023, "SSD-KD: A self-supervised diverse knowledge
     distillation method for lightweight skin lesion classification using dermoscopic images",
@@ -47,14 +47,14 @@ class SSDKD(Objective):
             fine-tuned networks; a model such as `timm/resnet50` with its ImageNet weights; or a
             weight file.
         teacher_backbone: the model that a weight file is for; empty means that of the student.
-        ce: weight of the cross-entropy of the labels, of upright views, by inverse class frequency.
+        ce: weight of the cross-entropy of the labels of upright views, by inverse class frequency.
         kd, kd_views: weight of the divergence from the class probabilities of the teacher, of
-            upright and of turned views.
+            upright and of rotated views.
         temperature: T of these.
-        ss: weight of the divergence from how the teacher tells the images of turned views apart.
+        ss: weight of the divergence from how the teacher matches rotated views to images.
         ss_temperature: T of these.
-        ss_keep: share of the turned views that the teacher takes for another image and the student
-            learns from nevertheless, the best of them.
+        ss_keep: share of the rotated views that the teacher matches to another image and the student
+            still learns from, the best of them.
         rkd_dist, rkd_angle: weight of the distances between images, and of the angles of three.
         gram: weight of the Gram matrices of the last feature maps.
     """
@@ -149,7 +149,7 @@ class SSDKD(Objective):
     def _of_matching(
         self, views: Sequence[Tensor], others: Sequence[Tensor], group: Tensor | None
     ) -> dict[str, Tensor]:
-        """How images are found again in their turned views, by the student and by its teacher."""
+        """How images are found again in their rotated views, by the student and by its teacher."""
         own, wanted = (
             similarities(rows[1:], rows[0], group)
             for rows in (
@@ -171,8 +171,8 @@ class SSDKD(Objective):
             notes.append(f"ssd_kd learns from labels, unlike other pre-training: {names}.")
         elif self.weights["ce"] or self.weights["kd"] or self.weights["kd_views"]:
             notes.append(
-                "ssd_kd leaves out its terms ce, kd and kd_views: the training studies differ in no "
-                "label."
+                "ssd_kd leaves out its terms ce, kd and kd_views: no label has two classes among the "
+                "training studies."
             )
         if teaching.maps is None and self.weights["gram"]:
             notes.append("ssd_kd leaves out its term gram: student or teacher has no feature maps.")

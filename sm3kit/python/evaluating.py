@@ -192,7 +192,7 @@ def evaluate(
         sampler: which studies make a batch: "shuffle", "label_balanced", or another by name.
         members: networks whose probabilities are averaged.
         stack: "svm" for a support vector machine per label on the probabilities and the metadata.
-        threshold: "argmax" calls the most likely class (the default); "f1" and "youden" call every
+        threshold: "argmax" predicts the most likely class (the default); "f1" and "youden" every
             class that reaches its threshold, fitted to the validation split.
         scope: what is trained on labels: "heads", "relation", "layers", "all", or "auto".
         epochs: passes over the labelled studies.

@@ -8,6 +8,7 @@ from typing import Any
 from sm3kit.evaluation.record_text import (
     Record,
     caveats_of_studies,
+    classifier_name,
     interval_note,
     left_out_text,
     mean_text,
@@ -236,8 +237,7 @@ def _learning(record: Record) -> str:
     count = record["trainable_parameters"]
     if not count:
         return f"{chosen}: votes of {record['trained_on']} labelled studies; nothing was trained."
-    classifier = record["settings"].get("classifier", "linear")
     return (
-        f"{chosen}; classifier {classifier}, scope {record['scope']}: {count:,} weights trained on labels of "
-        f"{record['trained_on']} studies."
+        f"{chosen}; classifier {classifier_name(record)}, scope {record['scope']}: {count:,} weights "
+        f"trained on labels of {record['trained_on']} studies."
     )

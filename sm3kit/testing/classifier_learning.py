@@ -1,4 +1,4 @@
-"""What classifiers have to learn: studies by heart, or classes that lie apart."""
+"""What classifiers have to learn: a few studies exactly, or classes that lie apart."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sm3kit.classifiers.base import Classifier, LabelledFeatures, Streams
 from sm3kit.testing.classifier_trial import ClassifierTrial
 from sm3kit.testing.law import require
 
-STUDIES, STEPS, RATE = 16, 600, 3e-3  # Learned by heart: steps of Adam at most.
+STUDIES, STEPS, RATE = 16, 600, 3e-3  # Overfitted: steps of Adam at most.
 AT_ONCE = 20  # Steps from look to look.
 
 
 def overfits(trial: ClassifierTrial, names: Sequence[str]) -> None:
-    """Random studies are learned by heart: every AUC reaches one."""
+    """Random studies are overfitted: every AUC reaches one."""
     classifier, batch = trial.build(names), trial.batch(names, STUDIES).copied()
     optimiser = torch.optim.Adam(classifier.parameters(), lr=RATE)
     share = 0.0
@@ -34,7 +34,7 @@ def overfits(trial: ClassifierTrial, names: Sequence[str]) -> None:
             return
     require(
         False,
-        f"does not learn {STUDIES} studies by heart: {100 * share:.1f} % of their pairs are in "
+        f"does not overfit {STUDIES} studies: {100 * share:.1f} % of their pairs are in "
         f"the right order after {STEPS} steps of Adam",
     )
 

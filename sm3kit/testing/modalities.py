@@ -99,7 +99,7 @@ def views_of_one_shape(trial: ModalityTrial) -> None:
 
 @LAWS.law("rotations")
 def turned_views(trial: ModalityTrial) -> None:
-    """Where it is rotatable: four turned views of one square shape, which the generator decides."""
+    """Where it is rotatable: four rotated views of one square shape, which the generator decides."""
     modality, image = trial.build(), trial.image()
     if not modality.rotatable:
         raise NotTried("it is not `rotatable`")
@@ -107,7 +107,7 @@ def turned_views(trial: ModalityTrial) -> None:
     require(height == width, f"is rotatable and says shape {modality.shape}, which is not square")
     before = image.copy()
     views = modality.rotations(image, np.random.default_rng(1))
-    require(len(views) == QUARTERS, f"gives {len(views)} turned views, not {QUARTERS}")
+    require(len(views) == QUARTERS, f"gives {len(views)} rotated views, not {QUARTERS}")
     for view in views:
         require(view.shape == modality.shape, f"gives a view {view.shape}, not {modality.shape}")
         require(view.dtype == image.dtype, "changes the dtype")

@@ -186,7 +186,7 @@ def _check_rotations(pool: Pool, variant: Variant) -> None:
     if objective and fixed and variant.stage != "mlssl":
         plugins = ", ".join(f"{name} ({spec_of(pool, name).plugin})" for name in fixed)
         raise VariantError(
-            f"The objective {objective!r} turns images by 90 degrees, which those of {plugins} do "
+            f"The objective {objective!r} rotates images by 90 degrees, which those of {plugins} do "
             "not allow. Leave them out with --modality, or use another objective."
         )
 

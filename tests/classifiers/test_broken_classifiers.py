@@ -213,7 +213,7 @@ class Spoilt(Logistic):
         (Positional, "batch order", "It depends on the order of the rows in a batch."),
         (Partial, "gradient", "It gives weight 'layers.b.weight' no gradient."),
         (Spare, "gradient", "It gives weight 'spare' no gradient."),
-        (Deaf, "overfits", "It does not learn 16 studies by heart: "),
+        (Deaf, "overfits", "It does not overfit 16 studies: "),
         (Unsure, "decision", "It decides by probabilities that do not sum to one."),
         (Rounded, "decision", "It turns torch.float64 into torch.float32 when it decides."),
         (Misnamed, "builds", "It has stream_weights of ['total'], which are no streams of it."),

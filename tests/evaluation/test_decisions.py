@@ -117,13 +117,13 @@ def test_rare_classes_keep_the_most_likely_one_and_it_is_said(evaluated, runs):
     plain = evaluated(runs.stage1)
     record = evaluated(runs.stage1, threshold="f1", label="t")
     assert record["labels"] == plain["labels"]
-    assert any("have no threshold and are called" in note for note in record["notes"])
+    assert any("have no threshold and are predicted" in note for note in record["notes"])
 
 
 def test_notes_say_what_counts(evaluated, runs, more):
     record = evaluated(runs.stage1, more, threshold="f1")
     table = str(evaluation_table(record))
-    assert "a study is called every class whose probability reaches the threshold" in " ".join(
+    assert "every class whose probability reaches its threshold is predicted" in " ".join(
         table.split()
     )
     assert "nested folds" in table

@@ -135,7 +135,7 @@ def test_without_labels_and_maps_their_terms_are_left_out_and_it_is_said():
         "rkd_angle",
     ]
     assert objective.notes == [
-        "ssd_kd leaves out its terms ce, kd and kd_views: the training studies differ in no label.",
+        "ssd_kd leaves out its terms ce, kd and kd_views: no label has two classes among the training studies.",
         "ssd_kd leaves out its term gram: student or teacher has no feature maps.",
     ]
     assert SSDKD(WIDTH, TEACHING).notes == [

@@ -222,7 +222,7 @@ def test_images_that_cannot_be_turned(student, train, monkeypatch, tmp_path):
     with pytest.raises(VariantError) as caught:
         train(student())
     assert str(caught.value) == (
-        "The objective 'ssd_kd' turns images by 90 degrees, which those of derm (photo), clinic "
+        "The objective 'ssd_kd' rotates images by 90 degrees, which those of derm (photo), clinic "
         "(photo) do not allow. Leave them out with --modality, or use another objective."
     )
     assert not (tmp_path / "run").exists()
