@@ -139,6 +139,33 @@ def test_an_interrupted_evaluation_goes_on_bit_for_bit(
     assert not list(runs.stage2.rglob("eval/*/checkpoints"))
 
 
+@pytest.mark.parametrize("stop_after", [3, 8])
+def test_an_interrupted_ensemble_goes_on_bit_for_bit(opened, fast, runs, monkeypatch, stop_after):
+    """In its second member, or in a network of its second stage."""
+    changes = {"protocol": "finetune", "members": 2, "stack": "svm", "lr": 1e-3}
+    settings = dataclasses.replace(fast, **changes)
+    undisturbed = evaluate(opened(runs.stage1), settings)
+    whole = network(runs.stage1)
+    shutil.rmtree(runs.stage1 / "eval")
+    epochs = []
+
+    def stop(self, trainer, *rest):
+        epochs.append((trainer, trainer.current_epoch))
+        if len(dict.fromkeys(epochs)) > stop_after:
+            raise Interrupted("Stopped.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.StopBetweenSteps, "on_train_batch_end", stop)
+        with pytest.raises(Interrupted):
+            evaluate(opened(runs.stage1), settings)
+    subject = opened(runs.stage1)
+    record = evaluate(subject, settings)
+    assert "resume   after epoch" in subject.reporter.said()
+    assert same(network(runs.stage1), whole)
+    for part in ("labels", "mean", "chosen", "selection_auc", "decision"):
+        assert record[part] == undisturbed[part]
+
+
 def test_another_evaluation_does_not_go_on_with_it(opened, fast, runs, monkeypatch):
     settings = dataclasses.replace(fast, epochs=3)
 
