@@ -114,7 +114,11 @@ def main() -> None:
         run = sm3kit.pretrain(data, out=folder, **{**base, **given.set}, options=options)
     print(f"| remedy | {' | '.join(METRICS.values())} |\n| --- |{' ---: |' * len(METRICS)}")
     for number, (remedy, words) in enumerate(REMEDIES.items()):
-        found = measure(run, words, seeds, f"remedy{number}", label)
+        try:
+            found = measure(run, words, seeds, f"remedy{number}", label)
+        except sm3kit.SM3Error as error:  # Real data may lack what a remedy needs.
+            print(f"{remedy}: {error}", file=sys.stderr)
+            continue
         cells = []
         for metric in METRICS:
             values = [100 * one[metric] for one in found]

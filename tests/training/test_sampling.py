@@ -149,8 +149,7 @@ def test_workers_ask_ahead_and_change_nothing(workers, views, second, train):
     assert same(weights(outcome), weights(plain))
 
 
-@pytest.mark.parametrize("every", [1, 2])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("every", "workers"), [(1, 0), (2, 2)])
 def test_a_run_that_goes_on_is_bit_for_bit_the_same(every, workers, tiny2, train, studies):
     """Also where the clusters of an epoch were made before it was stopped, and with a gap."""
 
