@@ -70,7 +70,7 @@ def check_keywords(function: Callable[P, T]) -> Callable[P, T]:
                     f"{quote(values[name])}."
                 )
         for name, choices in _choices(function).items():
-            for value in words(values.get(name)):
+            for value in _several(values.get(name)):
                 if value not in choices:
                     raise OptionError(
                         f"{function.__name__}(): {name} must be {' or '.join(map(repr, choices))}, "
@@ -133,14 +133,19 @@ def words(value: Words | None) -> tuple[str, ...]:
     Raises:
         OptionError: something that is neither a word nor a path.
     """
-    if value is None:
-        return ()
-    alone = isinstance(value, str | os.PathLike) or not isinstance(value, Iterable)
-    several: Any = (value,) if alone else value
+    several = _several(value)
     for member in several:
         if not isinstance(member, str | os.PathLike):
             raise OptionError(f"{quote(member)} must be text, or a list of texts.")
     return tuple(os.fspath(member) for member in several)
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    """One value, several, or none, as a tuple."""
+    if value is None:
+        return ()
+    alone = isinstance(value, str | os.PathLike) or not isinstance(value, Iterable)
+    return (value,) if alone else tuple(value)
 
 
 def folder_of(run: RunLike) -> Path:

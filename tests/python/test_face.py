@@ -99,6 +99,8 @@ def test_an_unknown_keyword_is_answered_with_a_near_one(
     ("call", "message"),
     [
         (lambda run: sm3kit.pretrain(stage="mmsl"), "pretrain(): stage must be 'both' or 'mmssl' or 'mlssl', not 'mmsl'. Did you mean 'mmssl'?"),
+        (lambda run: run.evaluate(threshold=0.5), "evaluate(): threshold must be 'argmax' or 'f1' or 'youden', not 0.5."),
+        (lambda run: run.evaluate(stack=True), "evaluate(): stack must be 'none' or 'svm', not True."),
         (lambda run: run.evaluate("prob"), "evaluate(): protocol must be 'probe' or "),
         (lambda run: sm3kit.evaluate(run, split="tst"), "Did you mean 'test'?"),
         (lambda run: run.predict(derm="a.jpg", protocol="knn"), "'probe' or 'finetune', not 'knn'."),
