@@ -6,14 +6,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sm3kit.core.errors import VariantError
 from sm3kit.core.plugin_files import named_files
-from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import (
-    OF_NETWORKS,
     PLUGINS,
-    UNUSED,
     Protocol,
     Settings,
     settings_of,
@@ -38,9 +34,6 @@ FLAGS = (
     "k",
     "seed",
 )
-# Who asks for one of these expects another result; numbers that go unused do no harm.
-DECISIVE = (*PLUGINS, "members", "subsets", *OF_NETWORKS, "threshold", "calibration")
-USUAL = Settings()
 
 
 def evaluate_command(
@@ -102,28 +95,6 @@ def setting_words(name: str, value: Any) -> list[str]:
     text = option_text(value)
     own = [f"--{name.replace('_', '-')}", text]
     return own if name in FLAGS else ["-o", f"evaluate.{name}={text}"]
-
-
-def check_effect(settings: Settings) -> None:
-    """Refuses what would be left out without a word.
-
-    Raises:
-        VariantError: a decisive setting that the protocol does not look at, or a loss or sampler
-            for a classifier that is fitted at once.
-    """
-    unused, remedy = UNUSED[settings.protocol], "--protocol probe or finetune"
-    without = f"--protocol {settings.protocol}"
-    if settings.protocol in ("probe", "finetune"):
-        fitted = registry("classifiers").get(settings.classifier).learns == "fit"
-        unused, remedy = ("loss", "sampler") if fitted else (), "another --classifier"
-        without = f"--classifier {settings.classifier}, which is fitted at once"
-    for name in DECISIVE:
-        value = getattr(settings, name)
-        if name in unused and value != getattr(USUAL, name):
-            words = " ".join(setting_words(name, value))
-            raise VariantError(
-                f"{words} has no effect on {without}. Leave it out, or use {remedy}."
-            )
 
 
 def chosen_settings(

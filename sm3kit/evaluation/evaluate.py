@@ -9,8 +9,9 @@ from typing import Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
+from sm3kit.evaluation.choices import check_choices
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
-from sm3kit.evaluation.command import check_effect, chosen_settings, option_text
+from sm3kit.evaluation.command import chosen_settings, option_text
 from sm3kit.evaluation.decisions.choosing import chosen_decisions, deciding_cases
 from sm3kit.evaluation.decisions.stacking import stack_folds
 from sm3kit.evaluation.matching import match
@@ -52,7 +53,7 @@ def evaluate(
             would replace; nothing is written.
         Interrupted: the user stopped it.
     """
-    check_effect(settings)
+    check_choices(settings)
     if file is None:
         check_place(subject, settings, label)
         file = result_file(subject, settings, label)

@@ -45,11 +45,6 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     scope = "all" if settings.scope == "auto" else settings.scope
     if scope not in ("all", "layers"):
         raise VariantError(f"--protocol finetune needs --scope all or layers, not {scope}.")
-    if ClassifierSpec.of(settings.classifier, settings.options).component.learns == "fit":
-        raise VariantError(
-            f"--classifier {settings.classifier} is fitted to frozen features, which --protocol "
-            "finetune has none of. Use --protocol probe, or --classifier linear."
-        )
     check_labels(subject)
     in_order = _in_order(subject, settings)
     if settings.members == 1 and settings.subsets == "seeds":

@@ -47,11 +47,6 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
         folder: for metrics and the checkpoint of this evaluation.
     """
     component = ClassifierSpec.of(settings.classifier, settings.options).component
-    if component.wants_maps or component.wants_views:
-        raise VariantError(
-            f"--classifier {settings.classifier} needs feature maps or images, and a probe has "
-            "features alone. Use --protocol finetune, or another --classifier."
-        )
     relation = component.wants_embedding and subject.embedding is not None
     scope = probe_scope(subject, settings, relation=relation)
     check_labels(subject)
@@ -74,7 +69,7 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
             )
             for number in range(members)
         ]
-        network = _network(settings, classifiers, subsets)
+        network = _network(classifiers, subsets)
         if component.learns == "fit":
             return fit(subject, settings, network, classifiers, in_order)
         lesson = _lesson(subject, settings, network, classifiers, scope, in_order)
@@ -122,25 +117,15 @@ def _lesson(
     )
 
 
-def _network(
-    settings: Settings, classifiers: Sequence[Classifier], subsets: Tensor | None
-) -> FromFeatures | Ensemble:
+def _network(classifiers: Sequence[Classifier], subsets: Tensor | None) -> FromFeatures | Ensemble:
     """The classifiers as one network.
 
     Args:
         subsets: (members, N) bool, which training studies each learns from; None for all.
-
-    Raises:
-        VariantError: several members that would all be the same.
     """
     networks = [FromFeatures(classifier) for classifier in classifiers]
     if subsets is None and len(networks) == 1:
         return networks[0]
-    if subsets is None and classifiers[0].learns == "fit":
-        raise VariantError(
-            f"--members {settings.members}: --classifier {settings.classifier} does not depend on a "
-            "seed, so all members would be the same. Add -o evaluate.subsets=balanced."
-        )
     return Ensemble(networks, subsets)
 
 

@@ -15,6 +15,7 @@ from sm3kit.core.errors import SM3Error, VariantError
 from sm3kit.core.names import unknown_plugin
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant, table_at
+from sm3kit.evaluation.choices import check_choices
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid, as_names
 from sm3kit.grids.listing import Listing, list_data
@@ -170,12 +171,14 @@ def _with_options_of_evaluations(
         protocols: how it is evaluated.
 
     Raises:
-        SM3Error: an unknown setting, plugin or option.
+        SM3Error: an unknown setting, plugin or option, or choices that do not go together.
     """
     options = dict(variant.options)
     for name in protocols:
         relation = variant.stage != "mmssl"
-        options |= settings_of(chosen, name, {}, relation=relation).options  # type: ignore[arg-type]
+        settings = settings_of(chosen, name, {}, relation=relation)  # type: ignore[arg-type]
+        check_choices(settings)
+        options |= settings.options
     return dataclasses.replace(variant, options=options)
 
 

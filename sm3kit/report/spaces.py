@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError, SM3Error
 from sm3kit.data.cases import Case
+from sm3kit.evaluation.choices import check_choices
 from sm3kit.evaluation.classifier_file import read_classifier
 from sm3kit.evaluation.labelling.ensemble import Ensemble
 from sm3kit.evaluation.labelling.kept import open_network
@@ -166,6 +167,7 @@ def train_probe(subject: Subject, settings: Settings) -> LabelNetwork | Ensemble
     # It trains, and Lightning takes longer to import than a page without it to write.
     from sm3kit.evaluation.probe import probe
 
+    check_choices(settings)
     with tempfile.TemporaryDirectory() as folder:
         answer = probe(subject, settings, Path(folder))
     assert isinstance(answer.network, LabelNetwork | Ensemble)

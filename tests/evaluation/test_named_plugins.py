@@ -13,7 +13,8 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.batches import eval_loader
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.deployment.predictor import find_classifier, open_predictor
-from sm3kit.evaluation.command import DECISIVE, FLAGS
+from sm3kit.evaluation.choices import DECISIVE
+from sm3kit.evaluation.command import FLAGS
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.learning import order_of_training
 from sm3kit.evaluation.settings import UNUSED, settings_of

@@ -269,6 +269,27 @@ def test_a_mistake_in_a_row_has_its_answer(one, answer):
 
 
 @pytest.mark.parametrize(
+    ("protocol", "evaluation", "answer"),
+    [
+        ("probe", {"classifier": "hccnn"}, "--classifier hccnn needs feature maps or images"),
+        ("finetune", {"classifier": "logistic"}, "--classifier logistic is fitted to frozen"),
+        ("probe", {"classifier": "logistic", "members": 2}, "all members would be the same"),
+        ("probe", {"classifier": "logistic", "loss": "focal"}, "--loss focal has no effect on"),
+        ("knn", {"stack": "svm"}, "--stack svm has no effect on --protocol knn"),
+        ("match", {"classifier": "f4m"}, "--classifier f4m has no effect on --protocol match"),
+    ],
+)
+def test_an_evaluation_that_cannot_work_is_refused_before_a_training(protocol, evaluation, answer):
+    with pytest.raises(VariantError) as error:
+        rows(
+            rows={"one": {"protocols": protocol, "evaluate": {protocol: evaluation}}},
+            baseline="",
+        )
+    assert str(error.value).startswith("row 'one': ")
+    assert answer in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("axis", "answer"),
     [
         ("stage1.lrr", "No setting named 'stage1.lrr'. Did you mean 'stage1.lr'?"),
