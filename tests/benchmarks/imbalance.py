@@ -4,9 +4,9 @@
     python tests/benchmarks/imbalance.py OUT --rare 0.05
 
 One pre-training, then a probe for each remedy and seed; the table is the mean over the seeds, with
-the standard deviation, of the mean over the labels, on the split test. With --rare the reported
-class of the label BWV of the built-in studies is thinned to that share where anything is learned or
-chosen, in the splits train and val, and the table shows that label alone.
+the standard deviation, of the mean over the labels, on the split test. With --rare the pre-training is on
+built-in studies, and the probes learn from those of which the reported class of one label is thinned to
+that share in the splits train and val, where anything is learned or chosen; each row is that label alone.
 """
 
 import argparse
@@ -43,53 +43,84 @@ METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
 }
-LABEL, CLASS = "BWV", "PRS"
+RARE = ("BWV:PRS", "RS:PRS", "VS:IR", "PIG:IR", "STR:IR", "PN:ATP", "DIAG:MEL")
 
 
-def thin(out: Path, share: float, count: int) -> str:
-    """Built-in studies of which a class of BWV is that rare, but in the split test; the SPEC."""
+def draw_studies(out: Path, count: int) -> Path:
+    """The table of built-in studies, as a manifest."""
     folder = out / "studies"
     if not folder.exists():
         script = Path(sys.executable).with_name("sm3kit")
-        words = [
-            "data",
-            "synth",
-            "--layout",
-            "manifest",
-            "--size",
-            "128",
-            "--pairs",
-            str(count),
-            "--out",
-        ]
-        subprocess.run([str(script), *words, str(folder)], check=True)
-    (table,) = [file for file in folder.glob("*.csv") if file.name != "thin.csv"]
+        words = ["data", "synth", "--layout", "manifest", "--size", "128", "--pairs", str(count)]
+        subprocess.run([str(script), *words, "--out", str(folder)], check=True)
+    (table,) = [file for file in folder.glob("*.csv") if not file.name.startswith("thin-")]
+    return table
+
+
+def thin(table: Path, share: float, label: str, name: str) -> str:
+    """Studies of which a class of a label is that rare, but in the split test; the SPEC."""
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     rng, kept = np.random.default_rng(0), []
     for split in dict.fromkeys(row["split"] for row in rows):
         own = [row for row in rows if row["split"] == split]
-        rare = [row for row in own if row[LABEL] == CLASS]
-        rest = [row for row in own if row[LABEL] != CLASS]
+        rare = [row for row in own if row[label] == name]
+        rest = [row for row in own if row[label] != name]
         wanted = len(rare) if split == "test" else round(share * len(rest) / (1 - share))
-        chosen = rng.permutation(len(rare))[:wanted]
-        kept += [*rest, *(rare[place] for place in chosen)]
-        print(f"{split}: {len(chosen)} of {len(rest) + len(chosen)} are {LABEL} {CLASS}")
-    with (folder / "thin.csv").open("w", newline="", encoding="utf-8") as file:
+        kept += [*rest, *(rare[place] for place in rng.permutation(len(rare))[:wanted])]
+    made = table.with_name(f"thin-{label}-{name}.csv")
+    with made.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(kept)
-    return f"manifest:{folder / 'thin.csv'}"
+    return f"manifest:{made}"
 
 
-def measure(run: sm3kit.Run, remedy: dict, seeds: list[int], name: str, label: str) -> list[dict]:
+def measure(
+    run: sm3kit.Run, remedy: dict, seeds: list[int], name: str, data: str = "", label: str = ""
+) -> list[dict]:
     """The metrics of a remedy with each seed, of one label or of the mean."""
     found = []
     for seed in seeds:
-        words = {"protocol": "probe", "seed": seed, "quiet": True, "label": f"{name}"}
-        result = sm3kit.evaluate(run, **words, **remedy)
+        words = {"protocol": "probe", "seed": seed, "quiet": True, "label": name}
+        result = sm3kit.evaluate(run, data=data or None, **words, **remedy)
         found.append(dict(result.labels[label] if label else result.mean))
     return found
+
+
+def cells(found: list[dict]) -> str:
+    """Mean and standard deviation over the seeds of every metric, in percent."""
+    texts = []
+    for metric in METRICS:
+        values = [100 * one[metric] for one in found]
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        texts.append(f"{statistics.mean(values):.1f} ± {spread:.1f}")
+    return " | ".join(texts)
+
+
+def compare_remedies(run: sm3kit.Run, seeds: list[int]) -> None:
+    """A row for each remedy, of the mean over the labels."""
+    print(f"| remedy | {' | '.join(METRICS.values())} |\n| --- |{' ---: |' * len(METRICS)}")
+    for number, (remedy, words) in enumerate(REMEDIES.items()):
+        try:
+            found = measure(run, words, seeds, f"remedy{number}")
+        except sm3kit.SM3Error as error:  # Real data may lack what a remedy needs.
+            print(f"{remedy}: {error}", file=sys.stderr)
+            continue
+        print(f"| {remedy} | {cells(found)} |", flush=True)
+
+
+def compare_rare_classes(run: sm3kit.Run, table: Path, share: float, seeds: list[int]) -> None:
+    """Two rows for each label whose reported class is made rare."""
+    heads = " | ".join(METRICS.values())
+    print(f"| rare class | loss | {heads} |\n| --- | --- |{' ---: |' * len(METRICS)}")
+    for rare in RARE:
+        label, _, name = rare.partition(":")
+        for loss in ("ce", "logit_adjusted"):
+            words = {"loss": loss, "options": {"manifest.reported": rare}}
+            data = thin(table, share, label, name)
+            found = measure(run, words, seeds, f"{label}-{loss}", data, label)
+            print(f"| {label} {name} | `{loss}` | {cells(found)} |", flush=True)
 
 
 def main() -> None:
@@ -102,29 +133,19 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2000)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    seeds, label, data, options = [int(s) for s in given.seeds.split(",")], "", given.data, {}
-    base = {"recipe": "quick"}
+    seeds = [int(seed) for seed in given.seeds.split(",")]
+    folder, data, table = given.out / "run", given.data, None
     if given.rare:
-        data, label = thin(given.out, given.rare, given.studies), LABEL
-        options = {"manifest.reported": f"{LABEL}:{CLASS}"}
-    folder = given.out / "run"
+        table = draw_studies(given.out, given.studies)
+        data = f"manifest:{table}"
     if folder.exists():
         run = sm3kit.open_run(folder)
     else:
-        run = sm3kit.pretrain(data, out=folder, **{**base, **given.set}, options=options)
-    print(f"| remedy | {' | '.join(METRICS.values())} |\n| --- |{' ---: |' * len(METRICS)}")
-    for number, (remedy, words) in enumerate(REMEDIES.items()):
-        try:
-            found = measure(run, words, seeds, f"remedy{number}", label)
-        except sm3kit.SM3Error as error:  # Real data may lack what a remedy needs.
-            print(f"{remedy}: {error}", file=sys.stderr)
-            continue
-        cells = []
-        for metric in METRICS:
-            values = [100 * one[metric] for one in found]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            cells.append(f"{statistics.mean(values):.1f} ± {spread:.1f}")
-        print(f"| {remedy} | {' | '.join(cells)} |", flush=True)
+        run = sm3kit.pretrain(data, out=folder, **{"recipe": "quick", **given.set})
+    if table is None:
+        compare_remedies(run, seeds)
+    else:
+        compare_rare_classes(run, table, given.rare, seeds)
 
 
 if __name__ == "__main__":
