@@ -13,7 +13,9 @@ import cloup
 from sm3kit.cli.completion import data_specs, plugin_option, runs, setting_addresses
 from sm3kit.cli.help.option import option
 from sm3kit.core.errors import OptionError, one_line
+from sm3kit.core.kinds import KINDS
 from sm3kit.core.names import suggestion
+from sm3kit.core.registry import registry
 from sm3kit.core.settings import addresses
 from sm3kit.core.text import fold_lines
 from sm3kit.core.variant import Variant
@@ -180,8 +182,10 @@ def parsed_settings(texts: Sequence[str]) -> list[tuple[str, str]]:
     for text in texts:
         name, equals, value = text.partition("=")
         known = addresses(Variant)
+        plugin = any(name in registry(family).names() for family in KINDS)
+        near = "." not in name and not plugin and suggestion(name, known)
         # An owner may have an equals sign in its name, and the name of a setting has none.
-        if equals and (name in known or ("." not in name and suggestion(name, known))):
+        if equals and (name in known or near):
             settings.append((name, value))
         else:
             for owner, options in parsed_options([text]).items():

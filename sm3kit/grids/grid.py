@@ -16,7 +16,6 @@ from sm3kit.core.names import quote, unknown
 from sm3kit.core.options import Option, convert
 from sm3kit.datasets.base import SPLITS
 from sm3kit.evaluation.settings import PROTOCOLS, SELECTIONS
-from sm3kit.results.numbers import MEANS
 from sm3kit.runs import plain_yaml
 
 BUILT_IN = resources.files("sm3kit") / "grids" / "builtin"
@@ -188,6 +187,8 @@ def _check(grid: Grid, source: str) -> None:
     words = [("protocol", name, PROTOCOLS) for name in grid.protocols]
     words += [("split", grid.split, SPLITS), ("selection", grid.select, SELECTIONS)]
     words += [("protocol", name, PROTOCOLS) for name in own]
+    from sm3kit.results.numbers import MEANS  # It loads numpy, and shells complete names of grids.
+
     words += [("metric of a table", grid.metric, tuple(MEANS))]
     for noun, value, choices in words:
         if value not in choices:

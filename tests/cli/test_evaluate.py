@@ -230,6 +230,7 @@ def result(names, **more):
         "leaky": False,
         "seeds": [0],
         "notes": [],
+        "settings": {},
         "scope": "relation",
         "trainable_parameters": 18_123_456,
         "trained_on": 413,

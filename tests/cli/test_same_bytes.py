@@ -11,7 +11,7 @@ SCRIPT = """
 import sys
 from click.testing import CliRunner
 from sm3kit.cli.main import cli
-TRAINING = "--data synthetic:24 --image-size 16 --recipe quick --epochs 1 --mlssl-epochs 1"
+TRAINING = "--data synthetic:60 --image-size 16 --recipe quick --epochs 1 --mlssl-epochs 1"
 COMMANDS = [
     f"pretrain {TRAINING} --batch-size 8 --precision 32 --out run",
     "evaluate run --protocol probe --epochs 2",

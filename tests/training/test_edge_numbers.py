@@ -13,6 +13,8 @@ from sm3kit.core.kinds import KINDS
 from sm3kit.core.options import bind, options_of
 from sm3kit.core.ranges import Range
 from sm3kit.core.registry import registry
+from sm3kit.testing.classifier_trial import ClassifierTrial
+from sm3kit.testing.tensors import build_objective, objective_features
 
 WIDTH, ROWS = 16, 12
 
@@ -45,11 +47,31 @@ def views(count=2):
 
 
 def objective(plugin, options, _):
+    if plugin.wants_teacher:
+        made = build_objective(plugin, options)
+        features, more = objective_features(plugin)
+        return made(features, **more)
     made = plugin(WIDTH, **options)
     made.before_step(0.0)
     if plugin.on == "streams":
         return made({"a": views(), "b": views()[::-1]})
     return made(views(), views() if plugin.wants_target else None)
+
+
+def classifier(plugin, options, _):
+    trial = ClassifierTrial(plugin, options)
+    names = trial.modalities[-1]
+    return trial.batch(names).ask(trial.taught(names).eval())
+
+
+def loss(plugin, options, _):
+    return plugin(**options)(views(1)[0][:, :3], torch.arange(ROWS) % 3, torch.tensor([2, 2, 2]))
+
+
+def sampler(plugin, options, _):
+    labels, rng = np.arange(ROWS)[:, None] % 3, np.random.default_rng(0)
+    batches = plugin(**options).order(labels, np.arange(ROWS), 4, rng)
+    return [torch.from_numpy(batch).float() for batch in batches]
 
 
 def fusion(plugin, options, _):
@@ -91,6 +113,9 @@ MADE = {
     "backbones": backbone,
     "modalities": modality,
     "datasets": dataset,
+    "classifiers": classifier,
+    "losses": loss,
+    "samplers": sampler,
 }
 
 
