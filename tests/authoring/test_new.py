@@ -153,8 +153,14 @@ def run(folder, *words, **environment):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+# Their commands differ from those of other families in a name alone.
+ALIKE = ("loss", "sampler", "fusion", "clusterer", "relation")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("noun", NOUNS)
+@pytest.mark.parametrize(
+    "noun", [pytest.param(n, marks=[pytest.mark.long] * (n in ALIKE)) for n in NOUNS]
+)
 def test_it_installs_and_passes_and_trains_by_its_readme(noun, workshop):
     name = f"my_{noun}"
     workshop.run(f"sm3kit plugins new {name} --family {noun}")
