@@ -15,8 +15,9 @@ from sm3kit.core.installed import API_VERSION
 from sm3kit.core.registry import registry
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.fusions.base import Fusion
-from sm3kit.losses.base import LabelLoss, mean_of_known
+from sm3kit.losses.base import LabelLoss
 from sm3kit.modalities.base import Image, Modality
+from sm3kit.nn.label_heads import mean_of_known
 from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.objectives.base import Features, Objective, Teaching

@@ -70,7 +70,7 @@ ROOMS = {
         "diagnosis",
         "authoring",
     },  # fmt: skip
-    "api": {"core", "tables", "nn.map_shape", "nn.named_modules", *BASES},
+    "api": {"core", "tables", "nn.label_heads", "nn.map_shape", "nn.named_modules", *BASES},
     "testing": {"core", "tables", "nn", "metrics", *BASES},
     "authoring": {"core", "testing", *BASES},
     "pytest_plugin": {"core", "cli"},

@@ -37,7 +37,7 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     """Trains the networks, the relation if there is one, and the classifier.
 
     Source: Wang et al. 2025, section 4.2, fine-tuning; the release leaves the stem frozen, which
-    is scope "layers". Of several members each is trained by itself, with a seed of its own.
+    is scope "layers". With several members, each is trained separately, with its own seed.
 
     Args:
         folder: for metrics and the checkpoints of this evaluation.
@@ -95,7 +95,8 @@ def _ensemble(
         for member in members
     ]
     network = Ensemble(networks)  # type: ignore[arg-type]
-    score = score_of(subject, settings, in_order)
+    # Nobody asks how well the networks of folds do on the split that chooses.
+    score = score_of(subject, settings, in_order) if folds is None else None
     return Learned(
         network,
         {f"member {n} epoch": member.chosen["epoch"] for n, member in enumerate(members, 1)},

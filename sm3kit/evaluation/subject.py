@@ -152,7 +152,7 @@ class Subject:
             among: (N,) bool, which training studies it learns from; None for all.
 
         Raises:
-            SM3Error: no such classifier, or it does not go with the networks.
+            SM3Error: no such classifier, or it does not work with these networks.
         """
         known = self.known_labels()
         if among is not None:

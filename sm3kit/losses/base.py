@@ -28,14 +28,3 @@ class LabelLoss(nn.Module):
             A scalar.
         """
         raise NotImplementedError
-
-
-def mean_of_known(costs: Tensor, labels: Tensor) -> Tensor:
-    """The mean cost of the studies whose class is known; zero, with a gradient, without any.
-
-    Args:
-        costs: (B,), zero where the class is unknown; or their sum.
-        labels: (B,) int64, -1 where unknown.
-    """
-    # 0 / 1 without known classes: a zero with gradient, not NaN.
-    return costs.sum() / (labels >= 0).sum().clamp(min=1)

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sm3kit.core.ranges import ShareBelowOne
-from sm3kit.losses.base import LabelLoss, mean_of_known
+from sm3kit.losses.base import LabelLoss
+from sm3kit.nn.label_heads import mean_of_known
 
 
 class ClassBalanced(LabelLoss):

@@ -64,11 +64,20 @@ def label_loss(
     """
     terms = []
     for label, rows in enumerate(logits):
-        known = targets[:, label] >= 0
-        # 0 / 1 without known targets: a zero with gradient, not NaN.
         total = F.cross_entropy(
             full_precision(rows), targets[:, label], ignore_index=-1, reduction="sum"
         )
-        terms.append(total / known.sum().clamp(min=1))
+        terms.append(mean_of_known(total, targets[:, label]))
     stacked = torch.stack(terms)
     return stacked.sum() if reduction == "sum" else stacked.mean(), terms
+
+
+def mean_of_known(costs: Tensor, labels: Tensor) -> Tensor:
+    """The mean cost of the studies whose class is known; zero, with a gradient, without any.
+
+    Args:
+        costs: (B,), zero where the class is unknown; or their sum.
+        labels: (B,) int64, -1 where unknown.
+    """
+    # 0 / 1 without known classes: a zero with gradient, not NaN.
+    return costs.sum() / (labels >= 0).sum().clamp(min=1)

@@ -40,7 +40,7 @@ def on_present(layers: nn.Module, present: Tensor, *tables: Tensor) -> Tensor:
         present: (B,) bool.
         tables: what the layers take, (B, ...) each.
     """
-    if not layers.training:  # Each row is by itself, and a graph has no branch to record.
+    if not layers.training:  # Rows do not affect each other, and an exported graph has no branches.
         return only_present(layers(*tables), present)
     where = present.nonzero(as_tuple=True)[0]
     rows: Tensor = layers(*(table[where] for table in tables))
