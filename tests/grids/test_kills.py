@@ -13,7 +13,6 @@ from sm3kit.grids import runner
 TABLES = ("table.csv", "table.md", "table.tex", "table.html")
 
 
-@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
 def test_kills_change_nothing(tmp_path):

@@ -70,7 +70,6 @@ def silence(folder):
     return time.time() - newest
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_a_task_whose_process_is_killed_is_replaced(cluster, tmp_path):
     file = write(

@@ -291,7 +291,6 @@ def test_views_are_turned_and_drawn_as_before(student):
         assert (back.transpose(2, 0, 1) == view).all()
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_train_with_a_teacher(stage1_run, tmp_path, studies):
     words = ["pretrain", "--data", studies("own"), "--image-size", "32", "--stage", "mmssl"]
