@@ -147,6 +147,11 @@ if TYPE_CHECKING:
     "Training",
     variant_option("--mlssl-epochs", help="Epochs of stage 2 (mlssl)."),
     variant_option("--batch-size", help="Studies per step and device in stage 1."),
+    variant_option(
+        "--micro-batch",
+        default_text="whole batch",
+        help="Studies that the networks see at a time; the losses are those of the whole batch.",
+    ),
     variant_option("--lr", help="Learning rate of stage 1."),
     variant_option(
         "--feature-views",

@@ -21,6 +21,9 @@ class Stage1Settings:
     Attributes:
         epochs: passes over the studies; 0 keeps the initial weights, as a baseline.
         batch_size: studies per step and device.
+        micro_batch: studies that the networks see at a time, so that large batches fit into little
+            memory: losses are those of the whole batch, batch norms have the statistics of these
+            studies, and a step takes about a third longer. 0 is the whole batch.
         last_batch: "keep" takes the shorter last batch, "drop" leaves it out, "pad" repeats
             studies until it divides by `pad_to`.
         pad_to: see `last_batch`.
@@ -41,6 +44,7 @@ class Stage1Settings:
 
     epochs: ranges.CountOrZero = 400
     batch_size: Annotated[int, ranges.Range(2, 1_000_000)] = 96
+    micro_batch: Annotated[int, ranges.Range(2, 1_000_000, also=(0,))] = 0
     last_batch: Literal["keep", "drop", "pad"] = "keep"
     pad_to: Annotated[int, ranges.Range(1, 65_536)] = 2
     join_views: bool = False

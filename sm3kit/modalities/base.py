@@ -34,6 +34,9 @@ class Modality:
             lists and numbers. A run keeps them, so that other or edited data are read as in its
             training.
         notes: what a user should know of the choices that were made, a line each.
+        local_views: how many of its views, the last ones, are local: small parts of the image, in
+            the size `local_size`; the ones before are global.
+        local_size: height and width of the local views, in pixels.
         rotatable: whether an image may be rotated by 90 degrees and still be one of its kind, as
             it has no fixed orientation; such images have square views.
     """
@@ -45,6 +48,8 @@ class Modality:
     suffixes: Sequence[str] = ()
     fitted: Mapping[str, Any] = MappingProxyType({})
     notes: Sequence[str] = ()
+    local_views: int = 0
+    local_size: int = 0
     rotatable: bool = False
 
     @property

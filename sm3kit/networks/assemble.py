@@ -55,6 +55,10 @@ class Stage1:
         assert isinstance(backbone, Backbone)
         return self.teachers[objective][modality].teaching(backbone)
 
+    def shows_maps(self, modality: str) -> bool:
+        """Whether a teacher compares its last maps with those of the branch of a modality."""
+        return any(self.teaching(objective, modality).maps for objective in self.teachers)
+
 
 def fill_in(variant: Variant) -> Variant:
     """The variant with every option of its networks and losses spelt out, typed.

@@ -18,6 +18,7 @@ from sm3kit.data.pool import Pool
 from sm3kit.modalities.base import Modality
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.precision import full_precision
+from sm3kit.nn.recomputation import parts_of
 from sm3kit.objectives.base import Teaching
 
 INVERSE_REGULARISATION = 0.01  # Of heads on standardised features, which are many.
@@ -65,15 +66,21 @@ class Teacher(nn.Module):
         rows, maps = self.backbone.features_and_maps(self.modality.normalise(raw))
         return full_precision(rows), [full_precision(table) for table in maps]
 
+    def _encode_in_parts(self, raw: Tensor, size: int) -> tuple[Tensor, list[Tensor]]:
+        parts = [self.encode(raw[part]) for part in parts_of(len(raw), size)]
+        maps = zip(*(own for _, own in parts), strict=True)
+        return torch.cat([rows for rows, _ in parts]), [torch.cat(tables) for tables in maps]
+
     @torch.no_grad()
-    def tell(self, views: Sequence[Tensor], labels: Tensor) -> dict[str, Any]:
+    def tell(self, views: Sequence[Tensor], labels: Tensor, micro_batch: int = 0) -> dict[str, Any]:
         """The keywords of an objective that wants a teacher, but for the maps of the student.
 
         Args:
             views: raw, [(B, C, S, S)] * V.
             labels: (B, all labels of the data), -1 where unknown.
+            micro_batch: studies that it sees at a time; 0 is all.
         """
-        encoded = [self.encode(view) for view in views]
+        encoded = [self._encode_in_parts(view, micro_batch) for view in views]
         with torch.autocast(labels.device.type, enabled=False):
             logits = [self.heads(rows) for rows, _ in encoded]
         return {

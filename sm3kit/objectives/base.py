@@ -71,6 +71,9 @@ class Objective(nn.Module):
         wants_rotations: asks for four views of each image instead of the V of its modality:
             rotated by 0, 90, 180 and 270 degrees, each with augmentation of its own. All objectives of the
             run then get these.
+        wants_local: takes the local views of a modality, too, small parts of the image in a small
+            size that come last; others get the global views alone. The EMA encoder and the teacher
+            see global views alone. Only an objective on a modality can.
         notes: what a user should know of the choices that were made, a line each.
     """
 
@@ -78,6 +81,7 @@ class Objective(nn.Module):
     wants_target: ClassVar[bool] = False
     wants_teacher: ClassVar[bool] = False
     wants_rotations: ClassVar[bool] = False
+    wants_local: ClassVar[bool] = False
     notes: Sequence[str] = ()
 
     def forward(

@@ -44,6 +44,7 @@ def pretrain(
     mlssl_epochs: int | None = None,
     feature_views: int | None = None,
     batch_size: int | None = None,
+    micro_batch: int | None = None,
     lr: float | None = None,
     seed: int | None = None,
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] | None = None,
@@ -85,6 +86,8 @@ def pretrain(
         mlssl_epochs: of stage 2.
         feature_views: views of each study that stage 2 encodes once; 0 encodes new ones each epoch.
         batch_size: studies per step and device.
+        micro_batch: studies that the networks see at a time, for large batches in little memory;
+            the losses are those of the whole batch. 0 is the whole batch.
         lr: learning rate of stage 1.
         seed: of weights, order and views.
         precision: "auto" takes bf16 where the machine computes in it.
@@ -113,8 +116,8 @@ def pretrain(
         "map": dict(map) if map else None, "image_size": image_size, "stage": stage,
         "init": None if init is None else str(folder_of(init)), "relation": relation,
         "clusterer": clusterer, "sampler": sampler, "epochs": epochs, "mlssl_epochs": mlssl_epochs, "lr": lr,
-        "feature_views": feature_views, "batch_size": batch_size, "seed": seed,
-        "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
+        "feature_views": feature_views, "batch_size": batch_size, "micro_batch": micro_batch,
+        "seed": seed, "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
     }  # fmt: skip
     settings = layer(asked, flatten_options(options), "call of pretrain")
     asked_for = request(settings, None if out is None else Path(out), resume=resume)

@@ -20,7 +20,10 @@ BUILT_IN_DATA = "synthetic"
 SM3_MEMORY = 20 * 1024**3
 # Flags of a command whose names are not those of their settings.
 FLAGS = {
-    **{name: f"stage1.{name}" for name in ("epochs", "batch_size", "lr", "precision")},
+    **{
+        name: f"stage1.{name}"
+        for name in ("epochs", "batch_size", "micro_batch", "lr", "precision")
+    },
     "mlssl_epochs": "stage2.epochs",
     "feature_views": "stage2.feature_views",
     **{name: f"machine.{name}" for name in ("devices", "num_nodes", "workers")},

@@ -120,13 +120,13 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
 def _trainer(
     module: Learner, callbacks: list[pl.Callback], training: Training, world: World
 ) -> pl.Trainer:
-    accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    on_gpu = torch.cuda.is_available()
     several = training.devices * training.num_nodes > 1
     # A batch may lack a modality, and an objective may hold weights still for a while.
     ddp = "ddp_find_unused_parameters_true"
     precision: Any = training.precision
     return pl.Trainer(
-        accelerator=accelerator,
+        accelerator="gpu" if on_gpu else "cpu",
         devices=training.devices,
         num_nodes=training.num_nodes,
         strategy=ddp if several else "auto",
@@ -140,7 +140,8 @@ def _trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        sync_batchnorm=several and accelerator == "gpu",
+        # With micro-batches, processes may have different numbers of them.
+        sync_batchnorm=several and on_gpu and not module.variant.stage1.micro_batch,
     )
 
 

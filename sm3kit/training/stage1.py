@@ -16,6 +16,7 @@ from sm3kit.data.batches import Batch, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.networks.assemble import Stage1, Teachers, build_stage1, modules
 from sm3kit.networks.backbone import provider_and_model
+from sm3kit.networks.view_encoding import ViewEncoder
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner, optimiser
@@ -52,6 +53,10 @@ class MultiModalSSL(Learner):
         super().__init__("mmssl", variant, variant.stage1, variant.seed, steps_per_epoch)
         self.parts, self.validate, self.teach = parts, validate, teach
         self.networks = modules(parts)
+        settings = variant.stage1
+        self.encoder = ViewEncoder(parts.branches, settings.join_views, settings.micro_batch)
+        # Modalities whose last maps a teacher compares with its own.
+        self.mapped = {m for own in parts.teachers.values() for m in own if parts.shows_maps(m)}
         self.targets = NamedModules(
             {
                 name: NamedModules(
@@ -83,39 +88,6 @@ class MultiModalSSL(Learner):
             row |= self.validate()
         return row
 
-    def encode(
-        self,
-        views: Mapping[str, list[Tensor]],
-        networks: NamedModules,
-        maps: dict[str, list[Tensor]] | None = None,
-    ) -> dict[str, list[Tensor]]:
-        """Features {modality: [(B, D)] * V} in float32.
-
-        As in the released code, each view is a batch of B rows for the batch norm of the backbone,
-        unless `join_views` makes one of V * B rows.
-
-        Args:
-            views: raw, {modality: [(B, C, S, S)] * V}.
-            networks: {modality: encoder}.
-            maps: gets the last maps of the branches, of modalities that have a teacher with maps.
-        """
-        branches = self.parts.branches
-
-        def encode(name: str, raw: Tensor) -> Tensor:
-            if maps is None or not self._shows_maps(name):
-                return branches.encode(name, raw, networks[name])
-            rows, tables, _ = branches.encode_whole(name, raw)
-            maps.setdefault(name, []).append(tables[-1])
-            return rows
-
-        if self.variant.stage1.join_views:
-            joined = {name: encode(name, torch.cat(own)) for name, own in views.items()}
-            return {name: list(rows.chunk(len(views[name]))) for name, rows in joined.items()}
-        return {name: [encode(name, view) for view in own] for name, own in views.items()}
-
-    def _shows_maps(self, modality: str) -> bool:
-        return any(self.parts.teaching(name, modality).maps for name in self.parts.teachers)
-
     @torch.no_grad()
     def _told(
         self,
@@ -126,12 +98,13 @@ class MultiModalSSL(Learner):
         """What EMA encoders and teachers say of views, {objective: {modality: keywords}}."""
         told: dict[str, dict[str, dict[str, Any]]] = {}
         for name in self.targets:
-            slow = self.encode(views, self._slow_encoders(name))
+            slow = self.encoder.encode(views, self._slow_encoders(name)).features
             told[name] = {modality: {"targets": rows} for modality, rows in slow.items()}
+        micro = self.variant.stage1.micro_batch
         for name, teachers in self.parts.teachers.items():
             told[name] = {
                 modality: {
-                    **teachers[modality].tell(own, labels[modality]),
+                    **teachers[modality].tell(own, labels[modality], micro),
                     "maps": maps.get(modality, []),
                 }
                 for modality, own in views.items()
@@ -150,18 +123,24 @@ class MultiModalSSL(Learner):
         # A modality that fewer than two studies have cannot be contrasted in this batch.
         present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
         views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
-        maps: dict[str, list[Tensor]] = {}
-        features = self.encode(views, self.parts.branches.backbones, maps)
-        told = self._told(views, {name: batch.labels[present[name]] for name in views}, maps)
+        encoded = self.encoder.encode(views, self.parts.branches.backbones, self.mapped)
+        features, whole = encoded.features, self._global(views)
+        labels = {name: batch.labels[present[name]] for name in views}
+        told = self._told(whole, labels, encoded.maps)
         with torch.autocast(self.device.type, enabled=False):
             groups = {name: batch.group[present[name]] for name in features}
             terms = self._terms_within(features, told, groups)
-            terms |= self._terms_across(features, present, batch)
+            terms |= self._terms_across(self._global(features), present, batch)
         self.keep_terms(terms, f" (studies at {batch.index[:8].tolist()}…)")
         if not terms:
             # No two studies share a modality: a zero with gradient keeps the optimiser content.
             return 0 * next(p for p in self.networks.parameters() if p.requires_grad).sum()
         return torch.stack(list(terms.values())).sum()
+
+    def _global(self, views: Mapping[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+        """The views, or their features, without the local ones, which come last."""
+        modalities = self.parts.branches.modalities
+        return {n: own[: len(own) - modalities[n].local_views] for n, own in views.items()}
 
     def _terms_within(
         self,
@@ -175,7 +154,8 @@ class MultiModalSSL(Learner):
                 if modality not in features:
                     continue
                 keywords = told.get(name, {}).get(modality, {})
-                losses = objective(features[modality], group=groups[modality], **keywords)
+                rows = features if objective.wants_local else self._global(features)
+                losses = objective(rows[modality], group=groups[modality], **keywords)
                 terms |= {_term(name, modality, term): value for term, value in losses.items()}
         for modality, views in features.items():
             self._remember(modality, views)
