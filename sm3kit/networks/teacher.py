@@ -33,27 +33,30 @@ class Teacher(nn.Module):
     Args:
         backbone: the network.
         modality: how raw views are normalised for it.
-        counts: {label: training studies of each class}; see `Teaching`.
+        counts: {label: training studies of each class}; None for an objective that does not want
+            labels. See `Teaching`.
         columns: which column of the labels of a batch each of these labels is.
+        shows_maps: whether the objective wants maps.
     """
 
     def __init__(
         self,
         backbone: Backbone,
         modality: Modality,
-        counts: Mapping[str, Sequence[int]],
-        columns: Sequence[int],
+        counts: Mapping[str, Sequence[int]] | None = None,
+        columns: Sequence[int] = (),
+        shows_maps: bool = True,
     ) -> None:
         super().__init__()
-        self.backbone, self.modality = backbone, modality
-        self.counts, self.columns = dict(counts), list(columns)
-        self.heads = LabelHeads(backbone.width, [len(sizes) for sizes in counts.values()])
+        self.backbone, self.modality, self.shows_maps = backbone, modality, shows_maps
+        self.counts, self.columns = counts, list(columns)
+        self.heads = LabelHeads(backbone.width, [len(sizes) for sizes in (counts or {}).values()])
         self.requires_grad_(False).eval()
 
     def teaching(self, student: Backbone) -> Teaching:
         """What an objective with this teacher is built for."""
         shapes = [network.map_shapes for network in (student, self.backbone)]
-        maps = (shapes[0][-1], shapes[1][-1]) if all(shapes) else None
+        maps = (shapes[0][-1], shapes[1][-1]) if self.shows_maps and all(shapes) else None
         return Teaching(self.backbone.width, self.counts, maps)
 
     def train(self, mode: bool = True) -> Teacher:
@@ -63,7 +66,10 @@ class Teacher(nn.Module):
 
     def encode(self, raw: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Float32 features (B, D) and maps [(B, C, H, W)] * L of raw views."""
-        rows, maps = self.backbone.features_and_maps(self.modality.normalise(raw))
+        view = self.modality.normalise(raw)
+        rows, maps = (
+            self.backbone.features_and_maps(view) if self.shows_maps else (self.backbone(view), [])
+        )
         return full_precision(rows), [full_precision(table) for table in maps]
 
     def _encode_in_parts(self, raw: Tensor, size: int) -> tuple[Tensor, list[Tensor]]:
@@ -81,14 +87,14 @@ class Teacher(nn.Module):
             micro_batch: studies that it sees at a time; 0 is all.
         """
         encoded = [self._encode_in_parts(view, micro_batch) for view in views]
-        with torch.autocast(labels.device.type, enabled=False):
-            logits = [self.heads(rows) for rows, _ in encoded]
-        return {
-            "targets": [rows for rows, _ in encoded],
-            "labels": labels[:, self.columns],
-            "target_logits": logits,
-            "target_maps": [maps[-1] for _, maps in encoded if maps],
-        }
+        told: dict[str, Any] = {"targets": [rows for rows, _ in encoded]}
+        if self.shows_maps:
+            told["target_maps"] = [maps[-1] for _, maps in encoded if maps]
+        if self.counts is not None:
+            told["labels"] = labels[:, self.columns]
+            with torch.autocast(labels.device.type, enabled=False):
+                told["target_logits"] = [self.heads(rows) for rows, _ in encoded]
+        return told
 
     def fit_heads(self, features: Tensor, labels: Tensor) -> None:
         """Fits a multinomial logistic regression per label, on standardised features.
@@ -157,11 +163,14 @@ def fit_heads(
         workers: processes that prepare views.
     """
     every = [(modality, teacher.to(device)) for modality, teacher in teachers]
+    every = [(modality, teacher) for modality, teacher in every if teacher.columns]
+    if not every:
+        return
     rows: list[list[tuple[Tensor, Tensor]]] = [[] for _ in every]
     for batch in eval_loader(shown, batch_size, list(shown.pool.modalities), workers):
         for (modality, teacher), own in zip(every, rows, strict=True):
             there = batch.present[modality]
-            if teacher.columns and there.any():
+            if there.any():
                 features, _ = teacher.encode(batch.views[modality][0][there].to(device))
                 own.append((features.cpu(), batch.labels[there][:, teacher.columns]))
     for (_, teacher), own in zip(every, rows, strict=True):

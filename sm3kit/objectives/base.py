@@ -22,12 +22,14 @@ class Teaching:
     Attributes:
         width: of the features of the teacher.
         counts: {label: how many training studies are of each of its C_k classes}, of the K labels
-            that the training studies differ in; empty where nothing is labelled.
-        maps: the last feature maps of student and teacher; None where one of them has no maps.
+            that the training studies differ in; empty where nothing is labelled, and None for an
+            objective that does not want labels.
+        maps: the last feature maps of student and teacher; None where one of them has no maps, or
+            the objective wants none.
     """
 
     width: int
-    counts: Mapping[str, Sequence[int]]
+    counts: Mapping[str, Sequence[int]] | None
     maps: tuple[MapShape, MapShape] | None
 
     def made_up(self, rows: int, views: int) -> dict[str, Any]:
@@ -37,14 +39,13 @@ class Teaching:
             rows: B.
             views: V.
         """
-        drawn: dict[str, Any] = {
-            "targets": [torch.randn(rows, self.width) for _ in range(views)],
-            "labels": torch.randint(-1, 2, (rows, len(self.counts))),
-            "target_logits": [
+        drawn: dict[str, Any] = {"targets": [torch.randn(rows, self.width) for _ in range(views)]}
+        if self.counts is not None:
+            drawn["labels"] = torch.randint(-1, 2, (rows, len(self.counts)))
+            drawn["target_logits"] = [
                 [torch.randn(rows, len(sizes)) for sizes in self.counts.values()]
                 for _ in range(views)
-            ],
-        }
+            ]
         for name, shape in zip(("maps", "target_maps"), self.maps or (), strict=False):
             drawn[name] = [torch.randn(rows, shape.channels, 2, 2) for _ in range(views)]
         return drawn
@@ -57,10 +58,11 @@ class Objective(nn.Module):
     `on` is "streams". It is called outside autocast with float32 tensors.
 
     An objective that `wants_teacher` is built as `Objective(width, teaching, **options)`, and has
-    the options `teacher` and `teacher_backbone`, which say who teaches. Beside the features of the
-    teacher, as `targets`, its `forward` gets the keywords `labels` (B, K), -1 where unknown;
-    `target_logits` [[(B, C_k)] * K] * V of the teacher; and where both have maps, the last ones of
-    student and teacher as `maps` and `target_maps` [(B, C, H, W)] * V.
+    the options `teacher` and `teacher_backbone`, which say who teaches. Its `forward` gets the
+    features of the teacher as `targets`; if it `wants_labels`, the keywords `labels` (B, K), -1
+    where unknown, and `target_logits` [[(B, C_k)] * K] * V of the teacher; and if it `wants_maps`
+    and both have some, the last ones of student and teacher as `maps` and `target_maps`
+    [(B, C, H, W)] * V.
 
     Attributes:
         on: "modality" gets the features [(B, D)] * V of one modality, present rows only;
@@ -68,6 +70,8 @@ class Objective(nn.Module):
             do not count, as if such a study were not in the batch.
         wants_target: asks for an EMA copy of the encoder; its features come as `targets`.
         wants_teacher: asks for a frozen teacher; only an objective on a modality can.
+        wants_labels: asks for labels beside its teacher, and for what the teacher says of them.
+        wants_maps: asks for feature maps beside the features of its teacher.
         wants_rotations: asks for four views of each image instead of the V of its modality:
             rotated by 0, 90, 180 and 270 degrees, each with augmentation of its own. All objectives of the
             run then get these.
@@ -80,6 +84,8 @@ class Objective(nn.Module):
     on: ClassVar[Literal["modality", "streams"]] = "modality"
     wants_target: ClassVar[bool] = False
     wants_teacher: ClassVar[bool] = False
+    wants_labels: ClassVar[bool] = False
+    wants_maps: ClassVar[bool] = False
     wants_rotations: ClassVar[bool] = False
     wants_local: ClassVar[bool] = False
     notes: Sequence[str] = ()

@@ -60,6 +60,8 @@ class SSDKD(Objective):
     """
 
     wants_teacher: ClassVar[bool] = True
+    wants_labels: ClassVar[bool] = True
+    wants_maps: ClassVar[bool] = True
     wants_rotations: ClassVar[bool] = True
 
     def __init__(
@@ -87,7 +89,7 @@ class SSDKD(Objective):
         self.temperature, self.ss_temperature, self.ss_keep = temperature, ss_temperature, ss_keep
         if not any(self.weights.values()):
             raise OptionError("The objective 'ssd_kd' has no term left: all its weights are zero.")
-        self.counts = dict(teaching.counts) if ce or kd or kd_views else {}
+        self.counts = dict(teaching.counts or {}) if ce or kd or kd_views else {}
         self.heads = LabelHeads(width, [len(sizes) for sizes in self.counts.values()])
         if ss:
             self.matcher, self.target_matcher = _matcher(width), _matcher(teaching.width)

@@ -146,10 +146,16 @@ def by_seed(make: Callable[[], nn.Module], call: Callable[[nn.Module], Any]) -> 
     require(same(results[0][1], results[1][1]), "gives something different under the same seed")
 
 
+def teaching_of(plugin: Any) -> Teaching:
+    """What an objective that wants a teacher is told of it."""
+    counts = TEACHING.counts if plugin.wants_labels else None
+    return Teaching(TEACHING.width, counts, TEACHING.maps if plugin.wants_maps else None)
+
+
 def build_objective(plugin: Any, options: Mapping[str, Any]) -> Objective:
     """An objective as it is at the end of a training, under seed 0."""
     torch.manual_seed(0)
-    given = [TEACHING] if plugin.wants_teacher else []
+    given = [teaching_of(plugin)] if plugin.wants_teacher else []
     objective: Objective = plugin(WIDTH, *given, **options)
     objective.before_step(1.0)
     return objective
@@ -164,7 +170,7 @@ def objective_features(plugin: Any) -> tuple[Any, dict[str, Any]]:
         targets = [torch.randn(ROWS, WIDTH) for _ in range(views)]
         features = [leaf(ROWS, WIDTH) for _ in range(views)]
         wanted: dict[str, Any] = {"targets": targets} if plugin.wants_target else {}
-        wanted = TEACHING.made_up(ROWS, views) if plugin.wants_teacher else wanted
+        wanted = teaching_of(plugin).made_up(ROWS, views) if plugin.wants_teacher else wanted
         return features, {**wanted, "group": group}
     streams = {name: [leaf(ROWS, WIDTH) for _ in range(2)] for name in ("a", "b", "c")}
     present = {name: torch.ones(ROWS, dtype=torch.bool) for name in streams}

@@ -102,13 +102,11 @@ class MultiModalSSL(Learner):
             told[name] = {modality: {"targets": rows} for modality, rows in slow.items()}
         micro = self.variant.stage1.micro_batch
         for name, teachers in self.parts.teachers.items():
-            told[name] = {
-                modality: {
-                    **teachers[modality].tell(own, labels[modality], micro),
-                    "maps": maps.get(modality, []),
-                }
-                for modality, own in views.items()
-            }
+            for modality, own in views.items():
+                teacher = teachers[modality]
+                lesson = teacher.tell(own, labels[modality], micro)
+                lesson |= {"maps": maps.get(modality, [])} if teacher.shows_maps else {}
+                told.setdefault(name, {})[modality] = lesson
         return told
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

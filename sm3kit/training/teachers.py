@@ -45,8 +45,9 @@ def open_teachers(setup: Setup, *, fetch: bool) -> Teachers:
     if variant.stage == "mlssl" or not variant.stage1.epochs:
         return {}
     names = [n for n in variant.objective if registry("objectives").get(n).wants_teacher]
-    if names:
-        _check_splits(setup, names[0])
+    for name in names:
+        if registry("objectives").get(name).wants_labels:
+            _check_splits(setup, name)
     modalities = list(setup.pool.modalities)
     return {name: {m: _open(setup, name, m, fetch=fetch) for m in modalities} for name in names}
 
@@ -97,6 +98,7 @@ def _check_splits(setup: Setup, objective: str) -> None:
 
 def _open(setup: Setup, objective: str, name: str, *, fetch: bool) -> Teacher:
     variant, pool, options = setup.variant, setup.pool, setup.variant.options[objective]
+    component = registry("objectives").get(objective)
     word = str(options["teacher"])
     own = str(options["teacher_backbone"]) or variant.of(name, "backbone")
     where = f"-o {objective}.teacher={word}"
@@ -108,7 +110,7 @@ def _open(setup: Setup, objective: str, name: str, *, fetch: bool) -> Teacher:
     tuned = FineTuned.read(Path(word))
     if tuned or Path(word).is_dir():
         trained = tuned.run() if tuned else RunFolder(Path(word)).trained()
-        if tuned:
+        if tuned and component.wants_labels:
             _check_classes(tuned, pool, where)
         backbone = _of_run(trained, name, pool, where, tuned)
         modality = _normalised_as(trained.variant, pool, name)
@@ -125,7 +127,10 @@ def _open(setup: Setup, objective: str, name: str, *, fetch: bool) -> Teacher:
         known = registry("backbones").names()
         said = unknown("backbone provider", _provider(word), known)
         raise VariantError(f"{where}: there is no such run or file. {said}")
-    return Teacher(backbone, modality, *labels_to_teach(pool, setup.cases, name))
+    if not component.wants_labels:
+        return Teacher(backbone, modality, shows_maps=component.wants_maps)
+    taught = labels_to_teach(pool, setup.cases, name)
+    return Teacher(backbone, modality, *taught, shows_maps=component.wants_maps)
 
 
 def _is_model(word: str) -> bool:
