@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
-from sm3kit.imaging import colour, geometry, resizing
-from sm3kit.imaging.colour import gaussian_blur
+from sm3kit.imaging import geometry, resizing
+from sm3kit.imaging.augmentation import Augmentation, Change, augment, draw_jitter
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
 from sm3kit.imaging.reading import UNIT, read_pixels
 from sm3kit.modalities.base import Image, Modality
@@ -92,8 +92,9 @@ class Photo(Modality):
         self.crop_scale, self.crop_ratio = crop_scale, crop_ratio
         self.flip, self.vertical_flip, self.rotate = flip, vertical_flip, rotate
         self.jitter, self.grayscale = jitter, grayscale
-        self.brightness, self.contrast = brightness, contrast
-        self.saturation, self.hue = saturation, hue
+        self.amounts = {Change.BRIGHTNESS: brightness, Change.CONTRAST: contrast}
+        of_colours = {Change.SATURATION: saturation, Change.HUE: hue}
+        self.amounts |= of_colours if channels == 3 else {}
         self.blur, self.blur_kernel, self.blur_sigma = blur, blur_kernel, blur_sigma
         self.mean = _per_channel("mean", mean, MEAN, channels)
         self.std = _per_channel("std", std, STD, channels)
@@ -108,7 +109,7 @@ class Photo(Modality):
             f"photo {READING}: channels={channels} border={border} shorter_side={self.shorter_side}"
             f" span={self.span}"
         )
-        self.notes = self._notes()
+        self.notes = [] if channels == 3 else _notes(saturation, hue, grayscale, channels)
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -149,7 +150,11 @@ class Photo(Modality):
         rng = np.random.default_rng() if rng is None else rng
         where = rng if geometry is None else geometry
         pixels = to_hwc(image)
-        return [to_chw(self._view(pixels, rng, where)) for _ in range(self.view_count)]
+        resize = RESIZE[self.resize]
+        return [
+            to_chw(augment(pixels, self._draw(pixels, rng, where), self.blur_kernel, resize))
+            for _ in range(self.view_count)
+        ]
 
     def eval_view(self, image: Image) -> Image:
         """The whole image as (C, S, S); its aspect ratio is not kept, as in the release."""
@@ -181,56 +186,40 @@ class Photo(Modality):
             return normal
         return normal.mul_(scale.view(1, -1, 1, 1)).sub_(shift.view(1, -1, 1, 1))
 
-    def _view(self, pixels: Pixels, rng: np.random.Generator, where: np.random.Generator) -> Pixels:
-        """One random view (S, S, C); the crop comes first, so that the rest has less to do."""
+    def _draw(
+        self, pixels: Pixels, rng: np.random.Generator, where: np.random.Generator
+    ) -> Augmentation:
+        """What is random in one view of pixels (H, W, C)."""
         height, width = pixels.shape[:2]
         box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, where)
-        pixels = self._resize(geometry.crop(pixels, box))
-        if self.rotate:
-            pixels = geometry.rotate(pixels, where.uniform(-self.rotate, self.rotate))
-        if where.random() < self.flip:
-            pixels = geometry.flip_horizontal(pixels)
-        if where.random() < self.vertical_flip:
-            pixels = geometry.flip_vertical(pixels)
+        degrees = where.uniform(-self.rotate, self.rotate) if self.rotate else 0.0
+        flip = where.random() < self.flip
+        vertical_flip = where.random() < self.vertical_flip
+        changes: list[tuple[Change, float]] = []
         if rng.random() < self.jitter:
-            pixels = self._jitter(pixels, rng)
+            floats = pixels.dtype != np.uint8
+            changes += draw_jitter(self.amounts, rng, without=(Change.HUE,) if floats else ())
         if self.channels == 3 and rng.random() < self.grayscale:
-            pixels = colour.grayscale(pixels)
-        if rng.random() < self.blur:
-            pixels = gaussian_blur(pixels, self.blur_kernel, rng.uniform(*self.blur_sigma))
-        return pixels
+            changes.append((Change.SATURATION, 0.0))
+        sigma = rng.uniform(*self.blur_sigma) if rng.random() < self.blur else 0.0
+        drawn = (box, self.image_size, degrees, flip, vertical_flip, tuple(changes), sigma)
+        return Augmentation(*drawn)
 
     def _resize(self, pixels: Pixels) -> Pixels:
         return RESIZE[self.resize](pixels, self.image_size, self.image_size)
 
-    def _jitter(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
-        rgb = self.channels == 3
-        for change in rng.permutation(4):
-            if change == 0 and self.brightness:
-                pixels = colour.brightness(pixels, _factor(self.brightness, rng))
-            elif change == 1 and self.contrast:
-                pixels = colour.contrast(pixels, _factor(self.contrast, rng))
-            elif change == 2 and self.saturation and rgb:
-                pixels = colour.saturation(pixels, _factor(self.saturation, rng))
-            elif change == 3 and self.hue and rgb and pixels.dtype == np.uint8:
-                pixels = colour.hue(pixels, rng.uniform(-self.hue, self.hue))
-        return pixels
 
-    def _notes(self) -> list[str]:
-        words = {"saturation": self.saturation, "hue": self.hue, "grayscale": self.grayscale}
-        idle = [word for word, amount in words.items() if amount]
-        if self.channels == 3 or not idle:
-            return []
-        return [f"photo: {', '.join(idle)} left out, which need 3 channels, not {self.channels}"]
+def _notes(saturation: float, hue: float, grayscale: float, channels: int) -> list[str]:
+    """What a number of channels other than three leaves out."""
+    words = {"saturation": saturation, "hue": hue, "grayscale": grayscale}
+    idle = [word for word, amount in words.items() if amount]
+    left_out = f"photo: {', '.join(idle)} left out, which need 3 channels, not {channels}"
+    return [left_out] if idle else []
 
 
 def _are_of_unit(mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
     """Whether values from 0 to 1 can have such means and deviations."""
     return all(0 <= m <= 1 for m in mean) and all(s <= 0.5 for s in std)
-
-
-def _factor(amount: float, rng: np.random.Generator) -> float:
-    return rng.uniform(max(0.0, 1 - amount), 1 + amount)
 
 
 def _per_channel(
