@@ -113,7 +113,7 @@ class DINO(Objective):
         update_momentum(self.head, self.target_head, now)
 
 
-class CentredLoss(DINOLoss):
+class CentredLoss(DINOLoss):  # type: ignore[misc]  # lightly is not typed.
     """lightly's loss, with a centre that moves in training alone.
 
     Args:
