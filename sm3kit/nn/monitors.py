@@ -5,12 +5,17 @@ Monitors of embeddings that are not finite are NaN. Ranks are not: they have non
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from sm3kit.core.errors import DataError
 from sm3kit.nn.finite import not_finite
 from sm3kit.nn.unit_length import unit_length
+
+COLLAPSED = 0.1  # Below this `normalised_std` a space is about to collapse.
+WITHIN = 1e-4  # Added to the variance of the views of an image; of LiDAR.
 
 
 def normalised_std(embeddings: Tensor) -> float:
@@ -41,6 +46,48 @@ def rankme(embeddings: Tensor) -> float:
     values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     shares = values / values.sum().clamp(min=1e-12) + 1e-12
     return float(torch.exp(-(shares * shares.log()).sum()))
+
+
+def lidar(views: Sequence[Tensor]) -> float:
+    """The effective rank of what tells images apart, of q views (n, D) of n images.
+
+    It counts the directions in which images differ more than the views of an image do, so noise
+    of many dimensions, which RankMe counts, is none of it.
+
+    Source: Thilak et al. 2023, arXiv:2312.04000, section 4: the exponential of the entropy of the
+    eigenvalues of the scatter between images, whitened by that of the views within them.
+    Differs from the paper: where the n (q - 1) differences between views are fewer than twice the
+    dimensions, features are reduced to half as many principal components first (Belhumeur et al.
+    1997, doi.org/10.1109/34.598228): the scatter within images would be zero in some directions,
+    and these alone would count. The paper takes 50 views of each of 1000 images.
+    """
+    rows = torch.stack(list(views), dim=1).double()  # (n, q, D)
+    count, each = rows.shape[:2]
+    kept = min(rows.shape[2], count * (each - 1) // 2)
+    if kept < 1 or not_finite({"views": rows}):
+        return float("nan")
+    rows = rows - rows.mean((0, 1))
+    if kept < rows.shape[2]:
+        rows = _first_components(rows.flatten(0, 1), kept).reshape(count, each, kept)
+    means = rows.mean(1)
+    within = (rows - means.unsqueeze(1)).flatten(0, 1)
+    whiten = torch.linalg.cholesky(
+        within.T @ within / len(within) + WITHIN * torch.eye(kept, dtype=rows.dtype)
+    )
+    whitened = torch.linalg.solve_triangular(whiten, means.T, upper=False)
+    values = torch.linalg.eigvalsh(whitened @ whitened.T / count).clamp(min=0)
+    shares = values / values.sum().clamp(min=1e-12) + 1e-12
+    return float(torch.exp(-(shares * shares.log()).sum()))
+
+
+def _first_components(rows: Tensor, kept: int) -> Tensor:
+    """The first principal components (N, kept) of centred rows (N, D)."""
+    if len(rows) > rows.shape[1]:
+        axes: Tensor = torch.linalg.eigh(rows.T @ rows)[1]
+        return rows @ axes[:, -kept:]
+    gram = torch.linalg.eigh(rows @ rows.T)
+    components: Tensor = gram[1][:, -kept:] * gram[0][-kept:].clamp(min=0).sqrt()
+    return components
 
 
 def alignment(a: Tensor, b: Tensor) -> float:

@@ -9,10 +9,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from sm3kit.report.history import Rows, note_on_bars, of_stage, series
+from sm3kit.report.history import note_on_bars
 from sm3kit.report.panels import draw_curves, draw_legends, is_curve, panel_sheet
 from sm3kit.results.lettering import legend_of
 from sm3kit.results.picture import COLOURS, HATCHES, PAGE, Picture, look
+from sm3kit.runs.epoch_rows import Rows, of_stage, series
 
 GREYS = ("#d9d9d9", "white")
 

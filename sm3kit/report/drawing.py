@@ -133,9 +133,10 @@ def _ranks(figures: Figures, material: Material, before: Subject | None) -> None
     if not any(name.startswith("rank/") for row in material.rows for name in row):
         return
     untrained: dict[str, Any] = {}
+    measured = any(int(row["epoch"]) == 0 for row in material.rows)
 
     def rank_untrained() -> None:
-        if before and before.pool.cases["val"]:
+        if before and before.pool.cases["val"] and not measured:
             pairs = before.embeddings(before.pool.cases["val"])
             untrained.update({space: pairs.mean_ranks(space) for space in SPACES.values()})
 

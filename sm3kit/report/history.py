@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -21,8 +20,7 @@ from sm3kit.report.panels import (
 )
 from sm3kit.results.lettering import legend_of
 from sm3kit.results.picture import COLOURS, COLUMN, FAINT, PAGE, Picture, look
-
-Rows = Sequence[Mapping[str, Any]]
+from sm3kit.runs.epoch_rows import Rows, columns_of, of_stage, series
 
 MONITORS = {
     "std": "standard deviation",
@@ -42,28 +40,13 @@ SETTLING = (
 )
 MOST_LINES = 6  # More pairs of modalities than this are split by their first modality.
 NO_TERMS = {*MONITORS, "rank", "pairs", "sizes", "entropy", "objective", "reseeded"}
-NO_TERMS |= {"nmi_truth", "nmi_before"}
-
-
-def of_stage(rows: Rows, stage: str) -> list[Mapping[str, Any]]:
-    """The rows of metrics.csv of one stage, in order."""
-    return [row for row in rows if row["stage"] == stage]
-
-
-def series(rows: Rows, column: str) -> list[tuple[int, float]]:
-    """(epoch, value) of a column, where it has a finite number."""
-    points = []
-    for row in rows:
-        text = row.get(column)
-        if text not in (None, "") and math.isfinite(float(text)):
-            points.append((int(row["epoch"]), float(text)))
-    return points
+NO_TERMS |= {"nmi_truth", "nmi_before", "knn_auc", "lidar"}
 
 
 def terms(rows: Rows) -> dict[str, list[tuple[int, float]]]:
     """{loss term: its curve}; the total comes first."""
     terms_of_loss = [
-        name for name in _columns(rows) if "/" in name and name.partition("/")[0] not in NO_TERMS
+        name for name in columns_of(rows) if "/" in name and name.partition("/")[0] not in NO_TERMS
     ]
     lines = {name: series(rows, name) for name in ["loss", *terms_of_loss]}
     return {name: points for name, points in lines.items() if points}
@@ -106,7 +89,9 @@ def loss_picture(rows: Rows, stage: str) -> Picture | None:
 def monitor_picture(rows: Rows, stage: str = "mmssl") -> Picture | None:
     """The collapse monitors of stage 1, a row of panels for each space; None without any."""
     rows = of_stage(rows, stage)
-    names = [name[4:] for name in _columns(rows) if name.startswith("std/") and series(rows, name)]
+    names = [
+        name[4:] for name in columns_of(rows) if name.startswith("std/") and series(rows, name)
+    ]
     spaces = {mark: [n for n in names if n.endswith("*") == bool(mark)] for mark in SPACES}
     spaces = {mark: members for mark, members in spaces.items() if members}
     if not names:
@@ -141,7 +126,9 @@ def monitor_picture(rows: Rows, stage: str = "mmssl") -> Picture | None:
 def alignment_picture(rows: Rows) -> Picture | None:
     """Alignment between the projections of two modalities; None without two."""
     rows = of_stage(rows, "mmssl")
-    streams = [name[4:-1] for name in _columns(rows) if name.startswith("std/") and name[-1] == "*"]
+    streams = [
+        name[4:-1] for name in columns_of(rows) if name.startswith("std/") and name[-1] == "*"
+    ]
     lines = {
         pair: points
         for pair, name in pair_names(streams).items()
@@ -168,14 +155,15 @@ def rank_picture(
     """Mean ranks of the true partner among the validation pairs; None without any.
 
     Args:
-        rows: of metrics.csv.
+        rows: of metrics.csv, with that of epoch 0 if there is one.
         space: "projection" or "backbone".
-        untrained: {"derm->clinic": (mean rank, pairs)} before the training, for epoch 0.
+        untrained: {"derm->clinic": (mean rank, pairs)} before the training, for an epoch 0 that
+            has no row.
     """
     rows, mark = of_stage(rows, "mmssl"), "*" if space == "projection" else ""
     lines: dict[tuple[str, str], Any] = {}
     chance: dict[tuple[str, str], float] = {}
-    for column in _columns(rows):
+    for column in columns_of(rows):
         way = column.removeprefix("rank/").removesuffix("*")
         ranks = column.startswith("rank/") and "->" in column
         points = series(rows, column) if ranks and column.endswith("*") == bool(mark) else []
@@ -183,7 +171,8 @@ def rank_picture(
             continue
         one, _, other = way.partition("->")
         start, count = (untrained or {}).get(way, (None, None))
-        lines[one, other] = [*([] if start is None else [(0, start)]), *points]
+        from_start = start is None or points[0][0] == 0
+        lines[one, other] = points if from_start else [(0, start), *points]
         # Runs of earlier versions have one count for all directions.
         counts = series(rows, f"pairs/{way}") or series(rows, "rank/of")
         pairs = count or (counts[-1][1] if counts else 0)
@@ -195,7 +184,8 @@ def rank_picture(
     ends = ", ".join(
         f"{one} → {other} {points[-1][1]:.1f}" for (one, other), points in lines.items()
     )
-    before = "Epoch 0 is before the training. " if untrained else ""
+    begins = any(points[0][0] == 0 for points in lines.values())
+    before = "Epoch 0 is before the training. " if begins else ""
     return Picture(
         f"ranks-{space}",
         f"Pair matching during stage 1, {space} space",
@@ -241,7 +231,3 @@ def _by_first(
         panel.set_ylim(0, 1.08 * highest or 1)
     draw_legends(figure, panels, legends)
     return figure
-
-
-def _columns(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))

@@ -72,7 +72,7 @@ class Material:
     Attributes:
         run: the run.
         record: its choices, and what it was trained on.
-        rows: of metrics.csv.
+        rows: of start.csv and metrics.csv.
         results: evaluations, the most telling first.
         subject: networks and studies; None if they cannot be opened.
         finished: whether its training came to its end.
@@ -121,7 +121,7 @@ def gather(folder: Path) -> Material:
     run = RunFolder(folder)
     record = run.record()
     results, damaged = _results(folder)
-    return Material(run, record, run.metrics(), results, None, run.finished, damaged)
+    return Material(run, record, run.history(), results, None, run.finished, damaged)
 
 
 def open_networks(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,15 @@ from safetensors import safe_open
 from torch import Tensor
 
 from sm3kit.core.errors import CheckpointError, TrainingError, VariantError
-from sm3kit.core.files import remove_unfinished, whole_file
+from sm3kit.core.files import remove_unfinished
 from sm3kit.core.plain_json import check_shape, parse
 from sm3kit.core.variant import Variant
 from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.nn.named_modules import module_key
+from sm3kit.runs.epoch_rows import read_epochs, write_epochs
 from sm3kit.runs.model import DAMAGE, ModelFacts, TrainedModel, read_model
-from sm3kit.runs.record import REMEDY, RunRecord
+from sm3kit.runs.record import RunRecord
 from sm3kit.runs.studies_record import SourceRecord, read_studies
-from sm3kit.tables.spreadsheets import read_rows, write_rows
 
 BACKBONES = "extractor.backbones."  # How their weights begin in the file.
 
@@ -31,6 +30,7 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.variant_file = folder / "variant.yaml"
+        self.start_file = folder / "start.csv"
         self.metrics_file = folder / "metrics.csv"
         self.last = folder / "checkpoints" / "last.ckpt"
         self.mmssl = folder / "checkpoints" / "mmssl.ckpt"
@@ -122,19 +122,15 @@ class RunFolder:
         Raises:
             CheckpointError: it is damaged.
         """
-        if not self.metrics_file.is_file():
-            return []
-        try:
-            with self.metrics_file.open(newline="", encoding="utf-8") as file:
-                rows = read_rows(file)
-            whole = all(row["stage"] and int(row["epoch"]) >= 0 for row in rows)
-        except (OSError, ValueError, KeyError, csv.Error):
-            whole = False
-        if not whole:
-            raise CheckpointError(
-                f"{self.metrics_file} is damaged. Delete it: only the curves need it."
-            )
-        return list(rows)
+        return read_epochs(self.metrics_file)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The row of start.csv, which is that of epoch 0, before those of metrics.csv.
+
+        Raises:
+            CheckpointError: one of them is damaged.
+        """
+        return [*read_epochs(self.start_file), *self.metrics()]
 
     def check_free(self) -> None:
         """Refuses to train over a run; a record alone, of a start that failed, is none.
@@ -161,17 +157,20 @@ class RunFolder:
     def remove_unfinished(self) -> None:
         """Removes what a killed training left half-written; for who holds the folder."""
         weights = (self.last, self.mmssl, self.mlssl, self.model)
-        for file in (self.variant_file, self.metrics_file, self.studies_file, *weights):
+        tables = (self.start_file, self.metrics_file)
+        for file in (self.variant_file, *tables, self.studies_file, *weights):
             remove_unfinished(file)
+
+    def write_start(self, row: Mapping[str, Any]) -> None:
+        """Writes the row of epoch 0, of networks before their training; {} removes it."""
+        if row:
+            write_epochs(self.start_file, [row])
+        else:
+            self.start_file.unlink(missing_ok=True)
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes all rows; columns are in the order of their first appearance."""
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        with (
-            whole_file(self.metrics_file, REMEDY) as part,
-            part.open("w", newline="", encoding="utf-8") as file,
-        ):
-            write_rows(file, [columns, *([row.get(name, "") for name in columns] for row in rows)])
+        write_epochs(self.metrics_file, rows)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,10 @@ class Learner(pl.LightningModule):
         """The loss that the mean terms of an epoch add up to."""
         return sum(terms.values())
 
+    def look_before(self) -> EpochRow:
+        """Columns of metrics.csv before the first epoch."""
+        return {}
+
     def look(self) -> EpochRow:
         """More columns of metrics.csv, after an epoch."""
         return {}

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from sm3kit.core.errors import Interrupted
 from sm3kit.nn.finite import first_two, not_finite
+from sm3kit.nn.monitors import COLLAPSED
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training.base import EpochRow, Learner
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-COLLAPSED = 0.1
 
 
 class StopDiverged(pl.Callback):
@@ -101,6 +101,8 @@ class StopBetweenSteps(pl.Callback):
 class Monitor(pl.Callback):
     """Writes one row of metrics.csv per epoch and tells it to whoever shows progress.
 
+    What the networks are like before the first epoch is the row of epoch 0, in start.csv.
+
     Args:
         run: where metrics.csv lies.
         rows: the rows of the epochs before.
@@ -120,6 +122,17 @@ class Monitor(pl.Callback):
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.unit, self.done, self.started = "images", 0, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks at the networks before the first epoch."""
+        module = cast(Learner, pl_module)
+        if not trainer.is_global_zero or module.stage != "mmssl" or module.first_epoch:
+            return
+        row = module.look_before()
+        row = {"stage": module.stage, "epoch": 0, **row} if row else {}
+        self.run.write_start(row)
+        if row:
+            self.tell(row)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock and the sums."""

@@ -1,27 +1,20 @@
-"""What an epoch is looked at for: collapse, ranks of validation pairs, and pseudo-labels."""
+"""What an epoch is looked at for: collapse of features, and pseudo-labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sm3kit.clusterers.base import Clustering
 from sm3kit.core.names import pair_names
-from sm3kit.data.batches import StudyViews, eval_loader
-from sm3kit.networks.branches import Branches
-from sm3kit.nn.finite import check_features
-from sm3kit.nn.monitors import alignment, normalised_std, rankme, uniformity
+from sm3kit.nn.monitors import alignment, lidar, normalised_std, rankme, uniformity
 from sm3kit.training.base import EpochRow
-from sm3kit.training.preparation import Setup
 
-Ranks = dict[
-    str, dict[str, dict[str, tuple[float, int]]]
-]  # Of splits, spaces, directions: mean rank and pairs.
+LIDAR_IMAGES = 128  # That LiDAR is of; more would take longer than the step.
 
 
 @contextmanager
@@ -65,53 +58,21 @@ def collapse(seen: dict[str, list[list[Tensor]]]) -> EpochRow:
     return row
 
 
-def validation_ranks(branches: Branches, batches: Any) -> EpochRow:
-    """Mean rank of the true partner among the validation pairs, per direction and space.
+@torch.no_grad()
+@_one_thread()
+def discrimination(seen: dict[str, list[list[Tensor]]], modalities: Sequence[str]) -> EpochRow:
+    """LiDAR of the features of each modality, of the two newest views of the newest images.
 
-    NaN where features are not finite: a monitor shows it, and the end of the stage refuses it.
+    Args:
+        seen: see `collapse`.
+        modalities: their names.
     """
-    studies = branches.embed_batches(batches)
     row: EpochRow = {}
-    for space, mark in (("projection", "*"), ("backbone", "")):
-        for direction, (rank, count) in studies.mean_ranks(space).items():
-            row[f"rank/{direction}{mark}"] = rank
-            row["rank/of"] = count
-            row[f"pairs/{direction}"] = count
+    for name in modalities:
+        views = [torch.cat(view).float().cpu() for view in zip(*seen.get(name, []), strict=True)]
+        if len(views) > 1 and len(views[0]) > 1:
+            row[f"lidar/{name}"] = lidar([view[-LIDAR_IMAGES:] for view in views])
     return row
-
-
-def validation(setup: Setup, branches: Branches) -> Callable[[], EpochRow] | None:
-    """What ranks the validation pairs, unless there are none or they are trained on."""
-    held_out = setup.pool.cases["val"]
-    if not held_out or "val" in setup.variant.splits:
-        return None
-    shown = StudyViews(setup.pool, held_out, setup.images, setup.variant.seed)
-    loader = eval_loader(shown, setup.variant.stage1.batch_size, list(setup.pool.modalities))
-    return lambda: validation_ranks(branches, loader)
-
-
-def final_ranks(setup: Setup, branches: Branches) -> Ranks:
-    """{split: {space: {direction: (mean rank, pairs)}}} of the networks as they are.
-
-    Raises:
-        TrainingError: their features are not finite.
-    """
-    names = list(setup.pool.modalities)
-    if len(names) < 2:
-        return {}
-    # Lightning brings the networks back to the CPU when it is done.
-    branches.to("cuda" if torch.cuda.is_available() else "cpu")
-    ranks: Ranks = {}
-    for split in dict.fromkeys([*setup.variant.splits, "val"]):
-        cases = setup.pool.cases[split]
-        if not cases:
-            continue
-        shown = StudyViews(setup.pool, cases, setup.images, setup.variant.seed)
-        batches: Any = eval_loader(shown, setup.variant.stage1.batch_size, names, setup.workers)
-        studies = branches.embed_batches(batches)
-        check_features(studies.vectors(), f"of the split {split}, after stage 1,")
-        ranks[split] = {space: studies.mean_ranks(space) for space in ("backbone", "projection")}
-    return ranks
 
 
 def cluster_row(

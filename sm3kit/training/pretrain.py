@@ -16,7 +16,7 @@ from sm3kit.runs.record import RunRecord
 from sm3kit.runs.run_lock import hold_folder
 from sm3kit.runs.studies_seen import keep_studies
 from sm3kit.training import checkpoints, stage1, stage2
-from sm3kit.training.monitoring import Ranks, final_ranks
+from sm3kit.training.observing.validation import Ranks, final_ranks
 from sm3kit.training.outline import Outline
 from sm3kit.training.preparation import Setup
 from sm3kit.training.start import Start, prepare

@@ -40,6 +40,9 @@ class ShowProgress(pl.Callback):
 
     def tell(self, row: EpochRow, epochs: int) -> None:
         """The line of an epoch: loss, what shows a collapse, and the speed of what encodes images."""
+        if row["epoch"] == 0:
+            self.reporter.say(f"start    {'  '.join(_signs(row))}")
+            return
         self.status = f"loss {row['loss']:.4f}"
         # Epochs after stage 1 are many and short: ten lines tell enough.
         told = row["epoch"] in (1, epochs) or row["epoch"] % -(-epochs // 10) == 0
@@ -59,12 +62,14 @@ class ShowProgress(pl.Callback):
 
 
 def _signs(row: EpochRow) -> list[str]:
-    """The smallest std, NaN before all, the rank of validation pairs; of clusters, sizes and NMI."""
+    """The smallest std, NaN before all, what validation studies tell; of clusters, sizes and NMI."""
     parts = []
     stds = [value for name, value in row.items() if name.startswith("std/")]
     if stds:
         parts.append(f"std {min(stds, key=lambda std: (not math.isnan(std), std)):.2f}")
     parts += _rank(row)
+    if "knn_auc" in row:
+        parts.append(f"kNN AUC {100 * row['knn_auc']:.1f}")
     if "auc" in row:
         parts.append(f"selection AUC {100 * row['auc']:.1f}")
     for column, words in (("entropy", "entropy"), ("nmi_before", "nmi before")):

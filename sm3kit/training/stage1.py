@@ -23,7 +23,8 @@ from sm3kit.training.base import EpochRow, Learner, optimiser
 from sm3kit.training.clusters import StudyClusters, draw_of
 from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision, smallest_view
-from sm3kit.training.monitoring import collapse, validation
+from sm3kit.training.monitoring import collapse, discrimination
+from sm3kit.training.observing.validation import validation
 from sm3kit.training.preparation import Setup
 from sm3kit.training.seeds import seed_for
 from sm3kit.training.teachers import prepare_teachers
@@ -38,7 +39,7 @@ class MultiModalSSL(Learner):
         parts: networks and losses.
         variant: optimiser settings and seed.
         steps_per_epoch: optimiser steps in an epoch.
-        validate: gives the ranks of the validation pairs, now and then; None has no such pairs.
+        validate: looks at the validation studies, now and then; None has no such studies.
         teach: brings the teachers to a device and fits their heads, before the first step.
     """
 
@@ -80,12 +81,18 @@ class MultiModalSSL(Learner):
         """What to lower where the memory of a GPU is too small, as a sentence."""
         return memory_remedy(self.variant, self.parts)
 
+    def look_before(self) -> EpochRow:
+        """What the validation studies tell of the networks before the first step."""
+        every = self.variant.stage1.monitor_every
+        return self.validate() if self.validate and every else {}
+
     def look(self) -> EpochRow:
-        """The collapse monitors, and when they are due the ranks of the validation pairs."""
+        """The collapse monitors, and when they are due LiDAR and the validation studies."""
         row = collapse(self.seen)
         every, epoch = self.variant.stage1.monitor_every, self.epoch + 1
-        if self.validate and every and (epoch % every == 0 or epoch == self.epochs):
-            row |= self.validate()
+        if every and (epoch % every == 0 or epoch == self.epochs):
+            row |= discrimination(self.seen, list(self.parts.branches.widths))
+            row |= self.validate() if self.validate else {}
         return row
 
     @torch.no_grad()

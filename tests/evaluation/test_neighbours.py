@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from sm3kit.core.errors import DataError
 from sm3kit.evaluation import neighbours
 from sm3kit.evaluation.evaluate import evaluate
-from sm3kit.evaluation.neighbours import votes
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
+from sm3kit.nn.neighbours import votes
 
 # Four directions in a plane, and what is known of them.
 BANK = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]])

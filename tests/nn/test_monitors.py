@@ -2,10 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from sm3kit.nn.monitors import alignment, normalised_std, partner_ranks, rankme, uniformity
+from sm3kit.nn.monitors import (
+    alignment,
+    lidar,
+    normalised_std,
+    partner_ranks,
+    rankme,
+    uniformity,
+)
 
 
 def gauss(count, width, seed=0):
@@ -139,3 +147,54 @@ def test_ranks_do_not_depend_on_how_many_queries_are_compared_at_once(chunk):
 
 def test_no_queries_have_no_ranks():
     assert partner_ranks(torch.zeros(0, 3), torch.zeros(0, 3)).tolist() == []
+
+
+def lidar_in_numpy(views):
+    """As the paper writes it: scatters one by one, and the inverse root of the inner one."""
+    rows = np.stack([view.double().numpy() for view in views], axis=1)
+    count, each, width = rows.shape
+    grand = rows.reshape(-1, width).mean(0)
+    between, within = np.zeros((width, width)), 1e-4 * np.eye(width)
+    for image in rows:
+        mean = image.mean(0)
+        between += np.outer(mean - grand, mean - grand) / count
+        for view in image:
+            within += np.outer(view - mean, view - mean) / (count * each)
+    values, axes = np.linalg.eigh(within)
+    root = axes @ np.diag(values**-0.5) @ axes.T
+    values = np.linalg.eigvalsh(root @ between @ root)
+    shares = values / np.abs(values).sum() + 1e-7
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_lidar_is_that_of_the_paper(count):
+    images = gauss(40, 6) * torch.tensor([5.0, 3.0, 2.0, 1.0, 0.5, 0.1])
+    views = [images + 0.3 * gauss(40, 6, seed) for seed in range(1, count + 1)]
+    assert lidar(views) == pytest.approx(lidar_in_numpy(views), rel=1e-4)
+
+
+@pytest.mark.parametrize("width", [30, 300])
+def test_lidar_counts_what_tells_images_apart(width):
+    """Four directions tell images apart, and noise is in all; RankMe counts the noise as well."""
+    images = gauss(64, 4) @ orthonormal(4, width)
+    views = [10 * images + gauss(64, width, seed) for seed in (1, 2)]
+    assert 3 < lidar(views) < 8
+    assert rankme(views[0]) > 12
+
+
+def test_lidar_of_few_views_is_of_their_first_components():
+    images, width = gauss(24, 5), 100
+    basis = orthonormal(5, width)
+    views = [(images + 0.2 * gauss(24, 5, seed)) @ basis for seed in (1, 2)]
+    # Twelve components hold all five dimensions, so that the others add nothing.
+    assert lidar(views) == pytest.approx(
+        lidar_in_numpy([view @ basis.T for view in views]), rel=1e-3
+    )
+
+
+def test_lidar_without_a_number():
+    assert math.isnan(lidar([gauss(1, 4), gauss(1, 4)]))
+    assert math.isnan(lidar([gauss(8, 4)]))
+    assert math.isnan(lidar([gauss(8, 4), math.nan * gauss(8, 4)]))
+    assert lidar([torch.ones(8, 4)] * 2) == pytest.approx(1, abs=0.01)

@@ -22,8 +22,9 @@ from sm3kit.report.clusters import sizes
 from sm3kit.report.confusion import confusion, confusion_picture
 from sm3kit.report.embedding import purity, tsne
 from sm3kit.report.gallery import searches, thumbnail
-from sm3kit.report.history import loss_picture, rank_picture, series, terms
+from sm3kit.report.history import loss_picture, rank_picture, terms
 from sm3kit.report.roc import curve, mean_curve, roc_picture
+from sm3kit.runs.epoch_rows import series
 from sm3kit.runs.folder import RunFolder
 
 

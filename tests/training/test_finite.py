@@ -32,7 +32,7 @@ from sm3kit.objectives.base import Objective
 from sm3kit.report import spaces
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training import checkpoints
-from sm3kit.training.monitoring import validation_ranks
+from sm3kit.training.observing.validation import validation_row
 
 FAST = Settings(epochs=1, batch_size=16, resamples=5, feature_views=1, select="last", seed=0)
 ONE_STEP = {"batch_size": 40, "epochs": 1}
@@ -335,14 +335,15 @@ def test_streams_and_label_embeddings(run, part, use, named):
     assert one_line(str(caught.value)).startswith(named)
 
 
-def test_validation_ranks_show_nan_and_stop_nothing(overflowing):
+def test_looks_at_validation_studies_show_nan_and_stop_nothing(overflowing):
     from sm3kit.data.batches import eval_loader
 
     subject = subject_of(overflowing)
-    shown = subject.views_of(subject.pool.cases["train"], 0)
-    row = validation_ranks(subject.branches, eval_loader(shown, 8, list(subject.pool.modalities)))
-    assert math.isnan(row["rank/derm->clinic"])
-    assert math.isnan(row["rank/clinic->derm"])
+    cases = subject.pool.cases["train"]
+    batches = eval_loader(subject.views_of(cases, 0), 8, list(subject.pool.modalities))
+    row = validation_row(subject.branches, batches, subject.pool.labels, cases)
+    for column in ("rank/derm->clinic", "rank/clinic->derm", "knn_auc", "knn_auc_error"):
+        assert math.isnan(row[column])
 
 
 # Files
