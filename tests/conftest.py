@@ -30,6 +30,12 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if few or config.option.capture == "no" else None
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that no process is left with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """The tests neither read nor fill the user's cache."""

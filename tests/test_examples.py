@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm_processes
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 SAID = {
@@ -27,18 +25,12 @@ SAID = {
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs_and_trains(example: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(example)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "SM3KIT_CACHE": str(tmp_path / "cache")},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    environment = {"SM3KIT_CACHE": str(tmp_path / "cache")}
+    code, said, errors = warm_processes.run(script=example, cwd=tmp_path, environment=environment)
+    assert code == 0, errors
     assert list(tmp_path.glob("runs/**/model.safetensors"))
     for line in SAID[example.stem]:
-        assert re.search(line, done.stdout, re.M), done.stdout
+        assert re.search(line, said, re.M), said
 
 
 def test_what_every_example_says_is_known() -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
 
+from sm3kit.pytest_plugin import Command
 from sm3kit.synthesis import layouts
 
 README = Path(__file__).parents[1] / "README.md"
@@ -20,8 +19,8 @@ MODALITIES = ("derm", "clinic", "infrared")
 
 
 def own_studies(folder: Path) -> None:
-    """A manifest of 60 drawn lesions with a third kind of image, which every fifth lacks."""
-    layouts.write("manifest", folder, pairs=60, size=64, missing=0.1)
+    """A manifest of 40 drawn lesions with a third kind of image, which every fifth lacks."""
+    layouts.write("manifest", folder, pairs=40, size=64, missing=0.1)
     table = folder / "manifest.csv"
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -37,21 +36,18 @@ def own_studies(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_lead_from_an_own_table_to_a_report(tmp_path: Path) -> None:
-    own_studies(tmp_path / "my")
+def test_the_commands_of_the_readme_lead_from_an_own_table_to_a_report(
+    sm3kit_command: Command,
+) -> None:
+    own_studies(Path("my"))
     text = README.read_text(encoding="utf-8")
     (commands,) = re.findall(r"^<!-- own data -->\n```sh\n(.*?)^```", text, re.DOTALL | re.M)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euxo", "pipefail", "-c", commands],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path, "SM3KIT_CACHE": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    record = json.loads((tmp_path / "runs/mine/eval/probe-test.json").read_text(encoding="utf-8"))
+    for line in commands.splitlines():
+        program, *words = shlex.split(line)
+        assert program == "sm3kit"
+        done = sm3kit_command(*words)
+        assert done.exit_code == 0, f"$ {line}\n{done.output}"
+    record = json.loads(Path("runs/mine/eval/probe-test.json").read_text(encoding="utf-8"))
     assert record["mean"]["auc"] > 0
-    page = (tmp_path / "runs/mine/report.html").read_text(encoding="utf-8")
+    page = Path("runs/mine/report.html").read_text(encoding="utf-8")
     assert all(name in page for name in MODALITIES)

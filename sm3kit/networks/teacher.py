@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from sm3kit.backbones.base import Backbone
@@ -20,6 +19,9 @@ from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.precision import full_precision
 from sm3kit.nn.recomputation import parts_of
 from sm3kit.objectives.base import Teaching
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 INVERSE_REGULARISATION = 0.01  # Of heads on standardised features, which are many.
 NEVER = -30.0  # The logit of a class that no training study is of.
@@ -103,6 +105,9 @@ class Teacher(nn.Module):
             features: (N, D) of the training studies.
             labels: (N, K), -1 where unknown.
         """
+        # Every command that opens a run would wait a second for it.
+        from sklearn.linear_model import LogisticRegression
+
         rows, known = features.double().cpu().numpy(), labels.cpu().numpy()
         mean, deviation = rows.mean(axis=0), rows.std(axis=0)
         deviation[deviation < 1e-8] = 1.0

@@ -1,16 +1,31 @@
 """An environment of its own in which written distributions are installed, as a user would."""
 
+import json
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
 import venv
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = '#!/bin/sh\nexec "{python}" -m {module} "$@"\n'
+# Commands of sm3kit one after the other, so that libraries are imported once.
+SEVERAL = """
+import json, sys
+from click.testing import CliRunner
+from sm3kit.cli.main import cli
+ends = []
+for words in json.loads(sys.argv[1]):
+    end = CliRunner().invoke(cli, words, prog_name="sm3kit")
+    ends.append([end.exit_code, end.output])
+print()
+print(json.dumps(ends))
+"""
 
 
 class Workshop:
@@ -56,6 +71,29 @@ class Workshop:
         )
         assert done.returncode == code, f"$ {command}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
+
+    def type_in(self, lines: list[str], folder: Path | None = None) -> dict[str, str]:
+        """Types lines in a shell; commands of sm3kit that follow each other share a process.
+
+        Returns:
+            What each line prints.
+        """
+        said = {}
+        place = shlex.quote(str(folder or self.folder))
+        for ours, group in groupby(lines, lambda line: line.startswith("sm3kit ")):
+            own = list(group)
+            if not ours:
+                said |= {line: self.run(f"cd {place}; {line}") for line in own}
+                continue
+            words = json.dumps([shlex.split(line)[1:] for line in own])
+            python = f"{shlex.quote(str(self.python))} -c {shlex.quote(SEVERAL)}"
+            ends = json.loads(
+                self.run(f"cd {place}; {python} {shlex.quote(words)} 2>/dev/null").splitlines()[-1]
+            )
+            for line, (code, output) in zip(own, ends, strict=True):
+                assert code == 0, f"$ {line}\n{output}"
+                said[line] = output
+        return said
 
 
 @pytest.fixture(scope="session")

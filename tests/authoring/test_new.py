@@ -153,46 +153,42 @@ def run(folder, *words, **environment):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# Each of these is installed, tested and trained with as a user would; the others all at once.
+# Each of these is trained with by its README; the others all at once.
 ALONE = ("modality", "dataset", "backbone")
 OF_LABELS = ("classifier", "loss", "sampler")
 TOGETHER = tuple(noun for noun in NOUNS if noun not in ALONE)
 
 
 def made_in(workshop, noun):
-    """The folder of a new distribution, and the blocks of commands in its README."""
-    workshop.run(f"sm3kit plugins new my_{noun} --family {noun}")
+    """The folder of a new distribution, and the commands that its README trains with."""
     folder = workshop.folder / f"sm3kit-my-{noun}"
     text = (folder / "README.md").read_text("utf-8")
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.M)
-    assert len(blocks) == 2
-    return folder, blocks
+    checks, training = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.M)
+    lines = ['pip install -e ".[test]"', "pytest", f"sm3kit plugins check my_{noun}"]
+    assert checks.splitlines() == lines
+    return folder, training.splitlines()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("noun", ALONE)
-def test_it_installs_and_passes_and_trains_by_its_readme(noun, workshop):
-    folder, blocks = made_in(workshop, noun)
-    said = workshop.run(f"cd {folder}\n" + "\n".join(blocks))
-    assert "passed" in said
-    assert "0 FAILED" in said
-    assert len(list(folder.glob("runs/*/model.safetensors"))) == 1
-
-
-@pytest.mark.slow
-def test_the_others_install_and_pass_and_train_with_each_other(workshop):
-    made = {noun: made_in(workshop, noun) for noun in TOGETHER}
-    for noun, (_, (checks, training)) in made.items():
-        lines = ['pip install -e ".[test]"', "pytest", f"sm3kit plugins check my_{noun}"]
-        assert checks.splitlines() == lines
-        assert f"--{noun} my_{noun}" in training
+def test_all_install_and_pass_and_train_by_their_readmes(workshop):
+    """Installed, tested and checked in one go, as each README says for its own."""
+    workshop.type_in([f"sm3kit plugins new my_{noun} --family {noun}" for noun in NOUNS])
+    made = {noun: made_in(workshop, noun) for noun in NOUNS}
     folders = [str(folder) for folder, _ in made.values()]
     workshop.run("pip install " + " ".join(f'-e "{folder}[test]"' for folder in folders))
     assert " passed" in workshop.run("pytest " + " ".join(folders))
+    for noun in ALONE:
+        folder, training = made[noun]
+        workshop.type_in(training, folder)
+        assert len(list(folder.glob("runs/*/model.safetensors"))) == 1
     for noun in TOGETHER:
-        assert "0 FAILED" in workshop.run(f"sm3kit plugins check my_{noun}")
+        assert f"--{noun} my_{noun}" in "\n".join(made[noun][1])
     of_training = [f"--{noun} my_{noun}" for noun in TOGETHER if noun not in OF_LABELS]
     of_evaluation = [f"--{noun} my_{noun}" for noun in OF_LABELS]
     small = "--data synthetic:60 --epochs 1 --mlssl-epochs 2 --out together"
-    workshop.run(f"sm3kit pretrain {small} {' '.join(of_training)}")
-    workshop.run(f"sm3kit evaluate together {' '.join(of_evaluation)}")
+    checks = [f"sm3kit plugins check my_{noun}" for noun in NOUNS]
+    training = f"sm3kit pretrain {small} {' '.join(of_training)}"
+    said = workshop.type_in(
+        [*checks, training, f"sm3kit evaluate together {' '.join(of_evaluation)}"]
+    )
+    assert all("0 FAILED" in said[check] for check in checks)

@@ -24,7 +24,7 @@ def lines_of_python():
 def test_the_tutorial_runs_and_its_changes_hold_the_laws(workshop):
     commands = block("tutorial").splitlines()
     assert len(commands) < 25  # A page of a terminal.
-    said = {command: workshop.run(command) for command in commands}
+    said = workshop.type_in(commands)
     assert "0 FAILED" in said["sm3kit plugins check ultrasound"]
     assert (workshop.folder / "first-run" / "model.safetensors").is_file()
     assert (workshop.folder / "first-run" / "eval" / "probe-test.json").is_file()
@@ -51,8 +51,8 @@ def test_the_tutorial_runs_and_its_changes_hold_the_laws(workshop):
 def test_the_single_file_runs(workshop):
     (workshop.folder / "my_fusion.py").write_text(block("my_fusion.py"), "utf-8")
     check, train = block("single file").splitlines()
-    assert "0 FAILED" in workshop.run(check)
-    workshop.run(f"{train} --out own-run")
+    said = workshop.type_in([check, f"{train} --out own-run"])
+    assert "0 FAILED" in said[check]
     assert "my_fusion.py" in (workshop.folder / "own-run" / "variant.yaml").read_text("utf-8")
 
 

@@ -12,6 +12,7 @@ import time
 
 import pytest
 import torch
+import warm_processes
 import yaml
 from safetensors.torch import load_file
 from tiny_runs import altered
@@ -371,46 +372,41 @@ STAGE_2 = ("--mlssl-epochs", 1, "--feature-views", 1, "-o", "tel.embedding=16")
 
 def started(folder, *arguments):
     """A pre-training in a process of its own, after its first checkpoint."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "sm3kit", "pretrain", *SMALL, *STAGE_1),
-            *("--out", str(folder), *arguments),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    words = ("pretrain", *SMALL, *STAGE_1, "--out", folder, *arguments)
+    started = warm_processes.start(*words)
     deadline = time.monotonic() + 120
     while not RunFolder(folder).last.is_file():
-        assert process.poll() is None, process.stdout.read()
+        assert started.process.is_alive(), started.wait()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return process
+    return started
 
 
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_the_run_goes_on(tmp_path):
-    process = started(tmp_path / "run", "--epochs", "400")
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == 1
+    training = started(tmp_path / "run", "--epochs", "400")
+    os.kill(training.process.pid, signal.SIGINT)
+    code, *both = training.wait()
+    said = "".join(both)
+    assert code == 1
     assert "Stopped in epoch" in said
     assert f"Resume with: sm3kit pretrain --resume --out {tmp_path / 'run'}" in said
     assert "Traceback" not in said
     done = torch.load(RunFolder(tmp_path / "run").last, weights_only=True)["epochs_done"]
-    more = cli("pretrain", "--resume", "--out", tmp_path / "run", "--epochs", done + 1)
-    assert more.returncode == 0, more.stderr
-    assert f"resume   after epoch {done} of {done + 1}" in more.stdout
+    words = ("pretrain", "--resume", "--out", tmp_path / "run", "--epochs", done + 1)
+    code, said, errors = warm_processes.run(*words)
+    assert code == 0, errors
+    assert f"resume   after epoch {done} of {done + 1}" in said
 
 
 @pytest.mark.slow
 def test_kill_leaves_the_last_whole_checkpoint(tmp_path):
     for pause in (0.0, 0.15, 0.4):
         folder = tmp_path / f"run{pause}"
-        process = started(folder, "--epochs", "400")
+        training = started(folder, "--epochs", "400")
         time.sleep(pause)
-        process.kill()
-        process.communicate()
+        training.process.kill()
+        training.wait()
         content = torch.load(RunFolder(folder).last, weights_only=True)
         assert content["epochs_done"] >= 1
         assert not RunFolder(folder).finished
@@ -472,13 +468,15 @@ def test_the_command_line_in_a_new_process(tmp_path):
     assert second == f"run      {tmp_path / 'run'}"
     record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())
     assert record["recipe"] == ["quick"]
-    again = cli("pretrain", *SMALL, "--epochs", 2, "--out", tmp_path / "run")
-    assert again.returncode == 1
-    assert again.stderr.startswith("Error: ")
-    assert "holds a run already" in again.stderr
-    other = cli("pretrain", "--resume", "--out", tmp_path / "run", "--lr", "0.5")
-    assert other.returncode == 1
-    assert "its stage1.lr is 0.004, not 0.5" in other.stderr
+    again = ("pretrain", *SMALL, "--epochs", 2, "--out", tmp_path / "run")
+    code, _, errors = warm_processes.run(*again)
+    assert code == 1
+    assert errors.startswith("Error: ")
+    assert "holds a run already" in errors
+    other = ("pretrain", "--resume", "--out", tmp_path / "run", "--lr", "0.5")
+    code, _, errors = warm_processes.run(*other)
+    assert code == 1
+    assert "its stage1.lr is 0.004, not 0.5" in errors
     facts = json.loads(json.dumps(record["options"]))
     assert facts["synthetic"]["size"] in (32, "32")
 

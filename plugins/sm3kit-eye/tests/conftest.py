@@ -13,6 +13,9 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from click.testing import CliRunner
+
+from sm3kit.cli.main import cli
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +28,19 @@ def _own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def sm3kit() -> Callable[..., str]:
-    """What the real command prints: sm3kit("data", "check", "gamma:DIR")."""
+    """What a command prints, in this process: sm3kit("data", "check", "gamma:DIR")."""
+
+    def run(*words: object) -> str:
+        done = CliRunner().invoke(cli, [str(word) for word in words], prog_name="sm3kit")
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sm3kit_process() -> Callable[..., str]:
+    """What the real command prints, in a process of its own."""
 
     def run(*words: object) -> str:
         command = [sys.executable, "-m", "sm3kit", *map(str, words)]

@@ -92,11 +92,11 @@ class TestDraws:
 
 
 @pytest.fixture(scope="module")
-def trained(sm3kit, tmp_path_factory):
+def trained(sm3kit_process, tmp_path_factory):
     """A run of both stages on the example of TOPCON-MM."""
     folder = tmp_path_factory.mktemp("trained")
     data = f"topcon-mm:{TopconMM.example(folder / 'topcon')}"
-    sm3kit("pretrain", "--data", data, "--stage", "both", *SMALL, "--out", folder / "run")
+    sm3kit_process("pretrain", "--data", data, "--stage", "both", *SMALL, "--out", folder / "run")
     return folder / "run"
 
 

@@ -15,8 +15,11 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from click.testing import CliRunner
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from sm3kit.cli.main import cli
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,7 +32,18 @@ def _own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def sm3kit():
-    """Runs `sm3kit ...` as a user does; gives what it wrote."""
+    """Runs `sm3kit ...` in this process; gives what it wrote."""
+
+    def run(*words, fails=False):
+        done = CliRunner().invoke(cli, [str(word) for word in words], prog_name="sm3kit")
+        return checked(done.output, done.exit_code, fails)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sm3kit_process():
+    """Runs `sm3kit ...` as a user does, in a process of its own; gives what it wrote."""
 
     def run(*words, fails=False):
         done = subprocess.run(
@@ -38,12 +52,16 @@ def sm3kit():
             text=True,
             check=False,
         )
-        written = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, written
-        assert "Traceback" not in written, written
-        return written
+        return checked(done.stdout + done.stderr, done.returncode, fails)
 
     return run
+
+
+def checked(written, code, fails):
+    """What a command wrote, where it ended as it should."""
+    assert (code != 0) == fails, written
+    assert "Traceback" not in written, written
+    return written
 
 
 @pytest.fixture

@@ -36,10 +36,10 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(table, sm3kit):
+def run(table, sm3kit_process):
     """Trained with geometry in common, a window and a projection of one modality."""
     folder = table.parent / "run"
-    sm3kit(
+    sm3kit_process(
         "pretrain", "--data", f"volumes:{table}", *TINY, "--out", folder,
         "-o", "volumes.registered=ct,psma_pet", "-o", "paired_geometry=true",
         "-o", "ct.window=lung", "-o", "psma_pet.policy=mip", "-o", "mr.policy=stack",
@@ -90,11 +90,11 @@ def test_slices_of_dicom_series_are_trained(tmp_path, series, sm3kit):
     assert "train 12" in written  # Four of six patients.
 
 
-def test_a_broken_study_ends_in_one_line(table, tmp_path, sm3kit):
+def test_a_broken_study_ends_in_one_line(table, tmp_path, sm3kit_process):
     text = table.read_text(encoding="utf-8").replace("1/ct.nii.gz", "1/gone.nii.gz", 1)
     wrong = table.with_name("wrong.csv")
     wrong.write_text(text, encoding="utf-8")
-    written = sm3kit(
+    written = sm3kit_process(
         "pretrain", "--data", f"volumes:{wrong}", *TINY, "--out", tmp_path / "run", fails=True
     )
     assert f"There is no scan {Path(table.parent)}/1/gone.nii.gz" in written
