@@ -144,6 +144,7 @@ LONGEST_MODULE, LONGEST_FUNCTION, LONGEST_FIRST_LINE = 250, 45, 100
 LONGEST_IN_CLI = 40  # A command parses, calls and shows.
 # Modules with one idea that takes more room; the reason beside each.
 LONGER = {
+    "sm3kit.backbones.timm": "one library: its models, sizes, weights, blocks, and what it refuses",
     "sm3kit.datasets.manifest": "every mistake in a table that people write by hand has its answer",
     "sm3kit.datasets.milk10k": "three layouts of one archive",
     "sm3kit.data.image_cache": "one format on disk: what is written, read and healed",

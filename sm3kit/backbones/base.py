@@ -23,12 +23,15 @@ class Backbone(nn.Module):
             some and they may have to be fetched.
         weights_page: the address where the licences of these weights stand.
         map_shapes: of its feature maps, the finest first; none for a backbone without maps.
+        student_options: its options that say how it learns, and what it hands to losses; a frozen
+            teacher of its provider is built without them.
     """
 
     width: int
     map_shapes: Sequence[MapShape] = ()
     imagenet_weights: ClassVar[str] = ""
     weights_page: ClassVar[str] = ""
+    student_options: ClassVar[Sequence[str]] = ()
 
     @classmethod
     def example(cls) -> str:
@@ -39,7 +42,8 @@ class Backbone(nn.Module):
     def own_size(cls, model: str) -> int:
         """Height and width of the views that a model was made for; 0 where it does not matter.
 
-        A provider with the option `image_size` is built for views of that size.
+        A provider with the option `image_size` is built for views of that size, and one with the
+        option `local_size` for local views of that size, too, if it is not 0.
         """
         return 0
 
@@ -72,3 +76,11 @@ class Backbone(nn.Module):
     def stem(self) -> list[nn.Parameter]:
         """The weights before the first block; fine-tuning of the layers leaves them as they are."""
         return []
+
+    def frozen(self) -> list[nn.Parameter]:
+        """The weights that stay as they are in any training, that of fine-tuning included."""
+        return []
+
+    def merged(self) -> Backbone:
+        """A backbone that does the same, with what was added for training put into the weights."""
+        return self

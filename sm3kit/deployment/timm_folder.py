@@ -91,13 +91,18 @@ def write_timm(
             f"--format timm needs a timm backbone, and that of {name} is not one. "
             "Use --format onnx or safetensors."
         )
+    network = getattr(backbone.merged(), "model", network)
     mean, deviation = mean_and_deviation(name, modality)
     channels = modality.channels
     config = {
         "architecture": architecture,
         "num_classes": 0,
         "num_features": backbone.width,
-        "model_args": {"in_chans": channels, "num_classes": 0},
+        "model_args": {
+            "in_chans": channels,
+            "num_classes": 0,
+            **getattr(backbone, "model_args", {}),
+        },
         "pretrained_cfg": {
             "tag": "sm3kit",
             "custom_load": False,

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import VariantError
 from sm3kit.data.batches import EVALUATION, StudyViews, eval_loader, train_loader
 from sm3kit.data.cases import Case
@@ -147,7 +148,7 @@ def _in_order(subject: Subject, settings: Settings) -> InOrder:
 
 
 def _network(subject: Subject, settings: Settings, scope: str, subset: Tensor | None) -> FromImages:
-    """Networks and classifier, of which all learns, or all but the stems."""
+    """Networks and classifier, of which all learns, or all but the stems; what is frozen stays."""
     branches = copy.deepcopy(subject.branches).requires_grad_(True)
     classifier = subject.classifier(
         relation=subject.embedding is not None,
@@ -157,8 +158,8 @@ def _network(subject: Subject, settings: Settings, scope: str, subset: Tensor | 
         among=subset,
     )
     classifier.requires_grad_(True)
-    if scope == "layers":
-        for backbone in branches.backbones.values():
-            for weight in backbone.stem():  # type: ignore[operator]
-                weight.requires_grad_(False)
+    for backbone in branches.backbones.values():
+        assert isinstance(backbone, Backbone)
+        for weight in [*backbone.frozen(), *(backbone.stem() if scope == "layers" else [])]:
+            weight.requires_grad_(False)
     return FromImages(branches, classifier)

@@ -77,7 +77,7 @@ def fill_in(variant: Variant) -> Variant:
         owner = f"{registry(family).kind.noun} {name!r}"
         defaults = {o.name: o.default for o in options_of(component).values()}
         # These are settings of the variant itself.
-        for setting in ("weights", "image_size"):
+        for setting in ("weights", "image_size", "local_size"):
             defaults.pop(setting, None)
         options[name] = {**defaults, **bind(component, owner, options.get(name, {}))}
     for family in ("datasets", "modalities"):

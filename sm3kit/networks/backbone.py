@@ -38,8 +38,14 @@ def provider_and_model(variant: Variant, modality: str) -> tuple[str, str]:
     return provider or DEFAULT_PROVIDER, model
 
 
-def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
-    """The backbone of one modality; weights and size go to a provider that has options for them.
+def build_backbone(variant: Variant, modality: str, channels: int, local_size: int = 0) -> Backbone:
+    """The backbone of one modality; weights and sizes go to a provider that has options for them.
+
+    Args:
+        variant: names and options.
+        modality: its name.
+        channels: of its views.
+        local_size: of its local views; 0 where it has none.
 
     Raises:
         VariantError: weights are given for a modality whose backbone takes none.
@@ -50,13 +56,14 @@ def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
     component = registry("backbones").get(provider)
     options = bind(component, f"backbone {provider!r}", variant.options.get(provider, {}))
     known = options_of(component)
-    if "image_size" in options:
+    sizes = {"image_size": int(variant.of(modality, "image_size")), "local_size": local_size}
+    for option in sizes.keys() & options.keys():
+        instead = "--image-size" if option == "image_size" else f"-o {modality}.local_size"
         raise OptionError(
-            f"Option -o {provider}.image_size: a backbone gets the size of the views that it is "
-            "shown. Give --image-size instead."
+            f"Option -o {provider}.{option}: a backbone gets the size of the views that it is "
+            f"shown. Give {instead} instead."
         )
-    if "image_size" in known:
-        options["image_size"] = int(variant.of(modality, "image_size"))
+    options |= {option: size for option, size in sizes.items() if option in known}
     if "weights" in known:
         options = {"weights": variant.of(modality, "weights"), **options}
     elif "weights" in variant.per_modality.get(modality, {}):
@@ -75,8 +82,16 @@ def build_backbone(variant: Variant, modality: str, channels: int) -> Backbone:
     return backbone
 
 
-def tried_backbone(variant: Variant, name: str, modality: Modality) -> Backbone:
-    """The backbone of one modality, which has taken a view of its shape.
+def tried_backbone(
+    variant: Variant, name: str, modality: Modality, *, local_views: bool = True
+) -> Backbone:
+    """The backbone of one modality, which has taken a view of its shape, and a local one.
+
+    Args:
+        variant: names and options.
+        name: of the modality.
+        modality: for channels and sizes.
+        local_views: whether it will see the local views, if there are any.
 
     Raises:
         VariantError: it does not take such views; sizes that fit are named.
@@ -84,13 +99,28 @@ def tried_backbone(variant: Variant, name: str, modality: Modality) -> Backbone:
         SM3Error: as `build_backbone`.
     """
     try:
-        backbone = build_backbone(variant, name, modality.channels)
+        local = modality.local_size if modality.local_views and local_views else 0
+        backbone = build_backbone(variant, name, modality.channels, local)
         try_view(backbone, modality.shape)
     except Exception as error:  # Each network stumbles over a wrong size in its own way.
         if isinstance(error, SM3Error) and not isinstance(error, CheckpointError):
             raise
         raise _explain(error, variant, name, modality) from error
+    if local:
+        _try_local_view(backbone, variant.of(name, "backbone"), name, modality)
     return backbone
+
+
+def _try_local_view(backbone: Backbone, word: str, name: str, modality: Modality) -> None:
+    local, size = modality.local_size, modality.shape[-1]
+    try:
+        try_view(backbone, (modality.channels, local, local))
+    except Exception as error:  # Each network stumbles over a wrong size in its own way.
+        raise VariantError(
+            f"The backbone {word} takes views of {name} of {size} pixels, and not local ones of {local} "
+            f"beside them. Give another -o {name}.local_size (vision transformers take multiples of "
+            f"their patch), -o {name}.local_views=0, or another --backbone."
+        ) from error
 
 
 def try_view(backbone: Backbone, shape: Sequence[int]) -> None:

@@ -117,9 +117,9 @@ def _open(setup: Setup, objective: str, name: str, *, fetch: bool) -> Teacher:
     elif os.path.lexists(word) or _is_model(word):
         model, weights = (word, "imagenet" if fetch else "none") if _is_model(word) else (own, word)
         changes = {"per_modality": {name: {"backbone": model, "weights": weights}}}
-        changed = variant.changed(changes, where)
+        changed = _without_student_options(variant.changed(changes, where), name)
         try:
-            backbone = tried_backbone(changed, name, pool.modalities[name])
+            backbone = tried_backbone(changed, name, pool.modalities[name], local_views=False)
         except UnknownName as error:
             raise VariantError(f"{where}: there is no such run or file. {error}") from error
         modality = _normalised_by_weights(changed, pool, name, weights)
@@ -131,6 +131,15 @@ def _open(setup: Setup, objective: str, name: str, *, fetch: bool) -> Teacher:
         return Teacher(backbone, modality, shows_maps=component.wants_maps)
     taught = labels_to_teach(pool, setup.cases, name)
     return Teacher(backbone, modality, *taught, shows_maps=component.wants_maps)
+
+
+def _without_student_options(variant: Variant, name: str) -> Variant:
+    """The variant without what the backbone of a modality is told of how a student learns."""
+    provider, _ = provider_and_model(variant, name)
+    left_out = registry("backbones").get(provider).student_options
+    own = variant.options.get(provider, {})
+    kept = {option: value for option, value in own.items() if option not in left_out}
+    return dataclasses.replace(variant, options={**variant.options, provider: kept})
 
 
 def _is_model(word: str) -> bool:
