@@ -131,6 +131,7 @@ SORTS = {
     "figures": tuple(
         f"report.{name}" for name in ("calibration", "clusters", "confusion", "embedding", "roc")
     ),
+    "hidden libraries": ("nn.low_rank",),
     "layouts": tuple(f"synthesis.layout_{name}" for name in ("derm7pt", "manifest", "milk10k")),
     "tables": ("results.prediction_table", "results.pretraining_table"),
     "writers": (
