@@ -7,7 +7,7 @@ import torch
 from sm3kit import testing
 from sm3kit.core.errors import ContractError, DataError
 from sm3kit.core.registry import registry
-from sm3kit.nn.contrastive import pairwise_ntx
+from sm3kit.nn.pairs.contrastive import pairwise_ntx
 from sm3kit.objectives.base import Objective
 from sm3kit.testing import objectives
 

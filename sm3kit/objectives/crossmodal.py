@@ -12,7 +12,8 @@ from torch import Tensor
 from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.core.names import pair_names, unknown
-from sm3kit.nn.contrastive import any_row, in_shards, pairwise_ntx
+from sm3kit.nn.pairs.contrastive import in_shards, pairwise_ntx
+from sm3kit.nn.processes import any_row
 from sm3kit.objectives.base import Features, Objective
 
 

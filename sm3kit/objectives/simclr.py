@@ -12,7 +12,7 @@ from lightly.models.modules.heads import SimCLRProjectionHead, SimSiamProjection
 from torch import Tensor
 
 from sm3kit.core import ranges
-from sm3kit.nn.contrastive import in_shards, pairwise_ntx
+from sm3kit.nn.pairs.contrastive import in_shards, pairwise_ntx
 from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.base import Features, Objective, as_views
 

@@ -28,7 +28,7 @@ from torch import nn
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.datasets import derm7pt, milk10k
 from sm3kit.networks.backbone import build_backbone
-from sm3kit.nn.contrastive import in_shards
+from sm3kit.nn.pairs.contrastive import in_shards
 from sm3kit.training import hardware
 from sm3kit.training.base import optimiser as make_optimiser
 

@@ -27,8 +27,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.nn.contrastive import pairwise_ntx
 from sm3kit.nn.label_heads import label_loss
+from sm3kit.nn.pairs.contrastive import pairwise_ntx
 from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.byol import BYOL
 from sm3kit.objectives.swav import SwAV

@@ -1,4 +1,4 @@
-"""NT-Xent between two sets: lightly's, by hand, by brute force, with masks, over processes."""
+"""Contrasts of two sets: lightly's, by hand, by brute force, with masks, over processes."""
 
 import math
 import multiprocessing
@@ -7,10 +7,12 @@ from itertools import product
 import pytest
 import torch
 import torch.distributed as dist
-from lightly.loss import NTXentLoss
+from lightly.loss import DCLLoss, NTXentLoss
+from lightly.loss.dcl_loss import DCLWLoss
 from torch.nn import functional as F
 
-from sm3kit.nn.contrastive import _gather, in_shards, pairwise_ntx
+from sm3kit.nn.pairs.contrastive import in_shards, pairwise_clip, pairwise_dcl, pairwise_ntx
+from sm3kit.nn.processes import gather_rows
 
 # The loss is computed in float32: a few units in the last place of values of about 5.
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
@@ -204,6 +206,115 @@ def test_equal_rows_are_at_chance():
     assert float(pairwise_ntx(a, a, 0.1)) == pytest.approx(math.log(9), abs=1e-6)
 
 
+# Decoupled
+
+
+def masks(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "present": torch.rand(count, generator=generator) > 0.3,
+        "group": torch.randint(0, 4, (count,), generator=generator),
+    }
+
+
+@pytest.mark.parametrize(("count", "temperature"), list(product([2, 3, 17], [0.07, 0.5])))
+def test_the_decoupled_loss_is_that_of_lightly(count, temperature):
+    a, b = (x.clone().requires_grad_() for x in rows(count))
+    ours, theirs = pairwise_dcl(a, b, temperature), DCLLoss(temperature)(a, b)
+    torch.testing.assert_close(ours, theirs, **CLOSE)
+    gradients = [torch.autograd.grad(loss, (a, b)) for loss in (ours, theirs)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:To copy construct")
+@pytest.mark.parametrize("sigma", [0.1, 0.5])
+def test_the_weighted_decoupled_loss_is_that_of_lightly(sigma):
+    a, b = rows(9)
+    expected = DCLWLoss(0.1, sigma)(a, b)
+    torch.testing.assert_close(pairwise_dcl(a, b, 0.1, sigma=sigma), expected, **CLOSE)
+
+
+def decoupled_by_hand(a, b, temperature, sigma, present, group):
+    """The docstring's formula, anchor by anchor, in float64."""
+    sets = [F.normalize(x.double(), dim=1) for x in (a, b)]
+    here = [i for i in range(len(a)) if present[i]]
+    like = {i: float(sets[0][i] @ sets[1][i]) for i in here}
+    losses = []
+    for own, i in product((0, 1), here):
+        negatives = [
+            math.exp(float(sets[own][i] @ rows[j]) / temperature)
+            for rows in sets
+            for j in here
+            if group[j] != group[i]
+        ]
+        weight = 1.0
+        if sigma:
+            mean = sum(math.exp(like[j] / sigma) for j in here) / len(here)
+            weight = 2 - math.exp(like[i] / sigma) / mean
+        if negatives:
+            losses.append(math.log(sum(negatives)) - weight * like[i] / temperature)
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+@pytest.mark.parametrize(("seed", "sigma"), list(product(range(4), [0.0, 0.3])))
+def test_the_decoupled_loss_with_masks_equals_the_formula(seed, sigma):
+    a, b = rows(9, seed=seed)
+    hidden = masks(9, seed)
+    loss = pairwise_dcl(a, b, 0.3, sigma=sigma, **hidden)
+    expected = decoupled_by_hand(a, b, 0.3, sigma, **hidden)
+    assert loss.item() == pytest.approx(expected, rel=2e-6, abs=2e-6)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.5])
+@pytest.mark.parametrize("case", ["all absent", "one pair", "one group"])
+def test_without_negatives_the_decoupled_loss_is_a_zero_with_gradient(sigma, case):
+    a, b = (x.clone().requires_grad_() for x in rows(4))
+    present = {"all absent": torch.zeros(4), "one pair": torch.eye(4)[0]}.get(case, torch.ones(4))
+    group = torch.zeros(4, dtype=torch.long) if case == "one group" else None
+    loss = pairwise_dcl(a, b, 0.1, sigma=sigma, present=present.bool(), group=group)
+    loss.backward()
+    assert loss.item() == 0
+    assert (a.grad == 0).all()
+    assert (b.grad == 0).all()
+
+
+# CLIP
+
+
+def test_the_contrast_of_clip_is_two_cross_entropies():
+    """Figure 3 of the paper, line by line."""
+    a, b = rows(7)
+    logits = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / 0.07
+    labels = torch.arange(7)
+    expected = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+    torch.testing.assert_close(pairwise_clip(a, b, 0.07), expected, **CLOSE)
+    one_way = pairwise_clip(a, b, 0.07, symmetric=False)
+    torch.testing.assert_close(one_way, F.cross_entropy(logits, labels), **CLOSE)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_contrast_of_clip_with_masks(seed):
+    """Cross-entropies over the studies that are there, without others of the group."""
+    a, b = rows(9, seed=seed)
+    hidden = masks(9, seed)
+    here, group = hidden["present"], hidden["group"][hidden["present"]]
+    logits = F.normalize(a[here], dim=1) @ F.normalize(b[here], dim=1).T / 0.2
+    alike = (group.unsqueeze(0) == group.unsqueeze(1)) & ~torch.eye(len(group)).bool()
+    logits = logits.masked_fill(alike, -math.inf)
+    labels = torch.arange(len(group))
+    expected = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+    torch.testing.assert_close(pairwise_clip(a, b, 0.2, **hidden), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("loss", [pairwise_ntx, pairwise_clip])
+def test_a_temperature_may_learn(loss):
+    a, b = rows(6)
+    temperature = torch.tensor(0.3, requires_grad=True)
+    (slope,) = torch.autograd.grad(loss(a, b, temperature), temperature)
+    step = (loss(a.double(), b.double(), 0.3001) - loss(a.double(), b.double(), 0.2999)) / 2e-4
+    assert float(slope) == pytest.approx(float(step), rel=1e-3)
+
+
 # Several processes
 
 
@@ -260,7 +371,7 @@ def _shared_gradient(rank, folder, queue):
     other = torch.zeros(4, 2, requires_grad=True)
     beside = other * 1
     rows = torch.zeros(2, 2, requires_grad=True)
-    (_gather(rows) + beside).sum().backward()
+    (gather_rows(rows) + beside).sum().backward()
     queue.put((rank, rows.grad.tolist(), other.grad.tolist()))
     dist.destroy_process_group()
 

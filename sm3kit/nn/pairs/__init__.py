@@ -1,0 +1,1 @@
+"""Losses between two sets of rows that are partners, with masks."""
