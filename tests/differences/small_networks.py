@@ -37,6 +37,7 @@ class Plain:
 
     channels = 3
     shape = (3, 9, 9)
+    local_views = 0
 
     def normalise(self, views):
         return views
