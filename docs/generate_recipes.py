@@ -17,7 +17,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.runs import recipes
 
-BASES = ("quick", "small", "sm3", "release", "paper")
+BASES = ("quick", "small", "vit", "sm3", "release", "paper")
 # What says which data, where and how far, and not what a recipe is.
 LEFT_OUT = (
     *("recipe", "data", "map", "modality", "stage", "init"),
@@ -36,7 +36,7 @@ HEAD = """
 
 A recipe is a YAML file with settings. There are two kinds:
 
-- A **complete** recipe (`quick`, `small`, `sm3`, `release`, `paper`) sets everything that matters.
+- A **complete** recipe (`quick`, `small`, `vit`, `sm3`, `release`, `paper`) sets everything that matters.
 - A **row** recipe sets what defines one row of the paper's Table 5, or of Table 1, on top of a
   complete one.
 
@@ -62,6 +62,7 @@ mine.yaml`; a line `base: release` in it sets its base.
 | --- | --- |
 | `quick` | Trying things out: a small network on small images, nothing to download. Its results say nothing about photographs. |
 | `small` | ResNet-18 with ImageNet weights on images of 128 pixels, in batches of 64. For your own data on a laptop or a small GPU: about 3 GiB of memory, and about an hour for 600 studies. |
+| `vit` | A small vision transformer with DINOv2 weights, of which LoRA changes little, on images of 224 pixels: [vision transformers](vit.md). For a GPU. |
 | `sm3` | The released settings on one device, with all 96 studies of a batch contrasted with each other, and features of stage 2 encoded once. For your own data on a large GPU. |
 | `release` | The released code as it ran on two GPUs, emulated on one device. |
 | `paper` | Section 4.2 as printed, where it differs from the released code. |

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -104,7 +105,8 @@ class Timm(Backbone):
                 with _quiet_hub():
                     self.model = timm.create_model(model, pretrained=weights != "none", **extra)
             else:
-                self.model = _with_weights(model, weights, extra)
+                with redirect_stdout(io.StringIO()):  # timm prints names of other programs.
+                    self.model = _with_weights(model, weights, extra)
         except TypeError as error:
             raise OptionError(f"The timm model {model!r} takes no such option: {error}.") from error
         except (RuntimeError, OSError, LookupError, AttributeError, ValueError) as error:

@@ -24,7 +24,7 @@ from sm3kit.published.rows import (
 DATA = resources.files("sm3kit") / "published"
 # Recipes of smaller networks, or without the images that a row learned from: no row of the paper
 # was made with them.
-REDUCED = ("quick", "small", "ssd-kd-internal")
+REDUCED = ("quick", "small", "vit", "ssd-kd-internal")
 
 
 def published_row(table: str, row: str) -> PaperRow:

@@ -275,6 +275,26 @@ def test_weights_of_another_size_from_a_file(tmp_path):
         assert backbone(views(56)).shape == (2, 384)
 
 
+def test_weights_under_the_names_of_their_authors(tmp_path, capfd):
+    """DINOv3 as Meta publishes it; timm converts it, and prints a line for every block."""
+    model, file = "vit_small_patch16_dinov3", tmp_path / "dino.safetensors"
+    if not timm.is_model(model):
+        pytest.skip("this release of timm lacks it")
+    torch.manual_seed(0)
+    state = timm.create_model(model, num_classes=0).state_dict()
+    names = {"gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma", "reg_token": "storage_tokens"}
+    theirs = {"mask_token": torch.zeros(1, 384), "rope_embed.periods": torch.zeros(16)}
+    for name, value in state.items():
+        own = next((name.replace(n, other) for n, other in names.items() if n in name), name)
+        theirs[own] = value
+        if name.endswith("qkv.weight"):
+            theirs[name.replace("weight", "bias")] = torch.zeros(len(value))
+    save_file(theirs, file)
+    own = Timm(model, 3, weights=str(file), image_size=64).model.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in state.items())
+    assert capfd.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("model", "wanted"),
     [

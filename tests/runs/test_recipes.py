@@ -182,7 +182,7 @@ def test_flags_choose_the_base_before_recipes(own_recipe):
     assert resolve([mine, theirs], {})[0].recipe[0] == "sm3"
 
 
-@pytest.mark.parametrize("name", ["quick", "small", "sm3", "release", "paper"])
+@pytest.mark.parametrize("name", ["quick", "small", "vit", "sm3", "release", "paper"])
 def test_a_complete_recipe_has_no_base(name):
     for data in ({}, {"data": OWN}):
         variant, said = resolve([name], data)
