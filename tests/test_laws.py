@@ -81,6 +81,12 @@ def test_modality(name, tmp_path):
     testing.check_modality(modality, modality.example(tmp_path))
 
 
+@pytest.mark.parametrize("rotate", [0.0, 10.0])
+def test_a_modality_with_local_views(photograph, rotate):
+    options = {"local_views": 3, "local_size": 16, "rotate": rotate}
+    testing.check_modality(PHOTO, photograph, **options)
+
+
 @pytest.mark.parametrize("name", names("datasets"))
 def test_dataset(name, tmp_path):
     dataset = registry("datasets").get(name)
@@ -245,6 +251,56 @@ class Noisy(PHOTO):
             (view + one).clip(0, 255).astype(np.uint8)
             for view, one in zip(views, noise, strict=True)
         ]
+
+
+class LocalFirst(PHOTO):
+    """A modality that breaks a law: its local views change the others."""
+
+    def views(self, image, rng=None, geometry=None):
+        rng.random(self.local_views)
+        return super().views(image, rng, geometry)
+
+
+class Uniform(PHOTO):
+    """A modality that breaks a law: its local views are as large as the others."""
+
+    def views(self, image, rng=None, geometry=None):
+        whole = self.global_views(super().views(image, rng, geometry))
+        return [*whole, *whole[: self.local_views]]
+
+
+class Fixed(PHOTO):
+    """A modality that breaks a law: it gives local views whatever it is told."""
+
+    def without_local(self):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        (LocalFirst, "gives other global views beside local ones"),
+        (Uniform, r"gives a local view \(3, 32, 32\), not \(3, 16, 16\)"),
+        (Fixed, "gives 0 local views, not 2"),
+    ],
+)
+def test_broken_local_views_are_found_out(plugin, said, photograph):
+    with pytest.raises(ContractError, match=f"{plugin.__name__} {said}"):
+        testing.check_modality(plugin, photograph, local_views=2, local_size=16)
+
+
+class Torn(Objective):
+    """An objective that breaks a law: on streams, it wants local views."""
+
+    on, wants_local = "streams", True
+
+    def __init__(self, width):
+        super().__init__()
+
+
+def test_an_objective_on_streams_has_no_local_views():
+    with pytest.raises(ContractError, match="Torn wants local views, which streams"):
+        testing.check_objective(Torn)
 
 
 @pytest.mark.parametrize(

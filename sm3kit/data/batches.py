@@ -92,6 +92,7 @@ class StudyViews(Dataset[Item]):
         cache: where decoded images are kept.
         seed: of the views.
         rotated: gives the four `rotations` of each image instead of its `views`.
+        local: gives the local views of each image, too, after the others.
     """
 
     def __init__(
@@ -102,9 +103,14 @@ class StudyViews(Dataset[Item]):
         seed: int,
         *,
         rotated: bool = False,
+        local: bool = False,
     ) -> None:
         self.pool, self.cases, self.cache, self.seed = pool, cases, cache, seed
         self.rotated = rotated
+        self.modalities = {
+            name: modality if local else modality.without_local()
+            for name, modality in pool.modalities.items()
+        }
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -123,7 +129,7 @@ class StudyViews(Dataset[Item]):
             rng = self._generator(epoch, index, name, turn)
             path = paths[rng.integers(len(paths))] if len(paths) > 1 else paths[0]
             image = self.cache.get(path, self.pool.readers[case.source][name])
-            modality = self.pool.modalities[name]
+            modality = self.modalities[name]
             draw = modality.rotations if self.rotated else modality.views
             if name in frames:
                 shared = self._generator(epoch, index, f"frame {frames[name]}", turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -35,7 +36,8 @@ class Modality:
             training.
         notes: what a user should know of the choices that were made, a line each.
         local_views: how many of its views, the last ones, are local: small parts of the image, in
-            the size `local_size`; the ones before are global.
+            the size `local_size`; the ones before are global, and the same ones whatever this is.
+            `views` reads it anew each time, as most of a run wants none, see `without_local`.
         local_size: height and width of the local views, in pixels.
         rotatable: whether an image may be rotated by 90 degrees and still be one of its kind, as
             it has no fixed orientation; such images have square views.
@@ -56,6 +58,21 @@ class Modality:
     def shape(self) -> tuple[int, int, int]:
         """The shape of every view: (C, S, S), unless the modality says otherwise."""
         return self.channels, self.image_size, self.image_size
+
+    @property
+    def local_shape(self) -> tuple[int, int, int]:
+        """The shape of every local view."""
+        return self.channels, self.local_size, self.local_size
+
+    def without_local(self) -> Modality:
+        """The same modality, which gives the global views alone."""
+        plain = copy.copy(self)
+        plain.local_views = 0
+        return plain
+
+    def global_views(self, views: Sequence[Any]) -> list[Any]:
+        """The views of an image, or what was made of them, without the local ones."""
+        return list(views[: len(views) - self.local_views])
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -84,7 +101,9 @@ class Modality:
         rng: np.random.Generator | None = None,
         geometry: np.random.Generator | None = None,
     ) -> list[Image]:
-        """V random views of `shape` from an image (C, H, W), same dtype; the image stays as it is.
+        """V random views of `shape` from an image (C, H, W), same dtype, and the local ones.
+
+        The image stays as it is.
 
         Args:
             rng: where all randomness comes from; None draws a fresh generator.
@@ -102,7 +121,7 @@ class Modality:
     ) -> list[Image]:
         """Four random views, rotated by 0, 90, 180 and 270 degrees, if it is `rotatable`.
 
-        They are `views`, each with augmentation of its own, which are rotated last: a crop that
+        They are global `views`, each with augmentation of its own, which are rotated last: a crop that
         is drawn anywhere, with sides as likely wide as high, is the same crop of a rotated image.
 
         Args:
@@ -113,7 +132,7 @@ class Modality:
         arguments = () if geometry is None else (geometry,)
         upright: list[Image] = []
         while len(upright) < QUARTERS:
-            upright += self.views(image, rng, *arguments)
+            upright += self.without_local().views(image, rng, *arguments)
         # Rotated (H, W, C), so that the memory of a view is in the same order as before.
         return [
             np.ascontiguousarray(np.rot90(view.transpose(1, 2, 0), quarter)).transpose(2, 0, 1)

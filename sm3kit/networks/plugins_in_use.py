@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import nullcontext, suppress
+
+from sm3kit.core.errors import BrokenPlugin
 from sm3kit.core.kinds import KINDS
 from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
@@ -40,6 +44,20 @@ def rotating_objective(variant: Variant) -> str:
     """The objective that asks for rotated views of all images; empty if none does."""
     objectives = {name: registry("objectives").get(name) for name in variant.objective}
     return next((name for name, plugin in objectives.items() if plugin.wants_rotations), "")
+
+
+def takers_of_local_views(objectives: Iterable[str] | None = None) -> list[str]:
+    """The objectives that take local views.
+
+    Args:
+        objectives: by name; None is all that work.
+    """
+    names = []
+    for name in registry("objectives").names() if objectives is None else objectives:
+        with suppress(BrokenPlugin) if objectives is None else nullcontext():
+            plugin = registry("objectives").load(name)
+            names += [name] if plugin.wants_local and not plugin.wants_rotations else []
+    return names
 
 
 def other_sampler(variant: Variant) -> str:

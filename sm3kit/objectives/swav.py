@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
 
 import torch
 from lightly.loss import SwaVLoss
@@ -17,12 +17,17 @@ from sm3kit.objectives.base import Features, Objective, as_views
 
 
 class SwAV(Objective):
-    """Predicts the balanced prototype assignment of one view from the other view.
+    """Predicts the balanced prototype assignment of one view from the other views.
 
-    Source: Caron et al. 2020, arXiv:2006.09882, equations 1 to 5.
+    The first two views are assigned, and all views predict, local ones included: multi-crop. The
+    mean is over the other views of each, as in the official code, so local views change no scale.
+
+    Source: Caron et al. 2020, arXiv:2006.09882, equations 1 to 6.
     Differs from the paper: 60 prototypes instead of 3000, which would exceed the images of a
-    small study, and no multi-crop. Batch norm treats each view as a separate batch. The queue
-    holds 96 rows instead of 3840; a batch with fewer rows than prototypes uses it from the start.
+    small study. Batch norm treats each view as a separate batch; with `join_views`, and
+    `stage1.join_views` for the backbones, as in the official code. Local views are there if the
+    modality makes some (`photo.local_views`); the paper has 6. The queue holds 96 rows instead of
+    3840; a batch with fewer rows than prototypes uses it from the start.
 
     Args:
         width: D of the features.
@@ -38,7 +43,10 @@ class SwAV(Objective):
         queue_start: share of the training after which the queue is used in every assignment.
         freeze: share of the training, from its start, in which the prototypes are frozen.
         gather: balance the assignment over all processes (DDP).
+        join_views: the batch norm of the head sees all views of all sizes as one batch.
     """
+
+    wants_local: ClassVar[bool] = True
 
     queued: Tensor
     filled: Tensor
@@ -57,6 +65,7 @@ class SwAV(Objective):
         queue_start: ranges.Share = 0.1,
         freeze: ranges.Share = 0.01,
         gather: bool = False,
+        join_views: bool = False,
     ) -> None:
         super().__init__()
         self.projector = SwaVProjectionHead(width, hidden or width, projection)
@@ -64,6 +73,7 @@ class SwAV(Objective):
         for head in self.prototypes.heads:
             head.bias = None  # The method has none.
         self.swap = SwaVLoss(temperature, iterations, epsilon, gather)
+        self.join_views = join_views
         self.queue_start, self.freeze, self.progress = queue_start, freeze, 0.0
         # Plain buffers: a resumed training finds its queue again.
         self.register_buffer("queued", torch.zeros(2, queue, projection))
@@ -85,13 +95,20 @@ class SwAV(Objective):
     ) -> dict[str, Tensor]:
         """The loss of views [(B, D)] * V; the first two views are assigned, all predict."""
         views = as_views(features)
-        projected = [F.normalize(full_precision(self.projector(view)), dim=1) for view in views]
+        projected = [F.normalize(full_precision(rows), dim=1) for rows in self._project(views)]
         scores = [self.prototypes(view) for view in projected]
         earlier = self._earlier(len(views[0]))
         loss = self.swap(scores[:2], scores[2:], earlier).squeeze(0)
         if self.training:
             self._remember(projected[0].detach(), projected[1].detach())
         return {"loss": loss}
+
+    def _project(self, views: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Projections (B, P) of views, which the batch norm sees one by one, or as one batch."""
+        if self.join_views:
+            joined: Tensor = self.projector(torch.cat(list(views)))
+            return joined.chunk(len(views))
+        return [self.projector(view) for view in views]
 
     def _earlier(self, rows: int) -> list[Tensor] | None:
         """Scores of the queue, if it joins the assignment of a batch with so many rows."""

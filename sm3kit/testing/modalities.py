@@ -13,6 +13,7 @@ import torch
 from sm3kit.modalities.base import QUARTERS, Image, Modality
 from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, NotTried, Plugin, require, require_attributes
+from sm3kit.testing.likeness import likeness, pattern
 
 SIZE, DRAWS, ALIKE = 32, 12, 0.6
 
@@ -35,9 +36,9 @@ class ModalityTrial:
         return self.build().read(self.path)
 
     def views(self, seed: int, image: Image | None = None) -> list[Image]:
-        """Random views under a seed."""
-        image = self.image() if image is None else image
-        return list(self.build().views(image, np.random.default_rng(seed)))
+        """Random global views under a seed."""
+        image, modality = self.image() if image is None else image, self.build()
+        return modality.global_views(modality.views(image, np.random.default_rng(seed)))
 
     def views_at(self, seed: int, geometry: int, image: Image) -> list[Image]:
         """Random views whose crops, flips and turns have a seed of their own."""
@@ -95,6 +96,31 @@ def views_of_one_shape(trial: ModalityTrial) -> None:
     for view in (*views, modality.eval_view(image)):
         require(view.shape == modality.shape, f"gives a view {view.shape}, not {modality.shape}")
         require(view.dtype == image.dtype, "changes the dtype")
+
+
+@LAWS.law("local views")
+def local_views_come_last(trial: ModalityTrial) -> None:
+    """Where it makes local views: in their size, behind the others, which they do not change."""
+    modality, image = trial.build(), trial.image()
+    if not modality.local_views:
+        raise NotTried("it makes no local views")
+    views = modality.views(image, np.random.default_rng(1))
+    alone = modality.without_local().views(image, np.random.default_rng(1))
+    fault = f"gives {len(views) - len(alone)} local views, not {modality.local_views}"
+    require(len(views) - len(alone) == modality.local_views, fault)
+    require(
+        _equal(modality.global_views(views), alone), "gives other global views beside local ones"
+    )
+    local, shape = views[len(alone) :], modality.local_shape
+    for view in local:
+        require(view.shape == shape, f"gives a local view {view.shape}, not {shape}")
+        require(view.dtype == image.dtype, "changes the dtype")
+    normal = modality.normalise(torch.from_numpy(np.stack(local)))
+    fits = normal.shape == (len(local), *shape) and bool(normal.isfinite().all())
+    require(fits, "does not normalise local views")
+    others = (modality.views(image, np.random.default_rng(2 + draw)) for draw in range(DRAWS))
+    differ = any(not _equal(local, other[len(alone) :]) for other in others)
+    require(differ, "ignores the generator in local views")
 
 
 @LAWS.law("rotations")
@@ -200,50 +226,3 @@ def geometry_is_shared(trial: ModalityTrial) -> None:
 
 def _equal(first: list[Image], second: list[Image]) -> bool:
     return len(first) == len(second) and all(map(np.array_equal, first, second))
-
-
-WAVES = 12
-
-
-def pattern(image: Image) -> Image:
-    """Smooth waves in the shape, type and range of an image (C, H, W), equal in all channels.
-
-    They keep to the middle of the range, so that brighter is not cut off. The range begins at zero
-    where that is near, so that noise in proportion to the values, such as speckle, hides no wave.
-    """
-    height, width = image.shape[1:]
-    y, x = np.mgrid[0:height, 0:width] / np.array([height, width]).reshape(2, 1, 1)
-    rng = np.random.default_rng(0)
-    waves = np.zeros((height, width))
-    for _ in range(WAVES):
-        angle, phase = rng.uniform(0, 2 * np.pi, 2)
-        turns = rng.uniform(1, 4)
-        waves += np.cos(2 * np.pi * turns * (np.cos(angle) * x + np.sin(angle) * y) + phase)
-    share = 0.25 + 0.35 * (waves - waves.min()) / np.ptp(waves)
-    low, high = float(image.min()), float(image.max())
-    if high <= low:
-        low, high = (0.0, 255.0) if image.dtype == np.uint8 else (low, low + 1.0)
-    if 0 < low < (high - low) / 2:
-        low = 0.0
-    values = (low + (high - low) * share).astype(image.dtype)
-    return np.ascontiguousarray(np.broadcast_to(values, image.shape))
-
-
-def likeness(first: Image, second: Image) -> float:
-    """The correlation of two views (C, H, W), 0 to 1; a view of one colour is like any other.
-
-    Blocks of pixels are compared, in which honest noise averages out.
-    """
-    flat = [_blocks(np.asarray(view, np.float64).mean(0)).ravel() for view in (first, second)]
-    if min(part.std() for part in flat) < 1e-9:
-        return 1.0
-    return float(abs(np.corrcoef(flat[0], flat[1])[0, 1]))
-
-
-def _blocks(plane: Image) -> Image:
-    """The means of square blocks of a plane (H, W), at least eight along each side."""
-    side = max(1, min(plane.shape) // 8)
-    height, width = (length // side * side for length in plane.shape)
-    cut = plane[:height, :width].reshape(height // side, side, width // side, side)
-    means: Image = cut.mean(axis=(1, 3))
-    return means

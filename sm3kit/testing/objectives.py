@@ -59,6 +59,8 @@ def check_objective(plugin: Plugin, processes: bool = False, **options: Any) -> 
 def builds(trial: ObjectiveTrial) -> None:
     """It can be built for features of any width."""
     plugin: Any = trial.plugin
+    local = plugin.wants_local and (plugin.on == "streams" or plugin.wants_rotations)
+    require(not local, "wants local views, which streams and rotated views have none of")
     for option in ("teacher", "teacher_backbone") if plugin.wants_teacher else ():
         known = option in options_of(trial.plugin)
         require(known, f"wants a teacher, and has no option {option!r} that says who it is")

@@ -166,9 +166,9 @@ def objective_features(plugin: Any) -> tuple[Any, dict[str, Any]]:
     torch.manual_seed(1)
     group = torch.arange(ROWS)
     if plugin.on == "modality":
-        views = 4 if plugin.wants_rotations else 2
+        views, local = 4 if plugin.wants_rotations else 2, 3 if plugin.wants_local else 0
         targets = [torch.randn(ROWS, WIDTH) for _ in range(views)]
-        features = [leaf(ROWS, WIDTH) for _ in range(views)]
+        features = [leaf(ROWS, WIDTH) for _ in range(views + local)]
         wanted: dict[str, Any] = {"targets": targets} if plugin.wants_target else {}
         wanted = teaching_of(plugin).made_up(ROWS, views) if plugin.wants_teacher else wanted
         return features, {**wanted, "group": group}

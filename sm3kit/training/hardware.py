@@ -55,6 +55,7 @@ def resolved_precision(wanted: str, network: nn.Module, image_size: int = 0) -> 
 def smallest_view(modalities: Mapping[str, Modality]) -> int:
     """The height of the smallest views, in pixels; vectors do not count, and 0 is none."""
     heights = [modality.shape[1] for modality in modalities.values()]
+    heights += [modality.local_size for modality in modalities.values() if modality.local_views]
     return min((height for height in heights if height > 1), default=0)
 
 

@@ -111,10 +111,7 @@ def memory_need(start: Start) -> MemoryNeed | None:
         _size(teacher.parameters()) for own in parts.teachers.values() for teacher in own.values()
     )
     ready = 1 if on_gpu else 1 + PREFETCHED * setup.workers
-    views = ready * sum(
-        4 * rows * math.prod(setup.pool.modalities[name].shape)
-        for name, rows in _rows(start).items()
-    )
+    views = ready * sum(4 * rows * math.prod(shape) for _, shape, rows in _rows(start))
     base = CUDA_CONTEXT if on_gpu else psutil.Process().memory_info().rss
     device = "cuda" if on_gpu else "cpu"
     return MemoryNeed(device, base, copies * learning + targets + teachers, views, activations)
@@ -124,8 +121,7 @@ def _activations(start: Start, *, half: bool) -> int:
     """Bytes that a step keeps for its gradients, in all networks; those that are alike count once."""
     setup, kept = start.setup, dict[tuple[str, ...], float]()
     total = 0.0
-    for name, rows in _rows(start).items():
-        shape = tuple(setup.pool.modalities[name].shape)
+    for name, shape, rows in _rows(start):
         alike = (setup.variant.of(name, "backbone"), *map(str, shape))
         if alike not in kept:
             network = start.parts.branches.backbones[name]
@@ -134,15 +130,21 @@ def _activations(start: Start, *, half: bool) -> int:
     return round(OVERHEAD * total)
 
 
-def _rows(start: Start) -> dict[str, int]:
-    """{modality: views in a batch}, where a batch has as many absent images as the data."""
+def _rows(start: Start) -> list[tuple[str, tuple[int, ...], int]]:
+    """Modality, shape and number of the views in a batch, the local ones by themselves.
+
+    A batch has as many absent images as the data.
+    """
     setup = start.setup
     batch = min(setup.variant.stage1.batch_size, len(setup.cases))
     present = shares(setup.cases, list(setup.pool.modalities))
-    return {
-        name: count * math.ceil(batch * present[name] / len(setup.cases))
-        for name, count in view_counts(setup).items()
-    }
+    rows = []
+    for name, count in view_counts(setup).items():
+        modality, studies = setup.pool.modalities[name], batch * present[name] / len(setup.cases)
+        local = modality.local_views
+        for shape, number in ((modality.shape, count - local), (modality.local_shape, local)):
+            rows += [(name, tuple(shape), number * math.ceil(studies))] if number else []
+    return rows
 
 
 def _size(weights: Iterable[Tensor]) -> int:

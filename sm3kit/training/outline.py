@@ -158,6 +158,8 @@ def _networks(pool: Pool, parts: Stage1, variant: Variant) -> list[str]:
         weights = str(variant.of(name, "weights")) if with_weights else "none"
         _, height, width = modality.shape
         shown = f", {height} px" if height == width > 1 else ""
+        if modality.local_views:
+            shown += f", {modality.local_views} x {modality.local_size} px local"
         alike.setdefault((variant.of(name, "backbone"), weights, shown), []).append(name)
     lines = []
     for (backbone, weights, shown), names in alike.items():

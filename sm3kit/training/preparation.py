@@ -21,7 +21,7 @@ from sm3kit.modalities.base import Modality
 from sm3kit.networks.assemble import fill_in
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.feature_cache import FeatureCache
-from sm3kit.networks.plugins_in_use import rotating_objective
+from sm3kit.networks.plugins_in_use import rotating_objective, takers_of_local_views
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import ModelFacts
 from sm3kit.training.fitting import Training
@@ -57,7 +57,8 @@ class Setup:
     def views(self) -> StudyViews:
         """The studies to train on, as views."""
         rotated = bool(rotating_objective(self.variant))
-        return StudyViews(self.pool, self.cases, self.images, self.variant.seed, rotated=rotated)
+        kinds = {"rotated": rotated, "local": not rotated}
+        return StudyViews(self.pool, self.cases, self.images, self.variant.seed, **kinds)
 
     def training(
         self, devices: int = 1, num_nodes: int = 1, precision: str = "32-true"
@@ -155,11 +156,12 @@ def training_cases(pool: Pool, variant: Variant) -> list[Case]:
 
     Raises:
         DataError, VariantError: there are too few studies, too few modalities for the fusion, or
-            images that an objective cannot turn.
+            images that an objective cannot turn, or local views that none takes.
     """
     cases = pool.of(variant.splits)
     names = list(pool.modalities)
     _check_rotations(pool, variant)
+    _check_local_views(pool, variant)
     if len(cases) < 2 * variant.machine.devices * variant.machine.num_nodes:
         raise DataError(
             f"The split {'+'.join(variant.splits)} of {', '.join(variant.data)} has {len(cases)} "
@@ -188,6 +190,24 @@ def _check_rotations(pool: Pool, variant: Variant) -> None:
         raise VariantError(
             f"The objective {objective!r} rotates images by 90 degrees, which those of {plugins} do "
             "not allow. Leave them out with --modality, or use another objective."
+        )
+
+
+def _check_local_views(pool: Pool, variant: Variant) -> None:
+    local = [name for name, modality in pool.modalities.items() if modality.local_views]
+    if not local or variant.stage == "mlssl":
+        return
+    rotating = rotating_objective(variant)
+    if rotating:
+        raise VariantError(
+            f"The objective {rotating!r} rotates images by 90 degrees, and {local[0]} has local "
+            "views, which are not rotated. Leave local_views out, or use another objective."
+        )
+    if not takers_of_local_views(variant.objective):
+        raise VariantError(
+            f"{local[0]} has local views, and no objective of this run takes any; these do: "
+            f"{', '.join(takers_of_local_views())}. Leave local_views out, or use one of these with "
+            "--objective."
         )
 
 

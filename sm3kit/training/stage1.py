@@ -131,7 +131,7 @@ class MultiModalSSL(Learner):
         encoded = self.encoder.encode(views, self.parts.branches.backbones, self.mapped)
         features, whole = encoded.features, self._global(views)
         labels = {name: batch.labels[present[name]] for name in views}
-        told = self._told(whole, labels, encoded.maps)
+        told = self._told(whole, labels, self._global(encoded.maps))
         with torch.autocast(self.device.type, enabled=False):
             groups = {name: batch.group[present[name]] for name in features}
             terms = self._terms_within(features, told, groups)
@@ -145,7 +145,7 @@ class MultiModalSSL(Learner):
     def _global(self, views: Mapping[str, list[Tensor]]) -> dict[str, list[Tensor]]:
         """The views, or their features, without the local ones, which come last."""
         modalities = self.parts.branches.modalities
-        return {n: own[: len(own) - modalities[n].local_views] for n, own in views.items()}
+        return {name: modalities[name].global_views(own) for name, own in views.items()}
 
     def _terms_within(
         self,

@@ -28,6 +28,7 @@ from sm3kit.networks.assemble import (
 )
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.objectives.base import as_views
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.studies_seen import check_unchanged
@@ -190,16 +191,21 @@ def _rehearse_stage1(setup: Setup, parts: Stage1) -> None:
             name: [torch.randn(ROWS, parts.branches.widths[name]) for _ in range(count)]
             for name, count in view_counts(setup).items()
         }
+        modalities = setup.pool.modalities
+        whole = {name: modalities[name].global_views(views) for name, views in features.items()}
         for name, by_modality in parts.objectives.items():
             for modality, objective in by_modality.items():
                 if modality in features:
-                    views = features[modality]
-                    more: dict[str, Any] = {"targets": views} if objective.wants_target else {}
+                    slow = views = whole[modality]
+                    if objective.wants_local:
+                        as_views(slow)  # Local views are compared with two others.
+                        views = features[modality]
+                    more: dict[str, Any] = {"targets": slow} if objective.wants_target else {}
                     if name in parts.teachers:
                         more = parts.teaching(name, modality).made_up(ROWS, len(views))
                     copy.deepcopy(objective)(views, **more)
         if parts.crossings and features.keys() == parts.branches.widths.keys():
-            streams = _streams(parts, features)
+            streams = _streams(parts, whole)
             for objective in parts.crossings.values():
                 copy.deepcopy(objective)(streams)
 

@@ -335,3 +335,41 @@ def test_more_views_of_swav_predict_only():
     scores = scores_of(objective, given)
     expected = SwaVLoss(0.1, 3, 0.05)(scores[:2], scores[2:])
     torch.testing.assert_close(objective(given)["loss"], expected.squeeze(), **CLOSE)
+
+
+def official_swav(scores, temperature=0.1, epsilon=0.05, iterations=3):
+    """The loss of the official main_swav.py: crops 0 and 1 are assigned, all others predict."""
+    total = 0.0
+    for assigned in (0, 1):
+        with torch.no_grad():
+            table = torch.exp(scores[assigned] / epsilon).T
+            table = table / table.sum()
+            prototypes, rows = table.shape
+            for _ in range(iterations):
+                table = table / table.sum(dim=1, keepdim=True) / prototypes
+                table = table / table.sum(dim=0, keepdim=True) / rows
+            code = (table * rows).T
+        others = [number for number in range(len(scores)) if number != assigned]
+        loss = 0.0
+        for number in others:
+            log = F.log_softmax(scores[number] / temperature, dim=1)
+            loss -= (code * log).sum(dim=1).mean()
+        total += loss / len(others)
+    return total / 2
+
+
+@pytest.mark.parametrize("local", [0, 1, 6])
+@pytest.mark.parametrize("join_views", [False, True])
+def test_swav_over_crops_is_the_loss_of_the_official_code(local, join_views):
+    assert SwAV.wants_local
+    objective = swav(join_views=join_views)
+    given = views(2 + local)
+    scores = scores_of(copy.deepcopy(objective), given)
+    if join_views:
+        rows = F.normalize(copy.deepcopy(objective).projector(torch.cat(given)), dim=1)
+        scores = objective.prototypes(rows).chunk(len(given))
+    found = objective(given)["loss"]
+    torch.testing.assert_close(found, official_swav(scores), rtol=1e-5, atol=1e-5)
+    seen = objective.projector.layers[1].num_batches_tracked
+    assert seen == (1 if join_views else len(given))
+    assert int(objective.filled) == 8  # The queue keeps rows of the two global views alone.

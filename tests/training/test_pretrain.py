@@ -101,14 +101,21 @@ def slow(**changes):
     [
         {"objective": ("simclr",)},
         slow(objective=("byol",), options={"byol": {"hidden": 32}}),
-        slow(objective=("swav",), options={"swav": {"prototypes": 5, "queue": 8}}),
+        slow(
+            objective=("swav", "dino"),
+            options={
+                "swav": {"prototypes": 5, "queue": 8},
+                "dino": {"prototypes": 9, "hidden": 32},
+                "photo": {"local_views": 2, "local_size": 16},
+            },
+        ),
         slow(
             objective=("simclr",),
             options={"timm": {"drop_path": 0.2}},
             backbone="test_convnext",
         ),
     ],
-    ids=["simclr", "byol", "swav", "random-depth"],
+    ids=["simclr", "byol", "multi-crop", "random-depth"],
 )
 def test_a_resumed_run_is_the_straight_run_bit_for_bit(tiny, train, tmp_path, changes):
     changes = {**changes, "options": {**tiny.options, **changes.get("options", {})}}
