@@ -132,6 +132,7 @@ SORTS = {
         f"report.{name}" for name in ("calibration", "clusters", "confusion", "embedding", "roc")
     ),
     "hidden libraries": ("nn.low_rank",),
+    "means of laws": ("testing.classifier_absence", "testing.likeness"),
     "layouts": tuple(f"synthesis.layout_{name}" for name in ("derm7pt", "manifest", "milk10k")),
     "tables": ("results.prediction_table", "results.pretraining_table"),
     "writers": (

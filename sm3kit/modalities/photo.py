@@ -12,8 +12,8 @@ from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.imaging import geometry, resizing
 from sm3kit.imaging.augmentation import Augmentation, Change, augment, draw_jitter
+from sm3kit.imaging.colour import normalise
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
-from sm3kit.imaging.normalisation import normalise
 from sm3kit.imaging.reading import UNIT, read_pixels
 from sm3kit.modalities.base import Image, Modality
 
@@ -91,7 +91,7 @@ class Photo(Modality):
         std: ranges.Deviations = STD,
         reduce: bool = True,
         resize: Literal["fast", "pillow"] = "fast",
-        local_views: ranges.CountOrZero = 0,
+        local_views: ranges.ViewCountOrZero = 0,
         local_size: ranges.ImageSize = 96,
         local_scale: ranges.CropScale = (0.05, 0.14),
     ) -> None:
