@@ -95,7 +95,7 @@ LIBRARIES = {
 }
 # Libraries that belong to few rooms.
 OWNERS = {
-    "timm": {"backbones"},
+    "timm": {"backbones", "training.optimising.optimisers"},
     "lightly": {"objectives"},
     "faiss": {"clusterers"},
     "psutil": {"training"},

@@ -84,3 +84,7 @@ class Backbone(nn.Module):
     def merged(self) -> Backbone:
         """A backbone that does the same, with what was added for training put into the weights."""
         return self
+
+    def weights_by_layer(self) -> list[list[nn.Parameter]]:
+        """All weights by layer, the first layer first; none where layers have no such order."""
+        return []

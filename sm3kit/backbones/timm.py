@@ -203,13 +203,18 @@ class Timm(Backbone):
         groups = _groups(self.model)
         return [self.model.get_parameter(name) for name in groups[0]] if groups else []
 
+    def weights_by_layer(self) -> list[list[nn.Parameter]]:
+        """The weights by timm's own grouping: the stem, then each block."""
+        groups = _groups(self.model, coarse=False)
+        return [[self.model.get_parameter(name) for name in group] for group in groups]
 
-def _groups(model: nn.Module) -> list[list[str]]:
-    """Names of weights by timm's own grouping: of the stem, and of each block or stage."""
+
+def _groups(model: nn.Module, *, coarse: bool = True) -> list[list[str]]:
+    """Names of weights by timm's own grouping: of the stem, and of each stage, or each block."""
     matcher = getattr(model, "group_matcher", None)
     if matcher is None:
         return []
-    groups = group_parameters(model, matcher(coarse=True))
+    groups = group_parameters(model, matcher(coarse=coarse))
     return [groups[number] for number in sorted(groups)]
 
 

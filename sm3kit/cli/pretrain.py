@@ -154,6 +154,12 @@ if TYPE_CHECKING:
     ),
     variant_option("--lr", help="Learning rate of stage 1."),
     variant_option(
+        "--schedule", help="Keep the learning rate of stage 1, or bring it to zero at the end."
+    ),
+    variant_option(
+        "--warmup-epochs", help="Epochs of stage 1 over which the learning rate grows from zero."
+    ),
+    variant_option(
         "--feature-views",
         help="Views of each study that stage 2 encodes once and reuses; 0 encodes new views in "
         "every epoch.",

@@ -29,11 +29,19 @@ class Stage1Settings:
         pad_to: see `last_batch`.
         join_views: encode the views of an image as one batch, whose batch norm then sees twice as
             many rows; the release encodes view by view.
-        lr: learning rate of AdamW.
+        optimiser: "adamw", the paper's, "sgd" with a momentum of 0.9, or "lars", which is for
+            batches of a thousand studies and more.
+        lr: learning rate of the optimiser.
         head_lr: learning rate of what no weights are known for, that is all but the backbones;
             0 takes `lr`, as the release does.
+        layer_decay: share of the learning rate of a layer of a backbone that the layer before it
+            takes; 1 is the same rate for all.
         schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
-        weight_decay: of AdamW.
+        warmup_epochs: epochs over which the rate grows linearly from zero, before the schedule.
+        weight_decay: of the optimiser.
+        decay_norms: whether the weight decay holds for norms and biases, too, as in the paper.
+        clip: largest norm of the gradient of all weights together, which is shortened to it; 0
+            leaves it as it is.
         betas: of AdamW; of stage 2, too.
         eps: of AdamW.
         precision: "auto", or what Lightning takes: "32", "bf16-mixed", "16-mixed".
@@ -48,10 +56,15 @@ class Stage1Settings:
     last_batch: Literal["keep", "drop", "pad"] = "keep"
     pad_to: Annotated[int, ranges.Range(1, 65_536)] = 2
     join_views: bool = False
+    optimiser: Literal["adamw", "sgd", "lars"] = "adamw"
     lr: ranges.Rate = 1e-6
     head_lr: Annotated[float, ranges.Range(0, 100)] = 0.0
+    layer_decay: Annotated[float, ranges.Range(above=0, most=1)] = 1.0
     schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: ranges.CountOrZero = 0
     weight_decay: ranges.Amount = 0.05
+    decay_norms: bool = True
+    clip: ranges.Amount = 0.0
     betas: Annotated[tuple[float, float], ranges.Range(least=0, below=1)] = (0.9, 0.999)
     eps: ranges.Epsilon = 1e-5
     precision: Precision = "auto"

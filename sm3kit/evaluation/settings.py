@@ -29,7 +29,7 @@ PLUGINS = {"classifier": "classifiers", "loss": "losses", "sampler": "samplers"}
 # Settings of the training with labels, and those that a protocol does not look at.
 OF_TRAINING = (
     *PLUGINS, "members", "subsets", "scope", "epochs", "batch_size", "lr", "optimiser", "schedule",
-    "weight_decay", "eps", "prototypes", "views", "feature_views", "options",
+    "warmup_epochs", "weight_decay", "eps", "prototypes", "views", "feature_views", "options",
 )  # fmt: skip
 OF_NEIGHBOURS = ("k", "temperature")
 OF_NETWORKS = ("stack", "stream_weights", "test_views")
@@ -69,6 +69,7 @@ class Settings:
         lr, weight_decay, eps: of the optimiser.
         optimiser: "adamw", the paper's, "adam", or "sgd" with a momentum of 0.9.
         schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
+        warmup_epochs: epochs over which the rate grows linearly from zero.
         precision: like that of the pre-training; "run" takes the same. Heads and relations on
             frozen features are always computed in float32.
         feature_views: views of each study that a probe encodes once; 0 encodes in every epoch.
@@ -105,6 +106,7 @@ class Settings:
     lr: ranges.Rate = 1e-3
     optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
     schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: ranges.CountOrZero = 0
     weight_decay: ranges.Amount = 0.05
     eps: ranges.Epsilon = 1e-5
     precision: Literal["run", "auto", "32", "bf16-mixed", "16-mixed"] = "run"

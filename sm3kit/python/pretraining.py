@@ -46,6 +46,8 @@ def pretrain(
     batch_size: int | None = None,
     micro_batch: int | None = None,
     lr: float | None = None,
+    schedule: Literal["constant", "cosine"] | None = None,
+    warmup_epochs: int | None = None,
     seed: int | None = None,
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] | None = None,
     devices: int | None = None,
@@ -89,6 +91,8 @@ def pretrain(
         micro_batch: studies that the networks see at a time, for large batches in little memory;
             the losses are those of the whole batch. 0 is the whole batch.
         lr: learning rate of stage 1.
+        schedule: "constant" keeps the learning rate of stage 1, "cosine" brings it to zero.
+        warmup_epochs: epochs of stage 1 over which the learning rate grows from zero.
         seed: of weights, order and views.
         precision: "auto" takes bf16 where the machine computes in it.
         devices: GPUs, or processes on a CPU.
@@ -116,6 +120,7 @@ def pretrain(
         "map": dict(map) if map else None, "image_size": image_size, "stage": stage,
         "init": None if init is None else str(folder_of(init)), "relation": relation,
         "clusterer": clusterer, "sampler": sampler, "epochs": epochs, "mlssl_epochs": mlssl_epochs, "lr": lr,
+        "schedule": schedule, "warmup_epochs": warmup_epochs,
         "feature_views": feature_views, "batch_size": batch_size, "micro_batch": micro_batch,
         "seed": seed, "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
     }  # fmt: skip

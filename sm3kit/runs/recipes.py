@@ -22,7 +22,10 @@ SM3_MEMORY = 20 * 1024**3
 FLAGS = {
     **{
         name: f"stage1.{name}"
-        for name in ("epochs", "batch_size", "micro_batch", "lr", "precision")
+        for name in (
+            *("epochs", "batch_size", "micro_batch", "lr", "schedule", "warmup_epochs"),
+            "precision",
+        )
     },
     "mlssl_epochs": "stage2.epochs",
     "feature_views": "stage2.feature_views",

@@ -1,22 +1,21 @@
-"""What everything that trains shares: epochs, seeds, optimisers, and the terms of a step."""
+"""What everything that trains shares: epochs, seeds, rates, and the terms of a step."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sm3kit.core.errors import CheckpointError, TrainingError
+from sm3kit.core.errors import TrainingError
 from sm3kit.core.stage_settings import STAGE_TITLES
 from sm3kit.core.variant import Variant
 from sm3kit.nn.finite import first_two, not_finite
+from sm3kit.training.optimising.schedule import rate_share
 from sm3kit.training.seeds import seed_of_epoch
 
-MOMENTUM = 0.9  # Of "sgd".
 EpochRow = dict[str, Any]  # An epoch in metrics.csv, by column.
 TITLES = {**STAGE_TITLES, "probe": "the probe", "finetune": "the fine-tuning"}
 
@@ -45,6 +44,7 @@ class Learner(pl.LightningModule):
 
     Attributes:
         rate: the learning rate of the last step.
+        clip: the norm to which gradients are shortened; 0 leaves them as they are.
         first_epoch: the epoch that a resumed training begins with.
         optimiser_state, scaler_state: of the epochs before, when it goes on.
         last_terms: the loss terms of the last step, detached.
@@ -58,6 +58,7 @@ class Learner(pl.LightningModule):
         self.stage, self.variant, self.seed = stage, variant, seed
         self.epochs, self.rate, self.steps_per_epoch = pace.epochs, pace.lr, steps_per_epoch
         self.first_rate = pace.lr
+        self.clip = 0.0
         self.first_epoch = 0
         self.optimiser_state: dict[str, Any] | None = None
         self.scaler_state: dict[str, Any] | None = None
@@ -95,21 +96,27 @@ class Learner(pl.LightningModule):
         """Seeds this epoch by its number."""
         torch.manual_seed(seed_of_epoch(self.stage, self.seed, self.epoch, self.global_rank))
 
+    def step(self, batch_idx: int) -> int:
+        """The number of a step since the very beginning, from 0."""
+        return self.epoch * self.steps_per_epoch + batch_idx
+
     def progress(self, batch_idx: int) -> float:
         """How far the training is before a step, from 0 at the first to 1 at the last."""
         total = max(self.epochs * self.steps_per_epoch - 1, 1)
-        return min((self.epoch * self.steps_per_epoch + batch_idx) / total, 1.0)
+        return min(self.step(batch_idx) / total, 1.0)
 
-    def set_rate(self, schedule: str, progress: float) -> None:
-        """The learning rate follows from the progress alone, so a resumed run needs no scheduler.
+    def set_rate(self, schedule: str, step: int, warmup_epochs: int = 0) -> None:
+        """Sets the learning rates of a step; see `rate_share`.
 
         Args:
-            schedule: "constant" or "cosine", which brings the rate to zero at the end.
-            progress: see `progress`.
+            schedule: "constant" or "cosine".
+            step: see `step`.
+            warmup_epochs: epochs over which the rates grow from zero.
         """
-        if schedule == "constant":
+        if schedule == "constant" and not warmup_epochs:
             return
-        share = (1 + math.cos(math.pi * progress)) / 2
+        warmup, steps = (epochs * self.steps_per_epoch for epochs in (warmup_epochs, self.epochs))
+        share = rate_share(schedule, step, steps, warmup)
         self.rate = self.first_rate * share
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
@@ -139,49 +146,3 @@ class Learner(pl.LightningModule):
             f"{what} not finite {moment} epoch {self.epoch + 1} of {TITLES[self.stage]}. "
             f"{self.remedy}"
         )
-
-
-def optimiser(
-    name: str,
-    learning: Mapping[float, Sequence[nn.Parameter]],
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    state: Mapping[str, Any] | None = None,
-    *,
-    fused: bool = False,
-) -> torch.optim.Optimizer:
-    """An optimiser over weights by their learning rate.
-
-    Args:
-        name: "adamw" (Loshchilov and Hutter 2019, arXiv:1711.05101), "adam" (Kingma and Ba 2015,
-            arXiv:1412.6980), or "sgd", with a momentum of 0.9; the weight decay of the last two is
-            part of the gradient.
-        learning: {learning rate: weights}. Each group keeps its rate as `initial_lr`, too, which
-            schedules multiply.
-        betas, eps, weight_decay: of all groups; "sgd" has only the last.
-        state: what the optimiser remembers of the epochs before, when a training goes on.
-        fused: one kernel for all steps of an update.
-    """
-    groups = [
-        {"params": list(weights), "lr": rate, "initial_lr": rate}
-        for rate, weights in learning.items()
-        if weights
-    ]
-    made: torch.optim.Optimizer
-    if name == "sgd":
-        made = torch.optim.SGD(groups, momentum=MOMENTUM, weight_decay=weight_decay, fused=fused)
-    else:
-        adam = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[name]
-        made = adam(groups, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
-    if state is not None:
-        try:
-            made.load_state_dict(dict(state))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                "The checkpoint to resume from does not fit this optimiser. Delete it to start "
-                "over."
-            ) from error
-        for group, own in zip(made.param_groups, groups, strict=True):
-            group["lr"] = group["initial_lr"] = own["lr"]
-    return made

@@ -133,6 +133,7 @@ def _trainer(
         # Lightning would believe what launchers left in the environment.
         plugins=[world.environment],
         precision=precision,
+        gradient_clip_val=module.clip or None,
         max_epochs=module.epochs - module.first_epoch,
         callbacks=callbacks,
         logger=False,

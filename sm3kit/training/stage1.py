@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
@@ -19,12 +19,14 @@ from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.view_encoding import ViewEncoder
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.training import checkpoints
-from sm3kit.training.base import EpochRow, Learner, optimiser
+from sm3kit.training.base import EpochRow, Learner
 from sm3kit.training.clusters import StudyClusters, draw_of
 from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision, smallest_view
 from sm3kit.training.monitoring import collapse, discrimination
 from sm3kit.training.observing.validation import validation
+from sm3kit.training.optimising.optimisers import optimiser
+from sm3kit.training.optimising.weight_groups import weight_groups
 from sm3kit.training.preparation import Setup
 from sm3kit.training.seeds import seed_for
 from sm3kit.training.teachers import prepare_teachers
@@ -55,6 +57,7 @@ class MultiModalSSL(Learner):
         self.parts, self.validate, self.teach = parts, validate, teach
         self.networks = modules(parts)
         settings = variant.stage1
+        self.clip = settings.clip
         self.encoder = ViewEncoder(parts.branches, settings.join_views, settings.micro_batch)
         # Modalities whose last maps a teacher compares with its own.
         self.mapped = {m for own in parts.teachers.values() for m in own if parts.shows_maps(m)}
@@ -124,7 +127,8 @@ class MultiModalSSL(Learner):
         """
         progress = self.progress(batch_idx)
         self._before_step(progress)
-        self.set_rate(self.variant.stage1.schedule, progress)
+        settings = self.variant.stage1
+        self.set_rate(settings.schedule, self.step(batch_idx), settings.warmup_epochs)
         # A modality that fewer than two studies have cannot be contrasted in this batch.
         present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
         views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
@@ -230,18 +234,11 @@ class MultiModalSSL(Learner):
         self.seen = {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW over everything that learns, the backbones and the rest each at its own rate."""
+        """The optimiser over everything that learns, in groups; see `weight_groups`."""
         settings = self.variant.stage1
-        of_backbones = {id(p) for p in self.networks["backbones"].parameters()}
-        learning: dict[float, list[nn.Parameter]] = {}
-        for weight in self.parameters():
-            if weight.requires_grad:
-                new = settings.head_lr or settings.lr
-                rate = settings.lr if id(weight) in of_backbones else new
-                learning.setdefault(rate, []).append(weight)
         return optimiser(
-            "adamw",
-            learning,
+            settings.optimiser,
+            weight_groups(self.parameters(), self.parts.branches.backbones, settings),
             settings.betas,
             settings.eps,
             settings.weight_decay,

@@ -23,11 +23,12 @@ from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
 from sm3kit.samplers.base import Array
 from sm3kit.training import checkpoints
-from sm3kit.training.base import EpochRow, Learner, optimiser
+from sm3kit.training.base import EpochRow, Learner
 from sm3kit.training.clusters import PseudoLabel, draw_of, pseudo_labels
 from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision
 from sm3kit.training.monitoring import cluster_row
+from sm3kit.training.optimising.optimisers import WeightGroup, optimiser
 from sm3kit.training.preparation import Setup
 from sm3kit.training.seeds import seed_for, seed_of_clustering
 
@@ -184,9 +185,10 @@ class MultiLabelSSL(Learner):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the relation and the prototypes."""
         settings = self.variant.stage2
+        weights = [*self.relation.parameters(), *self.prototypes.parameters()]
         return optimiser(
             "adamw",
-            {settings.lr: [*self.relation.parameters(), *self.prototypes.parameters()]},
+            [WeightGroup(settings.lr, weights)],
             self.variant.stage1.betas,
             settings.eps,
             settings.weight_decay,

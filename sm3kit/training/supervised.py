@@ -15,9 +15,10 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.nn.precision import full_precision
 from sm3kit.training import checkpoints
-from sm3kit.training.base import EpochRow, Learner, Pace, optimiser
+from sm3kit.training.base import EpochRow, Learner, Pace
 from sm3kit.training.fitting import Training, fit
 from sm3kit.training.label_cost import LabelCost, LabelledNetwork
+from sm3kit.training.optimising.optimisers import WeightGroup, optimiser
 
 
 class LabelSettings(Pace, Protocol):
@@ -33,11 +34,15 @@ class LabelSettings(Pace, Protocol):
 
     @property
     def optimiser(self) -> str:
-        """Its name, as `training.base.optimiser` knows it."""
+        """Its name, as `optimiser` knows it."""
 
     @property
     def schedule(self) -> str:
         """Either "constant" or "cosine"."""
+
+    @property
+    def warmup_epochs(self) -> int:
+        """Epochs over which the learning rate grows from zero."""
 
     @property
     def weight_decay(self) -> float:
@@ -113,7 +118,8 @@ class Supervised(Learner):
         Raises:
             TrainingError: a term is not finite.
         """
-        self.set_rate(self.settings.schedule, self.progress(batch_idx))
+        settings = self.settings
+        self.set_rate(settings.schedule, self.step(batch_idx), settings.warmup_epochs)
         network: Any = self.network
         terms = self._label_terms(network, network(batch), batch)
         extra = network.extra_terms()
@@ -174,7 +180,7 @@ class Supervised(Learner):
         s = self.settings
         return optimiser(
             s.optimiser,
-            {s.lr: self.learning},
+            [WeightGroup(s.lr, self.learning)],
             (0.9, 0.999),
             s.eps,
             s.weight_decay,

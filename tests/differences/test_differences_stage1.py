@@ -30,7 +30,8 @@ from sm3kit.datasets import derm7pt, milk10k
 from sm3kit.networks.backbone import build_backbone
 from sm3kit.nn.pairs.contrastive import in_shards
 from sm3kit.training import hardware
-from sm3kit.training.base import optimiser as make_optimiser
+from sm3kit.training.optimising.optimisers import WeightGroup
+from sm3kit.training.optimising.optimisers import optimiser as make_optimiser
 
 
 @row(STAGE_1, "Anchors in eq. 1", "like the code")
@@ -250,7 +251,7 @@ def test_no_weight_moves_by_more_than_two_thousandths():
     before = weight.detach().clone()
     optimiser = make_optimiser(
         "adamw",
-        {variant.stage1.lr: [weight]},
+        [WeightGroup(variant.stage1.lr, [weight])],
         variant.stage1.betas,
         variant.stage1.eps,
         variant.stage1.weight_decay,

@@ -94,7 +94,8 @@ def rates_over(name):
     optimiser = module.configure_optimizers()
     module._trainer = SimpleNamespace(optimizers=[optimiser])
     found = []
-    for progress in (0.0, 0.001, 0.5, 1.0):
-        module.set_rate(module.variant.stage1.schedule, progress)
+    last = module.epochs * module.steps_per_epoch - 1
+    for step in (0, 1, last // 2, last):
+        module.set_rate(module.variant.stage1.schedule, step, module.variant.stage1.warmup_epochs)
         found.append(optimiser.param_groups[0]["lr"])
     return found

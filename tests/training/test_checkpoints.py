@@ -8,7 +8,7 @@ from tiny_runs import altered
 
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.variant import Variant
-from sm3kit.training.base import Learner, optimiser
+from sm3kit.training.base import Learner
 from sm3kit.training.checkpoints import (
     FORMAT,
     checkpoint,
@@ -16,6 +16,7 @@ from sm3kit.training.checkpoints import (
     resume,
     write_checkpoint,
 )
+from sm3kit.training.optimising.optimisers import WeightGroup, optimiser
 
 
 class Line(Learner):
@@ -27,7 +28,7 @@ class Line(Learner):
         self.extra = {"best": 0.0}
 
     def configure_optimizers(self):
-        weights = {self.rate: list(self.parameters())}
+        weights = [WeightGroup(self.rate, list(self.parameters()))]
         return optimiser("adamw", weights, (0.9, 0.999), 1e-8, 0.0, self.optimiser_state)
 
 

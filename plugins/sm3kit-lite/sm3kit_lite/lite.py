@@ -98,6 +98,11 @@ class Lite(Backbone):
         layers = (self.model.get_submodule(name) for name in ("conv_stem", "bn1"))
         return [weight for layer in layers for weight in layer.parameters()]
 
+    def weights_by_layer(self) -> list[list[nn.Parameter]]:
+        """The weights by timm's own grouping: the stem, then each block."""
+        by_layer: list[list[nn.Parameter]] = component("backbones", "timm").weights_by_layer(self)
+        return by_layer
+
 
 def _state_to_rename(model: str, weights: str) -> dict[str, Tensor]:
     """The tensors of a file that has the package's own names; none for any other choice."""

@@ -1,0 +1,1 @@
+"""How weights move: optimisers and their groups, rates over time, averages, and when to stop."""
