@@ -13,7 +13,7 @@ from sm3kit.core.errors import TrainingError
 from sm3kit.core.stage_settings import STAGE_TITLES
 from sm3kit.core.variant import Variant
 from sm3kit.nn.finite import first_two, not_finite
-from sm3kit.training.optimising.schedule import rate_share
+from sm3kit.training.optimising.rates import rate_share
 from sm3kit.training.seeds import seed_of_epoch
 
 EpochRow = dict[str, Any]  # An epoch in metrics.csv, by column.

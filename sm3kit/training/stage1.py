@@ -26,7 +26,7 @@ from sm3kit.training.hardware import resolved_precision, smallest_view
 from sm3kit.training.monitoring import collapse, discrimination
 from sm3kit.training.observing.validation import validation
 from sm3kit.training.optimising.optimisers import optimiser
-from sm3kit.training.optimising.weight_groups import weight_groups
+from sm3kit.training.optimising.rates import weight_groups
 from sm3kit.training.preparation import Setup
 from sm3kit.training.seeds import seed_for
 from sm3kit.training.teachers import prepare_teachers

@@ -14,7 +14,7 @@ from sm3kit.backbones.timm import Timm
 from sm3kit.core.stage_settings import Stage1Settings
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.training.optimising.optimisers import WeightGroup, optimiser
-from sm3kit.training.optimising.weight_groups import layer_rates, weight_groups
+from sm3kit.training.optimising.rates import layer_rates, weight_groups
 
 BETAS = (0.9, 0.999)
 

@@ -3,7 +3,7 @@
 import pytest
 from lightly.utils.scheduler import cosine_warmup_schedule
 
-from sm3kit.training.optimising.schedule import rate_share
+from sm3kit.training.optimising.rates import rate_share
 
 
 def test_warmup_and_cosine_by_hand():
