@@ -14,7 +14,7 @@ from sm3kit import __version__
 from sm3kit.cli.help.command import SETTINGS, Group, group
 from sm3kit.cli.help.option import option
 from sm3kit.cli.streams import check_stdout, end_streams, prepare_streams
-from sm3kit.core.errors import Interrupted, SM3Error, of_system
+from sm3kit.core.errors import Interrupted, SM3Error, TimeUp, of_system
 from sm3kit.core.libraries import settle_numbers
 from sm3kit.core.names import suggestion
 
@@ -36,6 +36,7 @@ COMMANDS = {
 
 
 LONGEST = 2000  # Characters of an answer; a value in it may be endless.
+TIME_UP = 75  # EX_TEMPFAIL of sysexits.h: the same command with --resume goes on.
 COMPLETE = "_SM3KIT_COMPLETE"  # Click makes this name from that of the program.
 
 
@@ -71,7 +72,7 @@ class LazyGroup(Group):
             raise
         except Interrupted as error:
             click.echo(str(error), err=True)
-            raise click.exceptions.Exit(1) from error
+            raise click.exceptions.Exit(TIME_UP if isinstance(error, TimeUp) else 1) from error
         except Exception as error:
             if isinstance(error, OSError):
                 check_stdout()  # Another answer, if it is this that cannot be written.

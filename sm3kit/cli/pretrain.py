@@ -179,6 +179,12 @@ if TYPE_CHECKING:
     variant_option(
         "--workers", default_text="automatic", help="Processes that load and augment images."
     ),
+    variant_option(
+        "--max-time",
+        metavar="HH:MM:SS|90m",
+        help="Stop after the last epoch that ends within this time, with exit code 75; --resume "
+        "goes on.",
+    ),
 )
 @option_group("Output", no_cache_option, output_options)
 def pretrain(

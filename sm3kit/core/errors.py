@@ -72,6 +72,10 @@ class Interrupted(BaseException):
     """
 
 
+class TimeUp(Interrupted):
+    """A run stopped because the time that it was given is up; it can go on later."""
+
+
 class ContractError(SM3Error):
     """A plugin that breaks a law of its contract."""
 

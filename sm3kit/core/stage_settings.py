@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from sm3kit.core import ranges
+from sm3kit.core.errors import OptionError
 from sm3kit.core.options import check_fields
+from sm3kit.core.text import seconds_of
 
 STAGE_TITLES = {"mmssl": "stage 1", "mlssl": "stage 2"}
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
@@ -44,6 +46,12 @@ class Stage1Settings:
             leaves it as it is.
         betas: of AdamW; of stage 2, too.
         eps: of AdamW.
+        ema: share that an average of the weights keeps in each step, such as 0.999; the average is
+            the model that is kept, and that monitors look at. 0 takes the weights as they are.
+        stop_on: "rank" of the validation pairs, or "loss" on the validation studies, ends stage 1
+            when it has not become better for a while, and keeps the networks of the best look;
+            "none" trains all epochs.
+        patience: looks without a better one, see `monitor_every`, after which it stops.
         precision: "auto", or what Lightning takes: "32", "bf16-mixed", "16-mixed".
         monitor_every: epochs between two looks at the validation pairs; 0 is never.
         cluster_every: epochs between two clusterings of the studies, for a sampler that asks for
@@ -67,6 +75,9 @@ class Stage1Settings:
     clip: ranges.Amount = 0.0
     betas: Annotated[tuple[float, float], ranges.Range(least=0, below=1)] = (0.9, 0.999)
     eps: ranges.Epsilon = 1e-5
+    ema: ranges.ShareBelowOne = 0.0
+    stop_on: Literal["none", "rank", "loss"] = "none"
+    patience: ranges.Count = 10
     precision: Precision = "auto"
     monitor_every: ranges.CountOrZero = 5
     cluster_every: ranges.Count = 1
@@ -130,12 +141,27 @@ class MachineSettings:
         devices: GPUs, or processes on a CPU, per machine.
         num_nodes: machines.
         workers: processes that prepare views; -1 chooses.
+        max_time: how long a training may take, such as 12:00:00 (HH:MM:SS), 1:12:00:00 or 90m; it
+            stops after the last epoch that fits, and can be resumed. "none" is no limit.
     """
 
     channels_last: bool = True
     devices: Annotated[int, ranges.Range(1, 1024)] = 1
     num_nodes: Annotated[int, ranges.Range(1, 65_536)] = 1
     workers: Annotated[int, ranges.Range(0, 1024, also=(-1,))] = -1
+    max_time: str = "none"
 
     def __post_init__(self) -> None:
         check_fields(self, "settings of the machine")
+        try:
+            _ = self.seconds
+        except ValueError as error:
+            raise OptionError(
+                f"'max_time' must be a time such as 12:00:00 (HH:MM:SS), 1:12:00:00 (a day more), "
+                f"90m or none, not {self.max_time!r}."
+            ) from error
+
+    @property
+    def seconds(self) -> float | None:
+        """How long a training may take."""
+        return None if self.max_time == "none" else seconds_of(self.max_time)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
+CLOCK = re.compile(r"(?:(\d{1,4})[:-])?(\d{1,4}):([0-5]\d):([0-5]\d)")
+AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 HEAD = 9  # Columns of the word that says what a line is about.
 
 
@@ -45,3 +49,25 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours = minutes // 60
     return f"{hours} h {minutes % 60} min" if hours < 48 else f"{round(minutes / 1440)} days"
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of a length of time as people write it.
+
+    Args:
+        text: HH:MM:SS, with the days before it as DD:HH:MM:SS or as Slurm's D-HH:MM:SS; or a
+            number with its unit, such as 90m, 36h or 2d.
+
+    Raises:
+        ValueError: it is none, or no time at all.
+    """
+    clock, amount = CLOCK.fullmatch(text), AMOUNT.fullmatch(text)
+    seconds = 0.0
+    if clock:
+        days, hours, minutes, rest = (int(part or 0) for part in clock.groups())
+        seconds = 86_400 * days + 3600 * hours + 60 * minutes + rest
+    elif amount:
+        seconds = float(amount[1]) * SECONDS[amount[2]]
+    if not seconds:
+        raise ValueError(text)
+    return seconds

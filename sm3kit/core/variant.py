@@ -20,8 +20,10 @@ from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Se
 # What may differ when a run goes on: it says how to compute, or how far, not what.
 RESUMABLE = (
     *("recipe", "stage", "protocol", "evaluate", "stage1.epochs", "stage1.monitor_every"),
-    *("stage2.epochs", "machine.devices", "machine.num_nodes", "machine.workers"),
+    *("stage1.patience", "stage2.epochs", "machine.devices", "machine.num_nodes"),
+    *("machine.workers", "machine.max_time"),
 )
+OF_LOOKS = "stage1.monitor_every"  # What early stopping depends on.
 FUSION_OF_ONE = "none"  # A single modality has nothing to be fused with.
 # What only stage 2 depends on: free for a run that has not come to it.
 OF_STAGE_2 = ("relation", "clusterer", "stage2")
@@ -186,6 +188,7 @@ class Variant:
     def _flat(self) -> dict[str, Any]:
         values = by_address(self)
         flat = {name: values[name] for name in values if name not in (*RESUMABLE, "options")}
+        flat |= {} if self.stage1.stop_on == "none" else {OF_LOOKS: values[OF_LOOKS]}
         for plugin, options in self.options.items():
             flat |= {f"{plugin}.{option}": value for option, value in options.items()}
         return flat

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.settings import by_address, plain
-from sm3kit.core.variant import Variant
+from sm3kit.core.variant import OF_LOOKS, Variant
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid
 from sm3kit.grids.plan import Plan, Replicate, Task, hash_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # How to compute or to watch, and what is in a key by its content: data, init and weights.
 NOT_IN_A_KEY = (
     *("recipe", "data", "init", "weights", "stage"),
-    *("machine.workers", "stage1.monitor_every"),
+    *("machine.workers", "machine.max_time"),
 )
 DEFAULTS = Variant()
 
@@ -129,6 +129,8 @@ def key_of_training(variant: Variant, listing: str, parent: str = "") -> str:
     """
     values = plain(by_address(variant))
     facts = {address: value for address, value in values.items() if address not in NOT_IN_A_KEY}
+    if variant.stage1.stop_on == "none":
+        facts.pop(OF_LOOKS)
     facts["per_modality"] = variant.without_weights().as_dict()["per_modality"]
     # The code of plugins that are single files; installed ones count by their names alone.
     code = [file["content"] for file in files_of(variant)]

@@ -53,6 +53,7 @@ def pretrain(
     devices: int | None = None,
     num_nodes: int | None = None,
     workers: int | None = None,
+    max_time: str | None = None,
     options: Mapping[str, Any] | None = None,
     out: File | None = None,
     resume: bool = False,
@@ -98,6 +99,8 @@ def pretrain(
         devices: GPUs, or processes on a CPU.
         num_nodes: machines.
         workers: processes that prepare views; automatic by default.
+        max_time: how long it may take, such as "12:00:00" or "90m"; it stops with `Interrupted` after
+            the last epoch that fits, and `resume` goes on.
         options: {"simclr.temperature": 0.2}: options of plugins and modalities, and all other
             settings as a recipe names them, such as "stage1.weight_decay".
         out: the run folder; a new one under runs/ by default. A run is never overwritten.
@@ -123,6 +126,7 @@ def pretrain(
         "schedule": schedule, "warmup_epochs": warmup_epochs,
         "feature_views": feature_views, "batch_size": batch_size, "micro_batch": micro_batch,
         "seed": seed, "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
+        "max_time": max_time,
     }  # fmt: skip
     settings = layer(asked, flatten_options(options), "call of pretrain")
     asked_for = request(settings, None if out is None else Path(out), resume=resume)

@@ -49,6 +49,7 @@ class Learner(pl.LightningModule):
         optimiser_state, scaler_state: of the epochs before, when it goes on.
         last_terms: the loss terms of the last step, detached.
         extra: plain values and tensors that its checkpoint keeps beside the weights.
+        stops_early: whether it may end before its last epoch.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Learner(pl.LightningModule):
         self.stage, self.variant, self.seed = stage, variant, seed
         self.epochs, self.rate, self.steps_per_epoch = pace.epochs, pace.lr, steps_per_epoch
         self.first_rate = pace.lr
-        self.clip = 0.0
+        self.clip, self.stops_early = 0.0, False
         self.first_epoch = 0
         self.optimiser_state: dict[str, Any] | None = None
         self.scaler_state: dict[str, Any] | None = None
@@ -79,6 +80,11 @@ class Learner(pl.LightningModule):
     def memory_remedy(self) -> str:
         """What to lower where the memory of a GPU is too small, as a sentence."""
         raise NotImplementedError
+
+    @property
+    def ended(self) -> bool:
+        """Whether no epoch is left."""
+        return self.first_epoch >= self.epochs
 
     def total(self, terms: dict[str, float]) -> float:
         """The loss that the mean terms of an epoch add up to."""

@@ -13,13 +13,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from sm3kit.core.errors import Interrupted
+from sm3kit.core.errors import Interrupted, TimeUp
 from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.nn.monitors import COLLAPSED
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training.base import EpochRow, Learner
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGREE_EVERY = 20  # Steps.
 
 
 class StopDiverged(pl.Callback):
@@ -96,6 +97,58 @@ class StopBetweenSteps(pl.Callback):
         """Stops here if it was asked for while monitors ran."""
         if self.asked:
             raise Interrupted("Stopped.")
+
+
+class StopEarly(pl.Callback):
+    """Ends a training after an epoch when it asks for it, or when another would not end in time.
+
+    It comes before what keeps an epoch, which then keeps this one. A step beyond the deadline
+    raises TimeUp: in the first epoch, or in one that takes longer than those before.
+
+    Args:
+        deadline: on the clock `time.monotonic`; None is never.
+    """
+
+    def __init__(self, deadline: float | None) -> None:
+        self.deadline = deadline
+        self.mark = time.monotonic()  # The end of the epoch before.
+        self.lengths: list[float] = []  # Of the epochs, in seconds.
+        self.stopped_after = 0  # The number of the last epoch, if it was the time that ended it.
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Stops here if the time is up.
+
+        Raises:
+            TimeUp: it is.
+        """
+        # Several processes agree now and then, as this makes them wait for each other.
+        if self.deadline is None or (trainer.world_size > 1 and batch_idx % AGREE_EVERY):
+            return
+        if trainer.strategy.broadcast(time.monotonic() > self.deadline):
+            raise TimeUp("Stopped.")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Makes this epoch the last one if it has to be; the first process decides for all."""
+        module = cast(Learner, pl_module)
+        now = time.monotonic()
+        self.lengths.append(now - self.mark)
+        self.mark = now
+        if module.epoch + 1 >= module.epochs or (self.deadline is None and not module.stops_early):
+            return
+        # The first epoch may have compiled networks.
+        longest = max(self.lengths[1:] or self.lengths)
+        late = self.deadline is not None and now + longest > self.deadline
+        ended, late = trainer.strategy.broadcast((module.ended, late))
+        if late and not ended:
+            self.stopped_after = module.epoch + 1
+        trainer.should_stop = trainer.should_stop or ended or late
 
 
 class Monitor(pl.Callback):

@@ -39,7 +39,7 @@ SHAPE = {
 class KeepLast(pl.Callback):
     """Writes `last.ckpt` after an epoch, as often as costs at most a fiftieth of the time.
 
-    The first and the last epoch are always kept.
+    The first and the last epoch are always kept, also where a training ends early.
     """
 
     def __init__(self, run: RunFolder, data_hash: str, share: float = 0.02) -> None:
@@ -51,7 +51,7 @@ class KeepLast(pl.Callback):
         """Writes the checkpoint if it is due."""
         module = cast(Learner, pl_module)
         start = time.monotonic()
-        final = module.epoch + 1 >= module.epochs
+        final = module.epoch + 1 >= module.epochs or trainer.should_stop
         due = (start - self.last_written) * self.share >= self.cost
         if not (final or due) or not trainer.is_global_zero:
             return

@@ -15,12 +15,12 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
 )
 from torch import distributed
 
-from sm3kit.core.errors import Interrupted, TrainingError
+from sm3kit.core.errors import Interrupted, TimeUp, TrainingError
 from sm3kit.data.progress import Reporter
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training import checkpoints
 from sm3kit.training.base import TITLES, Learner
-from sm3kit.training.callbacks import Monitor, StopBetweenSteps, StopDiverged
+from sm3kit.training.callbacks import Monitor, StopBetweenSteps, StopDiverged, StopEarly
 from sm3kit.training.hardware import keep_freed_memory
 from sm3kit.training.progress import ShowProgress
 from sm3kit.training.world import World, join_world, tell_folder
@@ -37,6 +37,7 @@ class Training:
         command: what goes on with it after an interruption.
         devices, num_nodes: how many processes there are.
         precision: as Lightning names it.
+        deadline: when it has to stop, on the clock `time.monotonic`; None is never.
     """
 
     run: RunFolder
@@ -46,6 +47,7 @@ class Training:
     devices: int = 1
     num_nodes: int = 1
     precision: str = "32-true"
+    deadline: float | None = None
 
 
 class Loading(pl.LightningDataModule):
@@ -75,17 +77,17 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
         loader: (rank, world size) -> batches.
 
     Raises:
-        Interrupted: the user stopped it; the run can be resumed.
+        Interrupted: the user stopped it, or its time is up; the run can be resumed.
         TrainingError: a loss term, a weight or a buffer is not finite, or the GPU's memory is too
             small.
         VariantError: the environment tells of other processes than the training.
     """
-    if module.first_epoch >= module.epochs:
+    if module.ended:
         return
     world = join_world(training.devices, training.num_nodes)
     keep_freed_memory()
     progress = ShowProgress(training.reporter)
-    stop = StopBetweenSteps()
+    stop, early = StopBetweenSteps(), StopEarly(training.deadline)
     monitor = Monitor(
         training.run,
         training.run.read_metrics(module.stage, module.first_epoch),
@@ -94,15 +96,17 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
     )
     keep = checkpoints.KeepLast(training.run, training.data_hash)
     # The first refuses what the others would look at or keep.
-    callbacks = [StopDiverged(), monitor, keep, progress, stop]
+    callbacks = [StopDiverged(), monitor, early, keep, progress, stop]
     try:
         with quiet_lightning(), stop, training.reporter, tell_folder(training.run.folder):
             trainer = _trainer(module, callbacks, training, world)
             if module.scaler_state is not None:
                 trainer.precision_plugin.load_state_dict(module.scaler_state)
             trainer.fit(module, datamodule=Loading(loader))
-    except Interrupted:
-        raise Interrupted(_how_to_go_on(training, module)) from None
+            if early.stopped_after:
+                raise TimeUp("Stopped.")
+    except Interrupted as error:
+        raise type(error)(_how_to_go_on(training, module, early.stopped_after)) from None
     except TrainingError as error:
         raise TrainingError(f"{error} {_remains(training, module)}") from error
     except torch.OutOfMemoryError as error:
@@ -146,11 +150,12 @@ def _trainer(
     )
 
 
-def _how_to_go_on(training: Training, module: Learner) -> str:
+def _how_to_go_on(training: Training, module: Learner, after: int = 0) -> str:
+    """What to do after a stop: in an epoch, or after a whole one if the time was up."""
     if not training.run.last.is_file():
         return f"Stopped in the first epoch. Start again with: {training.command}"
-    where = f"epoch {module.epoch + 1} of {module.epochs}"
-    return f"Stopped in {where}. Resume with: {training.command}"
+    place = f"after epoch {after}" if after else f"in epoch {module.epoch + 1}"
+    return f"Stopped {place} of {module.epochs}. Resume with: {training.command}"
 
 
 def _remains(training: Training, module: Learner) -> str:

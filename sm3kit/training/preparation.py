@@ -41,6 +41,7 @@ class Setup:
         reporter: where progress is shown.
         data_hash: of the data listing.
         workers: processes that prepare views.
+        deadline: when it has to stop, on the clock `time.monotonic`; None is never.
     """
 
     run: RunFolder
@@ -52,6 +53,7 @@ class Setup:
     reporter: Reporter
     data_hash: str
     workers: int
+    deadline: float | None = None
 
     @property
     def views(self) -> StudyViews:
@@ -66,7 +68,14 @@ class Setup:
         """The training of a stage; see `Training`."""
         command = self.run.resume_command
         return Training(
-            self.run, self.reporter, self.data_hash, command, devices, num_nodes, precision
+            self.run,
+            self.reporter,
+            self.data_hash,
+            command,
+            devices,
+            num_nodes,
+            precision,
+            self.deadline,
         )
 
     def facts(self, stage: str, epochs: int, labels: Mapping[str, int] | None = None) -> ModelFacts:

@@ -128,17 +128,17 @@ def _train(start: Start, *, main: bool) -> Ranks:
 
 def _stage1(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None, main: bool) -> Ranks:
     """Trains stage 1, or reads it where stage 2 has begun, and gives the ranks of its networks."""
-    over = resumed is not None and resumed["stage"] == "mlssl"
+    over, epochs = resumed is not None and resumed["stage"] == "mlssl", 0
     if over:
         _read_stage1(setup, parts)
     else:
-        stage1.train(setup, parts, resumed)
+        epochs = stage1.train(setup, parts, resumed)
     if not main:
         return {}
     # Before the model is written: features that are not finite leave none.
     ranks = final_ranks(setup, parts.branches)
     if not over:
-        stage1.write(setup, parts)
+        stage1.write(setup, parts, epochs)
     return ranks
 
 
@@ -148,7 +148,7 @@ def _stage2(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None, kept: b
         _read_stage1(setup, parts)
     elif setup.variant.stage == "mlssl":
         # What it started from, so that it can be resumed even when that has gone.
-        stage1.write(setup, parts)
+        stage1.write(setup, parts, setup.variant.stage1.epochs)
     own = resumed if resumed and resumed["stage"] == "mlssl" else None
     stage2.train(setup, parts.branches, own)
 

@@ -82,10 +82,28 @@ def _signs(row: EpochRow) -> list[str]:
 
 
 def _rank(row: EpochRow) -> list[str]:
-    """The mean rank over all directions, in projection space if there is one; nothing without ranks.
+    """The mean rank over all directions; nothing without ranks.
 
     Directions may rank different numbers of pairs: "rank 9.5 of 20 to 24".
     """
+    ranks = _ranks(row)
+    if not ranks:
+        return []
+    # Rows of older runs count the pairs once for all.
+    counts = [int(row[own if (own := f"pairs/{name}") in row else "rank/of"]) for name in ranks]
+    least, most = min(counts), max(counts)
+    pairs = f"{least}" if least == most else f"{least} to {most}"
+    return [f"rank {mean_rank(row):.1f} of {pairs}"]
+
+
+def mean_rank(row: EpochRow) -> float:
+    """The mean over all directions of the mean ranks of an epoch; NaN without ranks."""
+    ranks = _ranks(row)
+    return sum(ranks.values()) / len(ranks) if ranks else math.nan
+
+
+def _ranks(row: EpochRow) -> dict[str, float]:
+    """{direction: mean rank}, in projection space if there is one."""
     for mark in ("*", ""):
         ranks = {
             name.removeprefix("rank/").removesuffix("*"): float(value)
@@ -93,11 +111,5 @@ def _rank(row: EpochRow) -> list[str]:
             if name.startswith("rank/") and "->" in name and name.endswith("*") == bool(mark)
         }
         if ranks:
-            # Rows of older runs count the pairs once for all.
-            counts = [
-                int(row[own if (own := f"pairs/{name}") in row else "rank/of"]) for name in ranks
-            ]
-            least, most = min(counts), max(counts)
-            pairs = f"{least}" if least == most else f"{least} to {most}"
-            return [f"rank {sum(ranks.values()) / len(ranks):.1f} of {pairs}"]
-    return []
+            return ranks
+    return {}

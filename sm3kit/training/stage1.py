@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,7 +15,7 @@ from torch import Tensor
 
 from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
-from sm3kit.data.batches import Batch, train_loader
+from sm3kit.data.batches import Batch, eval_loader, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.networks.assemble import Stage1, Teachers, build_stage1, modules
 from sm3kit.networks.backbone import provider_and_model
@@ -25,9 +28,17 @@ from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision, smallest_view
 from sm3kit.training.monitoring import collapse, discrimination
 from sm3kit.training.observing.validation import validation
+from sm3kit.training.optimising.chosen_weights import (
+    WeightAverage,
+    has_stopped,
+    no_look_yet,
+    remember,
+    unchanged,
+)
 from sm3kit.training.optimising.optimisers import optimiser
 from sm3kit.training.optimising.rates import weight_groups
 from sm3kit.training.preparation import Setup
+from sm3kit.training.progress import mean_rank
 from sm3kit.training.seeds import seed_for
 from sm3kit.training.teachers import prepare_teachers
 
@@ -57,7 +68,11 @@ class MultiModalSSL(Learner):
         self.parts, self.validate, self.teach = parts, validate, teach
         self.networks = modules(parts)
         settings = variant.stage1
-        self.clip = settings.clip
+        self.clip, self.stops_early = settings.clip, settings.stop_on != "none"
+        self.extra = no_look_yet() if self.stops_early else {}
+        self.average = WeightAverage(self.networks, settings.ema) if settings.ema else None
+        # What early stopping takes the loss of.
+        self.held_out: Iterable[Batch] = ()
         self.encoder = ViewEncoder(parts.branches, settings.join_views, settings.micro_batch)
         # Modalities whose last maps a teacher compares with its own.
         self.mapped = {m for own in parts.teachers.values() for m in own if parts.shows_maps(m)}
@@ -95,8 +110,68 @@ class MultiModalSSL(Learner):
         every, epoch = self.variant.stage1.monitor_every, self.epoch + 1
         if every and (epoch % every == 0 or epoch == self.epochs):
             row |= discrimination(self.seen, list(self.parts.branches.widths))
-            row |= self.validate() if self.validate else {}
+            with self._as_kept():
+                row |= self.validate() if self.validate else {}
+                row |= self._judge(row) if self.stops_early else {}
         return row
+
+    def _as_kept(self) -> AbstractContextManager[None]:
+        """The networks as the average of their weights, where there is one."""
+        return self.average.shown_in(self.networks) if self.average else nullcontext()
+
+    def _judge(self, row: EpochRow) -> EpochRow:
+        """Whether this look is the best one, as columns of metrics.csv."""
+        rank = self.variant.stage1.stop_on == "rank"
+        judged = {} if rank else {"val_loss": self.validation_loss()}
+        value = mean_rank(row) if rank else judged["val_loss"]
+        remember(self.extra, value, self.epoch + 1, self.networks)
+        return {**judged, "best_epoch": self.extra["best_epoch"]}
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """The mean loss of the validation studies, in eval mode, always on the same random views.
+
+        What objectives remember of batches stays as it was.
+        """
+        total, count, seen = 0.0, 0, self.seen
+        devices = [self.device] if self.device.type == "cuda" else []
+        self.eval()
+        try:
+            with unchanged(self.networks), torch.random.fork_rng(devices):
+                torch.manual_seed(seed_for("validation", self.seed))
+                for batch in self.held_out:
+                    self.seen = {}
+                    terms = self.terms(batch.to(self.device))
+                    if terms:
+                        total += len(batch.index) * float(sum(terms.values()))
+                        count += len(batch.index)
+        finally:
+            self.train()
+            self.seen = seen
+        return total / count if count else math.nan
+
+    @property
+    def ended(self) -> bool:
+        """Whether no epoch is left, or the looks have not become better for too long."""
+        return super().ended or has_stopped(self.extra, self.variant.stage1)
+
+    def keep_chosen(self) -> int:
+        """Puts the weights of the best look, or the average, into the networks.
+
+        Returns:
+            The number of the epoch that they are from, from 1.
+        """
+        if self.extra and self.extra["best_epoch"]:
+            self.networks.load_state_dict(self.extra["best_state"])
+            return int(self.extra["best_epoch"])
+        if self.average:
+            self.average.put_into(self.networks)
+        return self.epochs
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Moves the average of the weights."""
+        if self.average:
+            self.average.update(self.networks, self.step(batch_idx))
 
     @torch.no_grad()
     def _told(
@@ -129,6 +204,15 @@ class MultiModalSSL(Learner):
         self._before_step(progress)
         settings = self.variant.stage1
         self.set_rate(settings.schedule, self.step(batch_idx), settings.warmup_epochs)
+        terms = self.terms(batch)
+        self.keep_terms(terms, f" (studies at {batch.index[:8].tolist()}…)")
+        if not terms:
+            # No two studies share a modality: a zero with gradient keeps the optimiser content.
+            return 0 * next(p for p in self.networks.parameters() if p.requires_grad).sum()
+        return torch.stack(list(terms.values())).sum()
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted loss terms of a batch by name; none where no two studies share a modality."""
         # A modality that fewer than two studies have cannot be contrasted in this batch.
         present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
         views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
@@ -140,11 +224,7 @@ class MultiModalSSL(Learner):
             groups = {name: batch.group[present[name]] for name in features}
             terms = self._terms_within(features, told, groups)
             terms |= self._terms_across(self._global(features), present, batch)
-        self.keep_terms(terms, f" (studies at {batch.index[:8].tolist()}…)")
-        if not terms:
-            # No two studies share a modality: a zero with gradient keeps the optimiser content.
-            return 0 * next(p for p in self.networks.parameters() if p.requires_grad).sum()
-        return torch.stack(list(terms.values())).sum()
+        return terms
 
     def _global(self, views: Mapping[str, list[Tensor]]) -> dict[str, list[Tensor]]:
         """The views, or their features, without the local ones, which come last."""
@@ -289,8 +369,11 @@ def build(setup: Setup, variant: Variant, teachers: Teachers) -> Stage1:
     return build_stage1(variant, setup.pool.modalities, teachers)
 
 
-def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
+def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> int:
     """Trains what is left of stage 1.
+
+    Returns:
+        The number of the epoch that the networks are from, from 1.
 
     Raises:
         Interrupted, TrainingError: as `fit` does.
@@ -301,6 +384,9 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
     validate = validation(setup, parts.branches)
     teach = partial(prepare_teachers, setup, parts.teachers)
     module = MultiModalSSL(parts, variant, steps, validate, teach)
+    if variant.stage1.stop_on == "loss":
+        shown = dataclasses.replace(setup, cases=list(setup.pool.cases["val"])).views
+        module.held_out = eval_loader(shown, variant.stage1.batch_size, names, epoch=0)
     renew = StudyClusters(setup, parts.branches, module) if variant.samples_clusters else None
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
@@ -312,12 +398,17 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> None:
 
     computed = (variant.machine.devices, variant.machine.num_nodes, precision(setup, parts))
     fit(module, setup.training(*computed), loader)
+    epoch = module.keep_chosen()
+    if module.stops_early:
+        best = f"{variant.stage1.stop_on} {module.extra['best']:.4g}, the best look"
+        setup.reporter.say(f"keep     the networks after epoch {epoch}: {best}")
+    return epoch
 
 
-def write(setup: Setup, parts: Stage1) -> None:
-    """Writes `mmssl.ckpt` and the model of stage 1."""
+def write(setup: Setup, parts: Stage1, epochs: int) -> None:
+    """Writes `mmssl.ckpt` and the model of stage 1 after so many epochs."""
     networks = modules(parts).state_dict()
-    facts = setup.facts("mmssl", setup.variant.stage1.epochs)
+    facts = setup.facts("mmssl", epochs)
     checkpoints.write_stage(setup.run, setup.run.mmssl, networks, facts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ from sm3kit.runs.studies_seen import check_unchanged
 from sm3kit.training import checkpoints, stage1
 from sm3kit.training.clusters import PseudoLabel, pseudo_labels
 from sm3kit.training.hardware import check_devices, chosen_workers
+from sm3kit.training.optimising.chosen_weights import check_stop, has_stopped
+from sm3kit.training.optimising.rates import check_rates
 from sm3kit.training.preparation import (
     Setup,
     apply_suggestions,
@@ -107,13 +110,17 @@ def prepare(
 
     See `sm3kit.training.pretrain.pretrain`.
     """
+    seconds = variant.machine.seconds
+    deadline = None if seconds is None else time.monotonic() + seconds
     check_devices(variant.machine.devices)
     variant = fill_in(variant)
     pool = build_pool(variant)
     variant, pool, suggested = apply_suggestions(variant, pool)
     cases = training_cases(pool, variant)
+    if variant.stage != "mlssl":
+        check_stop(variant, pool)
     workers, listing = chosen_workers(variant.machine.workers, len(cases)), pool.listing_hash()
-    setup = Setup(run, variant, pool, cases, cache, features, reporter, listing, workers)
+    setup = Setup(run, variant, pool, cases, cache, features, reporter, listing, workers, deadline)
     labels = [] if variant.stage == "mmssl" else pseudo_labels(setup)
     resumed = checkpoints.read_last(run, variant, setup.data_hash) if resume else None
     _check_goes_on(setup, resumed)
@@ -125,6 +132,8 @@ def prepare(
     to_fetch = {} if covered else _weights_to_fetch(variant, pool)
     teachers = open_teachers(setup, fetch=False)
     parts = stage1.build(setup, variant.without_weights(None if covered else to_fetch), teachers)
+    if variant.stage != "mlssl":
+        suggested = [*suggested, *check_rates(variant.stage1, parts.branches.backbones)]
     warnings = init.start(parts.branches, variant) if init else []
     warnings += teacher_caveats(variant, teachers)
     fetched = (to_fetch, teacher_sources(variant, teachers))
@@ -157,7 +166,8 @@ def _check_goes_on(setup: Setup, resumed: dict[str, Any] | None) -> None:
             f"{folder} has started stage 2, so --stage mmssl comes too late. Leave it out, or "
             "start a new run with another --out."
         )
-    if resumed["stage"] == "mmssl" and variant.stage == "mlssl" and done < epochs:
+    whole = done >= epochs or has_stopped(resumed, variant.stage1)
+    if resumed["stage"] == "mmssl" and variant.stage == "mlssl" and not whole:
         raise VariantError(
             f"{folder} has done {done} of {epochs} epochs of stage 1, and --stage mlssl "
             "would leave out the rest. Use --stage both."

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from sm3kit.core.errors import VariantError
 from sm3kit.core.stage_settings import Stage1Settings
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.training.optimising.optimisers import WeightGroup
@@ -75,3 +76,28 @@ def layer_rates(backbone: nn.Module, rate: float, decay: float) -> dict[int, flo
         for number, layer in enumerate(layers)
         for weight in layer
     }
+
+
+def check_rates(settings: Stage1Settings, backbones: NamedModules) -> list[str]:
+    """Refuses rates that cannot be.
+
+    Returns:
+        A sentence on each backbone that learns at one rate where others have a rate per layer.
+
+    Raises:
+        VariantError: the warm-up takes all epochs, or no backbone has layers.
+    """
+    if settings.warmup_epochs >= settings.epochs > 0:
+        raise VariantError(
+            f"--warmup-epochs {settings.warmup_epochs} leaves none of the {settings.epochs} epochs "
+            "at the full learning rate. Lower it, or raise --epochs."
+        )
+    if settings.layer_decay == 1:
+        return []
+    whole = [name for name, own in backbones.items() if not layer_rates(own, 1.0, 0.5)]
+    if len(whole) == len(backbones):
+        raise VariantError(
+            f"-o stage1.layer_decay={settings.layer_decay:g} has no effect: the backbone of "
+            f"{', '.join(whole)} does not tell its layers. Leave it out."
+        )
+    return [f"The backbone of {name} does not tell its layers: all learn alike." for name in whole]
