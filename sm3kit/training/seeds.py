@@ -10,6 +10,7 @@ ONCE = {
     "statistics": 0,  # Stage 2: the first pass in train mode, as the release has it.
     "relation": 1,
     "bank": 2,  # Stage 2: the first embeddings.
+    "validation": 3,  # Stage 1: what losses draw in the validation loss.
 }
 # What is added to the number of an epoch: no two stages of one seed share the numbers of a step,
 # but for the two that learn from labels.
