@@ -18,8 +18,15 @@ from sm3kit.training.callbacks import StopEarly
 from sm3kit.training.pretrain import pretrain
 
 ALL = {
-    **{"ema": 0.9, "clip": 0.1, "layer_decay": 0.5, "decay_norms": False, "optimiser": "lars"},
-    **{"schedule": "cosine", "warmup_epochs": 1, "lr": 1.0, "epochs": 4},
+    "ema": 0.9,
+    "clip": 0.1,
+    "layer_decay": 0.5,
+    "decay_norms": False,
+    "optimiser": "lars",
+    "schedule": "cosine",
+    "warmup_epochs": 1,
+    "lr": 1.0,
+    "epochs": 4,
 }
 
 
@@ -118,7 +125,9 @@ def test_time_is_up_after_a_whole_epoch(base, tmp_path, monkeypatch):
         patch.setattr(callbacks, "time", fake)
         patch.setattr("sm3kit.training.start.time", fake)
         patch.setattr(callbacks.Monitor, "on_train_epoch_end", slow)
-        with pytest.raises(TimeUp, match="Stopped after epoch 3 of 4. Resume with: sm3kit pretrain"):
+        with pytest.raises(
+            TimeUp, match="Stopped after epoch 3 of 4. Resume with: sm3kit pretrain"
+        ):
             train(variant, tmp_path / "run")
     assert checkpoints.read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["epochs_done"] == 3
     whole = train(altered(base, stage1={"epochs": 4}), tmp_path / "whole")
