@@ -168,11 +168,7 @@ class Variant:
         return dataclasses.replace(self, weights="none", per_modality=bare)
 
     def differences(self, other: Variant) -> dict[str, tuple[Any, Any]]:
-        """Settings that differ between two variants and may not, when a run goes on.
-
-        Returns:
-            {setting: (own value, other value)}; options one by one, as `plugin.option`.
-        """
+        """{setting, or plugin.option: (own, other)} that differ and may not when a run goes on."""
         own, others = self._flat(), other._flat()
         return {
             name: (own.get(name), others.get(name))

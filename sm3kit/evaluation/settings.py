@@ -64,8 +64,7 @@ class Settings:
         scope: what is trained on labels: "heads", "relation" (heads and the relation of stage 2),
             "layers" (these and the backbones without their stem, as in the release), "all", or
             "auto": the relation if the run has one, else heads; everything with "finetune".
-        epochs: passes over the labelled studies.
-        batch_size: studies per step.
+        epochs, batch_size: passes over the labelled studies, and studies per step.
         lr, weight_decay, eps: of the optimiser.
         optimiser: "adamw", the paper's, "adam", or "sgd" with a momentum of 0.9.
         schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
