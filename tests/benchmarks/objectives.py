@@ -14,7 +14,7 @@ import yaml
 
 import sm3kit
 
-LOCAL = {"photo": {"local_views": 4}}
+LOCAL = {"photo": {"local_views": 4, "local_size": 24}}  # Of 48 pixels.
 
 
 def within(objective, **options):
