@@ -12,7 +12,13 @@ from sm3kit.classifiers.base import Classifier, ClassifierInputs, Streams, strea
 from sm3kit.core import ranges
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.named_modules import NamedModules
-from sm3kit.nn.present_rows import BatchNorm, in_place_of_absent, on_present, only_present
+from sm3kit.nn.present_rows import (
+    BatchNorm,
+    in_any,
+    in_place_of_absent,
+    on_present,
+    only_present,
+)
 
 
 class F4M(Classifier):
@@ -61,7 +67,7 @@ class F4M(Classifier):
         self, features: Mapping[str, Tensor], present: Mapping[str, Tensor], **more: Any
     ) -> Streams:
         """One stream per modality, and "fusion"."""
-        some = torch.stack([present[name] for name in self.widths]).any(dim=0)
+        some = in_any([present[name] for name in self.widths])
         fused = self._logits(self.fusion, self._sum(features, present), some)
         streams = {}
         for name in self.widths:

@@ -20,7 +20,13 @@ from sm3kit.core import ranges
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
-from sm3kit.nn.present_rows import BatchNorm, in_place_of_absent, on_present, only_present
+from sm3kit.nn.present_rows import (
+    BatchNorm,
+    in_any,
+    in_place_of_absent,
+    on_present,
+    only_present,
+)
 
 
 class HcCNN(Classifier):
@@ -90,7 +96,7 @@ class HcCNN(Classifier):
     ) -> Streams:
         """One stream per modality, "hyper" and "final"."""
         here = {name: present[name] for name in self.widths}
-        some = torch.stack(list(here.values())).any(dim=0)
+        some = in_any(list(here.values()))
         tables = self._tables(features, present, more["maps"])
         hyper = on_present(self.hyper, some, *tables)
         rows = {**features, self.hyper_stream: hyper}

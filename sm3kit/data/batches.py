@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from zlib import crc32
 
@@ -16,6 +16,7 @@ from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.modalities.base import Image
+from sm3kit.nn.host_values import to_device, without_waiting
 
 EVALUATION = -1  # The epoch that stands for the evaluation view; -2, -3, ... for its symmetries.
 
@@ -45,9 +46,17 @@ class Batch:
         """The number of views in it."""
         return sum(len(view) for views in self.views.values() for view in views)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The batch on a device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on a device; the host still knows everything in it but the views."""
+        soon = without_waiting(device)
+        return Batch(
+            {
+                name: [view.to(device, non_blocking=soon) for view in views]
+                for name, views in self.views.items()
+            },
+            {name: to_device(mask, device) for name, mask in self.present.items()},
+            *(to_device(table, device) for table in (self.labels, self.index, self.group)),
+        )
 
     def of_view(self, number: int) -> Batch:
         """The batch with one of its views alone."""
@@ -56,15 +65,10 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The batch in memory that a GPU copies from at full speed."""
-        return self._each(lambda tensor: tensor.pin_memory())
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(
-            {name: [change(view) for view in views] for name, views in self.views.items()},
-            {name: change(mask) for name, mask in self.present.items()},
-            change(self.labels),
-            change(self.index),
-            change(self.group),
+            {name: [view.pin_memory() for view in views] for name, views in self.views.items()},
+            {name: mask.pin_memory() for name, mask in self.present.items()},
+            *(table.pin_memory() for table in (self.labels, self.index, self.group)),
         )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from sm3kit.core import ranges
 from sm3kit.fusions.base import Fusion
 from sm3kit.nn.mlp import Projector
+from sm3kit.nn.present_rows import in_all
 
 
 class Concat(Fusion):
@@ -45,4 +46,4 @@ class Concat(Fusion):
 
     def stream_present(self, present: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rows where every modality is present."""
-        return {"joint": torch.stack([present[name] for name in self.widths]).all(dim=0)}
+        return {"joint": in_all([present[name] for name in self.widths])}

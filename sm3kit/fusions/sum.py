@@ -11,6 +11,7 @@ from sm3kit.core import ranges
 from sm3kit.core.errors import VariantError
 from sm3kit.fusions.base import Fusion
 from sm3kit.nn.mlp import Projector
+from sm3kit.nn.present_rows import in_any
 
 
 class Sum(Fusion):
@@ -57,4 +58,4 @@ class Sum(Fusion):
 
     def stream_present(self, present: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rows where any modality is present."""
-        return {"joint": torch.stack([present[name] for name in self.widths]).any(dim=0)}
+        return {"joint": in_any([present[name] for name in self.widths])}

@@ -14,9 +14,11 @@ from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.pair_spaces import PairSpaces
 from sm3kit.nn.finite import check_features
+from sm3kit.nn.host_values import to_device, without_waiting
 from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.nn.precision import full_precision
+from sm3kit.nn.present_rows import among_zeros, count_present, rows_of
 
 # {modality: (B, D)}, {modality: [(B, C, H, W)] * L} and {modality: (B, C, H, W)}.
 FeaturesAndMaps = tuple[dict[str, Tensor], dict[str, list[Tensor]], dict[str, Tensor]]
@@ -123,18 +125,15 @@ class Branches(nn.Module):
     def _first_views(self, batch: Batch, modality: str) -> Tensor | None:
         """The first raw views of the studies that have a modality; None if none has."""
         mask = batch.present[modality]
-        if not mask.any():
+        if not count_present(mask):
             return None
-        raw = batch.views[modality][0] if mask.all() else batch.views[modality][0][mask]
-        return raw.to(self.device, non_blocking=True)
+        return rows_of(batch.views[modality][0], mask).to(self.device, non_blocking=True)
 
     def _spread(self, rows: Tensor | None, mask: Tensor, shape: Sequence[int]) -> Tensor:
         """Rows of the present studies among zeros (B, *shape), in float32."""
         if rows is None:
             return torch.zeros(len(mask), *shape, device=self.device)
-        rows = full_precision(rows)
-        where = mask.nonzero(as_tuple=True)[0].to(self.device)
-        return rows.new_zeros(len(mask), *rows.shape[1:]).index_copy(0, where, rows)
+        return among_zeros(full_precision(rows), to_device(mask, self.device))
 
     @torch.inference_mode()
     def frozen_features(self, batch: Batch, precision: str) -> dict[str, Tensor]:
@@ -162,15 +161,23 @@ class Branches(nn.Module):
             present: {modality: (B,) bool}.
         """
         device = self.device
-        views = {name: [rows.to(device) for rows in tables] for name, tables in features.items()}
+        soon = without_waiting(device)
+        views = {
+            name: [rows.to(device, non_blocking=soon) for rows in tables]
+            for name, tables in features.items()
+        }
         with torch.autocast(device.type, enabled=False):
-            return self.fusion(views, _on(present, device))  # type: ignore[no-any-return]
+            return self.fusion(views, _known_on(present, device))  # type: ignore[no-any-return]
 
     def joint(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """The joint feature (B, J) of features {modality: (B, D)}; see `streams`."""
         device = self.device
         with torch.autocast(device.type, enabled=False):
-            return self.fusion.joint(_on(features, device), _on(present, device))
+            views = {
+                name: rows.to(device, non_blocking=without_waiting(device))
+                for name, rows in features.items()
+            }
+            return self.fusion.joint(views, _known_on(present, device))
 
     @torch.no_grad()
     def embed(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> PairSpaces:
@@ -206,8 +213,8 @@ class Branches(nn.Module):
         return digest.hexdigest()
 
 
-def _on(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    return {name: values.to(device) for name, values in tensors.items()}
+def _known_on(masks: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: to_device(mask, device) for name, mask in masks.items()}
 
 
 def _concatenate(tables: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:

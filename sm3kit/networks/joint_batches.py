@@ -15,6 +15,7 @@ from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Features
+from sm3kit.nn.host_values import to_device, without_waiting
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,15 @@ class JointBatch:
         """The number of studies."""
         return len(self.index)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> JointBatch:
-        """The batch on a device."""
-
-        def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=non_blocking)
-
+    def to(self, device: torch.device | str) -> JointBatch:
+        """The batch on a device; the host still knows everything in it but the features."""
+        soon = without_waiting(device)
         return JointBatch(
-            moved(self.joint),
-            moved(self.labels),
-            moved(self.index),
-            {name: moved(rows) for name, rows in self.features.items()},
-            {name: moved(mask) for name, mask in self.present.items()},
+            self.joint.to(device, non_blocking=soon),
+            to_device(self.labels, device),
+            to_device(self.index, device),
+            {name: rows.to(device, non_blocking=soon) for name, rows in self.features.items()},
+            {name: to_device(mask, device) for name, mask in self.present.items()},
         )
 
 

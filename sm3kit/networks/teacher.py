@@ -15,6 +15,7 @@ from sm3kit.data.batches import StudyViews, eval_loader
 from sm3kit.data.cases import Case
 from sm3kit.data.pool import Pool
 from sm3kit.modalities.base import Modality
+from sm3kit.nn.host_values import columns_of
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.precision import full_precision
 from sm3kit.nn.recomputation import parts_of
@@ -93,7 +94,7 @@ class Teacher(nn.Module):
         if self.shows_maps:
             told["target_maps"] = [maps[-1] for _, maps in encoded if maps]
         if self.counts is not None:
-            told["labels"] = labels[:, self.columns]
+            told["labels"] = columns_of(labels, self.columns)
             with torch.autocast(labels.device.type, enabled=False):
                 told["target_logits"] = [self.heads(rows) for rows, _ in encoded]
         return told

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from sm3kit.nn.pairs.contrastive import without
+from sm3kit.nn.host_values import host_values, known_tensor
 
 TINY = 1e-12
 MASKED = -1e4  # A cosine so far below all others that a softmax gives it nothing.
@@ -33,10 +37,11 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, counts: Sequence[int]
         labels: (B,), -1 where unknown.
         counts: (C,) studies of each class; a class of none has no weight.
     """
-    sizes = torch.tensor(counts, dtype=logits.dtype, device=logits.device)
+    sizes = known_tensor(counts, logits.device).to(logits.dtype)
     weights = torch.where(sizes > 0, sizes.sum() / sizes.clamp(min=1), 0.0)
     total = F.cross_entropy(logits, labels, weight=weights, ignore_index=-1, reduction="sum")
-    return total / weights[labels[labels >= 0]].sum().clamp(min=TINY)
+    known = labels[known_tensor(np.flatnonzero(host_values(labels) >= 0), labels.device)]
+    return total / weights[known].sum().clamp(min=TINY)
 
 
 def similarities(views: Sequence[Tensor], anchors: Tensor, group: Tensor | None) -> Tensor:
@@ -88,7 +93,8 @@ def relative_distances(points: Tensor) -> Tensor:
     products = centred @ centred.T
     distances = (squares.unsqueeze(0) + squares.unsqueeze(1) - 2 * products).clamp(min=TINY).sqrt()
     apart = ~torch.eye(len(points), dtype=torch.bool, device=points.device)
-    return distances * apart / distances[apart].mean()
+    others = without(distances, torch.arange(len(points), device=points.device))
+    return distances * apart / others.flatten().mean()
 
 
 def angles(points: Tensor) -> Tensor:

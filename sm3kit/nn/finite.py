@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,6 +34,63 @@ def not_finite(tensors: Mapping[str, Any]) -> list[str]:
         if not fine
     }
     return [name for name in tensors if name in bad]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Numbers on their way from a GPU to the host.
+
+    Attributes:
+        numbers: (N,) on the CPU, to be read when they have arrived.
+        arrived: whether they have.
+        wait: waits until they have.
+    """
+
+    numbers: Tensor
+    arrived: Callable[[], bool] = lambda: True
+    wait: Callable[[], None] = lambda: None
+
+    @classmethod
+    def of(cls, numbers: Tensor) -> Arrival:
+        """Sends numbers (N,) to the host, which does not wait for them."""
+        if numbers.device.type != "cuda":
+            return cls(numbers.cpu())
+        place = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+        place.copy_(numbers, non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+        return cls(place, event.query, event.synchronize)
+
+
+class FiniteWatch:
+    """Tells of terms of steps that are not finite: on a CPU at once, of a GPU when they arrive."""
+
+    def __init__(self) -> None:
+        self.sent: deque[tuple[list[str], str, Arrival]] = deque()
+
+    def add(self, terms: Mapping[str, Tensor], where: str) -> None:
+        """Looks at the terms {name: scalar} of a step later.
+
+        Args:
+            terms: at least one.
+            where: what else tells where they are from.
+        """
+        numbers = torch.stack([term.detach() for term in terms.values()])
+        self.sent.append((list(terms), where, Arrival.of(numbers)))
+
+    def look(self, *, wait: bool = False) -> tuple[list[str], str]:
+        """The names of the first terms that are not finite, and where they are from; or none.
+
+        Args:
+            wait: for those that have not arrived.
+        """
+        while self.sent and (wait or self.sent[0][2].arrived()):
+            names, where, arrival = self.sent.popleft()
+            arrival.wait()
+            fine = arrival.numbers.isfinite().numpy()
+            if not fine.all():
+                return [name for name, good in zip(names, fine, strict=True) if not good], where
+        return [], ""
 
 
 def first_two(names: Sequence[str]) -> str:

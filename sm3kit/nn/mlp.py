@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from sm3kit.nn.host_values import derive
+from sm3kit.nn.present_rows import among_zeros, count_present, rows_of
 
 
 class Projector(nn.Module):
@@ -46,16 +50,14 @@ class Projector(nn.Module):
             present: (B,) bool; None means all. In training fewer than two present rows have no
                 batch statistics, and all projections are zeros.
         """
-        count = len(features) if present is None else int(present.sum())
+        count = len(features) if present is None else count_present(present)
         if count < (2 if self.training else 1):
             return features.new_zeros(len(features), self.projection)
         if present is None or count == len(features):
             projected: Tensor = self.layers(features)
             return projected
-        rows = present.nonzero(as_tuple=True)
-        projected = self.layers(features[rows])
-        # Autocast may have changed the type.
-        return projected.new_zeros(len(features), self.projection).index_put(rows, projected)
+        # Autocast may change the type.
+        return among_zeros(self.layers(rows_of(features, present)), present)
 
     def together(self, views: Sequence[Tensor], present: Tensor) -> list[Tensor]:
         """Projections [(B, P)] * V of views that are one batch of V * B rows for the batch norm.
@@ -64,5 +66,7 @@ class Projector(nn.Module):
             views: [(B, D)] * V.
             present: (B,) bool, the same for all views.
         """
-        projected = self(torch.cat(list(views)), present.repeat(len(views)))
+        count = len(views)
+        whole = derive(present.repeat(count), [present], lambda values: np.tile(values[0], count))
+        projected = self(torch.cat(list(views)), whole)
         return list(projected.chunk(len(views)))

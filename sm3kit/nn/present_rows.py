@@ -1,13 +1,56 @@
-"""Layers that see only the rows that are present."""
+"""The rows of a batch that are present, and layers that see only these."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from sm3kit.nn.host_values import derive, host_values, known_tensor
+
+
+def count_present(mask: Tensor) -> int:
+    """How many rows of a mask (B,) are present."""
+    return int(host_values(mask).sum())
+
+
+def places_of(mask: Tensor) -> Tensor:
+    """The positions (b,) int64 of the rows that are present in a mask (B,)."""
+    return known_tensor(np.flatnonzero(host_values(mask)), mask.device)
+
+
+def rows_of(table: Tensor, mask: Tensor) -> Tensor:
+    """The rows of a table (B, ...) that are present; the table itself, where all are."""
+    there = host_values(mask)
+    if there.all():
+        return table
+    return derive(table[places_of(mask)], [table], lambda values: values[0][there])
+
+
+def among_zeros(rows: Tensor, mask: Tensor) -> Tensor:
+    """The rows (b, ...) that are present put back among zeros (B, ...); see `rows_of`."""
+    zeros = rows.new_zeros(len(mask), *rows.shape[1:])
+    return zeros.index_copy(0, places_of(mask), rows)
+
+
+def at_least(mask: Tensor, rows: int) -> Tensor:
+    """The mask (B,), or one without any row where fewer are present."""
+    few = 0 < count_present(mask) < rows
+    return known_tensor(np.zeros(len(mask), dtype=bool), mask.device) if few else mask
+
+
+def in_all(masks: Sequence[Tensor]) -> Tensor:
+    """(B,) the rows that are present in all masks (B,)."""
+    return derive(torch.stack(list(masks)).all(dim=0), masks, lambda values: np.all(values, axis=0))
+
+
+def in_any(masks: Sequence[Tensor]) -> Tensor:
+    """(B,) the rows that are present in at least one of the masks (B,)."""
+    return derive(torch.stack(list(masks)).any(dim=0), masks, lambda values: np.any(values, axis=0))
 
 
 class BatchNorm(_BatchNorm):
@@ -42,9 +85,9 @@ def on_present(layers: nn.Module, present: Tensor, *tables: Tensor) -> Tensor:
     """
     if not layers.training:  # Rows do not affect each other, and an exported graph has no branches.
         return only_present(layers(*tables), present)
-    where = present.nonzero(as_tuple=True)[0]
+    where = places_of(present)
     rows: Tensor = layers(*(table[where] for table in tables))
-    return rows.new_zeros(len(present), *rows.shape[1:]).index_copy(0, where, rows)
+    return among_zeros(rows, present)
 
 
 def only_present(rows: Tensor, present: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Literal
 
+import numpy as np
 import torch
-from lightly.loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead, SimSiamProjectionHead
 from torch import Tensor
 
 from sm3kit.core import ranges
-from sm3kit.nn.pairs.contrastive import in_shards, pairwise_ntx
+from sm3kit.nn.host_values import Values, host_values
+from sm3kit.nn.pairs.contrastive import in_shards, ntx, pairwise_ntx
 from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.base import Features, Objective, as_views
 
@@ -56,7 +57,6 @@ class SimCLR(Objective):
         super().__init__()
         heads = {"sm3": SimSiamProjectionHead, "simclr": SimCLRProjectionHead}
         self.head = heads[head](width, hidden or width, projection)
-        self.contrast = NTXentLoss(temperature, gather_distributed=gather)
         self.temperature, self.gather, self.anchors = temperature, gather, anchors
         self.shards, self.mask_groups = shards, mask_groups
 
@@ -72,7 +72,7 @@ class SimCLR(Objective):
         views = as_views(features)
         projected = full_precision(self.head(torch.cat(views))).chunk(len(views))
         terms = [
-            self._contrast(first[rows], second[rows], None if group is None else group[rows])
+            self._contrast(first[rows], second[rows], self._together(group, rows))
             for first, second in self._pairs(projected)
             for rows in in_shards(len(first), self.shards)
         ]
@@ -83,13 +83,17 @@ class SimCLR(Objective):
             return [(views[0], view) for view in views[1:]]
         return list(combinations(views, 2))
 
-    def _contrast(self, first: Tensor, second: Tensor, group: Tensor | None) -> Tensor:
-        group = group if self.mask_groups else None
+    def _together(self, group: Tensor | None, rows: slice) -> Tensor | None:
+        """The groups of some rows; None where no two of these rows belong together."""
+        if group is None or not self.mask_groups:
+            return None
         # With gathered negatives all processes must take the same way, whatever groups they hold.
-        masked = group is not None and (self.gather or _repeats(group))
-        if self.anchors == "all" and not masked:
-            loss: Tensor = self.contrast(first, second)
-            return loss
+        some = self.gather or _repeats(host_values(group)[rows])
+        return group[rows] if some else None
+
+    def _contrast(self, first: Tensor, second: Tensor, group: Tensor | None) -> Tensor:
+        if self.anchors == "all" and group is None:
+            return ntx(first, second, self.temperature, gather=self.gather)
         return pairwise_ntx(
             first,
             second,
@@ -100,6 +104,5 @@ class SimCLR(Objective):
         )
 
 
-def _repeats(group: Tensor) -> bool:
-    codes = group.tolist()
-    return len(set(codes)) < len(codes)
+def _repeats(codes: Values) -> bool:
+    return len(np.unique(codes)) < len(codes)

@@ -21,6 +21,7 @@ from sm3kit.nn.distillation import (
     soft_targets,
     weighted_cross_entropy,
 )
+from sm3kit.nn.host_values import column_of
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.objectives.base import Features, Objective, Teaching, as_views
 
@@ -141,7 +142,8 @@ class SSDKD(Objective):
         for label, counts in enumerate(self.counts.values()):
             own = [rows[label] for rows in logits]
             wanted = [rows[label] for rows in target_logits]
-            terms["ce"].append(weighted_cross_entropy(own[0], labels[:, label], counts))
+            column = column_of(labels, label)
+            terms["ce"].append(weighted_cross_entropy(own[0], column, counts))
             terms["kd"].append(soft_targets(own[0], wanted[0], self.temperature))
             terms["kd_views"].append(
                 soft_targets(torch.cat(own[1:]), torch.cat(wanted[1:]), self.temperature)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
+import numpy as np
 import torch
 from lightly.loss import SwaVLoss
 from lightly.models.modules.heads import SwaVProjectionHead, SwaVPrototypes
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sm3kit.core import ranges
+from sm3kit.nn.host_values import host_values, remember
 from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.base import Features, Objective, as_views
 
@@ -113,17 +115,21 @@ class SwAV(Objective):
     def _earlier(self, rows: int) -> list[Tensor] | None:
         """Scores of the queue, if it joins the assignment of a batch with so many rows."""
         too_few = rows < self.prototypes.n_prototypes[0]
-        if not self.filled or not (too_few or self.progress >= self.queue_start):
+        if not self._rows_kept() or not (too_few or self.progress >= self.queue_start):
             return None
         with torch.no_grad():
-            return [self.prototypes(view[: int(self.filled)]) for view in self.queued]
+            return [self.prototypes(view[: self._rows_kept()]) for view in self.queued]
 
     @torch.no_grad()
     def _remember(self, first: Tensor, second: Tensor) -> None:
         size = self.queued.shape[1]
         if size:
             newest = torch.stack([first, second])
-            kept = self.queued[:, : int(self.filled)]
+            kept = self.queued[:, : self._rows_kept()]
             rows = torch.cat([newest, kept], dim=1)[:, :size]
             self.queued[:, : rows.shape[1]] = rows
-            self.filled.fill_(rows.shape[1])
+            remember(self.filled.fill_(rows.shape[1]), np.array(rows.shape[1]))
+
+    def _rows_kept(self) -> int:
+        """How many rows of the queue are filled."""
+        return int(host_values(self.filled))

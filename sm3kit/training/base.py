@@ -12,7 +12,7 @@ from torch import Tensor
 from sm3kit.core.errors import TrainingError
 from sm3kit.core.stage_settings import STAGE_TITLES
 from sm3kit.core.variant import Variant
-from sm3kit.nn.finite import first_two, not_finite
+from sm3kit.nn.finite import FiniteWatch, first_two
 from sm3kit.training.optimising.rates import rate_share
 from sm3kit.training.seeds import seed_of_epoch
 
@@ -64,6 +64,7 @@ class Learner(pl.LightningModule):
         self.optimiser_state: dict[str, Any] | None = None
         self.scaler_state: dict[str, Any] | None = None
         self.last_terms: dict[str, Tensor] = {}
+        self.watch = FiniteWatch()
         self.extra: dict[str, Any] = {}
 
     @property
@@ -135,11 +136,26 @@ class Learner(pl.LightningModule):
             where: what else tells where they are from.
 
         Raises:
-            TrainingError: a term is not finite; it is named.
+            TrainingError: see `check_terms`.
         """
         self.last_terms = {name: term.detach() for name, term in terms.items()}
-        if terms and not bool(torch.stack(list(self.last_terms.values())).isfinite().all()):
-            raise self.diverged(f"The loss term {first_two(not_finite(terms))}{where} is")
+        if terms:
+            self.watch.add(self.last_terms, where)
+        self.check_terms()
+
+    def check_terms(self, *, wait: bool = False) -> None:
+        """Looks at the terms of the steps up to now.
+
+        Args:
+            wait: for those that a GPU has not computed yet; without it their turn comes in a step
+                soon after.
+
+        Raises:
+            TrainingError: a term is not finite; it is named.
+        """
+        bad, where = self.watch.look(wait=wait)
+        if bad:
+            raise self.diverged(f"The loss term {first_two(bad)}{where} is")
 
     def diverged(self, what: str, moment: str = "in") -> TrainingError:
         """The error where something is not finite.

@@ -37,11 +37,13 @@ class StopDiverged(pl.Callback):
         Raises:
             TrainingError: some are not finite; they are named.
         """
-        state = pl_module.state_dict() | _optimiser_tensors(trainer.optimizers[0], pl_module)
+        module = cast(Learner, pl_module)
+        module.check_terms(wait=True)
+        state = module.state_dict() | _optimiser_tensors(trainer.optimizers[0], module)
         bad = not_finite(state)
         if bad:
             what = f"{len(bad)} of {len(state)} tensors ({first_two(bad)}) are"
-            raise cast(Learner, pl_module).diverged(what, "after the last step of")
+            raise module.diverged(what, "after the last step of")
 
 
 def _optimiser_tensors(optimiser: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:

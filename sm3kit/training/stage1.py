@@ -20,7 +20,15 @@ from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.networks.assemble import Stage1, Teachers, build_stage1, modules
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.view_encoding import ViewEncoder
+from sm3kit.nn.host_values import host_values
 from sm3kit.nn.named_modules import NamedModules
+from sm3kit.nn.present_rows import (
+    among_zeros,
+    at_least,
+    count_present,
+    in_all,
+    rows_of,
+)
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner
 from sm3kit.training.clusters import StudyClusters, draw_of
@@ -205,7 +213,7 @@ class MultiModalSSL(Learner):
         settings = self.variant.stage1
         self.set_rate(settings.schedule, self.step(batch_idx), settings.warmup_epochs)
         terms = self.terms(batch)
-        self.keep_terms(terms, f" (studies at {batch.index[:8].tolist()}…)")
+        self.keep_terms(terms, f" (studies at {host_values(batch.index)[:8].tolist()}…)")
         if not terms:
             # No two studies share a modality: a zero with gradient keeps the optimiser content.
             return 0 * next(p for p in self.networks.parameters() if p.requires_grad).sum()
@@ -214,14 +222,18 @@ class MultiModalSSL(Learner):
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted loss terms of a batch by name; none where no two studies share a modality."""
         # A modality that fewer than two studies have cannot be contrasted in this batch.
-        present = {n: p & (p.sum() > 1) for n, p in batch.present.items()}
-        views = {n: [v[present[n]] for v in batch.views[n]] for n in present if present[n].any()}
+        present = {n: at_least(mask, 2) for n, mask in batch.present.items()}
+        views = {
+            n: [rows_of(view, mask) for view in batch.views[n]]
+            for n, mask in present.items()
+            if count_present(mask)
+        }
         encoded = self.encoder.encode(views, self.parts.branches.backbones, self.mapped)
         features, whole = encoded.features, self._global(views)
-        labels = {name: batch.labels[present[name]] for name in views}
+        labels = {name: rows_of(batch.labels, present[name]) for name in views}
         told = self._told(whole, labels, self._global(encoded.maps))
         with torch.autocast(self.device.type, enabled=False):
-            groups = {name: batch.group[present[name]] for name in features}
+            groups = {name: rows_of(batch.group, present[name]) for name in features}
             terms = self._terms_within(features, told, groups)
             terms |= self._terms_across(self._global(features), present, batch)
         return terms
@@ -260,16 +272,16 @@ class MultiModalSSL(Learner):
             return {}
         count = len(next(iter(features.values())))
         whole = {
-            name: _scatter(features[name], present[name])
+            name: _among_all(features[name], present[name])
             if name in features
             else self._zeros(name, present[name], count)
             for name in present
         }
         streams = self.parts.branches.streams(whole, present)
         real = self.parts.branches.fusion.stream_present(present)
-        everywhere = torch.stack(list(real.values())).all(dim=0)
+        everywhere = in_all(list(real.values()))
         for name, views in streams.items():
-            self._remember(f"{name}*", [view[everywhere] for view in views])
+            self._remember(f"{name}*", [rows_of(view, everywhere) for view in views])
         terms: dict[str, Tensor] = {}
         for name, objective in self.parts.crossings.items():
             losses = objective(streams, present=real, group=batch.group)
@@ -326,12 +338,11 @@ class MultiModalSSL(Learner):
         )
 
 
-def _scatter(views: list[Tensor], present: Tensor) -> list[Tensor]:
+def _among_all(views: list[Tensor], present: Tensor) -> list[Tensor]:
     """Rows of the present studies put back among zeros, (B, D) each."""
-    if bool(present.all()):
+    if count_present(present) == len(present):
         return views
-    rows = present.nonzero(as_tuple=True)
-    return [view.new_zeros(len(present), view.shape[1]).index_put(rows, view) for view in views]
+    return [among_zeros(view, present) for view in views]
 
 
 def _term(objective: str, owner: str, term: str) -> str:

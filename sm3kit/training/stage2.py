@@ -19,6 +19,7 @@ from sm3kit.networks.assemble import build_clusterer, build_relation
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch, JointSource
+from sm3kit.nn.host_values import host_values, known_tensor
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
 from sm3kit.samplers.base import Array
@@ -162,8 +163,9 @@ class MultiLabelSSL(Learner):
         embeddings = self.embed(batch.joint)
         if self.variant.stage2.bank == "memory":
             # A study that a sampler has drawn twice is remembered as its last row.
-            rows = {study: row for row, study in enumerate(batch.index.tolist())}
-            self.bank[:, list(rows)] = embeddings.detach()[list(rows.values())].transpose(0, 1)
+            last = {study: row for row, study in enumerate(host_values(batch.index).tolist())}
+            studies, rows = (known_tensor([*own], self.device) for own in (last, last.values()))
+            self.bank[:, studies] = embeddings.detach()[rows].transpose(0, 1)
         logits = [rows / self.variant.stage2.temperature for rows in self.prototypes(embeddings)]
         targets = self.assigned[:, batch.index].T
         loss, terms = label_loss(logits, targets, self.variant.stage2.label_loss)

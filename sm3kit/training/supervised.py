@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.variant import Variant
 from sm3kit.data.epoch_batches import EpochBatches
+from sm3kit.nn.host_values import to_device
 from sm3kit.nn.precision import full_precision
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner, Pace
@@ -138,7 +139,7 @@ class Supervised(Learner):
                 self.counts[stream] = self.cost.counts(network, stream)
             for number, label in enumerate(self.cost.classes):
                 rows = full_precision(logits[number])
-                counts = self.counts[stream][number].to(rows.device)
+                counts = to_device(self.counts[stream][number], rows.device)
                 term = weight * self.cost.loss(rows, labels[:, number], counts)
                 name = f"{self.cost.name}/{label}"
                 terms[name] = terms[name] + term if name in terms else term

@@ -11,7 +11,14 @@ from lightly.loss import DCLLoss, NTXentLoss
 from lightly.loss.dcl_loss import DCLWLoss
 from torch.nn import functional as F
 
-from sm3kit.nn.pairs.contrastive import in_shards, pairwise_clip, pairwise_dcl, pairwise_ntx
+from sm3kit.nn.pairs.contrastive import (
+    in_shards,
+    ntx,
+    pairwise_clip,
+    pairwise_dcl,
+    pairwise_ntx,
+    without,
+)
 from sm3kit.nn.processes import gather_rows
 
 # The loss is computed in float32: a few units in the last place of values of about 5.
@@ -412,3 +419,18 @@ def test_shards_cut_every_row_once(count, shards, lengths):
     parts = [list(range(count))[part] for part in in_shards(count, shards)]
     assert [len(part) for part in parts] == lengths
     assert [row for part in parts for row in part] == list(range(count))
+
+
+@pytest.mark.parametrize("count", [2, 5, 33])
+def test_unmasked_ntx_is_lightly_s_bit_for_bit(count):
+    a, b = (table.requires_grad_() for table in rows(count, width=16))
+    own, theirs = ntx(a, b, 0.1), NTXentLoss(0.1)(a, b)
+    assert torch.equal(own, theirs)
+    gradients = [torch.autograd.grad(loss, (a, b)) for loss in (own, theirs)]
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+
+
+def test_a_column_less_in_each_row():
+    table = torch.arange(12).reshape(3, 4)
+    wanted = [[0, 2, 3], [4, 5, 6], [9, 10, 11]]
+    assert without(table, torch.tensor([1, 3, 0])).tolist() == wanted

@@ -13,6 +13,7 @@ from sm3kit.api import Image, OptionError
 from sm3kit.imaging import geometry, resizing
 from sm3kit.imaging.layout import Pixels, to_chw, to_hwc
 from sm3kit.imaging.reading import read_pixels
+from sm3kit.nn.host_values import known_tensor
 
 # Networks with weights of ImageNet expect its mean and deviation; with one channel their average.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -85,8 +86,7 @@ def whole(image: Image, size: int) -> Image:
 def normalised(views: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Float32 views (B, C, S, S) less the mean, over the deviation, of values from 0 to 1."""
     unit = 1.0 if views.is_floating_point() else 255.0
-    middle = torch.tensor(mean, device=views.device).view(1, -1, 1, 1)
-    width = torch.tensor(std, device=views.device).view(1, -1, 1, 1)
+    middle, width = (known_tensor(row, views.device).view(1, -1, 1, 1) for row in (mean, std))
     return (views.to(torch.float32) / unit - middle) / width
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sm3kit.classifiers.base import Streams
 from sm3kit.evaluation.labelling.label_network import LabelNetwork
+from sm3kit.nn.host_values import to_device
 
 
 class Ensemble(nn.Module):
@@ -47,7 +48,7 @@ class Ensemble(nn.Module):
         labels: Tensor = batch.labels
         if self.subsets is None:
             return labels
-        chosen = self.subsets[int(stream.partition("/")[0])].to(labels.device)[batch.index]
+        chosen = to_device(self.subsets[int(stream.partition("/")[0])], labels.device)[batch.index]
         return labels.masked_fill(~chosen.unsqueeze(1), -1)
 
     def extra_terms(self) -> dict[str, Tensor]:

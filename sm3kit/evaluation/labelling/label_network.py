@@ -12,6 +12,7 @@ from sm3kit.classifiers.base import JOINT, Classifier, Streams
 from sm3kit.data.batches import Batch
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.joint_batches import JointBatch
+from sm3kit.nn.host_values import to_device
 
 
 class LabelNetwork(nn.Module):
@@ -166,5 +167,5 @@ def classify(
         everywhere = torch.ones_like(joint[:, 0], dtype=torch.bool)  # A graph has no fixed B.
         return classifier({JOINT: joint}, {JOINT: everywhere}, **more)  # type: ignore[no-any-return]
     device = next(iter(features.values())).device
-    masks = {name: mask.to(device) for name, mask in present.items() if name in features}
+    masks = {name: to_device(mask, device) for name, mask in present.items() if name in features}
     return classifier(features, masks, **more)  # type: ignore[no-any-return]
