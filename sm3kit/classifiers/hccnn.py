@@ -20,13 +20,7 @@ from sm3kit.core import ranges
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
-from sm3kit.nn.present_rows import (
-    BatchNorm,
-    in_any,
-    in_place_of_absent,
-    on_present,
-    only_present,
-)
+from sm3kit.nn.present_rows import BatchNorm, in_any, in_place_of_absent, on_present, only_present
 
 
 class HcCNN(Classifier):

@@ -16,7 +16,7 @@ from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.modalities.base import Image
-from sm3kit.nn.host_values import to_device, without_waiting
+from sm3kit.nn.host.values import to_device, without_waiting
 
 EVALUATION = -1  # The epoch that stands for the evaluation view; -2, -3, ... for its symmetries.
 

@@ -14,7 +14,7 @@ from sm3kit.fusions.base import Fusion
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.pair_spaces import PairSpaces
 from sm3kit.nn.finite import check_features
-from sm3kit.nn.host_values import to_device, without_waiting
+from sm3kit.nn.host.values import to_device, without_waiting
 from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.nn.precision import full_precision

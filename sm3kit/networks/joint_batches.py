@@ -15,7 +15,7 @@ from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Features
-from sm3kit.nn.host_values import to_device, without_waiting
+from sm3kit.nn.host.values import to_device, without_waiting
 
 
 @dataclass(frozen=True)

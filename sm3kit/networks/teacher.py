@@ -15,7 +15,7 @@ from sm3kit.data.batches import StudyViews, eval_loader
 from sm3kit.data.cases import Case
 from sm3kit.data.pool import Pool
 from sm3kit.modalities.base import Modality
-from sm3kit.nn.host_values import columns_of
+from sm3kit.nn.host.values import columns_of
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.precision import full_precision
 from sm3kit.nn.recomputation import parts_of

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sm3kit.nn.pairs.contrastive import without
-from sm3kit.nn.host_values import host_values, known_tensor
+from sm3kit.nn.host.values import host_values, known_tensor
+from sm3kit.nn.pairs.ntx import without
 
 TINY = 1e-12
 MASKED = -1e4  # A cosine so far below all others that a softmax gives it nothing.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sm3kit.nn.host_values import derive
+from sm3kit.nn.host.values import derive
 from sm3kit.nn.present_rows import among_zeros, count_present, rows_of
 
 

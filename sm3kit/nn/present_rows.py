@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sm3kit.nn.host_values import derive, host_values, known_tensor
+from sm3kit.nn.host.values import derive, host_values, known_tensor
 
 
 def count_present(mask: Tensor) -> int:

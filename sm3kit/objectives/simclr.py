@@ -12,8 +12,9 @@ from lightly.models.modules.heads import SimCLRProjectionHead, SimSiamProjection
 from torch import Tensor
 
 from sm3kit.core import ranges
-from sm3kit.nn.host_values import Values, host_values
-from sm3kit.nn.pairs.contrastive import in_shards, ntx, pairwise_ntx
+from sm3kit.nn.host.values import Values, host_values
+from sm3kit.nn.pairs.contrastive import in_shards, pairwise_ntx
+from sm3kit.nn.pairs.ntx import ntx
 from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.base import Features, Objective, as_views
 

@@ -21,7 +21,7 @@ from sm3kit.nn.distillation import (
     soft_targets,
     weighted_cross_entropy,
 )
-from sm3kit.nn.host_values import column_of
+from sm3kit.nn.host.values import column_of
 from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.objectives.base import Features, Objective, Teaching, as_views
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sm3kit.core import ranges
-from sm3kit.nn.host_values import host_values, remember
+from sm3kit.nn.host.values import host_values, remember
 from sm3kit.nn.precision import full_precision
 from sm3kit.objectives.base import Features, Objective, as_views
 

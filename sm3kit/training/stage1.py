@@ -20,7 +20,7 @@ from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.networks.assemble import Stage1, Teachers, build_stage1, modules
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.view_encoding import ViewEncoder
-from sm3kit.nn.host_values import host_values
+from sm3kit.nn.host.values import host_values
 from sm3kit.nn.named_modules import NamedModules
 from sm3kit.nn.present_rows import (
     among_zeros,

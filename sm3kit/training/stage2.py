@@ -19,7 +19,7 @@ from sm3kit.networks.assemble import build_clusterer, build_relation
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch, JointSource
-from sm3kit.nn.host_values import host_values, known_tensor
+from sm3kit.nn.host.values import host_values, known_tensor
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
 from sm3kit.samplers.base import Array

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sm3kit.core.errors import CheckpointError
 from sm3kit.core.variant import Variant
 from sm3kit.data.epoch_batches import EpochBatches
-from sm3kit.nn.host_values import to_device
+from sm3kit.nn.host.values import to_device
 from sm3kit.nn.precision import full_precision
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner, Pace

@@ -13,12 +13,11 @@ from torch.nn import functional as F
 
 from sm3kit.nn.pairs.contrastive import (
     in_shards,
-    ntx,
     pairwise_clip,
     pairwise_dcl,
     pairwise_ntx,
-    without,
 )
+from sm3kit.nn.pairs.ntx import ntx, without
 from sm3kit.nn.processes import gather_rows
 
 # The loss is computed in float32: a few units in the last place of values of about 5.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sm3kit.classifiers.base import Streams
 from sm3kit.evaluation.labelling.label_network import LabelNetwork
-from sm3kit.nn.host_values import to_device
+from sm3kit.nn.host.values import to_device
 
 
 class Ensemble(nn.Module):

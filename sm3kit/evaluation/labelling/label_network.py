@@ -12,7 +12,7 @@ from sm3kit.classifiers.base import JOINT, Classifier, Streams
 from sm3kit.data.batches import Batch
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.joint_batches import JointBatch
-from sm3kit.nn.host_values import to_device
+from sm3kit.nn.host.values import to_device
 
 
 class LabelNetwork(nn.Module):

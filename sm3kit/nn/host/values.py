@@ -22,7 +22,7 @@ def host_values(tensor: Tensor) -> Values:
     It knows what the other functions here have made, until somebody changes it in place.
     """
     if tensor.device.type == "cpu":
-        own: Values = tensor.detach().numpy()
+        own: Values = tensor.numpy()
         return own
     values = _known(tensor)
     if values is None:
@@ -42,13 +42,14 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     """A small tensor on a device; where it comes from the CPU, the host knows its values."""
     if tensor.device.type != "cpu" or torch.device(device).type == "cpu":
         return tensor.to(device)
-    return _send(tensor, device, tensor.detach().numpy())
+    there = _send(tensor, device)
+    return remember(there, tensor.numpy())
 
 
 def known_tensor(values: Sequence[Any] | Values, device: torch.device) -> Tensor:
     """A small tensor of values that the host has; see `host_values`."""
     made = torch.tensor(values)
-    return made if device.type == "cpu" else _send(made, device, np.asarray(values))
+    return made if device.type == "cpu" else remember(_send(made, device), np.asarray(values))
 
 
 def derive(made: Tensor, sources: Sequence[Tensor], rule: Callable[[Values], Values]) -> Tensor:
@@ -80,10 +81,10 @@ def without_waiting(device: torch.device | str) -> bool:
     return torch.device(device).type == "cuda"
 
 
-def _send(tensor: Tensor, device: torch.device | str, values: Values) -> Tensor:
+def _send(tensor: Tensor, device: torch.device | str) -> Tensor:
     if without_waiting(device) and torch.cuda.is_available():
         tensor = tensor.pin_memory()  # A copy from other memory may be waited for.
-    return remember(tensor.to(device, non_blocking=without_waiting(device)), values)
+    return tensor.to(device, non_blocking=without_waiting(device))
 
 
 def _known(tensor: Tensor) -> Values | None:

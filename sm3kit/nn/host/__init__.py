@@ -1,0 +1,1 @@
+"""What the host knows of tensors on a GPU."""
