@@ -292,6 +292,16 @@ class MultiModalSSL(Learner):
         width = self.parts.branches.widths[modality]
         return [torch.zeros(len(present), width, device=self.device) for _ in range(views)]
 
+    def compile_backbones(self, backend: str = "inductor") -> None:
+        """Runs the backbones and their EMA encoders through torch.compile from now on.
+
+        In place: the names of their weights stay, and so do checkpoints.
+        """
+        slow = [self._slow_encoders(name) for name in self.targets]
+        for networks in (self.parts.branches.backbones, *slow):
+            for _, network in networks.items():
+                network.compile(backend=backend)
+
     def _slow_encoders(self, objective: str) -> NamedModules:
         """The EMA encoders of an objective by modality."""
         encoders = self.targets[objective]
@@ -402,6 +412,10 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> int:
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
         setup.reporter.say(f"resume   after epoch {first} of {variant.stage1.epochs}")
+    if variant.machine.compile and torch.cuda.is_available():
+        module.compile_backbones()
+    elif variant.machine.compile:
+        setup.reporter.say("note     compiling is for GPUs: machine.compile changes nothing here")
 
     def loader(rank: int, world: int) -> Any:
         batches = _batches(setup, rank, world, first, renew)

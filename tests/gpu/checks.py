@@ -36,8 +36,7 @@ def step_of(micro: int = 0, compiled: bool = False):
     parts = build_stage1(variant, {name: Photo(SIZE) for name in NAMES})
     module = MultiModalSSL(parts, variant, 1).to(DEVICE)
     if compiled:
-        for backbone in parts.branches.backbones.values():
-            backbone.compile()
+        module.compile_backbones()
     module.progress = lambda index: 0.5
     module.set_rate = lambda *more, **named: None
     optimiser = torch.optim.AdamW(module.parameters(), 1e-6)

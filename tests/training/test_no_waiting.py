@@ -65,7 +65,7 @@ def take_steps(variant, batch, monkeypatch):
     modalities = {name: Photo(SIZE) for name in NAMES}
     module = MultiModalSSL(build_stage1(variant, modalities), variant, 4)
     monkeypatch.setattr(module, "progress", lambda index: 0.5)
-    monkeypatch.setattr(module, "set_rate", lambda schedule, progress: None)
+    monkeypatch.setattr(module, "set_rate", lambda *named: None)
     monkeypatch.setattr(Tensor, "tolist", lambda tensor: pytest.fail("waited for a list"))
     with Refuse():
         for _ in range(2):
@@ -155,3 +155,24 @@ class TestTermsThatArriveLater:
         watch.add({"bad": torch.tensor(float("inf"))}, " (step 2)")
         assert watch.look(wait=True) == (["bad"], " (step 2)")
         assert watch.look(wait=True) == ([], "")
+
+
+@pytest.mark.slow
+def test_compiled_backbones_change_neither_loss_nor_names(monkeypatch):
+    variant = small(objective=("byol",), stage1={"micro_batch": 3})
+    losses, names = [], []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        parts = build_stage1(variant, {name: Photo(SIZE) for name in NAMES})
+        module = MultiModalSSL(parts, variant, 4)
+        monkeypatch.setattr(module, "progress", lambda index: 0.5)
+        monkeypatch.setattr(module, "set_rate", lambda *named: None)
+        if compiled:
+            module.compile_backbones(backend="eager")
+        torch.manual_seed(1)
+        loss = module.training_step(studies(MISSING["some"]), 1)
+        loss.backward()
+        losses.append(loss)
+        names.append([*module.state_dict()])
+    assert torch.allclose(*losses)
+    assert names[0] == names[1]
