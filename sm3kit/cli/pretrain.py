@@ -242,9 +242,16 @@ def _show(outline: Outline, reporter: Reporter, as_json: bool) -> None:
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
-    """The run folder, its files, and the ranks, for programs."""
-    from sm3kit.python.request import match_rows
+    """The run folder, its files, the ranks and the verdict, for programs."""
+    from dataclasses import asdict
+
+    from sm3kit.python.request import match_rows, verdict_of
 
     folder = outcome.run.folder
     names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
-    return {"run": str(folder), "files": sorted(names), "matched": match_rows(outcome)}
+    return {
+        "run": str(folder),
+        "files": sorted(names),
+        "matched": match_rows(outcome),
+        "verdict": asdict(verdict_of(outcome.run)),
+    }

@@ -16,6 +16,7 @@ from sm3kit.runs import recipes
 from sm3kit.runs.folder import RunFolder, free_folder
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import variant_to_resume
+from sm3kit.runs.verdict import Verdict, judge
 from sm3kit.training import pretrain as training
 from sm3kit.training.hardware import base_for_own_data
 from sm3kit.training.outline import Outline
@@ -108,7 +109,15 @@ def carry_out(request: Request, surroundings: Surroundings) -> Outcome:
         if number == 0:
             reporter.say(f"matched  {TITLE}")
         reporter.say(line)
+    if request.speaks:
+        for line in verdict_of(outcome.run).lines():
+            reporter.say(line)
     return outcome
+
+
+def verdict_of(run: RunFolder) -> Verdict:
+    """The verdict in words on stage 1 of a run."""
+    return judge(run.history(), run.record().variant, str(run.folder))
 
 
 def outline_of(request: Request, surroundings: Surroundings) -> Outline:

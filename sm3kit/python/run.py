@@ -18,10 +18,12 @@ from sm3kit.evaluation.settings import Selection
 from sm3kit.python import evaluating, predicting
 from sm3kit.python.calls import File, Words, check_keywords, nest_options, surroundings, words
 from sm3kit.python.evaluating import Split
+from sm3kit.python.request import verdict_of
 from sm3kit.report import make
 from sm3kit.report.make import ReportFiles
 from sm3kit.report.spaces import Space
 from sm3kit.runs.folder import RunFolder
+from sm3kit.runs.verdict import Verdict
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 EmbeddingSpace = Literal["backbone", "joint", "embedding", "projection"]
@@ -56,6 +58,11 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """A row per epoch and stage, as in metrics.csv; None where nothing was measured."""
         return [{name: _value(text) for name, text in row.items()} for row in self._files.metrics()]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the numbers of stage 1 say, in words: `sentences`, `advice`, and three answers."""
+        return verdict_of(self._files)
 
     # With the run as its first argument, each of these functions is a method.
     evaluate = evaluating.evaluate

@@ -16,6 +16,7 @@ from sm3kit.results.evaluation_table import evaluation_section
 from sm3kit.results.html import render
 from sm3kit.results.numbers import data_name
 from sm3kit.results.section import Section
+from sm3kit.runs.verdict import judge
 
 STATEMENT = (
     "This is the output of research software, not of a medical device. It is not intended for "
@@ -49,6 +50,7 @@ def run_page(material: Material, figures: Figures) -> str:
         facts=_facts(material),
         sections=sections,
         advice=advice,
+        verdict=judge(material.rows, material.record.variant, str(material.run.folder)),
         training=renderings(figures.training),
         labels={name: renderings(pictures) for name, pictures in figures.labels.items()},
         attention=renderings(figures.attention),

@@ -1,17 +1,21 @@
 """What validation studies tell during a training, against a second way to compute it."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from sklearn.metrics import roc_auc_score
 from tiny_runs import altered
 
+from sm3kit.cli.main import cli as main
 from sm3kit.data.cases import Case
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.networks.pair_spaces import PairSpaces
+from sm3kit.python.run import open_run
 from sm3kit.runs.epoch_rows import series
 from sm3kit.training import stage1
 from sm3kit.training.observing.validation import knn_row
@@ -137,3 +141,18 @@ def test_a_start_of_an_earlier_try_does_not_stay(tiny, train, tmp_path):
     (tmp_path / "run" / "start.csv").write_text("stage,epoch,knn_auc\nmmssl,0,0.9\n")
     outcome, _ = train(altered(tiny, stage1={"monitor_every": 0, "epochs": 1}))
     assert not outcome.run.start_file.exists()
+
+
+def test_the_command_ends_with_a_verdict(tmp_path):
+    """As text, as JSON and in Python."""
+    run = tmp_path / "run"
+    words = ["pretrain", "--data", "synthetic:40", "--stage", "mmssl", "--epochs", "1"]
+    words += ["--image-size", "32", "-o", "synthetic.size=32", "--out", str(run), "--json"]
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    verdict = json.loads(done.stdout)["verdict"]
+    assert verdict["collapsed"] is False
+    assert verdict["improving"] is None
+    assert f"verdict  {verdict['sentences'][0]}" in done.stderr
+    assert f"advice   {verdict['advice'][0]}" in done.stderr
+    assert list(open_run(run).verdict.sentences) == verdict["sentences"]
