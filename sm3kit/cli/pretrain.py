@@ -33,7 +33,6 @@ from sm3kit.runs.recipes import DEFAULT_BASES
 if TYPE_CHECKING:
     from sm3kit.data.progress import Reporter
     from sm3kit.training.outline import Outline
-    from sm3kit.training.pretrain import Outcome
 
 
 @command()
@@ -186,7 +185,17 @@ if TYPE_CHECKING:
         "goes on.",
     ),
 )
-@option_group("Output", no_cache_option, output_options)
+@option_group(
+    "Output",
+    variant_option(
+        "--logger",
+        multiple=True,
+        default_text="none",
+        help="Also log to tensorboard, wandb, mlflow or csv, in RUN/logs. May be repeated.",
+    ),
+    no_cache_option,
+    output_options,
+)
 def pretrain(
     rename: tuple[str, ...],
     options: tuple[str, ...],
@@ -211,7 +220,7 @@ def pretrain(
       sm3kit pretrain --resume --out runs/simclr-sep_sep-tel-seed0
     """
     from sm3kit.data.progress import Reporter
-    from sm3kit.python.request import carry_out, layer, outline_of, request
+    from sm3kit.python.request import carry_out, document, layer, outline_of, request
 
     # The last value of a modality holds.
     words = {n: dict(v) if n in PER_MODALITY else v for n, v in flags.items() if v != ()}
@@ -225,7 +234,7 @@ def pretrain(
     outcome = carry_out(asked, around)
     Reporter(people).say(f"done     {outcome.run.model}")
     if as_json and asked.speaks:
-        print_json(_document(outcome))
+        print_json(document(outcome))
 
 
 def _show(outline: Outline, reporter: Reporter, as_json: bool) -> None:
@@ -239,19 +248,3 @@ def _show(outline: Outline, reporter: Reporter, as_json: bool) -> None:
     else:
         click.echo(f"\n# variant.yaml\n{outline.record().text()}")
     reporter.say("Nothing was trained or written. Leave out --dry-run to begin.")
-
-
-def _document(outcome: Outcome) -> dict[str, Any]:
-    """The run folder, its files, the ranks and the verdict, for programs."""
-    from dataclasses import asdict
-
-    from sm3kit.python.request import match_rows, verdict_of
-
-    folder = outcome.run.folder
-    names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
-    return {
-        "run": str(folder),
-        "files": sorted(names),
-        "matched": match_rows(outcome),
-        "verdict": asdict(verdict_of(outcome.run)),
-    }

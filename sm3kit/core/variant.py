@@ -21,7 +21,7 @@ from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Se
 RESUMABLE = (
     *("recipe", "stage", "protocol", "evaluate", "stage1.epochs", "stage1.monitor_every"),
     *("stage1.patience", "stage2.epochs", "machine.devices", "machine.num_nodes"),
-    *("machine.workers", "machine.max_time", "machine.compile"),
+    *("machine.workers", "machine.max_time", "machine.compile", "logger"),
 )
 OF_LOOKS = "stage1.monitor_every"  # What early stopping depends on.
 FUSION_OF_ONE = "none"  # A single modality has nothing to be fused with.
@@ -60,7 +60,7 @@ class Variant:
         evaluate: {protocol: {setting: value}} where its evaluation differs from the defaults.
         options: {plugin: {option: value}}, only what was set.
         stage1, stage2: how each stage learns.
-        machine: what computes.
+        machine, logger: what computes, and other programs that are told its numbers.
     """
 
     recipe: tuple[str, ...] = ()
@@ -87,6 +87,7 @@ class Variant:
     stage1: Stage1Settings = field(default_factory=Stage1Settings)
     stage2: Stage2Settings = field(default_factory=Stage2Settings)
     machine: MachineSettings = field(default_factory=MachineSettings)
+    logger: tuple[Literal["tensorboard", "wandb", "mlflow", "csv"], ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, "variant")

@@ -54,6 +54,7 @@ def pretrain(
     num_nodes: int | None = None,
     workers: int | None = None,
     max_time: str | None = None,
+    logger: Words | None = None,
     options: Mapping[str, Any] | None = None,
     out: File | None = None,
     resume: bool = False,
@@ -101,6 +102,7 @@ def pretrain(
         workers: processes that prepare views; automatic by default.
         max_time: how long it may take, such as "12:00:00" or "90m"; it stops with `Interrupted` after
             the last epoch that fits, and `resume` goes on.
+        logger: also log to "tensorboard", "wandb", "mlflow" or "csv", in the folder `logs` of the run.
         options: {"simclr.temperature": 0.2}: options of plugins and modalities, and all other
             settings as a recipe names them, such as "stage1.weight_decay".
         out: the run folder; a new one under runs/ by default. A run is never overwritten.
@@ -127,6 +129,7 @@ def pretrain(
         "feature_views": feature_views, "batch_size": batch_size, "micro_batch": micro_batch,
         "seed": seed, "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
         "max_time": max_time,
+        "logger": words(logger),
     }  # fmt: skip
     settings = layer(asked, flatten_options(options), "call of pretrain")
     asked_for = request(settings, None if out is None else Path(out), resume=resume)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from sm3kit.evaluation.settings import check_evaluation
 from sm3kit.python.surroundings import Surroundings
 from sm3kit.results.pretraining_table import TITLE, rank_lines
 from sm3kit.runs import recipes
+from sm3kit.runs.epoch_rows import Rows
 from sm3kit.runs.folder import RunFolder, free_folder
 from sm3kit.runs.recipes import Layer
 from sm3kit.runs.resumption import variant_to_resume
@@ -103,7 +104,14 @@ def carry_out(request: Request, surroundings: Surroundings) -> Outcome:
     """
     images, features, reporter = surroundings.images, surroundings.features, surroundings.reporter
     outcome = training.pretrain(
-        request.variant, request.folder, reporter, images, request.resume, features, request.why
+        request.variant,
+        request.folder,
+        reporter,
+        images,
+        request.resume,
+        features,
+        request.why,
+        _draw_training,
     )
     for number, line in enumerate(rank_lines(outcome.ranks)):
         if number == 0:
@@ -120,6 +128,12 @@ def verdict_of(run: RunFolder) -> Verdict:
     return judge(run.history(), run.record().variant, str(run.folder))
 
 
+def _draw_training(rows: Rows, folder: Path) -> list[Path]:
+    from sm3kit.report.history import draw_training  # It loads matplotlib.
+
+    return draw_training(rows, folder)
+
+
 def outline_of(request: Request, surroundings: Surroundings) -> Outline:
     """What `carry_out` would do; nothing is written, and no weights are fetched.
 
@@ -132,14 +146,18 @@ def outline_of(request: Request, surroundings: Surroundings) -> Outline:
     )
 
 
-def match_rows(outcome: Outcome) -> list[dict[str, Any]]:
-    """A row for each split, space and direction in which images were matched."""
-    return [
+def document(outcome: Outcome) -> dict[str, Any]:
+    """The run folder, its files, the ranks and the verdict, for programs."""
+    folder = outcome.run.folder
+    names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+    matched = [
         {"split": split, "space": space, "direction": direction, "mean_rank": rank, "of": pairs}
         for split, spaces in outcome.ranks.items()
         for space, ranks in spaces.items()
         for direction, (rank, pairs) in ranks.items()
     ]
+    verdict = asdict(verdict_of(outcome.run))
+    return {"run": str(folder), "files": sorted(names), "matched": matched, "verdict": verdict}
 
 
 def _run_to_resume(out: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -231,3 +232,13 @@ def _by_first(
         panel.set_ylim(0, 1.08 * highest or 1)
     draw_legends(figure, panels, legends)
     return figure
+
+
+def draw_training(rows: Rows, folder: Path) -> list[Path]:
+    """Draws what rows of metrics.csv tell into a folder, and gives the PNG files."""
+    pictures = [loss_picture(rows, "mmssl"), monitor_picture(rows), alignment_picture(rows)]
+    pictures += [rank_picture(rows), rank_picture(rows, "backbone"), loss_picture(rows, "mlssl")]
+    files: list[Path] = []
+    for picture in filter(None, pictures):
+        files += picture.render(png=True).save(folder, {file.stem.lower() for file in files})
+    return [file for file in files if file.suffix == ".png"]

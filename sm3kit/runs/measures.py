@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from sm3kit.runs.epoch_rows import Rows, columns_of, series
+from sm3kit.runs.epoch_rows import Rows, series
 
+Gain = Literal["better", "same", "worse", "unknown"]
+Trend = Literal["improving", "flat", "worse", "past its best", "unknown"]
+
+FEWEST_LOOKS = 4  # That a trend is told from.
+# The 97.5 % point of Student's t by degrees of freedom, for the slope of a line.
+STUDENT = {2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}
 NOISE = 2.0  # Standard errors that a difference must exceed to be told as one.
 
 
@@ -49,33 +56,49 @@ class Measure:
         return NOISE * math.hypot(*(self.errors.get(epoch, known) for epoch in epochs))
 
 
+def ranks_of(row: Mapping[str, Any]) -> dict[str, float]:
+    """{direction: mean rank} of an epoch, in projection space if there is one."""
+    for mark in ("*", ""):
+        ranks = {
+            name.removeprefix("rank/").removesuffix("*"): float(value)
+            for name, value in row.items()
+            if name.startswith("rank/") and "->" in name and name.endswith("*") == bool(mark)
+            if value not in (None, "")
+        }
+        if ranks:
+            return ranks
+    return {}
+
+
+def mean_rank(row: Mapping[str, Any]) -> float:
+    """The mean over all directions of the mean ranks of an epoch; NaN without ranks."""
+    ranks = ranks_of(row)
+    return sum(ranks.values()) / len(ranks) if ranks else math.nan
+
+
+def pairs_of(row: Mapping[str, Any]) -> tuple[int, int]:
+    """The least and most pairs that a direction ranks in an epoch with ranks."""
+    counts = [
+        # Rows of older runs count the pairs once for all.
+        int(float(row[own if row.get(own := f"pairs/{way}") else "rank/of"]))
+        for way in ranks_of(row)
+    ]
+    return min(counts), max(counts)
+
+
 def rank_measure(rows: Rows) -> Measure | None:
-    """The mean rank over all directions, in projection space if there is one.
+    """The mean rank of the true partner over all directions; see `mean_rank`.
 
     Ranks r of N pairs spread as widely as their mean, and never more than at random: N / √12.
     """
-    for mark in ("*", ""):
-        columns = {
-            name: series(rows, name)
-            for name in columns_of(rows)
-            if name.startswith("rank/") and "->" in name and name.endswith("*") == bool(mark)
-        }
-        tables = [dict(points) for points in columns.values() if points]
-        if not tables:
-            continue
-        counts = [n for name in columns for n in series(rows, f"pairs/{name[5:].rstrip('*')}")]
-        pairs = int(min(n for _, n in counts or series(rows, "rank/of") or [(0, 2)]))
-        means = {
-            epoch: float(np.mean([t[epoch] for t in tables if epoch in t])) for epoch in tables[0]
-        }
-        errors = {
-            epoch: min(rank, pairs / math.sqrt(12)) / math.sqrt(pairs)
-            for epoch, rank in means.items()
-        }
-        studies = f"{pairs} validation pairs"
-        name = "the mean rank of the true partner"
-        return Measure(name, list(means.items()), errors, (pairs + 1) / 2, studies, False, False)
-    return None
+    told = [row for row in rows if math.isfinite(mean_rank(row))]
+    points = [(int(row["epoch"]), mean_rank(row)) for row in told]
+    if not points:
+        return None
+    pairs = min(pairs_of(row)[0] for row in told)
+    errors = {epoch: min(rank, pairs / math.sqrt(12)) / math.sqrt(pairs) for epoch, rank in points}
+    name, studies = "the mean rank of the true partner", f"{pairs} validation pairs"
+    return Measure(name, points, errors, (pairs + 1) / 2, studies, False, False)
 
 
 def knn_measure(rows: Rows) -> Measure | None:
@@ -88,3 +111,57 @@ def knn_measure(rows: Rows) -> Measure | None:
     least = 0.25 / math.sqrt(count)
     errors = {epoch: max(told.get(epoch, least), least) for epoch, _ in points}
     return Measure("the kNN AUC", points, errors, None, f"{count} validation studies", True, True)
+
+
+def gain_of(measure: Measure) -> tuple[Gain, str]:
+    """Whether the last value is better than the first, beyond the noise."""
+    epoch, last = measure.points[-1]
+    start = dict(measure.points).get(0, measure.chance)
+    now = f"{measure.name} is {measure.text(last)} among {measure.studies}"
+    if start is None or epoch == 0:
+        return "unknown", f"{now[0].upper()}{now[1:]}; its value before the training is not known."
+    before = "before the training" if dict(measure.points).get(0) else "by chance"
+    chance = f" (chance {measure.text(measure.chance)})" if measure.chance else ""
+    numbers = f"{now}, {measure.text(start)} {before}{chance if before != 'by chance' else ''}"
+    gain, noise = measure.gain(start, last), measure.noise(0, epoch)
+    if abs(gain) <= noise:
+        points = measure.text(noise).replace(" %", " points")
+        return "same", (
+            f"No gain can be claimed: {numbers}. Differences of up to {points} may be chance."
+        )
+    kind: Gain = "better" if gain > 0 else "worse"
+    return kind, f"{kind.capitalize()} than its start: {numbers}."
+
+
+def trend_of(measure: Measure) -> tuple[Trend, str]:
+    """Where the values of the second half are going."""
+    looks = [(epoch, value) for epoch, value in measure.points if epoch]
+    if len(looks) < FEWEST_LOOKS:
+        return "unknown", ""
+    last, value = looks[-1]
+    best, top = max(looks, key=lambda look: measure.gain(0, look[1]))
+    if measure.gain(value, top) > measure.noise(best, last):
+        return "past its best", (
+            f"Past its best: {measure.name} was {measure.text(top)} after epoch {best} and is "
+            f"{measure.text(value)} now, a loss beyond noise."
+        )
+    half = looks[-max(FEWEST_LOOKS, (len(looks) + 1) // 2) :]
+    change, error = _slope(half)
+    gained, since = measure.gain(0, change), half[0][0]
+    least = 0.01 if measure.percent else 0.05 * abs(half[0][1])
+    if abs(gained) <= error or abs(gained) < least:
+        return "flat", f"Since epoch {since} {measure.name} has not changed beyond its fluctuation."
+    if gained > 0:
+        return "improving", f"Still improving: {measure.name} got better since epoch {since}."
+    return "worse", f"Getting worse: {measure.name} has fallen back since epoch {since}."
+
+
+def _slope(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """The change along a line through points, and the half-width of its 95 % interval."""
+    x, y = np.array(points, float).T
+    span, centred = x[-1] - x[0], x - x.mean()
+    slope = centred @ y / (centred @ centred)
+    rest = y - y.mean() - slope * centred
+    freedom = len(x) - 2
+    error = math.sqrt(rest @ rest / freedom / (centred @ centred))
+    return float(slope * span), STUDENT.get(freedom, 2.1) * float(error * span)

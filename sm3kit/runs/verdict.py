@@ -7,21 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from sm3kit.core.variant import Variant
 from sm3kit.nn.monitors import COLLAPSED
-from sm3kit.runs.advice import advise
 from sm3kit.runs.epoch_rows import Rows, of_stage, series
-from sm3kit.runs.measures import Measure, knn_measure, rank_measure
+from sm3kit.runs.measures import (
+    FEWEST_LOOKS,
+    Gain,
+    Measure,
+    Trend,
+    gain_of,
+    knn_measure,
+    rank_measure,
+    trend_of,
+)
 
 Health = Literal["diverged", "collapsed", "narrow", "sound", "unknown"]
-Gain = Literal["better", "same", "worse", "unknown"]
-Trend = Literal["improving", "flat", "worse", "past its best", "unknown"]
 
-FEWEST_LOOKS = 4  # That a trend is told from.
-# The 97.5 % point of Student's t by degrees of freedom, for the slope of a line.
-STUDENT = {2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}
+
+FEW_EPOCHS = 30
+UNMOVED = 0.01  # Less than this share of the first loss is no learning.
 FEWER_DIMENSIONS = 0.25  # The share of its RankMe that a space keeps at least.
 
 
@@ -66,12 +70,14 @@ def judge(rows: Rows, variant: Variant, folder: str) -> Verdict:
     epochs = [row for row in rows if int(row["epoch"])]
     if not epochs:
         return Verdict()
+    rows, kept = _as_kept(rows, variant)
+    epochs = [row for row in rows if int(row["epoch"])]
     health, of_health = _health(epochs)
     if health == "diverged":
-        return Verdict(True, None, None, of_health, advise(epochs, variant, folder, "diverged"))
+        return Verdict(True, None, None, of_health, _advise(epochs, variant, folder, "diverged"))
     measures = [measure for measure in (rank_measure(rows), knn_measure(rows)) if measure]
-    gains = [_gain(measure) for measure in measures]
-    trends = [_trend(measure) for measure in measures]
+    gains = [gain_of(measure) for measure in measures]
+    trends = [trend_of(measure) for measure in measures] if not kept else [("flat", kept)]
     gain = _over_all([gain for gain, _ in gains])
     trend = next((kind for kind in _ORDER if kind in [kind for kind, _ in trends]), "unknown")
     sentences = [*of_health, *(text for _, text in gains), *(text for _, text in trends)]
@@ -93,8 +99,23 @@ def judge(rows: Rows, variant: Variant, folder: str) -> Verdict:
         None if gain == "unknown" else gain == "better",
         None if trend == "unknown" else trend == "improving",
         tuple(filter(None, sentences)),
-        advise(epochs, variant, folder, state, _best_epoch(measures)),
+        _advise(epochs, variant, folder, state, _best_epoch(measures)),
     )
+
+
+def _as_kept(rows: Rows, variant: Variant) -> tuple[Rows, str]:
+    """The rows up to the epoch whose weights early stopping keeps, and a sentence on it.
+
+    The sentence is empty where the weights of the last epoch are kept.
+    """
+    best = series(rows, "best_epoch")
+    if variant.stage1.stop_on == "none" or not best or not best[-1][1]:
+        return rows, ""
+    epoch, last = int(best[-1][1]), int(rows[-1]["epoch"])
+    if epoch == last:
+        return rows, ""
+    words = f"Early stopping kept the networks of epoch {epoch}; no later look, up to epoch {last}, was better."
+    return [row for row in rows if int(row["epoch"]) <= epoch], words
 
 
 def _health(epochs: Rows) -> tuple[Health, tuple[str, ...]]:
@@ -130,61 +151,7 @@ def _health(epochs: Rows) -> tuple[Health, tuple[str, ...]]:
     return "sound", (sound,)
 
 
-def _gain(measure: Measure) -> tuple[Gain, str]:
-    """Whether the last value is better than the first, beyond the noise."""
-    epoch, last = measure.points[-1]
-    start = dict(measure.points).get(0, measure.chance)
-    now = f"{measure.name} is {measure.text(last)} among {measure.studies}"
-    if start is None or epoch == 0:
-        return "unknown", f"{now[0].upper()}{now[1:]}; its value before the training is not known."
-    before = "before the training" if dict(measure.points).get(0) else "by chance"
-    chance = f" (chance {measure.text(measure.chance)})" if measure.chance else ""
-    numbers = f"{now}, {measure.text(start)} {before}{chance if before != 'by chance' else ''}"
-    gain, noise = measure.gain(start, last), measure.noise(0, epoch)
-    if abs(gain) <= noise:
-        points = measure.text(noise).replace(" %", " points")
-        return "same", (
-            f"No gain can be claimed: {numbers}. Differences of up to {points} may be chance."
-        )
-    kind: Gain = "better" if gain > 0 else "worse"
-    return kind, f"{kind.capitalize()} than its start: {numbers}."
-
-
 _ORDER: tuple[Trend, ...] = ("past its best", "worse", "improving", "flat")
-
-
-def _trend(measure: Measure) -> tuple[Trend, str]:
-    """Where the values of the second half are going."""
-    looks = [(epoch, value) for epoch, value in measure.points if epoch]
-    if len(looks) < FEWEST_LOOKS:
-        return "unknown", ""
-    last, value = looks[-1]
-    best, top = max(looks, key=lambda look: measure.gain(0, look[1]))
-    if measure.gain(value, top) > measure.noise(best, last):
-        return "past its best", (
-            f"Past its best: {measure.name} was {measure.text(top)} after epoch {best} and is "
-            f"{measure.text(value)} now, a loss beyond noise."
-        )
-    half = looks[-max(FEWEST_LOOKS, (len(looks) + 1) // 2) :]
-    change, error = _slope(half)
-    gained, since = measure.gain(0, change), half[0][0]
-    least = 0.01 if measure.percent else 0.05 * abs(half[0][1])
-    if abs(gained) <= error or abs(gained) < least:
-        return "flat", f"Since epoch {since} {measure.name} has not changed beyond its fluctuation."
-    if gained > 0:
-        return "improving", f"Still improving: {measure.name} got better since epoch {since}."
-    return "worse", f"Getting worse: {measure.name} has fallen back since epoch {since}."
-
-
-def _slope(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """The change along a line through points, and the half-width of its 95 % interval."""
-    x, y = np.array(points, float).T
-    span, centred = x[-1] - x[0], x - x.mean()
-    slope = centred @ y / (centred @ centred)
-    rest = y - y.mean() - slope * centred
-    freedom = len(x) - 2
-    error = math.sqrt(rest @ rest / freedom / (centred @ centred))
-    return float(slope * span), STUDENT.get(freedom, 2.1) * float(error * span)
 
 
 def _over_all(gains: Sequence[Gain]) -> Gain:
@@ -200,7 +167,7 @@ def _over_all(gains: Sequence[Gain]) -> Gain:
 def _best_epoch(measures: Sequence[Measure]) -> int:
     """The epoch of the best value of the first measure that is past it; 0 if none is."""
     for measure in measures:
-        if _trend(measure)[0] == "past its best":
+        if trend_of(measure)[0] == "past its best":
             looks = [point for point in measure.points if point[0]]
             return max(looks, key=lambda look: measure.gain(0, look[1]))[0]
     return 0
@@ -208,3 +175,76 @@ def _best_epoch(measures: Sequence[Measure]) -> int:
 
 def _and(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _advise(
+    epochs: Rows, variant: Variant, folder: str, state: str, best: int = 0
+) -> tuple[str, ...]:
+    """What to try next, the most promising first.
+
+    Args:
+        epochs: rows of stage 1.
+        variant: of the run.
+        folder: of the run.
+        state: "diverged", "collapsed", a trend of what has gained, or a gain.
+        best: the epoch after which it got worse; 0 if none.
+    """
+    settings, done = variant.stage1, int(epochs[-1]["epoch"])
+    slower, faster = f"--lr {settings.lr / 10:g}", f"--lr {settings.lr * 10:g}"
+    if state == "diverged":
+        return (f"Try {slower}{'' if settings.precision == '32' else ', or --precision 32'}.",)
+    if state == "collapsed":
+        return (f"Try {slower}, or --batch-size {2 * settings.batch_size}.",)
+    if state == "past its best":
+        return (
+            f"Try --epochs {best}, early stopping (-o stage1.stop_on=loss), a lower rate ({slower}), or "
+            f"more studies: what is learned after epoch {best} does not carry over to others.",
+        )
+    longer = _longer(variant, folder, max(2 * done, FEW_EPOCHS))
+    if state == "improving":
+        return (longer, f"Measure it: sm3kit evaluate {folder}")
+    if state in ("same", "worse"):
+        return _without_gain(epochs, variant, longer, slower, faster)
+    if state == "flat":
+        return (
+            f"Measure it: sm3kit evaluate {folder}",
+            "More epochs alone are unlikely to help. A larger --batch-size or --image-size, another "
+            "--backbone or --objective, or more studies may.",
+        )
+    if settings.monitor_every == 0:
+        return ("Look at the validation studies now and then: -o stage1.monitor_every=5",)
+    if not series(epochs, "knn_auc") and not any(name.startswith("rank/") for name in epochs[-1]):
+        return (
+            "Give the data a validation split, with labels or with pairs, to see what is learned.",
+        )
+    if state == "unknown":
+        return (f"Measure it: sm3kit evaluate {folder}", longer)
+    return ()
+
+
+def _longer(variant: Variant, folder: str, epochs: int) -> str:
+    """How to train for longer; stage 2 builds on the networks as they are."""
+    if variant.stage == "mmssl":
+        return f"Train on: sm3kit pretrain --resume --out {folder} --epochs {epochs}"
+    return f"Train for longer, in a new run: --epochs {epochs}"
+
+
+def _without_gain(
+    epochs: Rows, variant: Variant, longer: str, slower: str, faster: str
+) -> tuple[str, ...]:
+    """What to try where nothing was gained: the loss tells the most likely reason."""
+    losses = series(epochs, "loss")
+    first, last = losses[0][1], losses[-1][1]
+    advice = []
+    if last > first + UNMOVED * abs(first):
+        advice.append(f"The loss has risen from {first:.3g} to {last:.3g}: try {slower}.")
+    elif first - last < UNMOVED * abs(first):
+        advice.append(f"The loss has hardly moved ({first:.3g} to {last:.3g}): try {faster}.")
+    if len(epochs) < FEW_EPOCHS:
+        advice.append(f"{len(epochs)} epochs are few. {longer}")
+    if variant.weights == "none":
+        advice.append("Start from known weights: --weights imagenet")
+    return (
+        *advice,
+        f"Let each step compare more studies: --batch-size {2 * variant.stage1.batch_size}",
+    )[:3]

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from sm3kit.core.errors import Interrupted, TimeUp
 from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.nn.monitors import COLLAPSED
+from sm3kit.runs.epoch_rows import read_epochs
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training.base import EpochRow, Learner
+from sm3kit.training.observing.loggers import Logs
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGREE_EVERY = 20  # Steps.
@@ -163,6 +165,7 @@ class Monitor(pl.Callback):
         rows: the rows of the epochs before.
         tell: called with each row, on the first process.
         warn: called with a sentence, at most once per modality.
+        logs: are given each row, too.
     """
 
     def __init__(
@@ -171,8 +174,9 @@ class Monitor(pl.Callback):
         rows: list[EpochRow],
         tell: Callable[[EpochRow], None],
         warn: Callable[[str], None],
+        logs: Logs | None = None,
     ) -> None:
-        self.run, self.rows, self.tell, self.warn = run, rows, tell, warn
+        self.run, self.rows, self.tell, self.warn, self.logs = run, rows, tell, warn, logs
         self.warned: set[str] = set()
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
@@ -181,8 +185,14 @@ class Monitor(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Looks at the networks before the first epoch."""
         module = cast(Learner, pl_module)
-        if not trainer.is_global_zero or module.stage != "mmssl" or module.first_epoch:
+        if not trainer.is_global_zero:
             return
+        if module.stage == "mmssl" and not module.first_epoch:
+            self._look_before(module)
+        if self.logs:
+            self.logs.begin([*read_epochs(self.run.start_file), *self.rows])
+
+    def _look_before(self, module: Learner) -> None:
         row = module.look_before()
         row = {"stage": module.stage, "epoch": 0, **row} if row else {}
         self.run.write_start(row)
@@ -224,6 +234,8 @@ class Monitor(pl.Callback):
         self.rows.append(row)
         self.run.write_metrics(self.rows)
         self.tell(row)
+        if self.logs:
+            self.logs.row(row)
         self._warn_of_collapse(row)
 
     def _warn_of_collapse(self, row: EpochRow) -> None:

@@ -22,6 +22,7 @@ from sm3kit.training import checkpoints
 from sm3kit.training.base import TITLES, Learner
 from sm3kit.training.callbacks import Monitor, StopBetweenSteps, StopDiverged, StopEarly
 from sm3kit.training.hardware import keep_freed_memory
+from sm3kit.training.observing.loggers import Logs
 from sm3kit.training.progress import ShowProgress
 from sm3kit.training.world import World, join_world, tell_folder
 
@@ -38,6 +39,7 @@ class Training:
         devices, num_nodes: how many processes there are.
         precision: as Lightning names it.
         deadline: when it has to stop, on the clock `time.monotonic`; None is never.
+        logs: for other programs, or None.
     """
 
     run: RunFolder
@@ -48,6 +50,7 @@ class Training:
     num_nodes: int = 1
     precision: str = "32-true"
     deadline: float | None = None
+    logs: Logs | None = None
 
 
 class Loading(pl.LightningDataModule):
@@ -93,6 +96,7 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
         training.run.read_metrics(module.stage, module.first_epoch),
         lambda row: progress.tell(row, module.epochs),
         training.reporter.warn,
+        training.logs,
     )
     keep = checkpoints.KeepLast(training.run, training.data_hash)
     # The first refuses what the others would look at or keep.

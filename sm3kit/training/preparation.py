@@ -25,6 +25,7 @@ from sm3kit.networks.plugins_in_use import rotating_objective, takers_of_local_v
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import ModelFacts
 from sm3kit.training.fitting import Training
+from sm3kit.training.observing.loggers import Logs
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Setup:
         data_hash: of the data listing.
         workers: processes that prepare views.
         deadline: when it has to stop, on the clock `time.monotonic`; None is never.
+        logs: for other programs; None without any, and in all processes but the first.
     """
 
     run: RunFolder
@@ -54,6 +56,7 @@ class Setup:
     data_hash: str
     workers: int
     deadline: float | None = None
+    logs: Logs | None = None
 
     @property
     def views(self) -> StudyViews:
@@ -76,6 +79,7 @@ class Setup:
             num_nodes,
             precision,
             self.deadline,
+            self.logs,
         )
 
     def facts(self, stage: str, epochs: int, labels: Mapping[str, int] | None = None) -> ModelFacts:

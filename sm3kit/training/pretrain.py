@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.networks.assemble import Stage1, modules
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.runs.epoch_rows import Rows
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.record import RunRecord
 from sm3kit.runs.run_lock import hold_folder
 from sm3kit.runs.studies_seen import keep_studies
 from sm3kit.training import checkpoints, stage1, stage2
+from sm3kit.training.observing.loggers import Logs
 from sm3kit.training.observing.validation import Ranks, final_ranks
 from sm3kit.training.outline import Outline
 from sm3kit.training.preparation import Setup
@@ -44,6 +48,7 @@ def pretrain(
     resume: bool = False,
     features: FeatureCache | None = None,
     origin: str = "",
+    draw: Callable[[Rows, Path], list[Path]] | None = None,
 ) -> Outcome:
     """Runs the stages of a variant.
 
@@ -55,6 +60,7 @@ def pretrain(
         resume: go on from the last checkpoint, bit for bit on a CPU.
         features: where features of stage 2 are kept; None keeps them for this run alone.
         origin: where the settings come from, for the first line.
+        draw: draws rows of metrics.csv into a folder, for the logs.
 
     Raises:
         SM3Error: choices or data that do not work, before anything is trained or overwritten.
@@ -75,7 +81,10 @@ def pretrain(
             reporter.warn(warning)
         start = outline.start.with_weights()
         _begin(start, outline.record())
-        ranks = _train(start, main=True)
+        if variant.logger:
+            ranks = _train_with_logs(start, draw)
+        else:
+            ranks = _train(start, main=True)
         run.check_finished()
     return Outcome(run, ranks)
 
@@ -113,6 +122,18 @@ def _rehearse(
     start = prepare(run, variant, reporter, cache, resume, features)
     start.rehearse()
     return Outline.of(start, origin)
+
+
+def _train_with_logs(start: Start, draw: Callable[[Rows, Path], list[Path]] | None) -> Ranks:
+    """Trains what is left of the stages, and tells the loggers, with figures at the end."""
+    setup = start.setup
+    with Logs(setup.run.folder, setup.variant) as logs:
+        logged = dataclasses.replace(start, setup=dataclasses.replace(setup, logs=logs))
+        ranks = _train(logged, main=True)
+        if draw and logs.loggers:
+            logs.pictures(draw(setup.run.history(), logs.folder / "figures"))
+    setup.reporter.say(f"logs     {logs.folder}: {', '.join(setup.variant.logger)}")
+    return ranks
 
 
 def _train(start: Start, *, main: bool) -> Ranks:

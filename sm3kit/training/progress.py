@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 
 from sm3kit.data.progress import Reporter
+from sm3kit.runs.measures import mean_rank, pairs_of, ranks_of
 from sm3kit.training.base import TITLES, EpochRow, Learner
 
 
@@ -67,7 +68,10 @@ def _signs(row: EpochRow) -> list[str]:
     stds = [value for name, value in row.items() if name.startswith("std/")]
     if stds:
         parts.append(f"std {min(stds, key=lambda std: (not math.isnan(std), std)):.2f}")
-    parts += _rank(row)
+    if ranks_of(row):
+        # Directions may rank different numbers of pairs.
+        least, most = pairs_of(row)
+        parts.append(f"rank {mean_rank(row):.1f} of {least}{f' to {most}' * (most > least)}")
     if "knn_auc" in row:
         parts.append(f"kNN AUC {100 * row['knn_auc']:.1f}")
     if "auc" in row:
@@ -79,37 +83,3 @@ def _signs(row: EpochRow) -> list[str]:
     if "nmi_labels" in row:
         parts.append(f"between labels {row['nmi_labels']:.2f}")
     return parts
-
-
-def _rank(row: EpochRow) -> list[str]:
-    """The mean rank over all directions; nothing without ranks.
-
-    Directions may rank different numbers of pairs: "rank 9.5 of 20 to 24".
-    """
-    ranks = _ranks(row)
-    if not ranks:
-        return []
-    # Rows of older runs count the pairs once for all.
-    counts = [int(row[own if (own := f"pairs/{name}") in row else "rank/of"]) for name in ranks]
-    least, most = min(counts), max(counts)
-    pairs = f"{least}" if least == most else f"{least} to {most}"
-    return [f"rank {mean_rank(row):.1f} of {pairs}"]
-
-
-def mean_rank(row: EpochRow) -> float:
-    """The mean over all directions of the mean ranks of an epoch; NaN without ranks."""
-    ranks = _ranks(row)
-    return sum(ranks.values()) / len(ranks) if ranks else math.nan
-
-
-def _ranks(row: EpochRow) -> dict[str, float]:
-    """{direction: mean rank}, in projection space if there is one."""
-    for mark in ("*", ""):
-        ranks = {
-            name.removeprefix("rank/").removesuffix("*"): float(value)
-            for name, value in row.items()
-            if name.startswith("rank/") and "->" in name and name.endswith("*") == bool(mark)
-        }
-        if ranks:
-            return ranks
-    return {}

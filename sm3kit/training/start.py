@@ -36,6 +36,7 @@ from sm3kit.runs.studies_seen import check_unchanged
 from sm3kit.training import checkpoints, stage1
 from sm3kit.training.clusters import PseudoLabel, pseudo_labels
 from sm3kit.training.hardware import check_devices, chosen_workers
+from sm3kit.training.observing.loggers import check_loggers
 from sm3kit.training.optimising.chosen_weights import check_stop, has_stopped
 from sm3kit.training.optimising.rates import check_rates
 from sm3kit.training.preparation import (
@@ -113,6 +114,7 @@ def prepare(
     seconds = variant.machine.seconds
     deadline = None if seconds is None else time.monotonic() + seconds
     check_devices(variant.machine.devices)
+    check_loggers(variant.logger)
     variant = fill_in(variant)
     pool = build_pool(variant)
     variant, pool, suggested = apply_suggestions(variant, pool)

@@ -29,7 +29,12 @@ def history(
         if epoch:
             row |= {"loss": loss(epoch), "std/derm": std, "std/derm*": 1.0, "rankme/derm": rankme}
         if rank and (epoch in looks or epoch == 0):
-            row |= {"rank/a->b*": rank(epoch), "rank/b->a*": rank(epoch), "pairs/a->b": PAIRS}
+            row |= {
+                "rank/a->b*": rank(epoch),
+                "rank/b->a*": rank(epoch),
+                "pairs/a->b": PAIRS,
+                "pairs/b->a": PAIRS,
+            }
         if auc and (epoch in looks or epoch == 0):
             row |= {"knn_auc": auc(epoch), "knn_auc_error": 0.02, "knn_auc_of": PAIRS}
         rows.append({name: str(value) for name, value in row.items()})
@@ -149,3 +154,15 @@ def test_numbers_and_text_are_judged_alike():
     rows = history(settled)
     numbers = [{n: v if n == "stage" else float(v) for n, v in row.items()} for row in rows]
     assert judge(rows, VARIANT, "x") == judge(numbers, VARIANT, "x")
+
+
+def test_early_stopping_is_judged_by_the_networks_that_it_kept():
+    """The best look was in epoch 20, and ranks are worse since: the run has those of epoch 20."""
+    rows = [{**row, "best_epoch": min(int(row["epoch"]), 20) or ""} for row in history(turning)]
+    settings = dataclasses.replace(VARIANT.stage1, stop_on="rank")
+    told, verdict = says(rows, dataclasses.replace(VARIANT, stage1=settings))
+    assert told == (False, True, False)
+    text = " ".join(verdict.sentences)
+    assert "Better than its start: the mean rank of the true partner is 10.0" in text
+    assert "Early stopping kept the networks of epoch 20; no later look, up to epoch 50" in text
+    assert "Past its best" not in text
