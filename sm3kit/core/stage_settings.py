@@ -145,6 +145,8 @@ class MachineSettings:
             stops after the last epoch that fits, and can be resumed. "none" is no limit.
         compile: stage 1 runs its backbones through torch.compile, on a GPU: steps get faster, and
             the first ones take minutes.
+        too_little_memory: "refuse" begins no training that is foreseen to need more memory than
+            is free, "warn" tries it all the same.
     """
 
     channels_last: bool = True
@@ -153,6 +155,7 @@ class MachineSettings:
     workers: Annotated[int, ranges.Range(0, 1024, also=(-1,))] = -1
     max_time: str = "none"
     compile: bool = False
+    too_little_memory: Literal["refuse", "warn"] = "refuse"
 
     def __post_init__(self) -> None:
         check_fields(self, "settings of the machine")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from sm3kit import __version__
+from sm3kit.core.errors import TrainingError
 from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import shares
@@ -20,6 +22,7 @@ from sm3kit.networks.plugins_in_use import other_sampler
 from sm3kit.runs.record import RunRecord, files_of, versions
 from sm3kit.training import stage1, stage2
 from sm3kit.training.base import TITLES
+from sm3kit.training.foreseeing.remedies import memory_remedies
 from sm3kit.training.hardware import machine_record
 from sm3kit.training.memory import MemoryNeed, memory_need
 from sm3kit.training.start import Start
@@ -103,9 +106,28 @@ class Outline:
 
     def warnings(self) -> list[str]:
         """What an earlier run lacks, and a machine with too little memory."""
-        remedy = stage1.memory_remedy(self.start.setup.variant, self.start.parts)
-        warning = self.memory.warning(remedy) if self.memory else ""
-        return [*self.start.warnings, *([warning] if warning else [])]
+        lack = self.lack_of_memory
+        return [*self.start.warnings, *([lack] if lack else [])]
+
+    @cached_property
+    def lack_of_memory(self) -> str:
+        """How much is too little, and what to do; empty where there is enough memory."""
+        if self.memory is None or self.memory.fits:
+            return ""
+        plain = stage1.memory_remedy(self.start.setup.variant, self.start.parts)
+        return self.memory.warning(memory_remedies(self.start) or plain)
+
+    def check_memory(self) -> None:
+        """Refuses a training that would be killed, unless `machine.too_little_memory` is "warn".
+
+        Raises:
+            TrainingError: it needs more memory than is free, however the estimate errs.
+        """
+        careless = self.start.setup.variant.machine.too_little_memory == "warn"
+        if self.memory and self.memory.fits_never and not careless:
+            raise TrainingError(
+                f"{self.lack_of_memory} To try it all the same: -o machine.too_little_memory=warn."
+            )
 
     def document(self) -> dict[str, Any]:
         """The same for programs."""

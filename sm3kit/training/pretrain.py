@@ -77,6 +77,7 @@ def pretrain(
         outline = _rehearse(*arguments, origin)
         for line in outline.lines():
             reporter.say(line)
+        outline.check_memory()
         for warning in outline.warnings():
             reporter.warn(warning)
         start = outline.start.with_weights()

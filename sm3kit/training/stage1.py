@@ -361,14 +361,22 @@ def _term(objective: str, owner: str, term: str) -> str:
 
 def memory_remedy(variant: Variant, parts: Stage1) -> str:
     """What to lower where the memory is too small for stage 1, as a sentence."""
-    saving = [
-        f"-o {provider_and_model(variant, name)[0]}.grad_checkpointing=true"
+    size, batch = variant.image_size, variant.stage1.batch_size
+    micro = variant.stage1.micro_batch or batch
+    lower = f"Set --micro-batch below {micro}" if micro > 2 else ""
+    lower += f"{', or lower' if lower else 'Lower'} --batch-size, now {batch}, or --image-size, now {size}"
+    saving = [f"-o {option}=true" for option in checkpointing_options(variant, parts)]
+    return f"{lower}{''.join(f', or set {option}' for option in saving)}."
+
+
+def checkpointing_options(variant: Variant, parts: Stage1) -> list[str]:
+    """The options of backbones by which they keep less for their gradients, "timm.NAME"."""
+    providers = [
+        provider_and_model(variant, name)[0]
         for name, backbone in parts.branches.backbones.items()
         if "grad_checkpointing" in options_of(type(backbone))
     ]
-    size, batch = variant.image_size, variant.stage1.batch_size
-    lower = f"Lower --batch-size, now {batch}, or --image-size, now {size}"
-    return f"{lower}{''.join(f', or set {option}' for option in dict.fromkeys(saving))}."
+    return [f"{provider}.grad_checkpointing" for provider in dict.fromkeys(providers)]
 
 
 def steps_per_epoch(setup: Setup) -> int:

@@ -32,8 +32,8 @@ def measure(backbone: str, size: int, studies: int) -> str:
     from sm3kit.data.batches import Batch, Collate, Item
     from sm3kit.modalities.photo import Photo
     from sm3kit.networks.assemble import build_stage1
+    from sm3kit.training.foreseeing.network_memory import network_memory
     from sm3kit.training.hardware import keep_freed_memory, resolved_precision
-    from sm3kit.training.memory import kept_per_view
     from sm3kit.training.stage1 import MultiModalSSL
 
     keep_freed_memory()
@@ -61,7 +61,7 @@ def measure(backbone: str, size: int, studies: int) -> str:
         loss.item()
         times.append(time.perf_counter() - start)
     network = parts.branches.backbones["derm"]
-    kept = 4 * kept_per_view(network, (3, size, size), half=half is not None) / 1e6
+    kept = 4 * network_memory(network, (3, size, size), half=half is not None).kept / 1e6
     speed = batch.count / min(times)
     return f"| {backbone} | {size} | {speed:.0f} | {kept:.0f} MB |"
 

@@ -36,8 +36,8 @@ def test_stage_1_names_its_batch_its_images_and_what_its_backbone_can_save(full,
     with pytest.raises(TrainingError) as caught:
         train(tiny)
     assert str(caught.value) == (
-        "The GPU has not enough memory for stage 1. Lower --batch-size, now 8, or --image-size, "
-        "now 32, or set -o timm.grad_checkpointing=true."
+        "The GPU has not enough memory for stage 1. Set --micro-batch below 8, or lower --batch-size, "
+        "now 8, or --image-size, now 32, or set -o timm.grad_checkpointing=true."
     )
 
 

@@ -11,13 +11,14 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from sm3kit.cli.main import cli
-from sm3kit.core.errors import VariantError
+from sm3kit.core.errors import TrainingError, VariantError
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import SM3_MEMORY, Layer
 from sm3kit.training import hardware, memory
-from sm3kit.training.memory import MemoryNeed, kept_per_view
+from sm3kit.training.foreseeing.network_memory import network_memory
+from sm3kit.training.memory import MemoryNeed
 from sm3kit.training.pretrain import outline
 
 
@@ -53,12 +54,14 @@ def test_the_shapes_alone_tell_what_is_kept(name):
         timm.create_model(name, num_classes=0)
     )  # fmt: skip
     real = (kept_really(network.train(), 6, 64) - kept_really(network, 2, 64)) / 4
-    assert kept_per_view(network, (3, 64, 64), half=False) == pytest.approx(real, rel=0.05)
+    memory = network_memory(network, (3, 64, 64), half=False)
+    assert memory.kept == pytest.approx(real, rel=0.05)
+    assert memory.without_gradients < memory.kept <= memory.peak
 
 
 def test_half_the_bits_are_about_half_the_memory():
     network = timm.create_model("test_resnet", num_classes=0)
-    whole, half = (kept_per_view(network, (3, 64, 64), half=half) for half in (False, True))
+    whole, half = (network_memory(network, (3, 64, 64), half=half).kept for half in (False, True))
     assert 0.4 < half / whole < 0.7
 
 
@@ -66,7 +69,7 @@ def test_a_look_changes_nothing():
     network = timm.create_model("test_resnet", num_classes=0, drop_rate=0.5).eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     numbers = torch.get_rng_state()
-    kept_per_view(network, (3, 64, 64), half=False)
+    network_memory(network, (3, 64, 64), half=False)
     assert not network.training
     assert torch.equal(numbers, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -90,7 +93,7 @@ class Remembers(torch.nn.Module):
 def test_a_network_learns_nothing_from_shapes_alone():
     network = Remembers()
     before = torch.get_rng_state()
-    assert kept_per_view(network, (3, 8, 8), half=False) > 0
+    assert network_memory(network, (3, 8, 8), half=False).kept > 0
     assert network.table is None
     assert network.training and not network.still.training
     assert torch.equal(torch.get_rng_state(), before)
@@ -108,7 +111,9 @@ def test_a_network_that_looks_at_values_has_no_estimate_and_is_trained_all_the_s
     outlined, tiny, monkeypatch
 ):
     monkeypatch.setattr(
-        memory, "kept_per_view", lambda *_, **__: kept_per_view(Unforeseen(), (3, 8, 8), half=False)
+        memory,
+        "network_memory",
+        lambda *_, **__: network_memory(Unforeseen(), (3, 8, 8), half=False),
     )
     plan = outlined(tiny)
     assert plan.memory is None
@@ -151,14 +156,57 @@ GIB = 1024**3
 @pytest.mark.parametrize(
     ("free", "text"),
     [
-        (9, ""),
-        (7, "This machine has 7.0 GiB free, and stage 1 takes about 8.0 GiB. The system may kill "
-            "the run without a message. Lower it."),
+        (8, ""),  # The process itself is there already.
+        (6, "This machine has 6.0 GiB free, and stage 1 takes about 7.0 GiB more. The system may "
+            "kill the run without a message. Lower it."),
     ],
 )  # fmt: skip
 def test_too_little_memory_is_said_before_it_is_taken(monkeypatch, free, text):
     monkeypatch.setattr(memory, "memory_of", lambda device: (free * GIB, 16 * GIB))
     assert MemoryNeed("cpu", GIB, GIB, GIB, 5 * GIB).warning("Lower it.") == text
+
+
+@pytest.mark.parametrize(("free", "never"), [(6.2, False), (6.0, True)])
+def test_the_estimate_may_be_too_high(monkeypatch, free, never):
+    monkeypatch.setattr(memory, "memory_of", lambda device: (int(free * GIB), 16 * GIB))
+    need = MemoryNeed("cpu", GIB, GIB, GIB, 5 * GIB)
+    assert (need.fits, need.fits_never) == (False, never)
+
+
+def test_what_does_not_fit_is_refused_with_what_would(monkeypatch, tiny, train, outlined, tmp_path):
+    """Or tried all the same, if the user wants."""
+    from tiny_runs import altered
+
+    plain = altered(tiny, image_size=128, stage1={"batch_size": 24, "monitor_every": 0})
+    free = outlined(plain).memory.to_come // 2
+    monkeypatch.setattr(memory, "memory_of", lambda device: (free, 16 * GIB))
+    with pytest.raises(TrainingError) as caught:
+        train(plain)
+    said = str(caught.value)
+    assert "--micro-batch 16 would take about" in said
+    assert "--image-size 64 about" in said
+    assert said.endswith("To try it all the same: -o machine.too_little_memory=warn.")
+    assert not (tmp_path / "run" / "variant.yaml").exists()
+    careless = {"image_size": 32, "machine": {"too_little_memory": "warn"}}
+    monkeypatch.setattr(memory, "memory_of", lambda device: (1, 16 * GIB))
+    outcome, said = train(altered(plain, **careless, stage1={"epochs": 1}))
+    assert outcome.run.finished
+    assert "none is enough alone." in " ".join(said.split())
+
+
+def test_parts_local_views_and_ema_encoders_count(outlined, tiny):
+    from tiny_runs import altered
+
+    plain = altered(tiny, image_size=64, stage1={"batch_size": 16})
+    need = outlined(plain).memory.activations
+    micro = outlined(altered(plain, stage1={"micro_batch": 4})).memory.activations
+    # Two views of two modalities, of which a quarter of one lives at a time.
+    assert micro == pytest.approx(need / 16, rel=0.15)
+    joined = altered(plain, stage1={"micro_batch": 4, "join_views": True})
+    assert outlined(joined).memory.activations == pytest.approx(2 * micro, rel=0.01)
+    slow = outlined(altered(plain, objective=("byol",))).memory
+    assert slow.activations >= need
+    assert slow.weights > outlined(plain).memory.weights
 
 
 def test_more_than_there_is_at_all(monkeypatch):
