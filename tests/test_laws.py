@@ -7,6 +7,7 @@ import torch
 from sm3kit import testing
 from sm3kit.core.errors import ContractError, DataError
 from sm3kit.core.registry import registry
+from sm3kit.imaging.augmentation_batches import FLIP
 from sm3kit.nn.pairs.contrastive import pairwise_ntx
 from sm3kit.objectives.base import Objective
 from sm3kit.testing import objectives
@@ -234,6 +235,24 @@ class Batchwise(PHOTO):
         return views - views.mean()
 
 
+class Unlike(PHOTO):
+    """A modality that breaks a law: in batches, its views are not flipped."""
+
+    def apply_views(self, images, drawn):
+        drawn = drawn.clone()
+        drawn[:, :, FLIP] = 0
+        return super().apply_views(images, drawn)
+
+
+class Spendthrift(PHOTO):
+    """A modality that breaks a law: for batches it draws more than it needs."""
+
+    def draw_views(self, image, rng=None, geometry=None):
+        drawn = super().draw_views(image, rng, geometry)
+        rng.random()
+        return drawn
+
+
 class Single(PHOTO):
     """A modality without pairs, which leaves the geometry out."""
 
@@ -312,11 +331,21 @@ def test_an_objective_on_streams_has_no_local_views():
         (Narrow, r"gives a view \(3, 32, 32\), not \(3, 16, 32\)"),
         (Batchwise, "normalises a view by its neighbours"),
         (Upright, "gives 2 rotated views, not 4"),
+        (Unlike, "makes other views in apply_views than in views"),
+        (Spendthrift, "draws other random numbers in draw_views than in views"),
     ],
 )
 def test_a_broken_modality_is_found_out(plugin, said, photograph):
     with pytest.raises(ContractError, match=f"{plugin.__name__} {said}"):
         testing.check_modality(plugin, photograph)
+
+
+def test_a_modality_with_views_of_its_own_makes_none_in_batches():
+    assert PHOTO.in_batches
+    assert Unlike.in_batches
+    assert Batchwise.in_batches
+    assert not Noisy.in_batches
+    assert not Upright.in_batches
 
 
 @pytest.mark.parametrize("plugin", [Single, Noisy])

@@ -175,15 +175,14 @@ if TYPE_CHECKING:
     ),
     variant_option("--devices", help="GPUs per machine, or processes on a CPU."),
     variant_option("--num-nodes", help="Machines."),
-    variant_option(
-        "--workers", default_text="automatic", help="Processes that load and augment images."
-    ),
+    variant_option("--workers", default_text="automatic", help="Processes that prepare images."),
     variant_option(
         "--max-time",
         metavar="HH:MM:SS|90m",
         help="Stop after the last epoch that ends within this time, with exit code 75; --resume "
         "goes on.",
     ),
+    variant_option("--views-on", help="Make random views in workers, or in batches on the GPU."),
 )
 @option_group(
     "Output",

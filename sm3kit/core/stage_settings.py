@@ -147,6 +147,8 @@ class MachineSettings:
             the first ones take minutes.
         too_little_memory: "refuse" begins no training that is foreseen to need more memory than
             is free, "warn" tries it all the same.
+        views_on: "cpu" makes random views of stage 1 in these processes; "gpu" makes them in
+            batches on the device that trains, the same ones up to rounding.
     """
 
     channels_last: bool = True
@@ -156,6 +158,7 @@ class MachineSettings:
     max_time: str = "none"
     compile: bool = False
     too_little_memory: Literal["refuse", "warn"] = "refuse"
+    views_on: Literal["cpu", "gpu"] = "cpu"
 
     def __post_init__(self) -> None:
         check_fields(self, "settings of the machine")

@@ -21,7 +21,7 @@ from sm3kit.core.stage_settings import MachineSettings, Stage1Settings, Stage2Se
 RESUMABLE = (
     *("recipe", "stage", "protocol", "evaluate", "stage1.epochs", "stage1.monitor_every"),
     *("stage1.patience", "stage2.epochs", "machine.devices", "machine.num_nodes"),
-    *("machine.workers", "machine.max_time", "machine.compile", "logger"),
+    *("machine.workers", "machine.max_time", "machine.compile", "machine.views_on", "logger"),
 )
 OF_LOOKS = "stage1.monitor_every"  # What early stopping depends on.
 FUSION_OF_ONE = "none"  # A single modality has nothing to be fused with.

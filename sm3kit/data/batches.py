@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 import numpy as np
@@ -15,7 +15,8 @@ from sm3kit.data.cases import Case
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
-from sm3kit.modalities.base import Image
+from sm3kit.data.raw_images import RawImage, RawImages
+from sm3kit.modalities.base import Image, Modality
 from sm3kit.nn.host.values import to_device, without_waiting
 
 EVALUATION = -1  # The epoch that stands for the evaluation view; -2, -3, ... for its symmetries.
@@ -31,6 +32,7 @@ class Batch:
         labels: (B, K) int64, -1 where unknown.
         index: (B,) position in the pool's list.
         group: (B,) code of the patient or lesion.
+        raw: {modality: images} of those whose views are yet to be made; see `make_views`.
     """
 
     views: dict[str, list[Tensor]]
@@ -38,6 +40,7 @@ class Batch:
     labels: Tensor
     index: Tensor
     group: Tensor
+    raw: dict[str, RawImages] = field(default_factory=dict, kw_only=True)
 
     unit = "images"
 
@@ -49,7 +52,7 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The batch on a device; the host still knows everything in it but the views."""
         soon = without_waiting(device)
-        return Batch(
+        moved = Batch(
             {
                 name: [view.to(device, non_blocking=soon) for view in views]
                 for name, views in self.views.items()
@@ -57,6 +60,12 @@ class Batch:
             {name: to_device(mask, device) for name, mask in self.present.items()},
             *(to_device(table, device) for table in (self.labels, self.index, self.group)),
         )
+        return replace(moved, raw={name: own.to(device) for name, own in self.raw.items()})
+
+    def make_views(self, modalities: Mapping[str, Modality]) -> Batch:
+        """The batch with the views of its raw images, on their device."""
+        made = {name: images.views(modalities[name]) for name, images in self.raw.items()}
+        return replace(self, views={**self.views, **made}, raw={})
 
     def of_view(self, number: int) -> Batch:
         """The batch with one of its views alone."""
@@ -65,21 +74,23 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The batch in memory that a GPU copies from at full speed."""
-        return Batch(
+        pinned = Batch(
             {name: [view.pin_memory() for view in views] for name, views in self.views.items()},
             {name: mask.pin_memory() for name, mask in self.present.items()},
             *(table.pin_memory() for table in (self.labels, self.index, self.group)),
         )
+        return replace(pinned, raw={name: own.pin_memory() for name, own in self.raw.items()})
 
 
 @dataclass(frozen=True)
 class Item:
-    """One study: {modality: [(C, S, S)] * V}, nothing for an absent modality."""
+    """One study: {modality: [(C, S, S)] * V}, or the image that they are yet to be made of."""
 
     views: dict[str, list[Image]]
     labels: tuple[int, ...]
     index: int
     group: int
+    raw: dict[str, RawImage] = field(default_factory=dict)
 
 
 class StudyViews(Dataset[Item]):
@@ -97,6 +108,7 @@ class StudyViews(Dataset[Item]):
         seed: of the views.
         rotated: gives the four `rotations` of each image instead of its `views`.
         local: gives the local views of each image, too, after the others.
+        raw: modalities whose random views are only drawn here, and made later, in batches.
     """
 
     def __init__(
@@ -108,13 +120,12 @@ class StudyViews(Dataset[Item]):
         *,
         rotated: bool = False,
         local: bool = False,
+        raw: Collection[str] = (),
     ) -> None:
         self.pool, self.cases, self.cache, self.seed = pool, cases, cache, seed
-        self.rotated = rotated
-        self.modalities = {
-            name: modality if local else modality.without_local()
-            for name, modality in pool.modalities.items()
-        }
+        self.rotated, self.raw = rotated, raw
+        every = pool.modalities.items()
+        self.modalities = {name: own if local else own.without_local() for name, own in every}
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -129,18 +140,22 @@ class StudyViews(Dataset[Item]):
                 views[name] = [self.pool.modalities[name].test_view(image, EVALUATION - epoch)]
             return Item(views, case.labels, index, case.group)
         frames = self.pool.frames[case.source]
+        raw: dict[str, RawImage] = {}
         for name, paths in case.images.items():
             rng = self._generator(epoch, index, name, turn)
             path = paths[rng.integers(len(paths))] if len(paths) > 1 else paths[0]
             image = self.cache.get(path, self.pool.readers[case.source][name])
-            modality = self.modalities[name]
-            draw = modality.rotations if self.rotated else modality.views
+            generators = [rng]
             if name in frames:
-                shared = self._generator(epoch, index, f"frame {frames[name]}", turn)
-                views[name] = draw(image, rng, shared)
+                generators += [self._generator(epoch, index, f"frame {frames[name]}", turn)]
+            modality = self.modalities[name]
+            if name in self.raw:
+                draw = modality.draw_rotations if self.rotated else modality.draw_views
+                raw[name] = RawImage(image, draw(image, *generators), self.rotated)
             else:
-                views[name] = draw(image, rng)
-        return Item(views, case.labels, index, case.group)
+                make = modality.rotations if self.rotated else modality.views
+                views[name] = make(image, *generators)
+        return Item(views, case.labels, index, case.group, raw)
 
     def _generator(
         self, epoch: int, index: int, name: str, turn: Sequence[int]
@@ -160,9 +175,12 @@ class Collate:
         """A batch of B items."""
         views: dict[str, list[Tensor]] = {}
         present: dict[str, Tensor] = {}
+        raw: dict[str, RawImages] = {}
         for name in self.modalities:
-            have = [name in item.views for item in items]
+            have = [name in item.views or name in item.raw for item in items]
             present[name] = torch.tensor(have)
+            if any(name in item.raw for item in items):
+                raw[name] = RawImages.of([item.raw.get(name) for item in items])
             like = next((item.views[name] for item in items if name in item.views), None)
             if like is None:
                 views[name] = []
@@ -177,6 +195,7 @@ class Collate:
             torch.tensor([item.labels for item in items], dtype=torch.long),
             torch.tensor([item.index for item in items]),
             torch.tensor([item.group for item in items]),
+            raw=raw,
         )
 
 
@@ -227,8 +246,3 @@ def eval_loader(
 def one_thread_each(worker: int) -> None:
     """Lets each worker use one thread: there are as many workers as cores."""
     torch.set_num_threads(1)
-
-
-def shares(cases: Sequence[Case], modalities: Sequence[str]) -> Mapping[str, int]:
-    """How many cases have each modality."""
-    return {name: sum(name in case.images for case in cases) for name in modalities}

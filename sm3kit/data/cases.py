@@ -118,3 +118,8 @@ def paired_frames(
                 "draws no geometry of its own. Leave out -o paired_geometry=true."
             )
     return tables
+
+
+def shares(cases: Sequence[Case], modalities: Sequence[str]) -> Mapping[str, int]:
+    """How many cases have each modality."""
+    return {name: sum(name in case.images for case in cases) for name in modalities}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -51,6 +52,70 @@ class Augmentation(NamedTuple):
     sigma: float = 0.0
 
 
+@dataclass(frozen=True)
+class Chances:
+    """What the random views of an image are drawn from.
+
+    Attributes:
+        crop_scale: least and largest share of the image's area in a crop.
+        crop_ratio: least and largest width / height of a crop.
+        rotate: degrees are drawn from -x to x.
+        flip, vertical_flip: how probable each is.
+        jitter: how probable changes of colour are, in random order.
+        amounts: {change: x} of a jitter. A factor is drawn from 1 - x to 1 + x, at least 0; a shift
+            of hue from -x to x. What has 0 is left out, and so is the hue of float values.
+        grayscale: how probable the grey of RGB is.
+        blur: how probable a blur is.
+        blur_sigma: least and largest standard deviation, in pixels.
+    """
+
+    crop_scale: tuple[float, float]
+    crop_ratio: tuple[float, float]
+    rotate: float
+    flip: float
+    vertical_flip: float
+    jitter: float
+    amounts: Mapping[Change, float]
+    grayscale: float
+    blur: float
+    blur_sigma: tuple[float, float]
+
+    def draw(
+        self, image: Pixels, side: int, rng: np.random.Generator, where: np.random.Generator
+    ) -> Augmentation:
+        """What is random in one view.
+
+        Args:
+            image: (C, H, W).
+            side: height and width S of the view.
+            rng: where colours and blur come from.
+            where: where crop, turn and flips come from.
+        """
+        height, width = image.shape[1:]
+        box = geometry.draw_crop(height, width, self.crop_scale, self.crop_ratio, where)
+        degrees = where.uniform(-self.rotate, self.rotate) if self.rotate else 0.0
+        flip = where.random() < self.flip
+        vertical_flip = where.random() < self.vertical_flip
+        changes: list[tuple[Change, float]] = []
+        if rng.random() < self.jitter:
+            changes += self._draw_jitter(rng, floats=image.dtype != np.uint8)
+        if len(image) == 3 and rng.random() < self.grayscale:
+            changes.append((Change.SATURATION, 0.0))
+        sigma = rng.uniform(*self.blur_sigma) if rng.random() < self.blur else 0.0
+        return Augmentation(box, side, degrees, flip, vertical_flip, tuple(changes), sigma)
+
+    def _draw_jitter(
+        self, rng: np.random.Generator, *, floats: bool
+    ) -> Iterator[tuple[Change, float]]:
+        for number in rng.permutation(len(Change)):
+            change = Change(number)
+            amount = self.amounts.get(change, 0.0)
+            if amount and change is not Change.HUE:
+                yield change, rng.uniform(max(0.0, 1 - amount), 1 + amount)
+            elif amount and not floats:
+                yield change, rng.uniform(-amount, amount)
+
+
 def augment(
     pixels: Pixels,
     drawn: Augmentation,
@@ -77,23 +142,3 @@ def augment(
     if drawn.sigma:
         pixels = colour.gaussian_blur(pixels, kernel, drawn.sigma)
     return pixels
-
-
-def draw_jitter(
-    amounts: Mapping[Change, float], rng: np.random.Generator, without: Container[Change] = ()
-) -> Iterator[tuple[Change, float]]:
-    """Changes of colour in random order, each with its random factor or shift.
-
-    Args:
-        amounts: {change: x}. A factor is drawn from 1 - x to 1 + x, at least 0; a shift of hue from
-            -x to x. What has 0 is left out.
-        rng: where all randomness comes from.
-        without: left out as well.
-    """
-    for number in rng.permutation(len(Change)):
-        change = Change(number)
-        amount = 0.0 if change in without else amounts.get(change, 0.0)
-        if amount and change is Change.HUE:
-            yield change, rng.uniform(-amount, amount)
-        elif amount:
-            yield change, rng.uniform(max(0.0, 1 - amount), 1 + amount)

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from sm3kit.core.files import file_and_part
 
 Image = npt.NDArray[Any]
+Numbers = npt.NDArray[np.float32]
 QUARTERS = 4  # Turns by 90 degrees, the one by none included.
 
 
@@ -41,6 +43,9 @@ class Modality:
         local_size: height and width of the local views, in pixels.
         rotatable: whether an image may be rotated by 90 degrees and still be one of its kind, as
             it has no fixed orientation; such images have square views.
+        in_batches: whether the views of many images can be made at once, on a GPU, too, by
+            `draw_views` and `apply_views`. A subclass that changes `views` or `rotations` alone has
+            none in batches.
     """
 
     channels: int
@@ -53,6 +58,14 @@ class Modality:
     local_views: int = 0
     local_size: int = 0
     rotatable: bool = False
+    in_batches: bool = False
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        own = vars(cls)
+        changed = [name for name in ("views", "rotations") if name in own]
+        if "in_batches" not in own and any(f"apply_{name}" not in own for name in changed):
+            cls.in_batches = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -138,6 +151,53 @@ class Modality:
             np.ascontiguousarray(np.rot90(view.transpose(1, 2, 0), quarter)).transpose(2, 0, 1)
             for quarter, view in enumerate(upright[:QUARTERS])
         ]
+
+    def draw_views(
+        self,
+        image: Image,
+        rng: np.random.Generator | None = None,
+        geometry: np.random.Generator | None = None,
+    ) -> Numbers:
+        """All that is random in `views` of an image, float32 numbers (V, P), in the same order.
+
+        The generators are left as `views` leaves them. A modality that is not `in_batches` has none.
+
+        Args:
+            image, rng, geometry: as for `views`.
+        """
+        raise NotImplementedError
+
+    def apply_views(self, images: Sequence[Tensor], drawn: Tensor) -> list[Tensor]:
+        """Views [(B, C, S, S)] * V of B images as `views` makes them, up to rounding.
+
+        Nothing in it is random, and nothing waits for the device.
+
+        Args:
+            images: (C, H, W) each, of one type and device, which views have as well; they stay as
+                they are.
+            drawn: (B, V, P) float32 on the host, what `draw_views` gave for each image. V is any
+                number from 1 on.
+        """
+        raise NotImplementedError
+
+    def draw_rotations(
+        self,
+        image: Image,
+        rng: np.random.Generator | None = None,
+        geometry: np.random.Generator | None = None,
+    ) -> Numbers:
+        """All that is random in `rotations` of an image, (4, P), as `draw_views`."""
+        rng = np.random.default_rng() if rng is None else rng
+        arguments = () if geometry is None else (geometry,)
+        rows: list[Numbers] = []
+        while len(rows) < QUARTERS:
+            rows += list(self.without_local().draw_views(image, rng, *arguments))
+        return np.stack(rows[:QUARTERS])
+
+    def apply_rotations(self, images: Sequence[Tensor], drawn: Tensor) -> list[Tensor]:
+        """Views [(B, C, S, S)] * 4 as `rotations` makes them, up to rounding; as `apply_views`."""
+        upright = self.apply_views(images, drawn)
+        return [torch.rot90(view, quarter, (2, 3)) for quarter, view in enumerate(upright)]
 
     def eval_view(self, image: Image) -> Image:
         """The one view of `shape` that evaluation uses, without randomness."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +13,12 @@ from torch import Tensor
 from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.imaging import geometry, resizing
-from sm3kit.imaging.augmentation import Augmentation, Change, augment, draw_jitter
+from sm3kit.imaging.augmentation import Augmentation, Chances, Change, augment
+from sm3kit.imaging.augmentation_batches import augment_batch, numbers_of
 from sm3kit.imaging.colour import normalise
 from sm3kit.imaging.layout import Pixels, one_thread, to_chw, to_hwc
 from sm3kit.imaging.reading import UNIT, read_pixels
-from sm3kit.modalities.base import Image, Modality
+from sm3kit.modalities.base import Image, Modality, Numbers
 
 MEAN, STD = (0.7833, 0.6712, 0.6026), (0.2139, 0.2472, 0.2571)
 READING = 3  # Counts changes of `read` that would give other pixels for the same file.
@@ -64,7 +67,7 @@ class Photo(Modality):
             times as long and needs `reduce=false`.
     """
 
-    rotatable = True
+    rotatable, in_batches = True, True
 
     def __init__(
         self,
@@ -97,14 +100,13 @@ class Photo(Modality):
     ) -> None:
         self.image_size, self.channels, self.border = image_size, channels, border
         self.view_count, self.resize = views, resize
-        self.crop_scale, self.crop_ratio = crop_scale, crop_ratio
         self.local_views, self.local_size, self.local_scale = local_views, local_size, local_scale
-        self.flip, self.vertical_flip, self.rotate = flip, vertical_flip, rotate
-        self.jitter, self.grayscale = jitter, grayscale
-        self.amounts = {Change.BRIGHTNESS: brightness, Change.CONTRAST: contrast}
+        self.blur_kernel = blur_kernel
+        amounts = {Change.BRIGHTNESS: brightness, Change.CONTRAST: contrast}
         of_colours = {Change.SATURATION: saturation, Change.HUE: hue}
-        self.amounts |= of_colours if channels == 3 else {}
-        self.blur, self.blur_kernel, self.blur_sigma = blur, blur_kernel, blur_sigma
+        amounts |= of_colours if channels == 3 else {}
+        where, colours = (rotate, flip, vertical_flip), (jitter, amounts, grayscale)
+        self.chances = Chances(crop_scale, crop_ratio, *where, *colours, blur, blur_sigma)
         self.mean = _per_channel("mean", mean, MEAN, channels)
         self.std = _per_channel("std", std, STD, channels)
         if reduce and resize == "pillow":
@@ -164,15 +166,25 @@ class Photo(Modality):
     ) -> list[Image]:
         """V random views (C, S, S), then the local ones, same dtype, in channels-last memory."""
         one_thread()
-        rng = np.random.default_rng() if rng is None else rng
-        where = rng if geometry is None else geometry
-        pixels = to_hwc(image)
-        resize = RESIZE[self.resize]
-        # Local views come last: they change nothing in what is drawn for the others.
-        kinds = [(self.image_size, self.crop_scale)] * self.view_count
-        kinds += [(self.local_size, self.local_scale)] * self.local_views
-        drawn = (self._draw(pixels, *kind, rng, where) for kind in kinds)
-        return [to_chw(augment(pixels, view, self.blur_kernel, resize)) for view in drawn]
+        pixels, resize = to_hwc(image), RESIZE[self.resize]
+        return [
+            to_chw(augment(pixels, drawn, self.blur_kernel, resize))
+            for drawn in self._draws(image, rng, geometry)
+        ]
+
+    def draw_views(
+        self,
+        image: Image,
+        rng: np.random.Generator | None = None,
+        geometry: np.random.Generator | None = None,
+    ) -> Numbers:
+        """All that is random in `views` of an image, (V, P); see the contract."""
+        rows = [numbers_of(drawn) for drawn in self._draws(image, rng, geometry)]
+        return np.array(rows, dtype=np.float32)
+
+    def apply_views(self, images: Sequence[Tensor], drawn: Tensor) -> list[Tensor]:
+        """Views [(B, C, S, S)] * V in channels-last memory, always resized as `fast` does."""
+        return [augment_batch(images, own, self.blur_kernel) for own in drawn.unbind(dim=1)]
 
     def eval_view(self, image: Image) -> Image:
         """The whole image as (C, S, S); its aspect ratio is not kept, as in the release."""
@@ -190,29 +202,20 @@ class Photo(Modality):
         """Float32 views (B, C, S, S) less the mean, over the deviation; memory format kept."""
         return normalise(views, self.mean, self.std)
 
-    def _draw(
+    def _draws(
         self,
-        pixels: Pixels,
-        side: int,
-        scale: tuple[float, float],
-        rng: np.random.Generator,
-        where: np.random.Generator,
-    ) -> Augmentation:
-        """What is random in one view of pixels (H, W, C)."""
-        height, width = pixels.shape[:2]
-        box = geometry.draw_crop(height, width, scale, self.crop_ratio, where)
-        degrees = where.uniform(-self.rotate, self.rotate) if self.rotate else 0.0
-        flip = where.random() < self.flip
-        vertical_flip = where.random() < self.vertical_flip
-        changes: list[tuple[Change, float]] = []
-        if rng.random() < self.jitter:
-            floats = pixels.dtype != np.uint8
-            changes += draw_jitter(self.amounts, rng, without=(Change.HUE,) if floats else ())
-        if self.channels == 3 and rng.random() < self.grayscale:
-            changes.append((Change.SATURATION, 0.0))
-        sigma = rng.uniform(*self.blur_sigma) if rng.random() < self.blur else 0.0
-        drawn = (box, side, degrees, flip, vertical_flip, tuple(changes), sigma)
-        return Augmentation(*drawn)
+        image: Image,
+        rng: np.random.Generator | None,
+        geometry: np.random.Generator | None,
+    ) -> list[Augmentation]:
+        """What is random in each view of an image (C, H, W)."""
+        rng = np.random.default_rng() if rng is None else rng
+        where = rng if geometry is None else geometry
+        local = replace(self.chances, crop_scale=self.local_scale)
+        # Local views come last: they change nothing in what is drawn for the others.
+        kinds = [(self.chances, self.image_size)] * self.view_count
+        kinds += [(local, self.local_size)] * self.local_views
+        return [chances.draw(image, size, rng, where) for chances, size in kinds]
 
     def _resize(self, pixels: Pixels) -> Pixels:
         return RESIZE[self.resize](pixels, self.image_size, self.image_size)

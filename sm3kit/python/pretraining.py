@@ -54,6 +54,7 @@ def pretrain(
     num_nodes: int | None = None,
     workers: int | None = None,
     max_time: str | None = None,
+    views_on: Literal["cpu", "gpu"] | None = None,
     logger: Words | None = None,
     options: Mapping[str, Any] | None = None,
     out: File | None = None,
@@ -102,6 +103,7 @@ def pretrain(
         workers: processes that prepare views; automatic by default.
         max_time: how long it may take, such as "12:00:00" or "90m"; it stops with `Interrupted` after
             the last epoch that fits, and `resume` goes on.
+        views_on: "cpu" makes random views in these processes, "gpu" in batches where it trains.
         logger: also log to "tensorboard", "wandb", "mlflow" or "csv", in the folder `logs` of the run.
         options: {"simclr.temperature": 0.2}: options of plugins and modalities, and all other
             settings as a recipe names them, such as "stage1.weight_decay".
@@ -128,8 +130,7 @@ def pretrain(
         "schedule": schedule, "warmup_epochs": warmup_epochs,
         "feature_views": feature_views, "batch_size": batch_size, "micro_batch": micro_batch,
         "seed": seed, "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
-        "max_time": max_time,
-        "logger": words(logger),
+        "max_time": max_time, "views_on": views_on, "logger": words(logger),
     }  # fmt: skip
     settings = layer(asked, flatten_options(options), "call of pretrain")
     asked_for = request(settings, None if out is None else Path(out), resume=resume)

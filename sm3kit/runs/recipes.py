@@ -29,7 +29,10 @@ FLAGS = {
     },
     "mlssl_epochs": "stage2.epochs",
     "feature_views": "stage2.feature_views",
-    **{name: f"machine.{name}" for name in ("devices", "num_nodes", "workers", "max_time")},
+    **{
+        name: f"machine.{name}"
+        for name in ("devices", "num_nodes", "workers", "max_time", "views_on")
+    },
 }
 
 

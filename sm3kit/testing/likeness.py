@@ -51,3 +51,19 @@ def _blocks(plane: Image) -> Image:
     cut = plane[:height, :width].reshape(height // side, side, width // side, side)
     means: Image = cut.mean(axis=(1, 3))
     return means
+
+
+def share_apart(first: Image, second: Image, image: Image) -> float:
+    """The share of values that differ by more than a hundredth of the range of the image.
+
+    All do where the shape or the type differs.
+    """
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return 1.0
+    wide = 255.0 if image.dtype == np.uint8 else float(np.ptp(image))
+    return float((np.abs(first.astype(np.float64) - second) > wide / 100).mean())
+
+
+def equal(first: list[Image], second: list[Image]) -> bool:
+    """Whether two lists of views are the same."""
+    return len(first) == len(second) and all(map(np.array_equal, first, second))

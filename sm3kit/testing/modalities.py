@@ -13,9 +13,10 @@ import torch
 from sm3kit.modalities.base import QUARTERS, Image, Modality
 from sm3kit.testing.every_plugin import check_documented
 from sm3kit.testing.law import Laws, NotTried, Plugin, require, require_attributes
-from sm3kit.testing.likeness import likeness, pattern
+from sm3kit.testing.likeness import equal, likeness, pattern, share_apart
 
 SIZE, DRAWS, ALIKE = 32, 12, 0.6
+APART = 0.02  # Of the values in a batch that rounding may change by more than a hundredth.
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def local_views_come_last(trial: ModalityTrial) -> None:
     fault = f"gives {len(views) - len(alone)} local views, not {modality.local_views}"
     require(len(views) - len(alone) == modality.local_views, fault)
     require(
-        _equal(modality.global_views(views), alone), "gives other global views beside local ones"
+        equal(modality.global_views(views), alone), "gives other global views beside local ones"
     )
     local, shape = views[len(alone) :], modality.local_shape
     for view in local:
@@ -119,7 +120,7 @@ def local_views_come_last(trial: ModalityTrial) -> None:
     fits = normal.shape == (len(local), *shape) and bool(normal.isfinite().all())
     require(fits, "does not normalise local views")
     others = (modality.views(image, np.random.default_rng(2 + draw)) for draw in range(DRAWS))
-    differ = any(not _equal(local, other[len(alone) :]) for other in others)
+    differ = any(not equal(local, other[len(alone) :]) for other in others)
     require(differ, "ignores the generator in local views")
 
 
@@ -138,8 +139,33 @@ def turned_views(trial: ModalityTrial) -> None:
         require(view.shape == modality.shape, f"gives a view {view.shape}, not {modality.shape}")
         require(view.dtype == image.dtype, "changes the dtype")
     again = trial.build().rotations(image, np.random.default_rng(1))
-    require(_equal(views, again), "gives different views for the same seed")
+    require(equal(views, again), "gives different views for the same seed")
     require(np.array_equal(image, before), "changes the image in place")
+
+
+@LAWS.law("batches")
+def views_in_batches(trial: ModalityTrial) -> None:
+    """Where it makes views in batches: those of `views` up to rounding, of the same numbers."""
+    modality, image = trial.build(), pattern(trial.image())
+    if not modality.in_batches:
+        raise NotTried("it is not `in_batches`")
+    images = [image, np.ascontiguousarray(image[:, : max(1, image.shape[1] * 2 // 3)])]
+    ways = [(modality.views, modality.draw_views, modality.apply_views)]
+    if modality.rotatable:
+        ways += [(modality.rotations, modality.draw_rotations, modality.apply_rotations)]
+    for views, draw, apply in ways:
+        first, second = ([np.random.default_rng(seed) for seed in (1, 2)] for _ in range(2))
+        single = [views(own, rng) for own, rng in zip(images, first, strict=True)]
+        drawn = np.stack([draw(own, rng) for own, rng in zip(images, second, strict=True)])
+        same = [rng.random() for rng in first] == [rng.random() for rng in second]
+        require(same, f"draws other random numbers in {draw.__name__} than in {views.__name__}")
+        tables = [torch.from_numpy(own.copy()) for own in images]
+        batches = [batch.numpy() for batch in apply(tables, torch.from_numpy(drawn))]
+        require(len(batches) == len(single[0]), f"makes {len(batches)} views in {apply.__name__}")
+        for alone, batch in zip(map(np.stack, zip(*single, strict=True)), batches, strict=True):
+            near = share_apart(alone, batch, image) < APART
+            require(near, f"makes other views in {apply.__name__} than in {views.__name__}")
+        require(equal([table.numpy() for table in tables], images), "changes the images in place")
 
 
 @LAWS.law("input")
@@ -157,9 +183,9 @@ def seed_decides(trial: ModalityTrial) -> None:
     """The generator decides the views, and it alone; the evaluation view has no randomness."""
     image, modality = trial.image(), trial.build()
     views = trial.views(1, image)
-    require(_equal(views, trial.views(1, image)), "gives different views for the same seed")
+    require(equal(views, trial.views(1, image)), "gives different views for the same seed")
     others = (trial.views(2 + draw, image) for draw in range(DRAWS))
-    require(any(not _equal(views, other) for other in others), "ignores the generator")
+    require(any(not equal(views, other) for other in others), "ignores the generator")
     same = np.array_equal(modality.eval_view(image), modality.eval_view(image))
     require(same, "gives a different evaluation view each time")
 
@@ -198,10 +224,10 @@ def geometry_is_used(trial: ModalityTrial) -> None:
     image = trial.image()
     views = trial.views_at(1, 1, image)
     require(
-        _equal(views, trial.views_at(1, 1, image)), "gives different views for the same two seeds"
+        equal(views, trial.views_at(1, 1, image)), "gives different views for the same two seeds"
     )
     others = (trial.views_at(1, 2 + draw, image) for draw in range(DRAWS))
-    require(any(not _equal(views, other) for other in others), "ignores `geometry`")
+    require(any(not equal(views, other) for other in others), "ignores `geometry`")
 
 
 @LAWS.law("paired geometry")
@@ -222,7 +248,3 @@ def geometry_is_shared(trial: ModalityTrial) -> None:
     ]
     fault = "crops, flips or rotates differently for the same `geometry`: draw these from it alone"
     require(min(alike) > ALIKE, fault)
-
-
-def _equal(first: list[Image], second: list[Image]) -> bool:
-    return len(first) == len(second) and all(map(np.array_equal, first, second))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sm3kit.core.text import in_units
-from sm3kit.data.batches import shares
+from sm3kit.data.cases import shares
 from sm3kit.networks.assemble import modules
 from sm3kit.nn.recomputation import parts_of
 from sm3kit.training import stage1

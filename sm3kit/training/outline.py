@@ -13,7 +13,7 @@ from sm3kit import __version__
 from sm3kit.core.errors import TrainingError
 from sm3kit.core.options import options_of
 from sm3kit.core.variant import Variant
-from sm3kit.data.batches import shares
+from sm3kit.data.cases import shares
 from sm3kit.data.check_report import spelled_twice
 from sm3kit.data.pool import Pool
 from sm3kit.datasets.base import SPLITS, Dataset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,12 @@ from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
 from sm3kit.core.text import in_units
 from sm3kit.core.variant import FUSION_OF_ONE, Variant
-from sm3kit.data.batches import StudyViews, shares
-from sm3kit.data.cases import Case
+from sm3kit.data.batches import StudyViews
+from sm3kit.data.cases import Case, shares
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.data.progress import Reporter
+from sm3kit.data.raw_images import in_batches
 from sm3kit.data.viewing import change_views, spec_of
 from sm3kit.modalities.base import Modality
 from sm3kit.networks.assemble import fill_in
@@ -61,9 +62,17 @@ class Setup:
     @property
     def views(self) -> StudyViews:
         """The studies to train on, as views."""
-        rotated = bool(rotating_objective(self.variant))
+        return self._views()
+
+    @property
+    def views_of_stage1(self) -> StudyViews:
+        """The studies to train on, as images where their views are made where it trains."""
+        return self._views(raw=in_batches(self.pool, self.variant))
+
+    def _views(self, raw: Sequence[str] = ()) -> StudyViews:
+        rotated, seed = bool(rotating_objective(self.variant)), self.variant.seed
         kinds = {"rotated": rotated, "local": not rotated}
-        return StudyViews(self.pool, self.cases, self.images, self.variant.seed, **kinds)
+        return StudyViews(self.pool, self.cases, self.images, seed, raw=raw, **kinds)
 
     def training(
         self, devices: int = 1, num_nodes: int = 1, precision: str = "32-true"

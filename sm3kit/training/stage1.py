@@ -202,6 +202,10 @@ class MultiModalSSL(Learner):
                 told.setdefault(name, {})[modality] = lesson
         return told
 
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """The batch with the views that are made on this device; see `--views-on`."""
+        return batch.make_views(self.parts.branches.modalities)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The weighted sum of all terms.
 
@@ -407,7 +411,7 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> int:
     Raises:
         Interrupted, TrainingError: as `fit` does.
     """
-    variant, views, names = setup.variant, setup.views, list(setup.pool.modalities)
+    variant, views, names = setup.variant, setup.views_of_stage1, list(setup.pool.modalities)
     first = resumed["epochs_done"] if resumed else 0
     steps = steps_per_epoch(setup)
     validate = validation(setup, parts.branches)

@@ -19,6 +19,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
 from sm3kit.data.progress import Reporter
+from sm3kit.data.raw_images import notes_on_views
 from sm3kit.data.viewing import change_views
 from sm3kit.networks.assemble import (
     Stage1,
@@ -118,6 +119,7 @@ def prepare(
     variant = fill_in(variant)
     pool = build_pool(variant)
     variant, pool, suggested = apply_suggestions(variant, pool)
+    suggested += notes_on_views(pool, variant)
     cases = training_cases(pool, variant)
     if variant.stage != "mlssl":
         check_stop(variant, pool)

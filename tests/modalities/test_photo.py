@@ -13,7 +13,8 @@ from torchvision.transforms import functional as v1
 
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.core.options import bind
-from sm3kit.imaging import colour, geometry
+from sm3kit.imaging import geometry
+from sm3kit.imaging.augmentation import CHANGES, Change
 from sm3kit.modalities.photo import MEAN, STD, Photo
 
 STILL = {
@@ -209,8 +210,10 @@ def test_the_colour_changes_come_in_every_order(monkeypatch):
     names = ("brightness", "contrast", "saturation", "hue")
     calls = []
     for name in names:
-        monkeypatch.setattr(
-            colour, name, lambda pixels, _, name=name: (calls.append(name), pixels)[1]
+        monkeypatch.setitem(
+            CHANGES,
+            Change[name.upper()],
+            lambda pixels, _, name=name: (calls.append(name), pixels)[1],
         )
     photo = Photo(8, **{**STILL, "jitter": 1.0}, views=300)
     photo.views(noise(8, 8), np.random.default_rng(0))
