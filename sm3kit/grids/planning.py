@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # How to compute or to watch, and what is in a key by its content: data, init and weights.
 NOT_IN_A_KEY = (
     *("recipe", "data", "init", "weights", "stage"),
-    *("machine.workers", "machine.max_time"),
+    *("machine.workers", "machine.max_time", "logger"),
 )
 DEFAULTS = Variant()
 

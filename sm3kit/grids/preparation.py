@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 # How to compute or to watch, not what.
-HARMLESS = ("machine.workers", "stage1.monitor_every")
+HARMLESS = ("machine.workers", "stage1.monitor_every", "logger")
 SHOWN = 6
 
 

@@ -137,7 +137,10 @@ def trend_of(measure: Measure) -> tuple[Trend, str]:
     """Where the values of the second half are going."""
     looks = [(epoch, value) for epoch, value in measure.points if epoch]
     if len(looks) < FEWEST_LOOKS:
-        return "unknown", ""
+        return "unknown", (
+            "Whether it still improves cannot be told: that takes at least "
+            f"{FEWEST_LOOKS} looks at the validation studies."
+        )
     last, value = looks[-1]
     best, top = max(looks, key=lambda look: measure.gain(0, look[1]))
     if measure.gain(value, top) > measure.noise(best, last):
@@ -149,8 +152,13 @@ def trend_of(measure: Measure) -> tuple[Trend, str]:
     change, error = _slope(half)
     gained, since = measure.gain(0, change), half[0][0]
     least = 0.01 if measure.percent else 0.05 * abs(half[0][1])
+    if abs(gained) <= error and error > 5 * least:
+        return "unknown", (
+            f"Whether {measure.name} still improves cannot be told: the looks since epoch {since} are "
+            "too few or too uneven."
+        )
     if abs(gained) <= error or abs(gained) < least:
-        return "flat", f"Since epoch {since} {measure.name} has not changed beyond its fluctuation."
+        return "flat", f"Since epoch {since} {measure.name} has hardly changed."
     if gained > 0:
         return "improving", f"Still improving: {measure.name} got better since epoch {since}."
     return "worse", f"Getting worse: {measure.name} has fallen back since epoch {since}."

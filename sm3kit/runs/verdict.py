@@ -11,7 +11,6 @@ from sm3kit.core.variant import Variant
 from sm3kit.nn.monitors import COLLAPSED
 from sm3kit.runs.epoch_rows import Rows, of_stage, series
 from sm3kit.runs.measures import (
-    FEWEST_LOOKS,
     Gain,
     Measure,
     Trend,
@@ -86,11 +85,6 @@ def judge(rows: Rows, variant: Variant, folder: str) -> Verdict:
             "Nothing was measured on validation studies, so whether it has learned anything "
             "useful cannot be told."
         )
-    elif trend == "unknown":
-        sentences.append(
-            "Whether it still improves cannot be told: that takes at least "
-            f"{FEWEST_LOOKS} looks at the validation studies."
-        )
     state = "collapsed" if health == "collapsed" else trend if gain == "better" else gain
     if trend == "past its best" and health != "collapsed":
         state = trend
@@ -98,7 +92,7 @@ def judge(rows: Rows, variant: Variant, folder: str) -> Verdict:
         None if health == "unknown" else health == "collapsed",
         None if gain == "unknown" else gain == "better",
         None if trend == "unknown" else trend == "improving",
-        tuple(filter(None, sentences)),
+        tuple(dict.fromkeys(filter(None, sentences))),
         _advise(epochs, variant, folder, state, _best_epoch(measures)),
     )
 
@@ -151,7 +145,7 @@ def _health(epochs: Rows) -> tuple[Health, tuple[str, ...]]:
     return "sound", (sound,)
 
 
-_ORDER: tuple[Trend, ...] = ("past its best", "worse", "improving", "flat")
+_ORDER: tuple[Trend, ...] = ("past its best", "worse", "improving", "unknown", "flat")
 
 
 def _over_all(gains: Sequence[Gain]) -> Gain:

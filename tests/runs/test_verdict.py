@@ -63,7 +63,7 @@ CASES = {
     "collapse": (history(lambda e: 50, std=0.02), (True, False, False), "Collapsed: ", "--lr 0.0001"),
     "not finite": (history(std=math.nan), (True, None, None), "Diverged: ", "--precision 32"),
     "no gain": (
-        history(lambda e: 50 + wave(e), lambda e: 0.5 + 0.01 * wave(e)),
+        history(lambda e: 50 + wave(e), lambda e: 0.5 + 0.005 * wave(e)),
         (False, False, False),
         "No gain can be claimed: the mean rank of the true partner is",
         "--weights imagenet",
@@ -77,11 +77,14 @@ CASES = {
     "gain and flat": (
         history(settled, lambda e: 0.5 + 0.01 * min(e, 20) + 0.002 * wave(e)),
         (False, True, False),
-        "has not changed beyond its fluctuation",
+        "has hardly changed",
         "sm3kit evaluate runs/x",
     ),
     "gain and still improving": (
         history(falling), (False, True, True), "Still improving", "--resume --out runs/x --epochs 100",
+    ),
+    "too wild to tell": (
+        history(lambda e: 50 if e == 0 else 20 - 0.1 * e + 2 * wave(e)), (False, True, None), "too few or too uneven", "--epochs 100",
     ),
     "overfitting": (history(turning), (False, True, False), "Past its best", "--epochs 20"),
     "worse than its start": (

@@ -133,6 +133,7 @@ def test_the_weights_of_stage_1(tiny, train, tmp_path):
     )
     left = [path.name for path in written(tmp_path / "run")]
     assert [name for name in left if not name.startswith(".")] == [
+        "start.csv",
         "studies.json.gz",
         "variant.yaml",
     ]
