@@ -50,6 +50,7 @@ def pretrain(
     warmup_epochs: int | None = None,
     seed: int | None = None,
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] | None = None,
+    compile: bool | None = None,
     devices: int | None = None,
     num_nodes: int | None = None,
     workers: int | None = None,
@@ -98,6 +99,7 @@ def pretrain(
         warmup_epochs: epochs of stage 1 over which the learning rate grows from zero.
         seed: of weights, order and views.
         precision: "auto" takes bf16 where the machine computes in it.
+        compile: compile the backbones of stage 1 on a GPU (torch.compile).
         devices: GPUs, or processes on a CPU.
         num_nodes: machines.
         workers: processes that prepare views; automatic by default.
@@ -129,8 +131,9 @@ def pretrain(
         "clusterer": clusterer, "sampler": sampler, "epochs": epochs, "mlssl_epochs": mlssl_epochs, "lr": lr,
         "schedule": schedule, "warmup_epochs": warmup_epochs,
         "feature_views": feature_views, "batch_size": batch_size, "micro_batch": micro_batch,
-        "seed": seed, "precision": precision, "devices": devices, "num_nodes": num_nodes, "workers": workers,
-        "max_time": max_time, "views_on": views_on, "logger": words(logger),
+        "seed": seed, "precision": precision, "compile": compile, "devices": devices,
+        "num_nodes": num_nodes, "workers": workers, "max_time": max_time, "views_on": views_on,
+        "logger": words(logger),
     }  # fmt: skip
     settings = layer(asked, flatten_options(options), "call of pretrain")
     asked_for = request(settings, None if out is None else Path(out), resume=resume)

@@ -31,7 +31,10 @@ FLAGS = {
     "feature_views": "stage2.feature_views",
     **{
         name: f"machine.{name}"
-        for name in ("devices", "num_nodes", "workers", "max_time", "views_on")
+        ** {
+            name: f"machine.{name}"
+            for name in ("compile", "devices", "num_nodes", "workers", "max_time", "views_on")
+        },
     },
 }
 
