@@ -31,10 +31,7 @@ FLAGS = {
     "feature_views": "stage2.feature_views",
     **{
         name: f"machine.{name}"
-        ** {
-            name: f"machine.{name}"
-            for name in ("compile", "devices", "num_nodes", "workers", "max_time", "views_on")
-        },
+        for name in ("compile", "devices", "num_nodes", "workers", "max_time", "views_on")
     },
 }
 
