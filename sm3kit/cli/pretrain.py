@@ -174,22 +174,13 @@ if TYPE_CHECKING:
         help="Number format of the computation; auto takes bf16 where the hardware supports it.",
     ),
     variant_option(
-        "--compile",
-        is_flag=True,
-        flag_value=True,
-        default=None,
-        type=click.BOOL,
-        default_text="off",
-        help="Compile the backbones of stage 1 on a GPU, with torch.compile.",
+        "--compile", is_flag=True, default=None, default_text="off", help="Compile the backbones."
     ),
     variant_option("--devices", help="GPUs per machine, or processes on a CPU."),
     variant_option("--num-nodes", help="Machines."),
     variant_option("--workers", default_text="automatic", help="Processes that prepare images."),
     variant_option(
-        "--max-time",
-        metavar="HH:MM:SS|90m",
-        help="Stop after the last epoch that ends within this time, with exit code 75; --resume "
-        "goes on.",
+        "--max-time", metavar="HH:MM:SS|90m", help="Stop in time, with exit code 75; see --resume."
     ),
     variant_option("--views-on", help="Make random views in workers, or in batches on the GPU."),
 )
