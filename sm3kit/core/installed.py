@@ -75,8 +75,8 @@ def installed_plugins() -> dict[str, list[Declaration]]:
         if text is None or "sm3kit." not in text:
             continue
         # A folder on sys.path can show one distribution twice; the first hides the others.
-        facts = distribution.metadata  # Parsed anew at each look.
-        name = re.sub(r"[-_.]+", "-", facts["Name"] or "").lower()
+        spelling, version = _name_and_version(distribution)
+        name = re.sub(r"[-_.]+", "-", spelling).lower()
         if name in seen:
             continue
         seen.add(name)
@@ -87,9 +87,18 @@ def installed_plugins() -> dict[str, list[Declaration]]:
         for entry in entries:
             if entry.group in by_group:
                 by_group[entry.group].append(
-                    Declaration(entry.name, entry.value, name, facts["Version"], api)
+                    Declaration(entry.name, entry.value, name, version, api)
                 )
     return by_group
+
+
+def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
+    """What a distribution calls itself; nothing where half of it has been removed."""
+    try:
+        facts = distribution.metadata  # Parsed anew at each look.
+    except FileNotFoundError:  # Of importlib_metadata, which replaces Python's own once imported.
+        return "", ""
+    return facts["Name"] or "", facts["Version"] or ""
 
 
 def _entries(distribution: metadata.Distribution) -> list[metadata.EntryPoint]:

@@ -94,7 +94,8 @@ def _without_ties(value: Any, words: dict[str, str]) -> Any:
     Pickle says where two things are one object, which differs when a run has gone on.
     """
     if isinstance(value, str):
-        return words.setdefault(value, value)
+        # A copy, which is no object of torch either, such as its name of a device.
+        return words.setdefault(value, "".join(list(value)))
     if isinstance(value, dict):
         inner = {_without_ties(k, words): _without_ties(v, words) for k, v in value.items()}
         if not isinstance(value, OrderedDict):

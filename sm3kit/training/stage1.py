@@ -169,7 +169,7 @@ class MultiModalSSL(Learner):
         Returns:
             The number of the epoch that they are from, from 1.
         """
-        if self.extra and self.extra["best_epoch"]:
+        if self.extra.get("best_epoch"):
             self.networks.load_state_dict(self.extra["best_state"])
             return int(self.extra["best_epoch"])
         if self.average:

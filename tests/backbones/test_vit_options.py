@@ -314,17 +314,16 @@ def test_pixels_are_normalised_as_in_the_training_of_the_weights(model, wanted):
 # Views of two sizes
 
 
-class Multicrop(Photo):
-    """Photographs with two local views of 48 pixels."""
-
-    local_views, local_size = 2, 48
+def multicrop(local_size):
+    """Photographs of 64 pixels with two local views."""
+    return Photo(64, local_views=2, local_size=local_size)
 
 
 VARIANT = Variant(backbone="timm/test_vit", weights="none", image_size=64)
 
 
 def test_global_and_local_views_go_through_one_network():
-    backbone = tried_backbone(VARIANT, "derm", Multicrop(64)).eval()
+    backbone = tried_backbone(VARIANT, "derm", multicrop(48)).eval()
     alone = build_backbone(VARIANT, "derm", 3).eval()
     assert list(backbone.state_dict()) == list(alone.state_dict())
     alone.load_state_dict(backbone.state_dict())
@@ -334,16 +333,12 @@ def test_global_and_local_views_go_through_one_network():
 
 
 def test_local_views_that_do_not_fit():
-    class Odd(Multicrop):
-        """Local views that are no whole number of patches."""
-
-        local_size = 50
-
+    odd = multicrop(50)  # No whole number of patches.
     with pytest.raises(VariantError) as caught:
-        tried_backbone(VARIANT, "derm", Odd(64))
+        tried_backbone(VARIANT, "derm", odd)
     assert str(caught.value) == (
         "The backbone timm/test_vit takes views of derm of 64 pixels, and not local ones of 50 "
         "beside them. Give another -o derm.local_size (vision transformers take multiples of their "
         "patch), -o derm.local_views=0, or another --backbone."
     )
-    assert tried_backbone(VARIANT, "derm", Odd(64), local_views=False).width == 64
+    assert tried_backbone(VARIANT, "derm", odd, local_views=False).width == 64

@@ -35,10 +35,13 @@ def test_what_is_as_in_the_code(name, release_folder, trained):
         assert [one.out_features for one in layers[0::2]] == [WIDTH, WIDTH, 128]
         assert not [one for one in layers[0::2] if one.bias is not None]
     views = photo(name)
-    assert (views.view_count, views.crop_scale, views.crop_ratio) == (2, (0.5, 1.0), (3 / 4, 4 / 3))
-    assert views.jitter == views.brightness == views.contrast == views.saturation == 0.8
-    assert (views.hue, views.flip, views.vertical_flip, views.rotate) == (0.2, 0.5, 0, 0)
-    assert (views.blur, views.blur_kernel, views.blur_sigma) == (0.5, 3, (0.1, 2.0))
+    drawn = views.chances
+    assert (views.view_count, drawn.crop_scale, drawn.crop_ratio) == (2, (0.5, 1.0), (3 / 4, 4 / 3))
+    amounts = {change.name: amount for change, amount in drawn.amounts.items()}
+    assert (drawn.jitter, amounts.pop("HUE")) == (0.8, 0.2)
+    assert amounts == dict.fromkeys(["BRIGHTNESS", "CONTRAST", "SATURATION"], 0.8)
+    assert (drawn.flip, drawn.vertical_flip, drawn.rotate) == (0.5, 0, 0)
+    assert (drawn.blur, views.blur_kernel, drawn.blur_sigma) == (0.5, 3, (0.1, 2.0))
     assert (views.mean, views.std) == ((0.7833, 0.6712, 0.6026), (0.2139, 0.2472, 0.2571))
     for modality in Derm7pt(release_folder).modalities.values():
         assert dict(modality.options) == {"border": 25}

@@ -203,7 +203,7 @@ def test_scope_heads_trains_heads_alone(subject, taught):
 
 def share_of_crops(chosen):
     """The least share of the picture in a crop of an evaluation."""
-    return photo("sm3", **chosen.views).crop_scale[0]
+    return photo("sm3", **chosen.views).chances.crop_scale[0]
 
 
 @sentence(

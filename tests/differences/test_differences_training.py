@@ -48,7 +48,7 @@ def contrast_of_strangers(one, other, group):
     return torch.stack(losses).mean()
 
 
-@row(BOTH, "Images of one patient or lesion", "not negatives in `simclr` and `crossmodal`")
+@row(BOTH, "Images of one patient or lesion", "not negatives in `simclr`, `dcl` and `crossmodal`")
 def test_images_of_one_patient_are_no_negatives():
     given, group = streams(), torch.tensor([7, 7, 1, 2, 3, 4, 5, 6])
     for name, masked in (("sm3", group), ("release", None), ("paper", None)):
@@ -71,9 +71,11 @@ def test_the_learning_rate_is_constant():
     for name in ("sm3", "release", "paper"):
         assert rates_over(name) == [recipe(name).stage1.lr] * 4
     first, early, middle, last = rates_over("quick")
+    module = training("quick")
+    final = module.epochs * module.steps_per_epoch - 1
     assert first == recipe("quick").stage1.lr
-    assert early == pytest.approx(first * (1 + math.cos(math.pi * 0.001)) / 2)
-    assert middle == pytest.approx(first / 2)
+    assert early == pytest.approx(first * (1 + math.cos(math.pi / final)) / 2)
+    assert middle == pytest.approx(first * (1 + math.cos(math.pi * (final // 2) / final)) / 2)
     assert last == 0
 
 

@@ -52,7 +52,7 @@ class Heads(nn.Module):
 
 def settings(**changes):
     facts = {"protocol": "probe", "epochs": 1, "batch_size": 4, "seed": 0}
-    facts |= {"optimiser": "adamw", "schedule": "constant"}
+    facts |= {"optimiser": "adamw", "schedule": "constant", "warmup_epochs": 0}
     facts |= {"lr": LR, "eps": EPS, "weight_decay": DECAY, **changes}
     return SimpleNamespace(**facts)
 
@@ -218,7 +218,7 @@ def test_an_optimiser_is_that_of_torch(taught, name):
 
 
 def test_a_cosine_ends_at_zero(taught):
-    module, _ = taught(schedule="cosine", epochs=5)
+    module, _ = taught(schedule="cosine", warmup_epochs=0, epochs=5)
     rates = [row["lr"] for row in module.trainer.callbacks[1].rows]
     wanted = [LR * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(5)]
     assert rates == pytest.approx(wanted, abs=1e-12)

@@ -72,7 +72,7 @@ def test_one_device_trains_whatever_the_environment_says(environment, left, tmp_
 @pytest.mark.parametrize("left", LEFTOVERS, ids=names)
 def test_nothing_of_it_comes_to_lightning(environment, left):
     environment(left)
-    stage = SimpleNamespace(epochs=1, first_epoch=0)
+    stage = SimpleNamespace(epochs=1, first_epoch=0, clip=0.0)
     training = fitting.Training(RunFolder(Path("run")), None, "", "")
     trainer = fitting._trainer(stage, [], training, join_world(1, 1))
     ranks = (trainer.global_rank, trainer.local_rank, trainer.node_rank, rank_zero_only.rank)

@@ -29,7 +29,8 @@ class VariantOption(Option):
         names, *_ = args
         name = max(names, key=len).lstrip("-").replace("-", "_")
         self.setting = FLAGS.get(name, name)
-        if "type" not in attributes and (kind := type_of(_field(self.setting))):
+        own = "type" in attributes or attributes.get("is_flag")
+        if not own and (kind := type_of(_field(self.setting))):
             attributes["type"] = kind
         super().__init__(*args, **attributes)
 
