@@ -17,6 +17,7 @@ from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.fusions.base import Fusion
 from sm3kit.losses.base import LabelLoss
 from sm3kit.modalities.base import Image, Modality
+from sm3kit.nn.host.values import host_values, known_tensor
 from sm3kit.nn.label_heads import mean_of_known
 from sm3kit.nn.map_shape import MapShape
 from sm3kit.nn.named_modules import NamedModules
@@ -65,7 +66,9 @@ __all__ = [
     "class_name",
     "component",
     "file_and_part",
+    "host_values",
     "join_notes",
+    "known_tensor",
     "mean_of_known",
     "one_per_key",
     "ranges",

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sm3kit.api import Image, OptionError
+from sm3kit.api import Image, OptionError, known_tensor
 from sm3kit.imaging import geometry, resizing
 from sm3kit.imaging.layout import Pixels, to_chw, to_hwc
 from sm3kit.imaging.reading import read_pixels
-from sm3kit.nn.host.values import known_tensor
 
 # Networks with weights of ImageNet expect its mean and deviation; with one channel their average.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
