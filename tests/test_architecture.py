@@ -70,7 +70,15 @@ ROOMS = {
         "diagnosis",
         "authoring",
     },  # fmt: skip
-    "api": {"core", "tables", "nn.label_heads", "nn.map_shape", "nn.named_modules", *BASES},
+    "api": {
+        "core",
+        "tables",
+        "nn.host.values",
+        "nn.label_heads",
+        "nn.map_shape",
+        "nn.named_modules",
+        *BASES,
+    },
     "testing": {"core", "tables", "nn", "metrics", *BASES},
     "authoring": {"core", "testing", *BASES},
     "pytest_plugin": {"core", "cli"},
