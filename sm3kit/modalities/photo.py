@@ -107,6 +107,7 @@ class Photo(Modality):
         amounts |= of_colours if channels == 3 else {}
         where, colours = (rotate, flip, vertical_flip), (jitter, amounts, grayscale)
         self.chances = Chances(crop_scale, crop_ratio, *where, *colours, blur, blur_sigma)
+        self.local_chances = replace(self.chances, crop_scale=local_scale)
         self.mean = _per_channel("mean", mean, MEAN, channels)
         self.std = _per_channel("std", std, STD, channels)
         if reduce and resize == "pillow":
@@ -211,10 +212,9 @@ class Photo(Modality):
         """What is random in each view of an image (C, H, W)."""
         rng = np.random.default_rng() if rng is None else rng
         where = rng if geometry is None else geometry
-        local = replace(self.chances, crop_scale=self.local_scale)
         # Local views come last: they change nothing in what is drawn for the others.
         kinds = [(self.chances, self.image_size)] * self.view_count
-        kinds += [(local, self.local_size)] * self.local_views
+        kinds += [(self.local_chances, self.local_size)] * self.local_views
         return [chances.draw(image, size, rng, where) for chances, size in kinds]
 
     def _resize(self, pixels: Pixels) -> Pixels:

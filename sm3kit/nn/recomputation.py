@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from sm3kit.nn.pairs.contrastive import in_shards
+
 
 def parts_of(count: int, size: int) -> list[slice]:
     """Slices that cut `count` rows into parts of about equal length, at most `size`.
@@ -25,10 +27,7 @@ def parts_of(count: int, size: int) -> list[slice]:
     parts = -(-count // size)
     if count // parts < 2:
         parts = max(count // 2, 1)
-    least, longer = divmod(count, parts)
-    lengths = [least + (part < longer) for part in range(parts)]
-    ends = [sum(lengths[: part + 1]) for part in range(parts)]
-    return [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    return in_shards(count, parts)
 
 
 def recomputed(

@@ -40,8 +40,8 @@ class CrossModal(Objective):
         width: not used, since the streams are already projected.
         loss: how partners are compared. "ntx": with the images of both modalities as negatives,
             the paper's. "clip": with those of the other modality alone. "vicreg" and "barlow":
-            without negatives, each dimension of the projections by itself; these have no
-            temperature, and their weights are the published ones.
+            without negatives, by the statistics of each dimension of the projections. They have
+            no temperature, and the published weights.
         pairing: which views are paired. "aligned": (1, 1') and (2, 2'), the release. "crossed":
             (1, 2') and (2, 1'). "all": all four. "eq4": (1, 1') and (1, 2'), the anchor stream
             only, summed, so about twice as large as the others.

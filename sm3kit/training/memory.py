@@ -17,11 +17,10 @@ from sm3kit.nn.recomputation import parts_of
 from sm3kit.training import stage1
 from sm3kit.training.foreseeing.network_memory import NetworkMemory, network_memory
 from sm3kit.training.hardware import memory_of
+from sm3kit.training.optimising.optimisers import REMEMBERED
 from sm3kit.training.preparation import view_counts
 from sm3kit.training.start import Start
 
-# What an optimiser remembers of each weight that learns, in copies of it.
-REMEMBERED = {"adamw": 2, "sgd": 1, "lars": 1}
 # What the passes take beside what they keep, as measured: gradients on their way, copies in another
 # memory order.
 OVERHEAD = 1.1

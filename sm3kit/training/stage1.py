@@ -40,8 +40,8 @@ from sm3kit.training.observing.validation import validation
 from sm3kit.training.optimising.chosen_weights import (
     WeightAverage,
     has_stopped,
+    keep_if_best,
     no_look_yet,
-    remember,
     unchanged,
 )
 from sm3kit.training.optimising.optimisers import optimiser
@@ -132,7 +132,7 @@ class MultiModalSSL(Learner):
         rank = self.variant.stage1.stop_on == "rank"
         judged = {} if rank else {"val_loss": self.validation_loss()}
         value = mean_rank(row) if rank else judged["val_loss"]
-        remember(self.extra, value, self.epoch + 1, self.networks)
+        keep_if_best(self.extra, value, self.epoch + 1, self.networks)
         return {**judged, "best_epoch": self.extra["best_epoch"]}
 
     @torch.no_grad()
@@ -427,7 +427,7 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> int:
     if variant.machine.compile and torch.cuda.is_available():
         module.compile_backbones()
     elif variant.machine.compile:
-        setup.reporter.say("note     compiling is for GPUs: machine.compile changes nothing here")
+        setup.reporter.say("note     --compile is for GPUs, and changes nothing here")
 
     def loader(rank: int, world: int) -> Any:
         batches = _batches(setup, rank, world, first, renew)

@@ -186,6 +186,24 @@ def quick() -> str:
     return f"mean AUC {told['mean']['auc']:.3f} in {took:.0f} s"
 
 
+def views_on_gpu() -> str:
+    """Stage 1 with views that are made in workers, and in batches on the GPU."""
+    small = ("--data", "synthetic:40", "--epochs", "2", "--stage", "mmssl", "--batch-size", "8")
+    losses = []
+    with tempfile.TemporaryDirectory() as folder:
+        for where in ("cpu", "gpu"):
+            run = f"{folder}/{where}"
+            command("pretrain", "--recipe", "quick", *small, "--views-on", where, "--out", run)
+            losses.append(last_loss(run))
+    return f"loss {losses[0]:.3f} with views of the CPU, {losses[1]:.3f} with views of the GPU"
+
+
+def last_loss(run: str) -> float:
+    """The loss of the last epoch of a run."""
+    with (Path(run) / "metrics.csv").open(newline="") as file:
+        return float(list(csv.DictReader(file))[-1]["loss"])
+
+
 def two_processes() -> str:
     """Stage 1 in two processes that share negatives."""
     if not CPU and torch.cuda.device_count() < 2:
@@ -195,9 +213,7 @@ def two_processes() -> str:
     with tempfile.TemporaryDirectory() as folder:
         run = f"{folder}/run"
         command("pretrain", "--recipe", "quick", *small, *options, "--devices", "2", "--out", run)
-        with (Path(run) / "metrics.csv").open(newline="") as file:
-            loss = list(csv.DictReader(file))[-1]["loss"]
-    return f"trains, loss {float(loss):.2f}"
+        return f"trains, loss {last_loss(run):.2f}"
 
 
 CHECKS = {
@@ -207,6 +223,7 @@ CHECKS = {
     "compiled backbones": compiled,
     "peak memory": memory,
     "the quick recipe and its probe": quick,
+    "views on the GPU": views_on_gpu,
     "two processes": two_processes,
 }
 

@@ -4,9 +4,13 @@ import dataclasses
 
 import pytest
 import torch
-from tiny_runs import altered
+import torch.distributed as dist
+from tiny_runs import TINY, altered
 from torch import nn
+from torch.multiprocessing.spawn import spawn
+from torch.nn.parallel import DistributedDataParallel
 
+from sm3kit.api import register
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.options import options_of
 from sm3kit.core.registry import registry
@@ -51,30 +55,32 @@ class Exact(Photo):
 
 
 @pytest.fixture
-def stage1(registered, tiny):
+def stage1(registered):
     """stage1(objective, fusion, ...)(micro_batch): its module, of three modalities."""
     registered("backbones", "layered", Layered)
 
-    def settle(objective="simclr", fusion="sep_sep", options=None, **settings):
-        small = {name: n for name, n in SMALL.items() if name in options_of(OBJECTIVES[objective])}
-        options = {objective: small, fusion: {"projection": 4}} | (options or {})
-        options.pop("none", None)
-
-        def build(micro_batch):
-            own = {**settings, "micro_batch": micro_batch}
-            changes = {"backbone": "layered/any", "objective": (objective,), "fusion": fusion}
-            variant = altered(tiny, **changes, options=options, stage1=own)
-            torch.manual_seed(0)
-            teachers = {objective: teachers_of(OBJECTIVES[objective])}
-            teachers = teachers if OBJECTIVES[objective].wants_teacher else {}
-            parts = build_stage1(variant, {name: Exact(SIZE) for name in NAMES}, teachers)
-            module = MultiModalSSL(parts, variant, 5).double()
-            module.set_rate = lambda *_: None  # There is no optimiser.
-            return module
-
-        return build
-
     return settle
+
+
+def settle(objective="simclr", fusion="sep_sep", options=None, **settings):
+    """build(micro_batch) of a choice of plugins, with small projections."""
+    small = {name: n for name, n in SMALL.items() if name in options_of(OBJECTIVES[objective])}
+    options = {objective: small, fusion: {"projection": 4}} | (options or {})
+    options.pop("none", None)
+
+    def build(micro_batch):
+        own = {**settings, "micro_batch": micro_batch}
+        changes = {"backbone": "layered/any", "objective": (objective,), "fusion": fusion}
+        variant = altered(TINY, **changes, options=options, stage1=own)
+        torch.manual_seed(0)
+        teachers = {objective: teachers_of(OBJECTIVES[objective])}
+        teachers = teachers if OBJECTIVES[objective].wants_teacher else {}
+        parts = build_stage1(variant, {name: Exact(SIZE) for name in NAMES}, teachers)
+        module = MultiModalSSL(parts, variant, 5).double()
+        module.set_rate = lambda *_: None  # There is no optimiser.
+        return module
+
+    return build
 
 
 def teachers_of(objective):
@@ -88,21 +94,21 @@ def teachers_of(objective):
     }
 
 
-def batch_of(missing=True, views=2):
-    """Seven studies, some of which lack a modality; the third has images of five studies."""
+def batch_of(missing=True, views=2, studies=STUDIES):
+    """Studies, some of which lack a modality; the third has images of five studies."""
     numbers = torch.Generator().manual_seed(1)
     views = {
         name: [
-            torch.randint(0, 255, (STUDIES, 3, SIZE, SIZE), generator=numbers).double()
+            torch.randint(0, 255, (studies, 3, SIZE, SIZE), generator=numbers).double()
             for _ in range(views)
         ]
         for name in NAMES
     }
-    present = {name: torch.ones(STUDIES, dtype=torch.bool) for name in NAMES}
+    present = {name: torch.ones(studies, dtype=torch.bool) for name in NAMES}
     if missing:
         present["clinic"][[1, 4]] = False
         present["third"][[0, 4]] = False
-    rows = torch.arange(STUDIES)
+    rows = torch.arange(studies)
     labels = torch.stack([rows % 2, rows % 3], dim=1)
     return Batch(views, present, labels, rows, rows)
 
@@ -164,6 +170,42 @@ def test_half_precision(stage1):
     batch = dataclasses.replace(batch, views=views)
     build = stage1()
     check_alike(lambda micro_batch: build(micro_batch).float(), batch, tolerance=2e-2, half=True)
+
+
+def _half(rank, folder):
+    """One of two processes that share negatives: its gradients, whole and in micro-batches."""
+    torch.set_num_threads(1)
+    register("backbones", "layered")(Layered)
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    sharing = {name: {"gather": True, "temperature": 0.5} for name in ("simclr", "crossmodal")}
+    build = settle(options={**sharing, "sep_sep": {"projection": 4}})
+    own = slice(4 * rank, 4 * rank + 4)
+    batch = batch_of(missing=False, studies=8)
+    views = {name: [view[own] for view in views] for name, views in batch.views.items()}
+    present = {name: mask[own] for name, mask in batch.present.items()}
+    tables = (batch.labels[own], batch.index[own], batch.group[own])
+    found = {}
+    for micro_batch in (0, 2):
+        module = build(micro_batch)
+        module.forward = module.training_step  # As Lightning does.
+        whole = DistributedDataParallel(module, find_unused_parameters=True)
+        whole(Batch(views, present, *tables), 1).backward()
+        found[micro_batch] = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+    if rank == 0:
+        torch.save(found, folder / "found.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_that_share_negatives(tmp_path):
+    """DDP averages the same gradients, whole and in micro-batches."""
+    spawn(_half, args=(tmp_path,), nprocs=2)
+    found = torch.load(tmp_path / "found.pt", weights_only=True)
+    assert found[0].keys() == found[2].keys()
+    assert any(gradient.abs().max() > 1e-3 for gradient in found[0].values())
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[2][name], gradient, rtol=1e-6, atol=1e-9)
 
 
 def test_a_run_in_micro_batches_goes_on_bit_for_bit(tiny, train, tmp_path):

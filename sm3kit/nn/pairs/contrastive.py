@@ -118,7 +118,8 @@ def pairwise_dcl(
         negative = batch.negative()
         # An anchor without negatives does not count: any finite number takes its place.
         allowed = negative | ~negative.any(dim=1, keepdim=True)
-        similar = torch.cat([_only(x / temperature, allowed) for x in batch.sides()], dim=1)
+        sides = (batch.across(), batch.within())
+        similar = torch.cat([_only(x / temperature, allowed) for x in sides], dim=1)
         weight = batch.positive_weights(sigma) if sigma else 1.0
         return torch.logsumexp(similar, dim=1) - weight * batch.positive() / temperature
 
@@ -199,9 +200,6 @@ class _Batch:
     def within(self) -> Tensor:
         """Similarities (N, M) of the anchors to the rows of their own set."""
         return self.local.a @ self.everyone.a.T
-
-    def sides(self) -> tuple[Tensor, Tensor]:
-        return self.across(), self.within()
 
     def positive(self) -> Tensor:
         """Similarities (N,) of the anchors to their partners."""

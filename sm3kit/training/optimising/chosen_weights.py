@@ -91,7 +91,7 @@ def no_look_yet() -> dict[str, Any]:
     return {"best": math.inf, "best_epoch": 0, "looks_since": 0, "best_state": {}}
 
 
-def remember(memory: dict[str, Any], value: float, epoch: int, networks: nn.Module) -> None:
+def keep_if_best(memory: dict[str, Any], value: float, epoch: int, networks: nn.Module) -> None:
     """Keeps the weights of networks if a look is better than all before; NaN never is.
 
     Args:

@@ -11,6 +11,8 @@ from torch import nn
 from sm3kit.core.errors import CheckpointError
 
 MOMENTUM = 0.9  # Of "sgd" and "lars".
+# What each keeps of a weight that learns, in copies of it: its moments.
+REMEMBERED = {"adamw": 2, "adam": 2, "sgd": 1, "lars": 1}
 
 
 class WeightGroup(NamedTuple):

@@ -13,8 +13,8 @@ from sm3kit.training.optimising.chosen_weights import (
     WeightAverage,
     check_stop,
     has_stopped,
+    keep_if_best,
     no_look_yet,
-    remember,
     unchanged,
 )
 
@@ -89,7 +89,7 @@ def test_the_best_look_is_remembered_and_patience_ends():
     for epoch, value in enumerate(values, 1):
         with torch.no_grad():
             made[0].bias.fill_(epoch)
-        remember(memory, value, epoch, made)
+        keep_if_best(memory, value, epoch, made)
         stopped.append(has_stopped(memory, settings))
     assert stopped == [False, False, False, False, True]
     assert (memory["best"], memory["best_epoch"], memory["looks_since"]) == (3.0, 3, 2)
