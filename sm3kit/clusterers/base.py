@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sm3kit.core.errors import DataError
-from sm3kit.nn.partitions import count_distinct, size_entropy
+from sm3kit.nn.clustering.partitions import count_distinct, size_entropy
 from sm3kit.nn.precision import full_precision
 
 
@@ -17,21 +18,34 @@ class Clustering:
     """A partition of N embeddings, on the CPU.
 
     Attributes:
-        assignments: (N,) int64, cluster of each embedding, 0 to k - 1.
+        assignments: (N,) int64, cluster of each embedding, 0 to k - 1, or -1 for one that is left out.
         centroids: (k, D) float32.
         objective: the value that the method minimised or maximised, for reports.
         reseeded: how often an empty cluster had to be filled.
+        weights: (N,) float32, from 0 to 1, how much each assignment counts in training; 1 unless a
+            clusterer says otherwise. What is left out counts nothing, whatever stands here.
     """
 
     assignments: Tensor
     centroids: Tensor
     objective: float
     reseeded: int = 0
+    weights: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def __post_init__(self) -> None:
+        if not len(self.weights):
+            object.__setattr__(self, "weights", torch.ones(len(self.assignments)))
 
     @property
     def sizes(self) -> Tensor:
         """Number of embeddings in each cluster: (k,) int64."""
-        return torch.bincount(self.assignments, minlength=len(self.centroids))
+        taken = self.assignments[self.assignments >= 0]
+        return torch.bincount(taken, minlength=len(self.centroids))
+
+    @property
+    def counts_alike(self) -> bool:
+        """Whether all assignments count the same."""
+        return bool((self.weights == 1).all())
 
     @property
     def entropy(self) -> float:
@@ -40,7 +54,28 @@ class Clustering:
 
 
 class Clusterer:
-    """Partitions embeddings. Built as `Clusterer(**options)`."""
+    """Partitions embeddings. Built as `Clusterer(**options)`.
+
+    Attributes:
+        chooses_k: finds its own number of clusters, at most `most` of k.
+        keeps_numbers: asks that a cluster has the number of the one of the epoch before that it is
+            most like; without it numbers are arbitrary in every epoch.
+        wants_start: takes centroids to start from; see `fit`.
+    """
+
+    chooses_k: ClassVar[bool] = False
+    keeps_numbers: ClassVar[bool] = False
+    wants_start: ClassVar[bool] = False
+
+    def before_epoch(self, progress: float) -> None:
+        """Runs before the clusterings of an epoch; `progress` grows from 0 to 1 over the training.
+
+        A clusterer that is never told is at the end of a training.
+        """
+
+    def most(self, k: int) -> int:
+        """The largest number of clusters that `fit` may give where it is asked for k."""
+        return k
 
     def fit(self, embeddings: Tensor, k: int, seed: int) -> Clustering:
         """Clusters embeddings (N, D) into k parts; the same seed gives the same answer.

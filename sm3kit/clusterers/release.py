@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sm3kit.clusterers.base import Clusterer, Clustering, check_embeddings
 from sm3kit.core import ranges
-from sm3kit.nn.partitions import cluster_means
+from sm3kit.nn.clustering.partitions import cluster_means
 
 
 class Release(Clusterer):

@@ -22,9 +22,9 @@ from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import mean_auc
 from sm3kit.networks.assemble import build_plugin
 from sm3kit.runs.folder import RunFolder
-from sm3kit.training.clusters import PseudoLabel, clusters_of
 from sm3kit.training.fitting import Training
 from sm3kit.training.label_cost import LabelCost
+from sm3kit.training.pseudo_labels.clusters import PseudoLabel, clusters_of
 from sm3kit.training.supervised import Supervised, learn
 
 

@@ -48,7 +48,10 @@ def of_equal_length(embeddings: Tensor, normed: bool) -> Tensor:
 
 
 def label_loss(
-    logits: Sequence[Tensor], targets: Tensor, reduction: str = "mean"
+    logits: Sequence[Tensor],
+    targets: Tensor,
+    reduction: str = "mean",
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Cross-entropy over all labels, and of each label.
 
@@ -58,16 +61,19 @@ def label_loss(
         logits: [(B, C)] * K.
         targets: (B, K) class of each label; -1 where unknown, which does not count.
         reduction: "mean" or "sum" over the labels.
+        weights: (B, K) how much each target counts; None is 1 for all.
 
     Returns:
         The loss, and K losses; a label that nobody knows in this batch has a loss of zero.
     """
     terms = []
     for label, rows in enumerate(logits):
-        total = F.cross_entropy(
-            full_precision(rows), targets[:, label], ignore_index=-1, reduction="sum"
-        )
-        terms.append(mean_of_known(total, targets[:, label]))
+        own, how = targets[:, label], "sum" if weights is None else "none"
+        costs = F.cross_entropy(full_precision(rows), own, ignore_index=-1, reduction=how)
+        if weights is None:
+            terms.append(mean_of_known(costs, own))
+        else:
+            terms.append(weighted_mean(costs, weights[:, label] * (own >= 0)))
     stacked = torch.stack(terms)
     return stacked.sum() if reduction == "sum" else stacked.mean(), terms
 
@@ -81,3 +87,8 @@ def mean_of_known(costs: Tensor, labels: Tensor) -> Tensor:
     """
     # 0 / 1 without known classes: a zero with gradient, not NaN.
     return costs.sum() / (labels >= 0).sum().clamp(min=1)
+
+
+def weighted_mean(costs: Tensor, weights: Tensor) -> Tensor:
+    """The mean cost by weights (B,); zero, with a gradient, where they are all zero."""
+    return (costs * weights).sum() / weights.sum().clamp(min=torch.finfo(costs.dtype).tiny)

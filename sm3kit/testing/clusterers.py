@@ -66,15 +66,32 @@ def builds(trial: ClustererTrial) -> None:
 
 @LAWS.law("partition")
 def whole_partition(trial: ClustererTrial) -> None:
-    """Every row is in one of k clusters, and each has a finite centroid."""
-    clustering = trial.cluster()
+    """Every row is in one of k clusters or in none, and each cluster has a finite centroid."""
+    clustering, clusterer = trial.cluster(), trial.build()
+    count = len(clustering.centroids)
     require(clustering.assignments.shape == (60,), "does not assign every row")
     require(clustering.assignments.dtype == torch.int64, "gives assignments that are not int64")
-    require(clustering.centroids.shape == (3, WIDTH), "gives centroids that are not (k, D)")
+    least = 1 if clusterer.chooses_k else 3
+    require(least <= count <= clusterer.most(3), "gives another number of clusters than it may")
+    require(clustering.centroids.shape == (count, WIDTH), "gives centroids that are not (k, D)")
     require(bool(clustering.centroids.isfinite().all()), "gives centroids that are not finite")
     require(math.isfinite(clustering.objective), "gives an objective that is not finite")
-    require(clustering.sizes.shape == (3,), "assigns clusters outside 0 to k - 1")
-    require(int(clustering.sizes.sum()) == 60, "has sizes that do not add up")
+    require(clustering.sizes.shape == (count,), "assigns clusters outside 0 to k - 1")
+    left_out = int((clustering.assignments < 0).sum())
+    require(bool((clustering.assignments >= -1).all()), "assigns clusters below -1")
+    require(int(clustering.sizes.sum()) + left_out == 60, "has sizes that do not add up")
+
+
+@LAWS.law("weights")
+def weights_count(trial: ClustererTrial) -> None:
+    """Weights are from 0 to 1, early and late in a training."""
+    for progress in (0.0, 0.5, 1.0):
+        clusterer = trial.build()
+        clusterer.before_epoch(progress)
+        weights = clusterer.fit(points(), 3, seed=0).weights
+        require(weights.shape == (60,), "gives weights that are not (N,)")
+        require(bool(((weights >= 0) & (weights <= 1)).all()), "gives weights outside 0 to 1")
+        require(bool((weights > 0).any()), "gives no row a weight")
 
 
 @LAWS.law("far groups")

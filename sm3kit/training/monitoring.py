@@ -85,7 +85,7 @@ def cluster_row(
     """The clusters of this epoch, as columns of metrics.csv.
 
     For each label: sizes, entropy of the sizes (1 is balanced), objective, number of re-seeded
-    clusters, NMI with the epoch before, and NMI with the true label. The last is for diagnosis:
+    clusters, the mean weight of the studies where they do not count alike, NMI with the epoch before, and NMI with the true label. The last is for diagnosis:
     nothing is chosen by it. `nmi_labels` is the mean NMI of two labels; 1 says that all labels
     are the same partition.
 
@@ -102,6 +102,9 @@ def cluster_row(
         row[f"entropy/{name}"] = clustering.entropy
         row[f"objective/{name}"] = clustering.objective
         row[f"reseeded/{name}"] = clustering.reseeded
+        if not clustering.counts_alike:
+            counting = clustering.weights * (clustering.assignments >= 0)
+            row[f"weight/{name}"] = float(counting.mean())
         if before is not None:
             row[f"nmi_before/{name}"] = nmi(before[number], partitions[number])
         if name in truth:

@@ -32,7 +32,6 @@ from sm3kit.nn.present_rows import (
 from sm3kit.runs.measures import mean_rank
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner
-from sm3kit.training.clusters import StudyClusters, draw_of
 from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision, smallest_view
 from sm3kit.training.monitoring import collapse, discrimination
@@ -47,6 +46,7 @@ from sm3kit.training.optimising.chosen_weights import (
 from sm3kit.training.optimising.optimisers import optimiser
 from sm3kit.training.optimising.rates import weight_groups
 from sm3kit.training.preparation import Setup
+from sm3kit.training.pseudo_labels.clusters import StudyClusters, draw_of
 from sm3kit.training.seeds import seed_for
 from sm3kit.training.teachers import prepare_teachers
 

@@ -25,12 +25,13 @@ from sm3kit.relations.base import Relation
 from sm3kit.samplers.base import Array
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner
-from sm3kit.training.clusters import PseudoLabel, draw_of, pseudo_labels
 from sm3kit.training.fitting import fit
 from sm3kit.training.hardware import resolved_precision
 from sm3kit.training.monitoring import cluster_row
 from sm3kit.training.optimising.optimisers import WeightGroup, optimiser
 from sm3kit.training.preparation import Setup
+from sm3kit.training.pseudo_labels.assignments import renumbered, weights_of
+from sm3kit.training.pseudo_labels.clusters import PseudoLabel, draw_of, pseudo_labels
 from sm3kit.training.seeds import seed_for, seed_of_clustering
 
 
@@ -69,13 +70,13 @@ class MultiLabelSSL(Learner):
         self.clusterer, self.labels, self.source = clusterer, labels, source
         self.truth = truth or {}
         self.relation = relation
-        self.prototypes = LabelHeads(
-            relation.embedding, [label.clusters for label in labels], bias=False
-        )
+        most = [clusterer.most(label.clusters) for label in labels]
+        self.prototypes = LabelHeads(relation.embedding, most, bias=False)
         self.prototypes.requires_grad_(not variant.stage2.freeze_prototypes)
         count = len(source)
         self.register_buffer("bank", torch.zeros(len(labels), count, relation.embedding))
         self.register_buffer("assigned", torch.full((len(labels), count), -1, dtype=torch.long))
+        self.counting: Tensor | None = None  # (K, N) of the assignments, if not all count alike.
         self.before: Tensor | None = None
         self.clusterings: list[Clustering] = []
         self.clustered: int | None = None  # The epoch of the clusters.
@@ -138,21 +139,46 @@ class MultiLabelSSL(Learner):
             self.fill_bank(self.source.in_order(self.epoch))
         self.clustered = self.epoch
         self.before = self.assigned.clone() if self.epoch else None
-        self.clusterings = []
-        for number, (label, head) in enumerate(
-            zip(self.labels, self.prototypes.heads, strict=True)
-        ):
-            seed = seed_of_clustering(self.seed, self.epoch, number)
-            try:
-                clustering = self.clusterer.fit(self.bank[number], label.clusters, seed)
-            except DataError as error:
-                raise DataError(
-                    f"Label {label.name} in epoch {self.epoch + 1} of stage 2: {error}"
-                ) from error
-            self.clusterings.append(clustering)
+        self.clusterer.before_epoch(self.epoch / max(self.epochs - 1, 1))
+        self.clusterings = [self._clustering(number) for number in range(len(self.labels))]
+        for number, clustering in enumerate(self.clusterings):
             self.assigned[number] = clustering.assignments.to(self.device)
+            head = self.prototypes.heads[number]
             assert isinstance(head, nn.Linear)
-            head.weight.copy_(F.normalize(clustering.centroids.to(self.device), dim=1))
+            centroids = clustering.centroids.to(self.device)
+            head.weight[: len(centroids)] = F.normalize(centroids, dim=1)
+        self.counting = weights_of(self.clusterings, self.device)
+
+    def _clustering(self, number: int) -> Clustering:
+        """The clustering of a label, by its number."""
+        label, rows = self.labels[number], self.bank[number]
+        seed = seed_of_clustering(self.seed, self.epoch, number)
+        try:
+            clustering = self.clusterer.fit(rows, label.clusters, seed)
+        except DataError as error:
+            raise DataError(
+                f"Label {label.name} in epoch {self.epoch + 1} of stage 2: {error}"
+            ) from error
+        keeps = self.clusterer.keeps_numbers and self.before is not None
+        return renumbered(clustering, rows, self.assigned[number]) if keeps else clustering
+
+    def logits(self, embeddings: Tensor) -> list[Tensor]:
+        """Logits [(B, C)] * K of embeddings (B, K, P) for the clusters that each label has now."""
+        every, temperature = self.prototypes(embeddings), self.variant.stage2.temperature
+        return [
+            rows[:, :count] / temperature
+            for rows, count in zip(every, self.cluster_counts, strict=True)
+        ]
+
+    @property
+    def cluster_counts(self) -> list[int]:
+        """How many clusters each of the K labels has now."""
+        if not self.clusterer.chooses_k:
+            return [label.clusters for label in self.labels]
+        if self.clusterings:
+            return [len(clustering.centroids) for clustering in self.clusterings]
+        # A training that goes on where no epoch is left.
+        return [max(int(own) + 1, 1) for own in self.assigned.amax(dim=1).tolist()]
 
     def training_step(self, batch: JointBatch, batch_idx: int) -> Tensor:
         """The cross-entropy of the pseudo-labels.
@@ -166,9 +192,10 @@ class MultiLabelSSL(Learner):
             last = {study: row for row, study in enumerate(host_values(batch.index).tolist())}
             studies, rows = (known_tensor([*own], self.device) for own in (last, last.values()))
             self.bank[:, studies] = embeddings.detach()[rows].transpose(0, 1)
-        logits = [rows / self.variant.stage2.temperature for rows in self.prototypes(embeddings)]
+        logits = self.logits(embeddings)
         targets = self.assigned[:, batch.index].T
-        loss, terms = label_loss(logits, targets, self.variant.stage2.label_loss)
+        weights = None if self.counting is None else self.counting[:, batch.index].T
+        loss, terms = label_loss(logits, targets, self.variant.stage2.label_loss, weights)
         named = zip(self.labels, terms, strict=True)
         self.keep_terms({f"ce/{label.name}": term for label, term in named})
         # Without a relation and with frozen prototypes there is nothing to learn.
@@ -310,11 +337,14 @@ def _first_pass(setup: Setup, branches: Branches) -> list[JointBatch]:
 
 
 def _write(setup: Setup, branches: Branches, module: MultiLabelSSL) -> None:
-    clusters = {label.name: label.clusters for label in module.labels}
+    names = [label.name for label in module.labels]
+    clusters = dict(zip(names, module.cluster_counts, strict=True))
     facts = setup.facts("mlssl", setup.variant.stage2.epochs, clusters)
     networks: dict[str, Tensor] = dict(branches.state_dict())
-    for part in ("relation", "prototypes"):
-        state = getattr(module, part).state_dict()
-        networks |= {f"{part}.{name}": value for name, value in state.items()}
+    networks |= {f"relation.{name}": value for name, value in module.relation.state_dict().items()}
+    for number, (head, count) in enumerate(
+        zip(module.prototypes.heads, module.cluster_counts, strict=True)
+    ):
+        networks[f"prototypes.heads.{number}.weight"] = head.get_parameter("weight")[:count]
     assigned = {"assigned": module.assigned.cpu(), "ids": [case.study.id for case in setup.cases]}
     checkpoints.write_stage(setup.run, setup.run.mlssl, networks, facts, assigned)

@@ -35,7 +35,6 @@ from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.studies_seen import check_unchanged
 from sm3kit.training import checkpoints, stage1
-from sm3kit.training.clusters import PseudoLabel, pseudo_labels
 from sm3kit.training.hardware import check_devices, chosen_workers
 from sm3kit.training.observing.loggers import check_loggers
 from sm3kit.training.optimising.chosen_weights import check_stop, has_stopped
@@ -46,6 +45,7 @@ from sm3kit.training.preparation import (
     training_cases,
     view_counts,
 )
+from sm3kit.training.pseudo_labels.clusters import PseudoLabel, pseudo_labels
 from sm3kit.training.teachers import open_teachers, teacher_caveats, teacher_sources
 
 ROWS = 8  # Studies of the made-up batch that losses are tried on.

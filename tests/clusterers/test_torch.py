@@ -5,7 +5,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from sm3kit.clusterers.torch import Torch, lloyd
-from sm3kit.nn import partitions
+from sm3kit.nn.clustering import partitions
 
 
 def scattered(count=80, width=5, seed=3):

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.networks.joint_batches import JointBatch
-from sm3kit.training.clusters import PseudoLabel
+from sm3kit.training.pseudo_labels.clusters import PseudoLabel
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 WIDTH, TEMPERATURE = 6, 0.1

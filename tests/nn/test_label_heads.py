@@ -115,3 +115,30 @@ def test_half_precision_logits_are_compared_in_full():
     half, _ = label_loss([rows.half()], targets)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, label_loss([rows.half().float()], targets)[0])
+
+
+def test_weights_say_how_much_a_target_counts():
+    """By hand, one label and two classes: costs log 2 and log(1 + 1/e) of weights 1 and 1/4."""
+    logits = [torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]], requires_grad=True)]
+    targets, weights = torch.tensor([[0], [0], [-1]]), torch.tensor([[1.0], [0.25], [1.0]])
+    loss, _ = label_loss(logits, targets, weights=weights)
+    by_hand = (math.log(2) + 0.25 * math.log(1 + math.exp(-1))) / 1.25
+    assert float(loss.detach()) == pytest.approx(by_hand, rel=1e-6)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient[2].tolist() == [0, 0]
+
+
+def test_equal_weights_change_nothing():
+    logits, targets = [gauss(6, 3), gauss(6, 2, seed=1)], torch.randint(-1, 2, (6, 2))
+    for reduction in ("mean", "sum"):
+        plain, terms = label_loss(logits, targets, reduction)
+        weighted, others = label_loss(logits, targets, reduction, torch.full((6, 2), 0.3))
+        torch.testing.assert_close(weighted, plain)
+        torch.testing.assert_close(others, terms)
+
+
+def test_without_any_weight_the_loss_is_zero_and_has_a_gradient():
+    rows = gauss(4, 3).requires_grad_()
+    loss, _ = label_loss([rows], torch.zeros(4, 1, dtype=torch.long), weights=torch.zeros(4, 1))
+    assert float(loss.detach()) == 0
+    assert torch.autograd.grad(loss, rows)[0].abs().max() == 0

@@ -15,7 +15,7 @@ from sm3kit.core.errors import DataError, TrainingError
 from sm3kit.core.registry import registry
 from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.relations.base import Relation
-from sm3kit.training.clusters import PseudoLabel
+from sm3kit.training.pseudo_labels.clusters import PseudoLabel
 from sm3kit.training.stage2 import MultiLabelSSL
 
 COUNT, WIDTH = 12, 6
@@ -450,3 +450,71 @@ def test_what_is_shown_of_an_epoch(module_of):
     assert module.look()["nmi_truth/one"] == pytest.approx(1)
     module.truth = {"one": torch.full((COUNT,), -1)}
     assert np.isnan(module.look()["nmi_truth/one"])
+
+
+# Clusterers that leave studies out, weigh them, or find their own number of clusters
+
+
+class Choosing(Noting):
+    """Gives two clusters with the last study left out, then three; numbers turn in each epoch."""
+
+    chooses_k, keeps_numbers = True, True
+
+    def __init__(self, numbers=(2, 3)):
+        super().__init__()
+        self.numbers, self.told = numbers, []
+
+    def most(self, k):
+        return 4
+
+    def before_epoch(self, progress):
+        self.told.append(progress)
+
+    def fit(self, embeddings, k, seed):
+        found = super().fit(embeddings, self.numbers[len(self.told) - 1], seed)
+        turned = (found.assignments + len(self.told)) % len(found.centroids)
+        turned[-1] = -1
+        weights = torch.linspace(0, 1, len(turned))
+        return Clustering(turned, found.centroids.roll(len(self.told), 0), 1.0, 0, weights)
+
+
+def test_what_is_left_out_or_weighs_nothing_changes_nothing(module_of):
+    module = module_of("none", Choosing())
+    module.on_train_epoch_start()
+    module.bank.normal_(generator=torch.Generator().manual_seed(1))
+    module.on_train_epoch_start()
+    batch = module.source.batch(torch.arange(COUNT))
+    for study, changes in ((0, False), (COUNT - 1, False), (5, True)):
+        joint = batch.joint.clone()
+        joint[study] += 3
+        other = JointBatch(joint, batch.labels, batch.index)
+        losses = [float(module.training_step(one, 0).detach()) for one in (batch, other)]
+        assert (losses[0] != losses[1]) == changes
+
+
+def test_only_live_clusters_take_part(module_of, joint):
+    """Two of at most four clusters: the logits of the others are not there, nor is their gradient."""
+    module = module_of("none", Choosing())
+    module.fill_bank(module.source.in_order(0))
+    module.on_train_epoch_start()
+    assert [rows.shape[1] for rows in module.logits(module.embed(joint))] == [2, 2]
+    module.training_step(module.source.batch(torch.arange(COUNT)), 0).backward()
+    for head in module.prototypes.heads:
+        assert head.weight.shape == (4, WIDTH)
+        assert head.weight.grad[:2].abs().min(dim=1).values.min() > 0
+        assert head.weight.grad[2:].abs().max() == 0
+
+
+def test_clusters_keep_their_numbers_and_progress_is_told(module_of):
+    module = module_of("none", Choosing((3, 3)))
+    module.fill_bank(module.source.in_order(0))
+    module.on_train_epoch_start()
+    before = module.assigned.clone()
+    module.first_epoch = 1  # The next one.
+    module.on_train_epoch_start()
+    assert torch.equal(module.assigned, before)
+    assert module.clusterer.told == [0.0, pytest.approx(1 / (module.epochs - 1))]
+    for number, head in enumerate(module.prototypes.heads):
+        # The centroid of a cluster is the first of its studies; see `Noting`.
+        first = F.normalize(module.bank[number][:3], dim=1)
+        torch.testing.assert_close(head.weight[before[number, :3]].detach(), first)

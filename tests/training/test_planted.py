@@ -8,7 +8,7 @@ from tiny_runs import altered
 from sm3kit.core.registry import registry
 from sm3kit.networks.extraction import Features
 from sm3kit.networks.joint_batches import CachedJoint
-from sm3kit.training.clusters import PseudoLabel
+from sm3kit.training.pseudo_labels.clusters import PseudoLabel
 from sm3kit.training.stage2 import MultiLabelSSL
 
 COUNT, WIDTH = 120, 16

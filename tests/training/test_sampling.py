@@ -16,7 +16,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.grids.planning import for_stage1
 from sm3kit.samplers.cluster_balanced import ClusterBalanced
-from sm3kit.training.clusters import StudyClusters
+from sm3kit.training.pseudo_labels.clusters import StudyClusters
 
 BALANCED = {"sampler": "cluster_balanced"}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sm3kit.nn import partitions
-from sm3kit.nn.partitions import (
+from sm3kit.nn.clustering import partitions
+from sm3kit.nn.clustering.partitions import (
     cluster_means,
     count_distinct,
     fill_empty,

@@ -1,0 +1,1 @@
+"""Partitions of embeddings, and what they have to do with each other."""
