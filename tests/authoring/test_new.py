@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from scaffolds import NOUNS, write_with_longest_names
 
-from sm3kit.authoring.scaffold import FILES, LONGEST, plan, write
+from sm3kit.authoring.scaffold import FILES, plan, write
 from sm3kit.cli.main import cli
 from sm3kit.core.errors import NameClash, OptionError, SM3Error, UnknownName
-from sm3kit.core.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "ruff.toml"
-NOUNS = {kind.noun: family for family, kind in KINDS.items()}
 
 
 def new(*words):
@@ -121,23 +120,10 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         write(plan("own", "fusion", tmp_path / "file" / "own"))
 
 
-@pytest.mark.slow
 def test_the_code_is_clean(tmp_path):
-    """Ruff by the rules of sm3kit, with the longest of names, and strict types."""
-    places = []
-    for noun in NOUNS:
-        name = f"{noun}_{'x' * (LONGEST - len(noun) - 1)}"
-        folder = tmp_path / noun
-        write(plan(name, noun, folder))
+    """Ruff by the rules of sm3kit, with the longest of names; types are in tests/test_types.py."""
+    for folder in write_with_longest_names(tmp_path).values():
         run(folder, "ruff", "check", "--config", RULES, ".")
-        places += [folder / f"sm3kit_{name}.py", folder / "tests" / f"test_{name}.py"]
-    run(
-        ROOT,
-        "mypy",
-        "--strict",
-        *places,
-        MYPYPATH=os.pathsep.join(str(tmp_path / n) for n in NOUNS),
-    )
 
 
 def run(folder, *words, **environment):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -158,30 +156,3 @@ def test_a_value_of_another_kind_is_refused_in_one_line(
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'sm3kit' has no attribute 'pretrian'"):
         sm3kit.pretrian  # noqa: B018
-
-
-@pytest.mark.slow
-def test_type_checkers_see_signatures(tmp_path: Path) -> None:
-    """Through decorators and the import on first use; a wrong call is an error of types."""
-    script = tmp_path / "typed.py"
-    script.write_text(
-        "import sm3kit\n"
-        "run = sm3kit.pretrain('synthetic', epochs=2, backbone={'derm': 'resnet18'})\n"
-        "reveal_type(run)\n"
-        "reveal_type(run.evaluate('knn', k=3))\n"
-        "reveal_type(run.predict(derm='a.jpg'))\n"
-        "sm3kit.pretrain(epoch=2)\n"
-        "run.evaluate('nearest')\n",
-        encoding="utf-8",
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", str(script)],
-        capture_output=True, text=True, check=False, cwd=INIT.parents[1],
-    )  # fmt: skip
-    said = done.stdout
-    assert 'Revealed type is "sm3kit.python.run.Run"' in said
-    assert 'Revealed type is "sm3kit.python.evaluating.Result"' in said
-    assert 'Revealed type is "sm3kit.python.predicting.Prediction"' in said
-    assert 'Unexpected keyword argument "epoch" for "pretrain"' in said
-    assert "has incompatible type \"Literal['nearest']\"" in said
-    assert "Found 2 errors" in said
