@@ -95,10 +95,10 @@ FAMILY_MORE = {
 LIBRARIES = {
     "core": set(),
     "tables": set(),
-    "nn": {"torch", "numpy", "safetensors"},
+    "nn": {"torch", "numpy", "scipy", "safetensors"},
     "imaging": {"numpy", "cv2", "PIL", "torch"},
     "synthesis": {"numpy", "cv2"},
-    "metrics": {"numpy"},
+    "metrics": {"numpy", "scipy"},
     "published": {"yaml"},
 }
 # Libraries that belong to few rooms.
