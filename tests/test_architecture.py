@@ -135,7 +135,8 @@ SORTS = {
     "executors": ("grids.executors",),
     "decisions": ("evaluation.decisions", "metrics.thresholds"),
     "callbacks": ("training.callbacks", "training.progress"),
-    "formulas": ("nn.distillation",),
+    "formulas": ("nn.clustering", "nn.distillation"),
+    "what stage 2 learns": ("training.pseudo_labels",),
     "figures": tuple(
         f"report.{name}" for name in ("calibration", "clusters", "confusion", "embedding", "roc")
     ),
