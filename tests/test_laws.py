@@ -133,6 +133,13 @@ class Credulous(registry("clusterers").get("faiss")):
         return super().fit(embeddings.nan_to_num().repeat(2, 1)[: max(len(embeddings), 3)], k, seed)
 
 
+class Forgetful(registry("clusterers").get("torch")):
+    """A clusterer that breaks a law: it asks for a start and numbers clusters as it likes."""
+
+    def fit(self, embeddings, k, seed, start=None):
+        return super().fit(embeddings, k, seed)
+
+
 class Counting(registry("objectives").get("ssd_kd")):
     """An objective that breaks a law: its mean is over the known labels, and there may be none."""
 
@@ -167,6 +174,7 @@ class Unnamed(Silent):
         ),
         (testing.check_fusion, Careless, "Careless lets absent rows change present ones"),
         (testing.check_clusterer, Credulous, "Credulous clusters what cannot be clustered"),
+        (testing.check_clusterer, Forgetful, "Forgetful does not keep the numbers of its start"),
     ],
 )
 def test_a_broken_plugin_is_found_out(check, plugin, said):

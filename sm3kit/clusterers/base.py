@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class Clusterer:
         chooses_k: finds its own number of clusters, at most `most` of k.
         keeps_numbers: asks that a cluster has the number of the one of the epoch before that it is
             most like; without it numbers are arbitrary in every epoch.
-        wants_start: takes centroids to start from; see `fit`.
+        wants_start: takes centroids to start from; see `fit` and `fit_from`.
     """
 
     chooses_k: ClassVar[bool] = False
@@ -82,11 +82,44 @@ class Clusterer:
 
         It draws nothing from the global random state and leaves the embeddings as they are.
 
+        A clusterer with `wants_start` has one argument more, `start=None`: centroids (k, D) from
+        which it goes on instead of its own starts, so that cluster c is what becomes of row c.
+        Rows of NaN are clusters without a start, which begin far from the others. Others reach it
+        through `fit_from`.
+
         Raises:
             DataError: fewer embeddings than clusters, fewer distinct ones, or values that are
                 not finite.
         """
         raise NotImplementedError
+
+
+class _Startable(Protocol):
+    """A clusterer that takes centroids to start from."""
+
+    def fit(
+        self, embeddings: Tensor, k: int, seed: int, start: Tensor | None = None
+    ) -> Clustering: ...
+
+
+def fit_from(clusterer: Clusterer, embeddings: Tensor, seed: int, start: Tensor) -> Clustering:
+    """Clusters embeddings (N, D) from a start (k, D), by a clusterer with `wants_start`.
+
+    Args:
+        clusterer: which one.
+        embeddings: (N, D).
+        seed: decides where clusters without a start begin.
+        start: centroids; NaN where a cluster has none.
+
+    Raises:
+        DataError: the start has another width than the embeddings, or see `Clusterer.fit`.
+    """
+    if start.ndim != 2 or start.shape[1:] != embeddings.shape[1:]:
+        raise DataError(
+            f"Centroids of shape {tuple(start.shape)} are no start for embeddings of shape "
+            f"{tuple(embeddings.shape)}. Give them the same width."
+        )
+    return cast(_Startable, clusterer).fit(embeddings, len(start), seed, start=start)
 
 
 def check_embeddings(embeddings: Tensor, k: int, unit: bool = False) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from sm3kit.clusterers.base import Clusterer, Clustering, check_embeddings
 from sm3kit.core import ranges
 from sm3kit.nn.clustering.partitions import cluster_means, fill_empty, inertia, nearest, spread_rows
+from sm3kit.nn.clustering.starts import complete_start
 
 
 class Torch(Clusterer):
@@ -30,6 +31,8 @@ class Torch(Clusterer):
         tolerance: stop when the sum of squared distances falls by less than this share.
     """
 
+    wants_start: ClassVar[bool] = True
+
     def __init__(
         self,
         *,
@@ -43,7 +46,7 @@ class Torch(Clusterer):
         self.init, self.tolerance = init, tolerance
 
     @torch.no_grad()
-    def fit(self, embeddings: Tensor, k: int, seed: int) -> Clustering:
+    def fit(self, embeddings: Tensor, k: int, seed: int, start: Tensor | None = None) -> Clustering:
         """Clusters embeddings (N, D); the objective is the sum of squared distances.
 
         Raises:
@@ -59,10 +62,11 @@ class Torch(Clusterer):
 
         # Drawn on the CPU, so that every device starts alike.
         generator = torch.Generator().manual_seed(seed)
-        runs = []
-        for _ in range(self.restarts):
-            start = self._start(rows, k, generator)
-            runs.append(lloyd(rows, start, self.iterations, self.tolerance, place))
+        if start is not None:
+            starts = [complete_start(rows, place(start.to(rows) - centre), generator)]
+        else:
+            starts = [self._start(rows, k, generator) for _ in range(self.restarts)]
+        runs = [lloyd(rows, own, self.iterations, self.tolerance, place) for own in starts]
         best = min(runs, key=lambda run: run.objective)
         centroids = (best.centroids + centre).cpu()
         return Clustering(best.assignments.cpu(), centroids, best.objective, best.reseeded)

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sm3kit.clusterers.base import Clusterer, Clustering
+from sm3kit.clusterers.base import Clusterer, Clustering, fit_from
 from sm3kit.core.errors import DataError
 from sm3kit.testing import tensors
 from sm3kit.testing.every_plugin import check_documented
-from sm3kit.testing.law import Laws, Plugin, require
+from sm3kit.testing.law import Laws, NotTried, Plugin, require
 from sm3kit.testing.tensors import WIDTH
 
 
@@ -130,6 +130,23 @@ def random_states_stay(trial: ClustererTrial) -> None:
     """The global random states stay as they were."""
     clusterer, rows = trial.build(), points()
     tensors.leaves_random_states(lambda: clusterer.fit(rows, 3, seed=0))
+
+
+@LAWS.law("start")
+def start_gives_numbers(trial: ClustererTrial) -> None:
+    """A start near the groups gives the clusters its numbers; a missing row does no harm."""
+    clusterer = trial.build()
+    if not clusterer.wants_start:
+        raise NotTried("it takes no start")
+    for order in ([0, 1, 2], [2, 0, 1]):
+        start = torch.stack([points()[group == TRUTH].mean(0) for group in order]) + 0.5
+        wanted = torch.tensor(order).argsort()[TRUTH]
+        for missing in (None, 0, 2):
+            known = start.clone()
+            if missing is not None:
+                known[missing] = torch.nan
+            assignments = fit_from(clusterer, points(), 0, known).assignments
+            require(torch.equal(assignments, wanted), "does not keep the numbers of its start")
 
 
 @LAWS.law("refusals")

@@ -4,7 +4,9 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 
+from sm3kit.clusterers.base import fit_from
 from sm3kit.clusterers.torch import Torch, lloyd
+from sm3kit.core.errors import DataError
 from sm3kit.nn.clustering import partitions
 
 
@@ -62,3 +64,24 @@ def test_close_embeddings_keep_apart():
     rows = torch.ones(40, 8) + 1e-4 * torch.eye(8)[truth] + 1e-6 * scattered(40, 8)
     found = Torch(restarts=10).fit(rows, 4, seed=0)
     assert len(set(zip(truth.tolist(), found.assignments.tolist(), strict=True))) == 4
+
+
+@pytest.mark.parametrize("spherical", [True, False])
+def test_a_start_decides_the_numbers_and_saves_restarts(spherical):
+    """One run from it, as scikit-learn makes with `init`."""
+    rows = torch.nn.functional.normalize(scattered() + 2, dim=1)
+    clusterer = Torch(spherical=spherical, iterations=300, tolerance=0)
+    ours = fit_from(clusterer, rows, 0, rows[:4] * (5 if spherical else 1))
+    assert torch.equal(ours.assignments[:4], torch.arange(4))
+    if not spherical:
+        theirs = KMeans(4, init=rows[:4].numpy(), n_init=1, max_iter=300, tol=0).fit(rows.numpy())
+        assert ours.assignments.tolist() == theirs.labels_.tolist()
+
+
+def test_a_start_of_another_width_is_refused():
+    with pytest.raises(DataError) as caught:
+        fit_from(Torch(), scattered(), 0, torch.ones(3, 4))
+    assert str(caught.value) == (
+        "Centroids of shape (3, 4) are no start for embeddings of shape (80, 5). "
+        "Give them the same width."
+    )

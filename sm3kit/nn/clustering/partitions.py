@@ -44,7 +44,9 @@ def count_distinct(rows: Tensor, lengths: Tensor, enough: int) -> int:
     return len(seen)
 
 
-def spread_rows(rows: Tensor, k: int, generator: torch.Generator) -> Tensor:
+def spread_rows(
+    rows: Tensor, k: int, generator: torch.Generator, known: Tensor | None = None
+) -> Tensor:
     """k of the rows (N, D) that lie far apart, to start from: (k, D).
 
     Source: Arthur and Vassilvitskii 2007, k-means++; the best of 2 + log k candidates is taken at
@@ -52,11 +54,16 @@ def spread_rows(rows: Tensor, k: int, generator: torch.Generator) -> Tensor:
 
     Args:
         generator: of the CPU, so that every device draws the same.
+        known: (any number, D) from which they lie far, too; the first row is drawn anywhere if
+            there are none.
     """
-    candidates = 2 + int(math.log(k))
-    picked = [int(torch.randint(len(rows), (1,), generator=generator))]
-    distances = squared_distances(rows, rows[picked])
-    for _ in range(k - 1):
+    candidates, picked = 2 + int(math.log(k)), list[int]()
+    if known is not None and len(known):
+        distances = squared_distances(rows, known).amin(1, keepdim=True)
+    else:
+        picked = [int(torch.randint(len(rows), (1,), generator=generator))]
+        distances = squared_distances(rows, rows[picked])
+    while len(picked) < k:
         mass = distances.squeeze(1).cpu().double().cumsum(0)
         draws = torch.rand(candidates, dtype=torch.float64, generator=generator) * mass[-1]
         drawn = torch.searchsorted(mass, draws, right=True).clamp(max=len(rows) - 1)
