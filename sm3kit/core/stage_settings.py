@@ -105,6 +105,11 @@ class Stage2Settings:
             encodes new views in every epoch, as the paper does.
         bank: "memory" clusters what the steps of the epoch before left, as the release does;
             "fresh" embeds all studies anew before they are clustered.
+        features: what is clustered: the label embeddings ("own"), frozen features of a teacher
+            ("teacher"), or these beside each other ("both").
+        teacher: whose features: "stage1", the run's own networks, another run, the file of a
+            fine-tuned classifier, `timm/NAME`, or a weight file.
+        teacher_backbone: the model of a weight file; empty takes the backbones of the run.
         label_loss: "mean" of the labels' losses, as in the release, or their "sum", equation 6.
         temperature: T, by which the logits are divided.
         freeze_prototypes: prototypes stay the centroids during an epoch, as in DeepCluster-v2.
@@ -123,6 +128,9 @@ class Stage2Settings:
     views: dict[str, Any] = field(default_factory=lambda: dict(STAGE_2_VIEWS))
     feature_views: Annotated[int, ranges.Range(0, 1000)] = 8
     bank: Literal["memory", "fresh"] = "memory"
+    features: Literal["own", "teacher", "both"] = "own"
+    teacher: str = ""
+    teacher_backbone: str = ""
     label_loss: Literal["mean", "sum"] = "mean"
     temperature: ranges.Temperature = 1.0
     freeze_prototypes: bool = False

@@ -82,6 +82,7 @@ class Outline:
         counts = ", ".join(f"{split} {len(cases)}" for split, cases in pool.cases.items())
         have = ", ".join(f"{n} {c}" for n, c in shares(setup.cases, list(pool.modalities)).items())
         losses = " + ".join([*parts.objectives, *parts.crossings]) or "none"
+        clusters = variant.stage != "mmssl" and variant.stage2.features != "own"
         fetched = [*self.start.to_fetch.values(), *self.start.teachers_to_fetch]
         sources = dict.fromkeys(fetched)
         head = [f"sm3kit {__version__}, {self.origin}", f"run      {setup.run.folder}"]
@@ -94,6 +95,7 @@ class Outline:
             *(f"weights  imagenet, {source}" for source in sources),
             f"loss     {losses}, fusion {variant.fusion}{other_sampler(variant)}",
             *(f"teacher  {variant.options[name]['teacher']}" for name in parts.teachers),
+            *([f"teacher  of stage 2: {variant.stage2.teacher}"] if clusters else []),
             *(
                 [f"init     {init.folder}, trained on {', '.join(init.variant.data)}"]
                 if init

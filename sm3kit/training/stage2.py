@@ -32,6 +32,7 @@ from sm3kit.training.optimising.optimisers import WeightGroup, optimiser
 from sm3kit.training.preparation import Setup
 from sm3kit.training.pseudo_labels.assignments import renumbered, weights_of
 from sm3kit.training.pseudo_labels.clusters import PseudoLabel, draw_of, pseudo_labels
+from sm3kit.training.pseudo_labels.features import own_centroids, rows_to_cluster, teacher_rows
 from sm3kit.training.seeds import seed_for, seed_of_clustering
 
 
@@ -49,9 +50,11 @@ class MultiLabelSSL(Learner):
         source: the joint features of N studies.
         steps_per_epoch: optimiser steps in an epoch.
         truth: {label: (N,) class of each study, -1 where unknown}; looked at, never learned from.
+        teacher: (N, T) features to cluster, or to cluster beside the embeddings; None for these alone.
     """
 
     bank: Tensor
+    teacher: Tensor | None
     assigned: Tensor
     relation: Relation
     prototypes: LabelHeads
@@ -65,6 +68,7 @@ class MultiLabelSSL(Learner):
         source: JointSource,
         steps_per_epoch: int,
         truth: Mapping[str, Tensor] | None = None,
+        teacher: Tensor | None = None,
     ) -> None:
         super().__init__("mlssl", variant, variant.stage2, variant.seed, steps_per_epoch)
         self.clusterer, self.labels, self.source = clusterer, labels, source
@@ -76,6 +80,8 @@ class MultiLabelSSL(Learner):
         count = len(source)
         self.register_buffer("bank", torch.zeros(len(labels), count, relation.embedding))
         self.register_buffer("assigned", torch.full((len(labels), count), -1, dtype=torch.long))
+        # No part of a checkpoint: it is large, and the same whenever it is computed.
+        self.register_buffer("teacher", teacher, persistent=False)
         self.counting: Tensor | None = None  # (K, N) of the assignments, if not all count alike.
         self.before: Tensor | None = None
         self.clusterings: list[Clustering] = []
@@ -146,12 +152,16 @@ class MultiLabelSSL(Learner):
             head = self.prototypes.heads[number]
             assert isinstance(head, nn.Linear)
             centroids = clustering.centroids.to(self.device)
+            if self.teacher is not None:
+                before = head.weight[: len(centroids)]
+                centroids = own_centroids(self.bank[number], clustering, before)
             head.weight[: len(centroids)] = F.normalize(centroids, dim=1)
         self.counting = weights_of(self.clusterings, self.device)
 
     def _clustering(self, number: int) -> Clustering:
         """The clustering of a label, by its number."""
-        label, rows = self.labels[number], self.bank[number]
+        label, both = self.labels[number], self.variant.stage2.features == "both"
+        rows = rows_to_cluster(self.bank[number], self.teacher, both=both)
         seed = seed_of_clustering(self.seed, self.epoch, number)
         try:
             clustering = self.clusterer.fit(rows, label.clusters, seed)
@@ -240,7 +250,9 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
     # As stage 1 left it: batch statistics of a GPU may differ in their last bits when they are
     # moved again.
     frozen = " ".join(branches.fingerprint(name) for name in branches.backbones)
-    first = _epochs_done(setup, resumed, frozen)
+    taught = teacher_rows(setup, branches)
+    extra = {"extractor": frozen} | ({"teacher": taught.fingerprint} if taught else {})
+    first = _epochs_done(setup, resumed, extra)
     first_pass = _first_pass(setup, branches) if variant.stage2.bn_leak else None
     torch.manual_seed(seed_for("relation", variant.seed))
     relation = build_relation(variant, branches.joint_width, len(labels))
@@ -251,8 +263,9 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
         for number, label in enumerate(setup.pool.labels)
     }
     clusterer = build_clusterer(variant)
-    module = MultiLabelSSL(relation, clusterer, labels, variant, source, len(batches), truth)
-    module.extra = {"extractor": frozen}
+    rows = taught.rows if taught else None
+    module = MultiLabelSSL(relation, clusterer, labels, variant, source, len(batches), truth, rows)
+    module.extra = dict(extra)
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
         setup.reporter.say(f"resume   stage 2 after epoch {first} of {variant.stage2.epochs}")
@@ -301,10 +314,15 @@ def _source(setup: Setup, branches: Branches) -> JointSource:
     return CachedJoint(features, branches, variant.seed)
 
 
-def _epochs_done(setup: Setup, resumed: dict[str, Any] | None, frozen: str) -> int:
+def _epochs_done(setup: Setup, resumed: dict[str, Any] | None, extra: Mapping[str, str]) -> int:
     if resumed is None:
         return 0
-    if resumed["extractor"] != frozen:
+    if "teacher" in extra and resumed["teacher"] != extra["teacher"]:
+        raise CheckpointError(
+            f"The teacher {setup.variant.stage2.teacher} has changed since stage 2 of "
+            f"{setup.run.folder} began. Delete {setup.run.last} to train stage 2 again."
+        )
+    if resumed["extractor"] != extra["extractor"]:
         raise CheckpointError(
             f"The networks of stage 1 have changed since stage 2 of {setup.run.folder} began. "
             f"Delete {setup.run.last} to train stage 2 again."

@@ -32,6 +32,7 @@ from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.objectives.base import as_views
 from sm3kit.runs.folder import RunFolder
+from sm3kit.runs.frozen_network import weights_to_fetch
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.studies_seen import check_unchanged
 from sm3kit.training import checkpoints, stage1
@@ -46,7 +47,8 @@ from sm3kit.training.preparation import (
     view_counts,
 )
 from sm3kit.training.pseudo_labels.clusters import PseudoLabel, pseudo_labels
-from sm3kit.training.teachers import open_teachers, teacher_caveats, teacher_sources
+from sm3kit.training.pseudo_labels.features import check_source, feature_caveats
+from sm3kit.training.teachers import open_teachers, source_of, teacher_caveats
 
 ROWS = 8  # Studies of the made-up batch that losses are tried on.
 
@@ -95,6 +97,7 @@ class Start:
             if self.init:
                 self.init.start(parts.branches, self.setup.variant)
         if self.teachers_to_fetch:
+            check_source(self.setup, fetch=True)
             teachers = open_teachers(self.setup, fetch=True)
             parts = dataclasses.replace(parts, teachers=teachers)
         return dataclasses.replace(self, parts=parts)
@@ -139,8 +142,11 @@ def prepare(
     if variant.stage != "mlssl":
         suggested = [*suggested, *check_rates(variant.stage1, parts.branches.backbones)]
     warnings = init.start(parts.branches, variant) if init else []
-    warnings += teacher_caveats(variant, teachers)
-    fetched = (to_fetch, teacher_sources(variant, teachers))
+    sources = [source_of(variant, name) for name in teachers]
+    warnings += teacher_caveats(sources, "its student")
+    clustered = check_source(setup, fetch=False)
+    warnings += [caveat for source in clustered for caveat in feature_caveats(source)]
+    fetched = (to_fetch, weights_to_fetch([*sources, *clustered]))
     return Start(setup, parts, labels, resumed, kept, init, *fetched, suggested, warnings)
 
 
