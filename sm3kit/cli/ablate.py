@@ -46,7 +46,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
         metavar="[NAME|FILE]",
         shell_complete=completion.grids,
         default_text="the grid in --out; quick without a value",
-        help="quick, table1 to table6, fig5-mmssl, fig5-mlssl, or your own YAML file.",
+        help="quick, table1 to table6, fig5-mmssl, fig5-mlssl, clusters, or a YAML file.",
     ),
     other_data_option("grid"),
     option(

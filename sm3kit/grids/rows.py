@@ -26,6 +26,7 @@ from sm3kit.networks.plugins_in_use import plugin_names, plugins_in_use
 from sm3kit.results.numbers import value_text
 from sm3kit.runs import recipes
 from sm3kit.runs.recipes import BUILT_IN_DATA, RELEASED, Base, Layer
+from sm3kit.training.pseudo_labels.features import feature_source
 
 # What a row says beside the settings of its variant.
 OF_A_ROW = ("protocols", "teacher")
@@ -146,6 +147,7 @@ def _row(
     chosen, origin = _variant(grid, settings, point, source, lookups.own_data)
     listing = lookups.listing_of(chosen)
     variant = with_used_options(chosen)
+    feature_source(variant)  # Refused now, not when stage 1 has been trained.
     protocols = as_names(settings.get("protocols", grid.protocols)) or (variant.protocol,)
     if len(variant.modality or listing.modalities) < 2:
         # One image alone has no partner to be matched with.

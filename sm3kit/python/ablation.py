@@ -92,7 +92,7 @@ def ablate(
     a grid that was stopped.
 
     Args:
-        grid: "quick", "table1" to "table6", "fig5-mmssl", "fig5-mlssl", or a YAML file.
+        grid: "quick", "table1" to "table6", "fig5-mmssl", "fig5-mlssl", "clusters", or a YAML file.
         data: data sets instead of the grid's; several are pooled.
         seeds: instead of the grid's, such as [0, 1, 2].
         protocol: "probe", "finetune", "knn" or "match", or several, instead of the grid's.

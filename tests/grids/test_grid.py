@@ -20,7 +20,7 @@ def test_built_in_grids_are_grids(name):
 
 def test_the_built_in_grids():
     tables = [f"table{number}" for number in range(1, 7)]
-    assert grid.names() == ["fig5-mlssl", "fig5-mmssl", "quick", *tables]
+    assert grid.names() == ["clusters", "fig5-mlssl", "fig5-mmssl", "quick", *tables]
 
 
 @pytest.mark.parametrize("number", range(1, 7))
@@ -87,7 +87,9 @@ def test_a_mistake_has_its_answer(changes, answer, tmp_path):
 def test_unknown_grids_and_files(tmp_path):
     with pytest.raises(VariantError, match="Did you mean 'table5'.*Or give a .yaml file"):
         grid.load("tabel5")
-    with pytest.raises(VariantError, match="No grid file 'own.yaml'. Built-in grids: fig5-mlssl"):
+    with pytest.raises(
+        VariantError, match="No grid file 'own.yaml'. Built-in grids: clusters, fig5-mlssl"
+    ):
         grid.load("own.yaml")
     broken = tmp_path / "broken.yaml"
     broken.write_text("rows: [", encoding="utf-8")

@@ -7,6 +7,7 @@ import pytest
 from tiny_grid import tiny
 
 from sm3kit.core.errors import VariantError
+from sm3kit.core.registry import registry
 from sm3kit.core.variant import Variant
 from sm3kit.grids import grid
 from sm3kit.grids.plan import Plan
@@ -115,6 +116,41 @@ def test_the_rows_own_value_is_trained_once(name, kind):
     assert len(points) == 1 + values
     # Each axis goes through the row's own value.
     assert kinds(plan_of(own, points))[kind] == 1 + values - len(own.axes)
+
+
+def test_the_clusterers_share_their_networks():
+    """One stage 1 for each seed; the axis names clusterers that there are."""
+    whole = grid.load("clusters").with_changes(DATA)
+    assert set(whole.axes["clusterer"]) <= set(registry("clusterers").names())
+    own = dataclasses.replace(whole, axes={"clusterer": ["faiss", "sinkhorn"]})
+    lines = rows_of(own)
+    assert [line.name for line in lines] == [
+        f"{row} clusterer={clusterer}"
+        for row in ("own", "teacher")
+        for clusterer in ("faiss", "sinkhorn")
+    ]
+    shared = plan_of(own, lines)
+    assert kinds(shared) == {"mmssl": 3, "mlssl": 12, "probe": 12}
+    probes = [task.settings for task in shared.tasks.values() if task.kind == "probe"]
+    assert {(s["scope"], s["prototypes"]) for s in probes} == {("heads", False)}
+
+
+def test_the_teacher_of_stage_2_counts_by_its_content(tmp_path):
+    keys = []
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        file = tmp_path / name
+        file.write_bytes(content)
+        settings = {"features": "both", "teacher": str(file)}
+        shared = plan(rows={"one": {"recipe": "tel", "stage2": settings}}, baseline="")
+        keys.append([task.key for task in shared.tasks.values()])
+    first, copy, other = keys
+    assert first == copy
+    assert [a == b for a, b in zip(first, other, strict=True)] == [True, False, False]
+
+
+def test_a_row_that_clusters_features_of_nobody():
+    with pytest.raises(VariantError, match="row 'one': stage2.features=both clusters features of"):
+        rows(rows={"one": {"recipe": "tel", "stage2": {"features": "both"}}}, baseline="")
 
 
 def test_the_plan_is_the_same_when_it_is_read_again(table5):
