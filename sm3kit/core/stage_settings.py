@@ -113,6 +113,9 @@ class Stage2Settings:
         label_loss: "mean" of the labels' losses, as in the release, or their "sum", equation 6.
         temperature: T, by which the logits are divided.
         freeze_prototypes: prototypes stay the centroids during an epoch, as in DeepCluster-v2.
+        diversity: weight of a penalty on two labels that share their clusters; 0 is none.
+        diversity_target: dependence of two labels that costs nothing: 0 is independence, 0.5 are
+            equal halves, and a batch of B studies has up to 0.5 / sqrt(B) by chance.
         bn_leak: the first pass still moves the frozen networks' batch statistics, as in the
             release.
     """
@@ -134,6 +137,8 @@ class Stage2Settings:
     label_loss: Literal["mean", "sum"] = "mean"
     temperature: ranges.Temperature = 1.0
     freeze_prototypes: bool = False
+    diversity: ranges.Amount = 0.0
+    diversity_target: Annotated[float, ranges.Range(0, 0.5)] = 0.1
     bn_leak: bool = False
 
     def __post_init__(self) -> None:

@@ -47,7 +47,9 @@ NO_TERMS |= {"nmi_truth", "nmi_before", "knn_auc", "lidar"}
 def terms(rows: Rows) -> dict[str, list[tuple[int, float]]]:
     """{loss term: its curve}; the total comes first."""
     terms_of_loss = [
-        name for name in columns_of(rows) if "/" in name and name.partition("/")[0] not in NO_TERMS
+        name
+        for name in columns_of(rows)
+        if name == "diversity" or "/" in name and name.partition("/")[0] not in NO_TERMS
     ]
     lines = {name: series(rows, name) for name in ["loss", *terms_of_loss]}
     return {name: points for name, points in lines.items() if points}

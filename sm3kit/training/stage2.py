@@ -19,6 +19,7 @@ from sm3kit.networks.assemble import build_clusterer, build_relation
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch, JointSource
+from sm3kit.nn.clustering.diversity import diversity_loss, soft_assignments
 from sm3kit.nn.host.values import host_values, known_tensor
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
@@ -103,8 +104,11 @@ class MultiLabelSSL(Learner):
 
     def total(self, terms: dict[str, float]) -> float:
         """The loss that the mean terms of an epoch add up to."""
-        whole = sum(terms.values())
-        return whole if self.variant.stage2.label_loss == "sum" else whole / len(self.labels)
+        costs = [value for name, value in terms.items() if name.startswith("ce/")]
+        whole = sum(costs)
+        if self.variant.stage2.label_loss == "mean":
+            whole /= len(self.labels)
+        return sum((value for name, value in terms.items() if not name.startswith("ce/")), whole)
 
     def embed(self, joint: Tensor) -> Tensor:
         """Label embeddings (B, K, P) of joint features (B, J), all about sqrt(P) long."""
@@ -191,7 +195,7 @@ class MultiLabelSSL(Learner):
         return [max(int(own) + 1, 1) for own in self.assigned.amax(dim=1).tolist()]
 
     def training_step(self, batch: JointBatch, batch_idx: int) -> Tensor:
-        """The cross-entropy of the pseudo-labels.
+        """The cross-entropy of the pseudo-labels, and what labels cost that share their clusters.
 
         Raises:
             TrainingError: a label's loss is not finite; it is named.
@@ -206,8 +210,12 @@ class MultiLabelSSL(Learner):
         targets = self.assigned[:, batch.index].T
         weights = None if self.counting is None else self.counting[:, batch.index].T
         loss, terms = label_loss(logits, targets, self.variant.stage2.label_loss, weights)
-        named = zip(self.labels, terms, strict=True)
-        self.keep_terms({f"ce/{label.name}": term for label, term in named})
+        named = {f"ce/{label.name}": term for label, term in zip(self.labels, terms, strict=True)}
+        weight, target = self.variant.stage2.diversity, self.variant.stage2.diversity_target
+        if weight:
+            named["diversity"] = weight * diversity_loss(soft_assignments(logits), target)
+            loss = loss + named["diversity"]
+        self.keep_terms(named)
         # Without a relation and with frozen prototypes there is nothing to learn.
         return loss if loss.requires_grad else loss + 0 * self._anything()
 

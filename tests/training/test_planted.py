@@ -8,6 +8,7 @@ from tiny_runs import altered
 from sm3kit.core.registry import registry
 from sm3kit.networks.extraction import Features
 from sm3kit.networks.joint_batches import CachedJoint
+from sm3kit.training.monitoring import nmi
 from sm3kit.training.pseudo_labels.clusters import PseudoLabel
 from sm3kit.training.stage2 import MultiLabelSSL
 
@@ -76,3 +77,47 @@ def test_planted_clusters_are_recovered(second, planted, relation, clusterer):
     assert row["nmi_truth/a"] > 0.9
     assert row["nmi_truth/b"] > 0.9
     assert row["entropy/a"] > 0.99
+
+
+@pytest.mark.parametrize("relation", ["proj", "tel"])
+def test_labels_that_would_share_a_partition_end_apart_with_diversity(second, relation):
+    """Two halvings are planted, one clearer: both labels find it, or each finds another."""
+    numbers = torch.Generator().manual_seed(1)
+    truth = torch.randint(2, (2, COUNT), generator=numbers)
+    axes = torch.linalg.qr(torch.randn(WIDTH, 2, generator=numbers)).Q.T
+    sides = (2 * truth - 1).float()
+    rows = 2 * sides[0].outer(axes[0]) + sides[1].outer(axes[1])
+    rows += torch.randn(COUNT, WIDTH, generator=numbers) / WIDTH**0.5
+
+    def end(**settings):
+        torch.manual_seed(0)
+        network = registry("relations").get(relation)(WIDTH, 2, embedding=32)
+        labels = [PseudoLabel("a", 2), PseudoLabel("b", 2)]
+        everyone = {"one": torch.ones(COUNT, dtype=torch.bool)}
+        unknown, ids = torch.full((COUNT, 2), -1), [str(index) for index in range(COUNT)]
+        features = Features({"one": [rows.numpy()]}, everyone, unknown, ids, torch.arange(COUNT))
+        source = CachedJoint(features, Alone(), seed=0)
+        variant = altered(second, stage2={"lr": 1e-3, "bank": "fresh", **settings})
+        clusterer = registry("clusterers").get("faiss")(restarts=2)
+        module = MultiLabelSSL(network, clusterer, labels, variant, source, 2)
+        optimiser = module.configure_optimizers()
+        for epoch in range(16):
+            module.first_epoch = epoch
+            module.on_train_epoch_start()
+            for index in torch.randperm(COUNT).split(60):
+                optimiser.zero_grad()
+                module.training_step(source.batch(index, source.draw_views(epoch)), 0).backward()
+                optimiser.step()
+        return module
+
+    together, apart = end(), end(diversity=3.0)
+    assert together.look()["nmi_labels"] > 0.9
+    assert "diversity" not in together.last_terms
+    assert apart.look()["nmi_labels"] < 0.1
+    found = [max(nmi(own, label) for own in truth) for label in apart.assigned]
+    assert min(found) > 0.8
+    # The total that a table shows is what was learned from.
+    terms = {name: float(term) for name, term in apart.last_terms.items()}
+    assert apart.total(terms) == pytest.approx(
+        (terms["ce/a"] + terms["ce/b"]) / 2 + terms["diversity"]
+    )

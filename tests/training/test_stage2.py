@@ -422,6 +422,26 @@ def test_one_pseudo_label(second, train, tmp_path):
     assert float(last["loss"]) == pytest.approx(float(last["ce/pseudo1"]))
 
 
+def test_a_single_label_has_none_to_differ_from(second, train, tmp_path):
+    lone = {"pseudo_labels": 1, "clusters": 4, "diversity": 0.5}
+    with pytest.raises(VariantError) as caught:
+        train(but(second, stage2=lone))
+    assert str(caught.value) == (
+        "stage2.diversity=0.5 keeps labels apart, and 'pseudo1' is the only one. Leave it out, or add "
+        "-o stage2.pseudo_labels=8."
+    )
+
+
+def test_diversity_is_a_term_of_the_loss(second, train, tmp_path):
+    train(but(second, stage2={"diversity": 2.0, "diversity_target": 0.0}))
+    last = rows(tmp_path / "run")[-1]
+    costs = [float(value) for name, value in last.items() if name.startswith("ce/")]
+    assert float(last["diversity"]) > 0
+    assert float(last["loss"]) == pytest.approx(
+        sum(costs) / len(costs) + float(last["diversity"]), rel=1e-4
+    )
+
+
 def test_as_many_clusters_for_every_label(second, train, tmp_path):
     train(but(second, stage2={"clusters": 4, "epochs": 1}))
     assert set(RunFolder(tmp_path / "run").trained().facts.labels.values()) == {4}

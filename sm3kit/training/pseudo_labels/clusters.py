@@ -53,6 +53,11 @@ def pseudo_labels(setup: Setup) -> list[PseudoLabel]:
         ]
     if not labels:
         raise _without_labels(setup)
+    if settings.diversity and len(labels) < 2:
+        raise VariantError(
+            f"stage2.diversity={settings.diversity:g} keeps labels apart, and {labels[0].name!r} is "
+            "the only one. Leave it out, or add -o stage2.pseudo_labels=8."
+        )
     most = max(labels, key=lambda label: label.clusters)
     if most.clusters > len(setup.cases):
         who = "Stage 2" if setup.variant.stage != "mmssl" else f"--sampler {setup.variant.sampler}"
