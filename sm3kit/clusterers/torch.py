@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sm3kit.clusterers.base import Clusterer, Clustering, check_embeddings
 from sm3kit.core import ranges
-from sm3kit.nn.clustering.partitions import cluster_means, fill_empty, inertia, nearest, spread_rows
-from sm3kit.nn.clustering.starts import complete_start
+from sm3kit.nn.clustering.kmeans import kmeans
 
 
 class Torch(Clusterer):
@@ -53,58 +50,16 @@ class Torch(Clusterer):
             DataError: see `Clusterer.fit`.
         """
         rows = check_embeddings(embeddings, k, unit=self.spherical)
-        # Around their mean, close rows keep apart in float32. Unit rows are a copy already.
-        centre = rows.mean(0)
-        rows = rows.sub_(centre) if self.spherical else rows - centre
-
-        def place(means: Tensor) -> Tensor:
-            return F.normalize(means + centre, dim=1) - centre if self.spherical else means
-
-        # Drawn on the CPU, so that every device starts alike.
-        generator = torch.Generator().manual_seed(seed)
-        if start is not None:
-            starts = [complete_start(rows, place(start.to(rows) - centre), generator)]
-        else:
-            starts = [self._start(rows, k, generator) for _ in range(self.restarts)]
-        runs = [lloyd(rows, own, self.iterations, self.tolerance, place) for own in starts]
-        best = min(runs, key=lambda run: run.objective)
-        centroids = (best.centroids + centre).cpu()
-        return Clustering(best.assignments.cpu(), centroids, best.objective, best.reseeded)
-
-    def _start(self, rows: Tensor, k: int, generator: torch.Generator) -> Tensor:
-        if self.init == "kmeans++":
-            return spread_rows(rows, k, generator)
-        return rows[torch.randperm(len(rows), generator=generator)[:k].to(rows.device)]
-
-
-def lloyd(
-    rows: Tensor,
-    centroids: Tensor,
-    iterations: int,
-    tolerance: float,
-    place: Callable[[Tensor], Tensor] = lambda means: means,
-) -> Clustering:
-    """k-means of rows (N, D) from the centroids (k, D), on their device.
-
-    Args:
-        iterations: upper bound of the updates of the centroids.
-        tolerance: stop when the sum of squared distances falls by less than this share.
-        place: from the means of the clusters (k, D) to their centroids.
-    """
-    lengths = float(torch.linalg.vector_norm(rows)) ** 2
-    last, reseeded = float("inf"), 0
-    for _ in range(iterations):
-        assignments, near = nearest(rows, centroids)
-        total = lengths - 2 * float(near.sum())
-        if total >= (1 - tolerance) * last:
-            break
-        assignments, centroids, filled = fill_empty(rows, assignments, centroids)
-        # A filled cluster changes the sum: the next one is no sign of standing still.
-        last, reseeded = float("inf") if filled else total, reseeded + filled
-        centroids = place(cluster_means(rows, assignments, centroids))
-    assignments, _ = nearest(rows, centroids)
-    assignments, centroids, filled = fill_empty(rows, assignments, centroids)
-    if filled:
-        centroids = place(cluster_means(rows, assignments, centroids))
-    total = inertia(rows, assignments, centroids)
-    return Clustering(assignments, centroids, total, reseeded + filled)
+        best = kmeans(
+            rows,
+            k,
+            torch.Generator().manual_seed(seed),
+            spherical=self.spherical,
+            iterations=self.iterations,
+            restarts=self.restarts,
+            init=self.init,
+            tolerance=self.tolerance,
+            start=start,
+        )
+        assignments, centroids = best.assignments.cpu(), best.centroids.cpu()
+        return Clustering(assignments, centroids, best.objective, best.reseeded)

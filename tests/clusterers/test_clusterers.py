@@ -8,7 +8,9 @@ import torch
 from torch.nn.functional import normalize
 
 from sm3kit.clusterers.base import Clustering, check_embeddings
+from sm3kit.clusterers.confident import Confident
 from sm3kit.clusterers.faiss import Faiss
+from sm3kit.clusterers.p2ot import P2OT
 from sm3kit.clusterers.release import Release
 from sm3kit.clusterers.sinkhorn import Sinkhorn
 from sm3kit.clusterers.sklearn import Sklearn
@@ -16,7 +18,7 @@ from sm3kit.clusterers.torch import Torch
 from sm3kit.core.errors import DataError
 
 KMEANS = [Faiss, Sklearn, Torch]
-FILLING = [*KMEANS, Sinkhorn]
+FILLING = [*KMEANS, Sinkhorn, P2OT, Confident]
 ALL = [*FILLING, Release]
 
 
@@ -135,7 +137,8 @@ def test_no_cluster_stays_empty(plugin):
         found = plugin(restarts=1).fit(rows, 4, seed)
         assert found.sizes.min() >= 1
         assert same_partition(found.assignments[:30], torch.zeros(30))
-        assert found.objective == pytest.approx(0, abs=1e-4)
+        # A plan shares a row out among clusters that are close.
+        assert found.objective == pytest.approx(0, abs=1e-2 if plugin is P2OT else 1e-4)
 
 
 @pytest.mark.parametrize("plugin", [Sklearn, Torch])
