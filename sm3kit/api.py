@@ -13,7 +13,7 @@ from sm3kit.core.errors import CheckpointError, DataError, OptionError, SM3Error
 from sm3kit.core.files import file_and_part, regular_file
 from sm3kit.core.installed import API_VERSION
 from sm3kit.core.registry import registry
-from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study, WeakScores
 from sm3kit.fusions.base import Fusion
 from sm3kit.losses.base import LabelLoss
 from sm3kit.modalities.base import Image, Modality
@@ -62,6 +62,7 @@ __all__ = [
     "Table",
     "Teaching",
     "VariantError",
+    "WeakScores",
     "blank_unknown",
     "class_name",
     "component",

@@ -151,6 +151,13 @@ def recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return _items(names(), incomplete) or [CompletionItem(incomplete, type="file")]
 
 
+def weak_labels(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The word for what the data set offers, else files."""
+    return _items(["data"], incomplete) or [CompletionItem(incomplete, type="file")]
+
+
 def grids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The built-in grids, else files."""
     from sm3kit.grids.grid import names

@@ -133,6 +133,14 @@ if TYPE_CHECKING:
         help="How stage 2 clusters embeddings into pseudo-labels: faiss, sklearn, torch, release, "
         "sinkhorn, or a plugin.",
     ),
+    variant_option(
+        "--weak",
+        metavar="TABLE.csv|data",
+        shell_complete=completion.weak_labels,
+        default_text="none",
+        help="Weak labels that guide the clusters of stage 2: a table with columns id and "
+        "LABEL:CLASS, or data for scores of the data set.",
+    ),
     plugin_name_option(
         "--sampler",
         family="samplers",

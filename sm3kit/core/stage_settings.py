@@ -118,6 +118,13 @@ class Stage2Settings:
             equal halves, and a batch of B studies has up to 0.5 / sqrt(B) by chance.
         bn_leak: the first pass still moves the frozen networks' batch statistics, as in the
             release.
+        weak: weak labels, which are mixed into the pseudo-labels: a CSV file with a column id and
+            columns LABEL:CLASS with scores, or "data" for what the data set offers.
+        weak_share: how much weak labels count beside the clusters.
+        weak_shares: {label: its own weak_share}.
+        weak_temperature: by which their scores are divided before the softmax.
+        weak_seeds: studies of each class with the highest scores, from whose mean its cluster
+            starts; 0 lets the clusterer choose its starts.
     """
 
     pseudo_labels: Annotated[int, ranges.Range(0, 10_000)] = 0
@@ -140,6 +147,11 @@ class Stage2Settings:
     diversity: ranges.Amount = 0.0
     diversity_target: Annotated[float, ranges.Range(0, 0.5)] = 0.1
     bn_leak: bool = False
+    weak: str = ""
+    weak_share: ranges.Share = 0.3
+    weak_shares: dict[str, Any] = field(default_factory=dict)
+    weak_temperature: ranges.Temperature = 1.0
+    weak_seeds: ranges.CountOrZero = 0
 
     def __post_init__(self) -> None:
         check_fields(self, "settings of stage 2")

@@ -28,7 +28,7 @@ FUSION_OF_ONE = "none"  # A single modality has nothing to be fused with.
 # What only stage 2 depends on: free for a run that has not come to it.
 OF_STAGE_2 = ("relation", "clusterer", "stage2")
 # What stage 1 reads of it, too, where its sampler asks for clusters.
-OF_CLUSTERS = ("clusterer", "stage2.pseudo_labels", "stage2.clusters")
+OF_CLUSTERS = ("clusterer", "stage2.pseudo_labels", "stage2.clusters", "stage2.weak")
 PARTS = ("stage1", "stage2", "machine")
 PER_MODALITY = ("backbone", "weights", "image_size")
 

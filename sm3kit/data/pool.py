@@ -63,6 +63,20 @@ class Pool:
         return hashlib.blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest()
 
 
+def source_prefix(sources: Sequence[Source], number: int) -> str:
+    """What the names of a data set begin with in a pool of several: the second manifest is manifest2."""
+    if len(sources) == 1:
+        return ""
+    names = [source.spec.partition(":")[0] for source in sources]
+    before = names[:number].count(names[number])
+    return f"{names[number]}{before + 1 if before else ''}/"
+
+
+def case_id(pool: Pool, case: Case) -> str:
+    """The id of a study, which names its data set where a pool has several."""
+    return f"{source_prefix(pool.sources, case.source)}{case.study.id}"
+
+
 def open_pool(
     specs: Sequence[str],
     *,
@@ -180,12 +194,9 @@ def _same_shape(
 def _labels(sources: Sequence[Source]) -> tuple[list[LabelSpec], list[int]]:
     labels: list[LabelSpec] = []
     offsets: list[int] = []
-    names = [source.spec.partition(":")[0] for source in sources]
-    for number, (source, name) in enumerate(zip(sources, names, strict=True)):
+    for number, source in enumerate(sources):
         offsets.append(len(labels))
-        before = names[:number].count(name)
-        # The second manifest is manifest2.
-        prefix = f"{name}{before + 1 if before else ''}/" if len(sources) > 1 else ""
+        prefix = source_prefix(sources, number)
         labels += [
             LabelSpec(prefix + label.name, label.classes, label.reported)
             for label in source.dataset.labels

@@ -85,6 +85,21 @@ class ModalitySpec:
     frame: str = ""
 
 
+@dataclass(frozen=True)
+class WeakScores:
+    """What a machine or a rule says of a label; nobody has checked it.
+
+    Attributes:
+        classes: in index order; where the data set has a label of this name, those of the label.
+        scores: {study id: a score for each class}, like logits; NaN where unknown.
+        makes_label: whether the data set makes its own label of this name from these scores.
+    """
+
+    classes: tuple[str, ...]
+    scores: Mapping[str, Sequence[float]]
+    makes_label: bool = False
+
+
 class Dataset:
     """Lists studies; never loads an image itself. Built as `Dataset(argument, **options)`.
 
@@ -93,6 +108,7 @@ class Dataset:
         modalities: {modality: how it is read}.
         labels: the labels, in the order of results.
         notes: what a user should know of how the data were taken, a line each.
+        label_files: the files that labels are read from; weak labels may not come from them.
         suffixes: endings of the files that an argument may name; they tell which data set is meant
             where a user gives a file alone.
     """
@@ -101,6 +117,7 @@ class Dataset:
     modalities: Mapping[str, ModalitySpec]
     labels: Sequence[LabelSpec]
     notes: Sequence[str] = ()
+    label_files: Sequence[Path] = ()
     suffixes: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -115,6 +132,10 @@ class Dataset:
             DataError: a folder, table, column or value is missing or wrong; the message names it.
         """
         raise NotImplementedError
+
+    def weak_scores(self) -> Mapping[str, WeakScores]:
+        """{label: scores} that may guide the pseudo-labels of stage 2; most data sets have none."""
+        return {}
 
 
 def as_paths(images: str | tuple[str, ...]) -> tuple[str, ...]:

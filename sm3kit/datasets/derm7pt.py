@@ -134,7 +134,8 @@ class Derm7pt(Dataset):
         ]
         folder = Path(argument).expanduser()
         tables = _tables_folder(folder)
-        meta = read_table(tables / "meta.csv", "a row per case")
+        self.label_files = [tables / "meta.csv"]
+        meta = read_table(self.label_files[0], "a row per case")
         classes = {grouping.column: grouping.index for grouping in GROUPINGS.values()}
         meta.require(["case_num", *MODALITIES, *classes])
         meta, blanks = blank_unknown(meta, [*classes, *MODALITIES, "case_id"], classes=classes)

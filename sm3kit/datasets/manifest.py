@@ -102,8 +102,8 @@ class Manifest(Dataset):
         plugins: tuple[str, ...] = (),
         registered: tuple[str, ...] = (),
     ) -> None:
-        self.argument = argument
-        raw, again = _read_table(Path(argument).expanduser())
+        self.argument, self.label_files = argument, [Path(argument).expanduser()]
+        raw, again = _read_table(self.label_files[0])
         images = _image_columns(blank_unknown(raw, _free(raw), unknown)[0], modalities)
         others = [name for name in _free(raw) if name not in images]
         declared = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from sm3kit.core import ranges
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.core.names import unknown
-from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study, WeakScores
 from sm3kit.tables.csv_table import Row, Table, as_number, class_name, read_table
 from sm3kit.tables.joining import join_notes, one_per_key
 from sm3kit.tables.spelling import blank_unknown
@@ -73,7 +73,8 @@ class Milk10k(Dataset):
 
     Labels: DIAG (11 classes); diagnosis_1 where the table of the archive has it; skin tone,
     site and sex; and seven MONET concepts, cut at a threshold. The concept scores are machine-made
-    and differ between the two photos of a lesion; those of the dermoscopic photo are used.
+    and differ between the two photos of a lesion; those of the dermoscopic photo are used. They are
+    offered as weak labels, too, of those concepts that are not among the labels.
     A blank, or a word such as NA, is unknown. Tables are joined by lesion and image id: if no id
     matches, the folder is refused, and a note names the ids that are in one table only.
     The reported class is MEL, Malignant, or present for concepts, and elsewhere a frequent one.
@@ -105,6 +106,7 @@ class Milk10k(Dataset):
         self.argument = argument
         self.modalities = {name: ModalitySpec("photo") for name in IMAGE_TYPES.values()}
         layout = _layout(Path(argument).expanduser())
+        self.label_files = [*layout.by_image, layout.truth]
         tables, notes = _by_image(layout)
         lesions = _lesions(tables[-1])
         diagnoses, truth = _diagnoses(layout.truth, lesions)
@@ -123,6 +125,7 @@ class Milk10k(Dataset):
             classes = {name: values[name][lesion] for name in names}
             self._studies.append(Study(lesion, paths, classes, lesion, splits[lesion]))
         self.notes = [*_notes(known, monet_threshold), *notes, *truth]
+        self._concepts = _concept_scores(tables, lesions)
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -135,6 +138,10 @@ class Milk10k(Dataset):
     def studies(self, split: str | None = None) -> list[Study]:
         """The studies of one split, or all, in the order of their lesion ids."""
         return [study for study in self._studies if split in (None, study.split)]
+
+    def weak_scores(self) -> dict[str, WeakScores]:
+        """The scores of the concepts, as log-odds; their labels are made from them."""
+        return self._concepts
 
 
 def _layout(folder: Path) -> Layout:
@@ -279,6 +286,27 @@ def _score(table: Table, row: Row, column: str) -> float:
             f"{table.place(row, column)}: {row[column]!r} is not a number. Write one, such as 0.5."
         )
     return score
+
+
+def _concept_scores(
+    tables: Sequence[Table], lesions: dict[str, dict[str, str]]
+) -> dict[str, WeakScores]:
+    """{concept: log-odds} of the dermoscopic images, of the concepts that have a column."""
+    offered = {}
+    for name, column in CONCEPTS.items():
+        for table in [table for table in tables if column in table][:1]:
+            rows = {row["isic_id"]: row for row in table.rows if row[column]}
+            shares = {image: _score(table, row, column) for image, row in rows.items()}
+            odds = {image: (0.0, _log_odds(share)) for image, share in shares.items()}
+            pairs = {lesion: images.get("derm") for lesion, images in lesions.items()}
+            scores = {lesion: odds[image] for lesion, image in pairs.items() if image in odds}
+            offered[name] = WeakScores(("absent", "present"), scores, makes_label=True)
+    return offered
+
+
+def _log_odds(share: float) -> float:
+    within = min(max(share, 1e-6), 1 - 1e-6)
+    return math.log(within / (1 - within))
 
 
 def _by_lesion(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import random
 from pathlib import Path
 
 from sm3kit.core import ranges
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import cache_root
 from sm3kit.core.options import Option, convert
-from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
+from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study, WeakScores
 from sm3kit.synthesis.layouts import write
 from sm3kit.synthesis.lesion import LABELS
 
@@ -30,6 +31,8 @@ class Synthetic(Dataset):
         size: side of the pictures in pixels.
         seed: a different seed gives different lesions.
         missing: share of lesions without the clinical picture.
+        weak_noise: deviation of the noise in the scores that are offered as weak labels, which are 1
+            for the true class and 0 for others; with 0 there are none.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Synthetic(Dataset):
         size: ranges.Side = 128,
         seed: ranges.Seed = 0,
         missing: ranges.Share = 0.0,
+        weak_noise: ranges.Amount = 0.0,
     ) -> None:
         if argument and not argument.isdecimal():
             raise DataError(
@@ -51,7 +55,7 @@ class Synthetic(Dataset):
             Option("pairs", ranges.Count, pairs), argument or pairs, "data set 'synthetic'"
         )
         self.pairs: int = written
-        self.size, self.seed, self.missing = size, seed, missing
+        self.size, self.seed, self.missing, self.weak_noise = size, seed, missing, weak_noise
         self.modalities = {"derm": ModalitySpec("photo"), "clinic": ModalitySpec("photo")}
         self.labels = [LabelSpec(name, classes, reported) for name, classes, reported in LABELS]
         self.notes = [
@@ -69,6 +73,25 @@ class Synthetic(Dataset):
         with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
             studies = [self._study(folder, row) for row in csv.DictReader(file)]
         return [study for study in studies if split in (None, study.split)]
+
+    def weak_scores(self) -> dict[str, WeakScores]:
+        """Noisy scores of all labels, if `weak_noise` asks for them."""
+        studies = self.studies() if self.weak_noise else []
+        return {
+            label.name: WeakScores(
+                label.classes, {study.id: self._noisy(study, label) for study in studies}
+            )
+            for label in self.labels
+            if studies
+        }
+
+    def _noisy(self, study: Study, label: LabelSpec) -> list[float]:
+        """A score for each class, drawn by the seed, the study and the label."""
+        draw = random.Random(f"{self.seed}/{study.id}/{label.name}")
+        return [
+            (number == study.labels[label.name]) + draw.gauss(0.0, self.weak_noise)
+            for number in range(len(label.classes))
+        ]
 
     def _render(self) -> Path:
         """The folder of the pictures, written now if it is not there."""

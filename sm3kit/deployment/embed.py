@@ -18,10 +18,10 @@ from sm3kit import __version__
 from sm3kit.core.errors import DataError, SM3Error, VariantError
 from sm3kit.core.files import whole_file
 from sm3kit.data.cases import Case
+from sm3kit.data.pool import case_id
 from sm3kit.datasets.base import SPLITS
 from sm3kit.deployment import STATEMENT
 from sm3kit.evaluation.evaluate import replaced_studies, seen_studies
-from sm3kit.evaluation.predicting import case_id
 from sm3kit.evaluation.subject import Subject
 from sm3kit.nn.finite import check_features
 from sm3kit.runs.record import versions

@@ -17,6 +17,7 @@ from sm3kit.networks.plugins_in_use import other_sampler
 from sm3kit.results.evaluation_table import evaluation_section
 from sm3kit.results.formats.markdown import table_text
 from sm3kit.runs.model import TrainedModel
+from sm3kit.runs.supervision import supervision_note
 
 Card = tuple[str, str, list[str]]  # Title, example, and what a user must know.
 HEADS = (
@@ -56,9 +57,11 @@ def model_card(
 
 def _training(trained: TrainedModel) -> str:
     v = trained.variant
-    recipe = ", ".join(v.recipe) or "none"
+    recipe, note = ", ".join(v.recipe) or "none", supervision_note(trained.record())
     lines = [
-        f"- Pre-trained without labels by sm3kit {__version__}, stage {trained.facts.stage}.",
+        f"- Pre-trained {'without labels ' * (not note)}by sm3kit {__version__}, stage "
+        f"{trained.facts.stage}.",
+        *([f"- {note}"] if note else []),
         f"- Data: {', '.join(v.data)}, splits {', '.join(v.splits)}; hash of the listing "
         f"`{trained.facts.data_hash}`.",
         f"- Modalities: {', '.join(f'{n} ({c} channels)' for n, c in trained.channels.items())}.",

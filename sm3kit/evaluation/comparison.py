@@ -19,6 +19,7 @@ from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.resampled import align
 from sm3kit.metrics.summary import compare
+from sm3kit.runs.supervision import supervision_notes
 
 Task = tuple[Subject, Settings]
 # Two runs may differ in these: one is replicated, and the comparison draws its own resamples.
@@ -55,7 +56,7 @@ def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any
         evaluation_of(*first, label),
         evaluation_of(*second, label),
     )
-    settings = second[1]
+    records, settings = (first_record, second_record), second[1]
     difference = compare(first_scores, second_scores, settings.resamples)
     return {
         "protocol": settings.protocol,
@@ -73,7 +74,10 @@ def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any
         "label": label,
         "differs": _differences(first_record["settings"], second_record["settings"]),
         "means": [first_record["mean"]["auc"], second_record["mean"]["auc"]],
-        "notes": reporting_notes(difference["labels"], difference["min_positives"]),
+        "notes": [
+            *supervision_notes((own["of"]["run"], [own["of"]]) for own in records),
+            *reporting_notes(difference["labels"], difference["min_positives"]),
+        ],
         **difference,
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
+from sm3kit.data.pool import case_id
 from sm3kit.evaluation.choices import check_choices
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
 from sm3kit.evaluation.command import chosen_settings, option_text
@@ -16,7 +17,7 @@ from sm3kit.evaluation.decisions.choosing import chosen_decisions, deciding_case
 from sm3kit.evaluation.decisions.stacking import stack_folds
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
-from sm3kit.evaluation.predicting import Answer, case_id
+from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.record_text import decision_notes, reporting_notes
 from sm3kit.evaluation.result_files import check_place, predictions_file, result_file

@@ -21,7 +21,9 @@ from sm3kit.networks.extraction import Encoder
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
+from sm3kit.runs.supervision import supervision_note
 from sm3kit.training.hardware import chosen_workers, resolved_precision, smallest_view
+from sm3kit.training.pseudo_labels.weak import check_made_labels
 
 
 def open_subject(
@@ -56,6 +58,7 @@ def open_subject(
     transferred = list(variant.data) != list(trained.variant.data)
     pool = _pool(trained, variant, transferred)
     check_owners(options or {}, pool, "evaluate")
+    check_made_labels(pool, list(trained.facts.weak), f"{folder} has learned from them")
     branches = trained.branches(pool.modalities)
     embedding, prototypes, notes = open_label_embedding(trained, pool, branches.joint_width)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -99,7 +102,7 @@ def _pool(trained: TrainedModel, variant: Variant, transferred: bool) -> Pool:
 
 def _notes(subject: Subject, transferred: bool) -> list[str]:
     trained, pool = subject.trained, subject.pool
-    notes = []
+    notes = [note] if (note := supervision_note(trained.record())) else []
     if trained.facts.stage == "mmssl" and trained.variant.stage != "mmssl":
         notes.append(
             "Stage 2 of the run is not finished: this evaluates the networks of stage 1. To finish "

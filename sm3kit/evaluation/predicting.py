@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sm3kit.classifiers.base import Streams
 from sm3kit.data.cases import Case
-from sm3kit.data.pool import Pool
+from sm3kit.data.pool import case_id
 from sm3kit.evaluation.decisions.decision import PLAIN, Decision
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores, Predictions
@@ -65,18 +65,6 @@ def predictions_of(
     ids = [case_id(subject.pool, case) for case in cases]
     groups = np.array([str(case.group) for case in cases])
     return Predictions(labels, np.array(ids), groups, min_positives)
-
-
-def case_id(pool: Pool, case: Case) -> str:
-    """The id of a study, which names its data set where a pool has several.
-
-    Two data sets may use one id; the second manifest is manifest2, as for labels.
-    """
-    if len(pool.sources) == 1:
-        return case.study.id
-    names = [source.spec.partition(":")[0] for source in pool.sources]
-    before = names[: case.source].count(names[case.source])
-    return f"{names[case.source]}{before + 1 if before else ''}/{case.study.id}"
 
 
 def scores(network: Any, batches: Any) -> list[Tensor]:

@@ -27,7 +27,12 @@ SHAPE = {
     "map": {"*": str},
     "notes": [str],
     "seeds": [int],
-    "of": {"model": str, "stage": str, "recipe": [str], "splits": [str], "data": [str]},
+    "of": {
+        **dict.fromkeys(("model", "stage"), str),
+        **dict.fromkeys(("recipe", "splits", "data"), [str]),
+        "weak?": {"*": int},
+        "weak_seeds?": int,
+    },
     **dict.fromkeys(("cases?", "groups?", "resamples?", "trained_on?"), int),
     "trainable_parameters": int,
     "scope?": str,

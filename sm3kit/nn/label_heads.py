@@ -52,6 +52,7 @@ def label_loss(
     targets: Tensor,
     reduction: str = "mean",
     weights: Tensor | None = None,
+    soft: Sequence[Tensor | None] = (),
 ) -> tuple[Tensor, list[Tensor]]:
     """Cross-entropy over all labels, and of each label.
 
@@ -62,12 +63,18 @@ def label_loss(
         targets: (B, K) class of each label; -1 where unknown, which does not count.
         reduction: "mean" or "sum" over the labels.
         weights: (B, K) how much each target counts; None is 1 for all.
+        soft: per label (B, C) targets that take the place of classes and weights, or None; how much
+            a study counts is the sum of its row. Empty is None for all.
 
     Returns:
         The loss, and K losses; a label that nobody knows in this batch has a loss of zero.
     """
     terms = []
     for label, rows in enumerate(logits):
+        spread = soft[label] if soft else None
+        if spread is not None:
+            terms.append(soft_loss(full_precision(rows), spread))
+            continue
         own, how = targets[:, label], "sum" if weights is None else "none"
         costs = F.cross_entropy(full_precision(rows), own, ignore_index=-1, reduction=how)
         if weights is None:
@@ -76,6 +83,15 @@ def label_loss(
             terms.append(weighted_mean(costs, weights[:, label] * (own >= 0)))
     stacked = torch.stack(terms)
     return stacked.sum() if reduction == "sum" else stacked.mean(), terms
+
+
+def soft_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of logits (B, C) with targets (B, C); zero, with a gradient, without any.
+
+    A row of targets that adds up to 1 counts once, and one that adds up to less as much less.
+    """
+    costs = -(targets * logits.log_softmax(1)).sum()
+    return costs / targets.sum().clamp(min=torch.finfo(costs.dtype).tiny)
 
 
 def mean_of_known(costs: Tensor, labels: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ def pretrain(
     relation: str | None = None,
     clusterer: str | None = None,
     sampler: str | None = None,
+    weak: File | None = None,
     epochs: int | None = None,
     mlssl_epochs: int | None = None,
     feature_views: int | None = None,
@@ -88,6 +89,8 @@ def pretrain(
             a plugin.
         sampler: how the batches of both stages are drawn: "shuffle", "cluster_balanced", which draws
             studies of small clusters more often, or a plugin.
+        weak: weak labels that guide the clusters of stage 2: a CSV file with columns id and LABEL:CLASS
+            with scores, or "data" for the scores that the data set offers.
         epochs: of stage 1; 0 keeps the initial weights.
         mlssl_epochs: of stage 2.
         feature_views: views of each study that stage 2 encodes once; 0 encodes new ones each epoch.
@@ -128,7 +131,7 @@ def pretrain(
         "fusion": fusion, "backbone": backbone, "weights": as_text(weights), "modality": words(modality),
         "map": dict(map) if map else None, "image_size": image_size, "stage": stage,
         "init": None if init is None else str(folder_of(init)), "relation": relation,
-        "clusterer": clusterer, "sampler": sampler, "epochs": epochs, "mlssl_epochs": mlssl_epochs, "lr": lr,
+        "clusterer": clusterer, "sampler": sampler, "weak": as_text(weak), "epochs": epochs, "mlssl_epochs": mlssl_epochs, "lr": lr,
         "schedule": schedule, "warmup_epochs": warmup_epochs,
         "feature_views": feature_views, "batch_size": batch_size, "micro_batch": micro_batch,
         "seed": seed, "precision": precision, "compile": compile, "devices": devices,

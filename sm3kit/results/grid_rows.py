@@ -14,6 +14,7 @@ from sm3kit.results.best import mark_best
 from sm3kit.results.measurement import GridResults, Measurement, RowResults, measure
 from sm3kit.results.numbers import Basis, data_name, most
 from sm3kit.results.section import WRONG, Cell, Column, Line, Section, direction_text
+from sm3kit.runs.supervision import supervision_notes
 
 LONGEST_REASON = 200
 UNDEFINED = "undefined"
@@ -124,6 +125,8 @@ class GridRows:
                 doubt = f"no interval and no paired difference. {measurement.doubt}"
                 notes.append(f"{row.name}: {doubt}")
         notes += self.equal_rows()
+        rows = ((row.name, [record["of"] for record in row.records]) for row in self.measurements)
+        notes += supervision_notes(rows)
         known = [beside for beside in self.besides if beside]
         if known:
             notes.append(source(beside.row for beside in known))

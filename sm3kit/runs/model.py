@@ -23,6 +23,7 @@ from sm3kit.networks.branches import Branches
 from sm3kit.nn.finite import first_two, not_finite
 from sm3kit.nn.named_modules import module_key
 from sm3kit.runs.record import REMEDY, fact, facts_of, names_of, shape_of
+from sm3kit.runs.supervision import supervision_of
 from sm3kit.runs.tensor_file import write_tensors
 
 FORMAT = 2  # The first one had a variant without parts.
@@ -42,6 +43,7 @@ class ModelFacts:
         data_hash: of the listing of the data that it was trained on.
         channels: {modality: number of channels}, of those that it has a backbone for.
         labels: {label: number of clusters} of stage 2, in order; empty after stage 1.
+        weak: {label: studies with weak labels} of stage 2; empty without any.
     """
 
     stage: str = fact(str)
@@ -50,6 +52,7 @@ class ModelFacts:
     data_hash: str = fact(str)
     channels: Mapping[str, int] = fact({"*": int})
     labels: Mapping[str, int] = fact({"*": int}, default_factory=dict)
+    weak: Mapping[str, int] = fact({"*": int}, default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -205,6 +208,7 @@ class TrainedModel:
             "splits": list(v.splits),
             "init": v.init,
             "seed": v.seed,
+            **supervision_of(v, self.facts.weak),
         }
 
 

@@ -29,6 +29,7 @@ FLAGS = {
     },
     "mlssl_epochs": "stage2.epochs",
     "feature_views": "stage2.feature_views",
+    "weak": "stage2.weak",
     **{
         name: f"machine.{name}"
         for name in ("compile", "devices", "num_nodes", "workers", "max_time", "views_on")

@@ -90,6 +90,21 @@ def declared_classes(trial: DatasetTrial) -> None:
             require(known, f"has {name} = {value} in study {study.id}")
 
 
+@LAWS.law("weak labels")
+def weak_scores(trial: DatasetTrial) -> None:
+    """Weak labels score each class of known studies, with the classes of the label of their name."""
+    dataset = trial.build()
+    classes = {label.name: label.classes for label in dataset.labels}
+    ids = {study.id for study in dataset.studies()}
+    for name, weak in dataset.weak_scores().items():
+        same = weak.classes == classes.get(name, weak.classes)
+        require(same, f"has weak labels of {name!r} with other classes than the label")
+        require(set(weak.scores) <= ids, f"has weak labels of {name!r} for unknown studies")
+        for study, row in weak.scores.items():
+            fits = len(row) == len(weak.classes)
+            require(fits, f"has {len(row)} scores of {name!r} for study {study}")
+
+
 @LAWS.law("missing images")
 def declared_modalities(trial: DatasetTrial) -> None:
     """Modalities are declared; a missing image is left out, several are a tuple of paths."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sm3kit.core.errors import DataError, VariantError
@@ -23,6 +23,7 @@ from sm3kit.networks.assemble import fill_in
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.networks.plugins_in_use import rotating_objective, takers_of_local_views
+from sm3kit.nn.clustering.weak_targets import WeakTargets
 from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import ModelFacts
 from sm3kit.training.fitting import Training
@@ -45,6 +46,7 @@ class Setup:
         workers: processes that prepare views.
         deadline: when it has to stop, on the clock `time.monotonic`; None is never.
         logs: for other programs; None without any, and in all processes but the first.
+        weak: {label: what scores say of it}; see `open_weak_labels`.
     """
 
     run: RunFolder
@@ -58,6 +60,7 @@ class Setup:
     workers: int
     deadline: float | None = None
     logs: Logs | None = None
+    weak: Mapping[str, WeakTargets] = field(default_factory=dict)
 
     @property
     def views(self) -> StudyViews:

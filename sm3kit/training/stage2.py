@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch, JointSource
 from sm3kit.nn.clustering.diversity import diversity_loss, soft_assignments
+from sm3kit.nn.clustering.weak_targets import WeakTargets, fingerprint
 from sm3kit.nn.host.values import host_values, known_tensor
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
 from sm3kit.relations.base import Relation
@@ -31,7 +33,13 @@ from sm3kit.training.hardware import resolved_precision
 from sm3kit.training.monitoring import cluster_row
 from sm3kit.training.optimising.optimisers import WeightGroup, optimiser
 from sm3kit.training.preparation import Setup
-from sm3kit.training.pseudo_labels.assignments import renumbered, weights_of
+from sm3kit.training.pseudo_labels.assignments import (
+    agreement,
+    renumbered,
+    soft_targets,
+    weights_of,
+    with_numbers,
+)
 from sm3kit.training.pseudo_labels.clusters import PseudoLabel, draw_of, pseudo_labels
 from sm3kit.training.pseudo_labels.features import own_centroids, rows_to_cluster, teacher_rows
 from sm3kit.training.seeds import seed_for, seed_of_clustering
@@ -52,6 +60,7 @@ class MultiLabelSSL(Learner):
         steps_per_epoch: optimiser steps in an epoch.
         truth: {label: (N,) class of each study, -1 where unknown}; looked at, never learned from.
         teacher: (N, T) features to cluster, or to cluster beside the embeddings; None for these alone.
+        weak: {label: what scores say of it}, mixed into its targets.
     """
 
     bank: Tensor
@@ -70,10 +79,13 @@ class MultiLabelSSL(Learner):
         steps_per_epoch: int,
         truth: Mapping[str, Tensor] | None = None,
         teacher: Tensor | None = None,
+        weak: Mapping[str, WeakTargets] | None = None,
     ) -> None:
         super().__init__("mlssl", variant, variant.stage2, variant.seed, steps_per_epoch)
         self.clusterer, self.labels, self.source = clusterer, labels, source
         self.truth = truth or {}
+        self.weak = [(weak or {}).get(label.name) for label in labels]
+        self.soft: list[Tensor | None] = []  # Per label (N, C) targets, where it has weak labels.
         self.relation = relation
         most = [clusterer.most(label.clusters) for label in labels]
         self.prototypes = LabelHeads(relation.embedding, most, bias=False)
@@ -161,6 +173,7 @@ class MultiLabelSSL(Learner):
                 centroids = own_centroids(self.bank[number], clustering, before)
             head.weight[: len(centroids)] = F.normalize(centroids, dim=1)
         self.counting = weights_of(self.clusterings, self.device)
+        self.soft = soft_targets(self.weak, self.clusterings, self.device)
 
     def _clustering(self, number: int) -> Clustering:
         """The clustering of a label, by its number."""
@@ -173,6 +186,9 @@ class MultiLabelSSL(Learner):
             raise DataError(
                 f"Label {label.name} in epoch {self.epoch + 1} of stage 2: {error}"
             ) from error
+        weak = self.weak[number]
+        if weak is not None:
+            return with_numbers(clustering, weak.class_numbers(clustering.assignments))
         keeps = self.clusterer.keeps_numbers and self.before is not None
         return renumbered(clustering, rows, self.assigned[number]) if keeps else clustering
 
@@ -209,7 +225,8 @@ class MultiLabelSSL(Learner):
         logits = self.logits(embeddings)
         targets = self.assigned[:, batch.index].T
         weights = None if self.counting is None else self.counting[:, batch.index].T
-        loss, terms = label_loss(logits, targets, self.variant.stage2.label_loss, weights)
+        soft = [None if own is None else own[batch.index] for own in self.soft]
+        loss, terms = label_loss(logits, targets, self.variant.stage2.label_loss, weights, soft)
         named = {f"ce/{label.name}": term for label, term in zip(self.labels, terms, strict=True)}
         weight, target = self.variant.stage2.diversity, self.variant.stage2.diversity_target
         if weight:
@@ -227,7 +244,11 @@ class MultiLabelSSL(Learner):
         """The clusters of this epoch."""
         before = None if self.before is None else self.before.cpu()
         names = [label.name for label in self.labels]
-        return cluster_row(names, self.clusterings, self.assigned.cpu(), before, self.truth)
+        row = cluster_row(names, self.clusterings, self.assigned.cpu(), before, self.truth)
+        for name, weak, clustering in zip(names, self.weak, self.clusterings, strict=True):
+            if weak is not None:
+                row[f"weak/{name}"] = agreement(weak, clustering)
+        return row
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the relation and the prototypes."""
@@ -260,6 +281,7 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
     frozen = " ".join(branches.fingerprint(name) for name in branches.backbones)
     taught = teacher_rows(setup, branches)
     extra = {"extractor": frozen} | ({"teacher": taught.fingerprint} if taught else {})
+    extra |= {"weak": fingerprint(setup.weak)} if setup.weak else {}
     first = _epochs_done(setup, resumed, extra)
     first_pass = _first_pass(setup, branches) if variant.stage2.bn_leak else None
     torch.manual_seed(seed_for("relation", variant.seed))
@@ -272,7 +294,8 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
     }
     clusterer = build_clusterer(variant)
     rows = taught.rows if taught else None
-    module = MultiLabelSSL(relation, clusterer, labels, variant, source, len(batches), truth, rows)
+    about = (labels, variant, source, len(batches), truth, rows, setup.weak)
+    module = MultiLabelSSL(relation, clusterer, *about)
     module.extra = dict(extra)
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
@@ -335,6 +358,11 @@ def _epochs_done(setup: Setup, resumed: dict[str, Any] | None, extra: Mapping[st
             f"The networks of stage 1 have changed since stage 2 of {setup.run.folder} began. "
             f"Delete {setup.run.last} to train stage 2 again."
         )
+    if "weak" in extra and resumed["weak"] != extra["weak"]:
+        raise CheckpointError(
+            f"The weak labels have changed since stage 2 of {setup.run.folder} began. Restore them, "
+            "or start a new run with another --out."
+        )
     done: int = resumed["epochs_done"]
     return done
 
@@ -366,6 +394,8 @@ def _write(setup: Setup, branches: Branches, module: MultiLabelSSL) -> None:
     names = [label.name for label in module.labels]
     clusters = dict(zip(names, module.cluster_counts, strict=True))
     facts = setup.facts("mlssl", setup.variant.stage2.epochs, clusters)
+    counts = {name: int(own.covered.sum()) for name, own in setup.weak.items()}
+    facts = dataclasses.replace(facts, weak=counts)
     networks: dict[str, Tensor] = dict(branches.state_dict())
     networks |= {f"relation.{name}": value for name, value in module.relation.state_dict().items()}
     for number, (head, count) in enumerate(

@@ -48,6 +48,7 @@ from sm3kit.training.preparation import (
 )
 from sm3kit.training.pseudo_labels.clusters import PseudoLabel, pseudo_labels
 from sm3kit.training.pseudo_labels.features import check_source, feature_caveats
+from sm3kit.training.pseudo_labels.weak import with_weak_labels
 from sm3kit.training.teachers import open_teachers, source_of, teacher_caveats
 
 ROWS = 8  # Studies of the made-up batch that losses are tried on.
@@ -128,6 +129,8 @@ def prepare(
         check_stop(variant, pool)
     workers, listing = chosen_workers(variant.machine.workers, len(cases)), pool.listing_hash()
     setup = Setup(run, variant, pool, cases, cache, features, reporter, listing, workers, deadline)
+    setup, said = with_weak_labels(setup)
+    suggested += said
     labels = [] if variant.stage == "mmssl" else pseudo_labels(setup)
     resumed = checkpoints.read_last(run, variant, setup.data_hash) if resume else None
     _check_goes_on(setup, resumed)

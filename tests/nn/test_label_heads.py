@@ -142,3 +142,35 @@ def test_without_any_weight_the_loss_is_zero_and_has_a_gradient():
     loss, _ = label_loss([rows], torch.zeros(4, 1, dtype=torch.long), weights=torch.zeros(4, 1))
     assert float(loss.detach()) == 0
     assert torch.autograd.grad(loss, rows)[0].abs().max() == 0
+
+
+def test_soft_targets_by_hand():
+    """Logits log 3 and 0 cost log 4/3 or log 4; a target of 3/4 and 1/4 mixes both."""
+    logits = [torch.tensor([[math.log(3), 0.0]])]
+    loss, _ = label_loss(logits, torch.tensor([[-1]]), soft=[torch.tensor([[0.75, 0.25]])])
+    by_hand = 0.75 * math.log(4 / 3) + 0.25 * math.log(4)
+    assert float(loss) == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_soft_targets_are_those_of_torch(reduction):
+    logits, soft = [gauss(6, 3), gauss(6, 4, seed=1)], gauss(6, 3, seed=2).softmax(1)
+    targets = torch.tensor([[0, 3], [1, -1], [2, 0], [0, 1], [1, 2], [-1, 3]])
+    whole, (first, second) = label_loss(logits, targets, reduction, soft=[soft, None])
+    torch.testing.assert_close(first, F.cross_entropy(logits[0], soft))
+    torch.testing.assert_close(second, label_loss([logits[1]], targets[:, 1:])[1][0])
+    expected = first + second if reduction == "sum" else (first + second) / 2
+    torch.testing.assert_close(whole, expected)
+
+
+def test_hard_targets_as_soft_ones_and_rows_that_count_less():
+    logits = gauss(5, 3).requires_grad_()
+    targets = torch.tensor([[0], [2], [1], [-1], [2]])
+    weights = torch.tensor([[1.0], [0.5], [0.25], [1.0], [0.0]])
+    soft = F.one_hot(targets[:, 0].clamp(min=0), 3) * (weights * (targets >= 0))
+    hard, _ = label_loss([logits], targets, weights=weights)
+    mixed, _ = label_loss([logits], targets, weights=weights, soft=[soft])
+    torch.testing.assert_close(mixed, hard)
+    nothing, _ = label_loss([logits], targets, soft=[torch.zeros(5, 3)])
+    assert float(nothing.detach()) == 0
+    assert nothing.requires_grad

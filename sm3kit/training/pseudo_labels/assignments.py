@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sm3kit.clusterers.base import Clustering
 from sm3kit.nn.clustering.numbering import same_numbers
+from sm3kit.nn.clustering.weak_targets import WeakTargets
 
 
 def renumbered(clustering: Clustering, rows: Tensor, before: Tensor) -> Clustering:
@@ -19,7 +20,11 @@ def renumbered(clustering: Clustering, rows: Tensor, before: Tensor) -> Clusteri
         rows: (N, D) the embeddings that were clustered.
         before: (N,) assignments of the epoch before.
     """
-    numbers = same_numbers(rows.cpu(), before.cpu(), clustering.centroids)
+    return with_numbers(clustering, same_numbers(rows.cpu(), before.cpu(), clustering.centroids))
+
+
+def with_numbers(clustering: Clustering, numbers: Tensor) -> Clustering:
+    """The clustering, whose clusters take the numbers (k,), all of them different."""
     centroids = torch.empty_like(clustering.centroids)
     centroids[numbers] = clustering.centroids
     own = clustering.assignments
@@ -32,3 +37,22 @@ def weights_of(clusterings: Sequence[Clustering], device: torch.device) -> Tenso
     if all(clustering.counts_alike for clustering in clusterings):
         return None
     return torch.stack([clustering.weights.float() for clustering in clusterings]).to(device)
+
+
+def soft_targets(
+    weak: Sequence[WeakTargets | None], clusterings: Sequence[Clustering], device: torch.device
+) -> list[Tensor | None]:
+    """The targets (N, C) of each label that has weak labels, None of the others; empty without any."""
+    if not any(weak):
+        return []
+    return [
+        None if own is None else own.mixed(clustering.assignments, clustering.weights).to(device)
+        for own, clustering in zip(weak, clusterings, strict=True)
+    ]
+
+
+def agreement(weak: WeakTargets, clustering: Clustering) -> float:
+    """The share of the studies whose cluster is the class that weak labels find most likely."""
+    both = (weak.best >= 0) & (clustering.assignments >= 0)
+    same = weak.best[both] == clustering.assignments[both]
+    return float(same.float().mean())

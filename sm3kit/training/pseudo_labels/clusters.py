@@ -31,7 +31,9 @@ class PseudoLabel:
 
 
 def pseudo_labels(setup: Setup) -> list[PseudoLabel]:
-    """The labels of stage 2, if they can be trained.
+    """The labels of stage 2, if they can be trained: those of the data, and then weak ones.
+
+    A label with weak labels has a cluster for each class.
 
     Raises:
         VariantError, DataError: there are no labels, too few studies, or values out of range.
@@ -51,6 +53,9 @@ def pseudo_labels(setup: Setup) -> list[PseudoLabel]:
             PseudoLabel(label.name, settings.clusters or len(label.classes))
             for label in setup.pool.labels
         ]
+        weak = {name: len(target.classes) for name, target in setup.weak.items()}
+        labels = [PseudoLabel(own.name, weak.pop(own.name, own.clusters)) for own in labels]
+        labels += [PseudoLabel(*own) for own in weak.items()]
     if not labels:
         raise _without_labels(setup)
     if settings.diversity and len(labels) < 2:
