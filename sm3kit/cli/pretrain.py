@@ -11,7 +11,7 @@ from cloup import option_group
 from sm3kit.cli import completion
 from sm3kit.cli.help.command import command
 from sm3kit.cli.help.option import option
-from sm3kit.cli.help.setting import plugin_name_option, variant_option
+from sm3kit.cli.help.setting import plugin_name_option, variant_option, weak_option
 from sm3kit.cli.option_types import Number, PerModality
 from sm3kit.cli.settings import (
     console,
@@ -133,14 +133,7 @@ if TYPE_CHECKING:
         help="How stage 2 clusters embeddings into pseudo-labels: faiss, sklearn, torch, release, "
         "sinkhorn, or a plugin.",
     ),
-    variant_option(
-        "--weak",
-        metavar="TABLE.csv|data",
-        shell_complete=completion.weak_labels,
-        default_text="none",
-        help="Weak labels that guide the clusters of stage 2: a table with columns id and "
-        "LABEL:CLASS, or data for scores of the data set.",
-    ),
+    weak_option,
     plugin_name_option(
         "--sampler",
         family="samplers",

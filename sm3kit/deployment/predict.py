@@ -26,9 +26,8 @@ from sm3kit.deployment.question import (
 from sm3kit.deployment.reading import read_and_predict
 from sm3kit.evaluation.record_text import caveats_of_studies
 from sm3kit.metrics.checklist import RULE, checklist_of, seven_points
-from sm3kit.runs.model import ModelFacts
 from sm3kit.runs.record import versions
-from sm3kit.runs.supervision import supervision_notes, supervision_of
+from sm3kit.runs.supervision import supervision_notes
 from sm3kit.tables.spreadsheets import write_rows
 
 FIRST, LAST = ("id", "split", "missing"), "error"
@@ -197,11 +196,7 @@ def _notes(
     question: Question,
     images: ImageCache,
 ) -> list[str]:
-    notes = supervision_notes(
-        (str(own.run.folder), [supervision_of(facts.variant, facts.weak)])
-        for own in predictors
-        for facts in [ModelFacts.read(own.run.model)]
-    )
+    notes = supervision_notes((str(own.run.folder), [own.supervision]) for own in predictors)
     for predictor, studies in zip(predictors, lists, strict=True):
         if studies.ignored:
             notes.append(

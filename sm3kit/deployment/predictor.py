@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,8 @@ from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Features
 from sm3kit.networks.joint_batches import CachedJoint
 from sm3kit.runs.folder import RunFolder
-from sm3kit.runs.model import TrainedModel
+from sm3kit.runs.model import ModelFacts, TrainedModel
+from sm3kit.runs.supervision import supervision_of
 from sm3kit.training.hardware import cpu_has_bf16
 
 
@@ -67,6 +69,11 @@ class Predictor:
     def streams(self) -> list[str]:
         """The names of all modalities that the networks know, in the order of the fusion."""
         return list(self.branches.widths)
+
+    @property
+    def supervision(self) -> dict[str, Any]:
+        """What results say of the weak labels of the run; see `supervision_of`."""
+        return supervision_of(self.variant, ModelFacts.read(self.run.model).weak)
 
     def to(self, device: str) -> Predictor:
         """Moves all networks to a device."""

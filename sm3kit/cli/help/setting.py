@@ -88,6 +88,18 @@ def plugin_name_option(*names: str, family: str, **attributes: Any) -> Callable[
     return variant_option(*names, metavar="NAME", shell_complete=complete, **attributes)
 
 
+def weak_option(command: F) -> F:
+    """--weak, which takes a table, or a word for what the data set offers."""
+    return variant_option(
+        "--weak",
+        metavar="TABLE.csv|data",
+        shell_complete=completion.weak_labels,
+        default_text="none",
+        help="Weak labels that guide the clusters of stage 2: a table with columns id and "
+        "LABEL:CLASS, or data for scores of the data set.",
+    )(command)
+
+
 def evaluation_option(*names: str, **attributes: Any) -> Callable[[F], F]:
     """An option that sets a part of the evaluation, named as the flag says."""
     return option(*names, cls=EvaluationOption, **attributes)
