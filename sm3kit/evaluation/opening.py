@@ -23,7 +23,7 @@ from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.supervision import supervision_note
 from sm3kit.training.hardware import chosen_workers, resolved_precision, smallest_view
-from sm3kit.training.pseudo_labels.weak import check_made_labels
+from sm3kit.training.pseudo_labels.weak_refusals import check_made_labels
 
 
 def open_subject(

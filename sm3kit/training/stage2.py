@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sm3kit.clusterers.base import Clusterer, Clustering
+from sm3kit.clusterers.base import Clusterer, Clustering, fit_from
 from sm3kit.core.errors import CheckpointError, DataError
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import StudyViews
@@ -181,7 +181,7 @@ class MultiLabelSSL(Learner):
         rows = rows_to_cluster(self.bank[number], self.teacher, both=both)
         seed = seed_of_clustering(self.seed, self.epoch, number)
         try:
-            clustering = self.clusterer.fit(rows, label.clusters, seed)
+            clustering = self._fit(number, rows, seed)
         except DataError as error:
             raise DataError(
                 f"Label {label.name} in epoch {self.epoch + 1} of stage 2: {error}"
@@ -191,6 +191,13 @@ class MultiLabelSSL(Learner):
             return with_numbers(clustering, weak.class_numbers(clustering.assignments))
         keeps = self.clusterer.keeps_numbers and self.before is not None
         return renumbered(clustering, rows, self.assigned[number]) if keeps else clustering
+
+    def _fit(self, number: int, rows: Tensor, seed: int) -> Clustering:
+        """The clusters of rows (N, D), which begin at the seeds of weak labels if asked for."""
+        weak, seeds = self.weak[number], self.variant.stage2.weak_seeds
+        if weak is None or not seeds:
+            return self.clusterer.fit(rows, self.labels[number].clusters, seed)
+        return fit_from(self.clusterer, rows, seed, weak.start(rows, seeds))
 
     def logits(self, embeddings: Tensor) -> list[Tensor]:
         """Logits [(B, C)] * K of embeddings (B, K, P) for the clusters that each label has now."""

@@ -62,9 +62,9 @@ def table(studies, tmp_path):
 def opened(tiny2, studies):
     """opened(weak, **settings of stage 2) -> (targets, notes)."""
 
-    def opening(weak, data=None, options=None, **stage2):
-        data = data or (studies("own"),)
-        variant = altered(tiny2, data=tuple(data), stage2={"weak": str(weak), **stage2})
+    def opening(weak, data=None, options=None, clusterer="faiss", **stage2):
+        data, stage2 = data or (studies("own"),), {"weak": str(weak), **stage2}
+        variant = altered(tiny2, data=tuple(data), clusterer=clusterer, stage2=stage2)
         variant = altered(variant, options={**variant.options, **(options or {})})
         pool = build_pool(variant)
         return open_weak_labels(variant, pool, pool.of(["train"]))
@@ -307,6 +307,18 @@ def test_true_labels_are_refused(opened, table, change):
     assert "-o stage2.weak_seeds=N" in message
 
 
+def test_true_labels_of_few_studies_are_seeds_if_a_user_says_so(opened, table, tiny2):
+    def few(rows):
+        for row in list(truth_as_scores("tone", TONES)(rows))[:8]:
+            yield {key: "" if value == 0.0 else value for key, value in row.items()}
+
+    with pytest.raises(DataError, match="agree with the label tone"):
+        opened(table(few))
+    targets, notes = opened(table(few), clusterer="torch", weak_seeds=3)
+    assert int(targets["tone"].covered.sum()) == 6  # Of eight; the others are of other splits.
+    assert notes[-1].startswith("Classes with fewer than 3 seeds: tone:")
+
+
 def test_labels_that_a_source_tells_more_of_are_refused(opened, table, studies):
     """Scores of three classes from which a label of two classes follows."""
 
@@ -511,3 +523,40 @@ def test_clusters_have_the_numbers_of_their_classes_before_each_epoch(guided, tr
     monkeypatch.setattr(MultiLabelSSL, "_cluster", noting)
     train(guided)
     assert len(seen) == 2
+
+
+@pytest.fixture
+def seeded(second, table):
+    """Two epochs of stage 2 that begin with true labels of the studies of the split train."""
+    settings = {"weak": str(table(truth_as_scores("tone", TONES))), "weak_seeds": 4}
+    options = {**second.options, "torch": {"iterations": 1}}
+    return altered(second, clusterer="torch", options=options, stage2=settings)
+
+
+def test_a_run_with_seeds_is_semi_supervised(seeded, train):
+    outcome, _ = train(seeded)
+    of = outcome.run.trained().record()
+    assert (of["weak"], of["weak_seeds"]) == ({"tone": 24}, 4)
+    assert supervision_note(of) == (
+        "SEMI-SUPERVISED: in stage 2, the clusters of tone (24 studies) began with up to 4 studies "
+        "of each class that a table named."
+    )
+
+
+def test_clusters_begin_at_their_seeds_in_every_epoch(seeded, train, monkeypatch):
+    from sm3kit.clusterers.torch import Torch
+
+    starts, fit = [], Torch.fit
+
+    def noting(self, embeddings, k, seed, start=None):
+        starts.append((embeddings.clone(), start))
+        return fit(self, embeddings, k, seed, start)
+
+    monkeypatch.setattr(Torch, "fit", noting)
+    outcome, _ = train(seeded)
+    assert [start is not None for _, start in starts] == [False, True, False] * 2
+    truth = [case.labels[1] for case in build_pool(outcome.run.record().variant).of(["train"])]
+    for rows, start in (starts[1], starts[4]):
+        for number in range(3):
+            first_four = [place for place, tone in enumerate(truth) if tone == number][:4]
+            torch.testing.assert_close(start[number], rows[first_four].mean(0))
