@@ -131,7 +131,8 @@ def key_of_training(variant: Variant, listing: str, parent: str = "") -> str:
     facts = {address: value for address, value in values.items() if address not in NOT_IN_A_KEY}
     if variant.stage1.stop_on == "none":
         facts.pop(OF_LOOKS)
-    facts["stage2.teacher"] = _content(variant.stage2.teacher)
+    for address in ("stage2.teacher", "stage2.weak"):
+        facts[address] = _content(variant.at(address))
     facts["per_modality"] = variant.without_weights().as_dict()["per_modality"]
     # The code of plugins that are single files; installed ones count by their names alone.
     code = [file["content"] for file in files_of(variant)]

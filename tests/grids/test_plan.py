@@ -135,12 +135,13 @@ def test_the_clusterers_share_their_networks():
     assert {(s["scope"], s["prototypes"]) for s in probes} == {("heads", False)}
 
 
-def test_the_teacher_of_stage_2_counts_by_its_content(tmp_path):
+@pytest.mark.parametrize("setting", ["teacher", "weak"])
+def test_files_of_stage_2_count_by_their_content(tmp_path, setting):
     keys = []
     for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
         file = tmp_path / name
         file.write_bytes(content)
-        settings = {"features": "both", "teacher": str(file)}
+        settings = {setting: str(file)} | ({"features": "both"} if setting == "teacher" else {})
         shared = plan(rows={"one": {"recipe": "tel", "stage2": settings}}, baseline="")
         keys.append([task.key for task in shared.tasks.values()])
     first, copy, other = keys
