@@ -98,7 +98,9 @@ class Consensus(Clusterer):
             else:
                 part = shared
             asked = int(torch.randint(fewest, most + 1, (1,), generator=generator))
-            drawn = torch.randperm(count, generator=generator)[: max(k, round(self.studies * count))]
+            drawn = torch.randperm(count, generator=generator)[
+                : max(k, round(self.studies * count))
+            ]
             fitted = kmeans(
                 part[drawn],
                 min(asked, len(drawn)),

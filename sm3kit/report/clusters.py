@@ -19,15 +19,21 @@ GREYS = ("#d9d9d9", "white")
 
 
 def sizes(rows: Rows) -> dict[str, tuple[list[int], npt.NDArray[Any]]]:
-    """{label: (epochs, shares (epochs, clusters))} of the studies, the largest cluster first."""
+    """{label: (epochs, shares (epochs, clusters))} of the studies, the largest cluster first.
+
+    An epoch with fewer clusters than another has shares of zero at its end; what a row lacks to one
+    was left out.
+    """
     shares_by_label: dict[str, tuple[list[int], npt.NDArray[Any]]] = {}
     names = dict.fromkeys(column for row in rows for column in row if column.startswith("sizes/"))
     for name in names:
         told = [row for row in rows if row.get(name)]
         table = [sorted(map(int, row[name].split("+")), reverse=True) for row in told]
         if table:
-            counts = np.array(table, float)
-            shares = counts / counts.sum(1, keepdims=True)
+            most = max(map(len, table))
+            counts = np.array([[*row, *[0] * (most - len(row))] for row in table], float)
+            left_out = [float(row.get(f"left_out/{name[6:]}") or 0) for row in told]
+            shares = counts / (counts.sum(1) + left_out)[:, None]
             shares_by_label[name[6:]] = [int(row["epoch"]) for row in told], shares
     return shares_by_label
 
@@ -48,7 +54,7 @@ def size_picture(rows: Rows) -> Picture | None:
         f"Stacked areas over the epochs. In the last epoch: {'; '.join(last)}.",
         "Share of the studies in each cluster, sorted by size in each epoch: the largest at the "
         "bottom. Hatches and greys only separate neighbouring bands. A band that takes up everything is a "
-        "collapse.",
+        f"collapse.{_note_on_left_out(by_label)}",
         figure,
     )
 
@@ -122,3 +128,9 @@ def nmi_picture(rows: Rows) -> Picture | None:
 
 def _in_words(shares: npt.NDArray[Any]) -> str:
     return ", ".join(f"{100 * one:.0f} %" for one in shares)
+
+
+def _note_on_left_out(by_label: dict[str, tuple[list[int], npt.NDArray[Any]]]) -> str:
+    """What the white area above the bands is, if there is any."""
+    whole = all(np.allclose(shares.sum(1), 1) for _, shares in by_label.values())
+    return "" if whole else " What lacks to 100 % is in no cluster."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
@@ -85,9 +86,10 @@ def cluster_row(
     """The clusters of this epoch, as columns of metrics.csv.
 
     For each label: sizes, entropy of the sizes (1 is balanced), objective, number of re-seeded
-    clusters, the mean weight of the studies where they do not count alike, NMI with the epoch before, and NMI with the true label. The last is for diagnosis:
-    nothing is chosen by it. `nmi_labels` is the mean NMI of two labels; 1 says that all labels
-    are the same partition.
+    clusters, how many studies are left out, if any, the mean weight of the studies where they do
+    not count alike, NMI with the epoch before, and NMI with the true label. The last is for
+    diagnosis: nothing is chosen by it. `nmi_labels` is the mean NMI of two labels that share a
+    study which both cluster; 1 says that all labels are the same partition.
 
     Args:
         labels: names of the K labels.
@@ -102,6 +104,9 @@ def cluster_row(
         row[f"entropy/{name}"] = clustering.entropy
         row[f"objective/{name}"] = clustering.objective
         row[f"reseeded/{name}"] = clustering.reseeded
+        left_out = int((clustering.assignments < 0).sum())
+        if left_out:
+            row[f"left_out/{name}"] = left_out
         if not clustering.counts_alike:
             counting = clustering.weights * (clustering.assignments >= 0)
             row[f"weight/{name}"] = float(counting.mean())
@@ -109,9 +114,10 @@ def cluster_row(
             row[f"nmi_before/{name}"] = nmi(before[number], partitions[number])
         if name in truth:
             row[f"nmi_truth/{name}"] = nmi(truth[name], partitions[number])
-    pairs = list(combinations(partitions, 2))
+    pairs = [nmi(first, second) for first, second in combinations(partitions, 2)]
+    shared = [value for value in pairs if not math.isnan(value)]
     if pairs:
-        row["nmi_labels"] = sum(nmi(first, second) for first, second in pairs) / len(pairs)
+        row["nmi_labels"] = sum(shared) / len(shared) if shared else math.nan
     return row
 
 

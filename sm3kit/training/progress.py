@@ -77,9 +77,11 @@ def _signs(row: EpochRow) -> list[str]:
     if "auc" in row:
         parts.append(f"selection AUC {100 * row['auc']:.1f}")
     for column, words in (("entropy", "entropy"), ("nmi_before", "nmi before")):
-        values = [value for name, value in row.items() if name.startswith(f"{column}/")]
+        own = [value for name, value in row.items() if name.startswith(f"{column}/")]
+        # A label without clusters agrees with nothing.
+        values = [value for value in own if not math.isnan(value)]
         if values:
             parts.append(f"{words} {sum(values) / len(values):.2f}")
-    if "nmi_labels" in row:
+    if not math.isnan(row.get("nmi_labels", math.nan)):
         parts.append(f"between labels {row['nmi_labels']:.2f}")
     return parts

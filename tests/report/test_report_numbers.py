@@ -18,7 +18,7 @@ from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report import spaces
 from sm3kit.report.attention import export_attention, for_bertviz
 from sm3kit.report.calibration import calibration_picture, wilson
-from sm3kit.report.clusters import sizes
+from sm3kit.report.clusters import size_picture, sizes
 from sm3kit.report.confusion import confusion, confusion_picture
 from sm3kit.report.embedding import purity, tsne
 from sm3kit.report.gallery import searches, thumbnail
@@ -215,6 +215,20 @@ def test_cluster_sizes_are_shares_the_largest_first():
     epochs, shares = sizes(rows)["x"]
     assert epochs == [1, 2]
     assert shares.tolist() == [[0.75, 0.25], [0.5, 0.5]]
+
+
+def test_cluster_sizes_of_a_changing_number_of_clusters():
+    """An epoch without any, and studies that are left out."""
+    rows = [
+        {"stage": "mlssl", "epoch": "1", "sizes/x": "1+3", "left_out/x": ""},
+        {"stage": "mlssl", "epoch": "2", "sizes/x": "1+1+1", "left_out/x": "1"},
+        {"stage": "mlssl", "epoch": "3", "sizes/x": "0", "left_out/x": "4"},
+    ]
+    _, shares = sizes(rows)["x"]
+    assert shares.tolist() == [[0.75, 0.25, 0], [0.25, 0.25, 0.25], [0, 0, 0]]
+    assert "What lacks to 100 % is in no cluster." in size_picture(rows).caption
+    whole = size_picture(rows[:1]).caption
+    assert "no cluster" not in whole
 
 
 # Maps, attention and searches

@@ -107,10 +107,12 @@ class Logs:
         for column, value in row.items():
             if column in ("stage", "epoch") or value in ("", None):
                 continue
+            if column.startswith("sizes/"):
+                continue  # That of one cluster alone would be a number.
             try:
                 number = float(value)
             except ValueError:
-                continue  # Sizes of clusters.
+                continue
             name = column.replace("->", " to ").replace("*", " projection")
             metrics[re.sub(r"[^\w/. -]", "_", f"{row['stage']}/{name}", flags=re.ASCII)] = number
         after = self.variant.stage1.epochs if self.variant.stage == "both" else 0
