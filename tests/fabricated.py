@@ -56,6 +56,23 @@ def matched(name, ranks, *, recipes=(), split="test", spaces=("backbone",)):
     return RowResults(name, recipes, records={"match": records})
 
 
+def clustered(name, scores, *, labels=("BWV", "RS")):
+    """A row of clusters against classes with one NMI for each seed; None leaves a label undefined."""
+    records = {}
+    for seed, score in enumerate(scores):
+        values = {"nmi": score, "ari": score, "accuracy": score}
+        ends = dict.fromkeys(values, [None, None] if score is None else [score - 0.1, score + 0.1])
+        row = {**values, "intervals": ends, "interval_reason": None}
+        more = {"largest_class": 0.8, "known": 20, "counts": {"ABS": [9, 7], "PRS": [1, 3]}}
+        records[seed] = {
+            "protocol": "clusters", "split": "test", "select": "last", "leaky": False,
+            "of": {"splits": ["train"], "stage": "mlssl"}, "seeds": [seed], "cases": 20, "groups": 20,
+            "resamples": 20,
+            "clusters": {"labels": dict.fromkeys(labels, row | more), "mean": row | {"labels": 2}},
+        }  # fmt: skip
+    return RowResults(name, records={"clusters": records})
+
+
 def grid(folder, rows, **more):
     """A grid of rows; three seeds of a probe on the test split of Derm7pt."""
     settings = {

@@ -131,19 +131,22 @@ USED_ONCE = 20  # Fewer modules than these have one other that imports them.
 # Of these sorts there is a file for each, whoever asks for it.
 SORTS = {
     "formulas of plugins": ("nn.association", "nn.gradient_reversal"),
-    "protocols": ("evaluation.finetune", "evaluation.matching", "evaluation.neighbours"),
+    "protocols": tuple(
+        f"evaluation.{name}" for name in ("clusters", "finetune", "matching", "neighbours")
+    ),
     "executors": ("grids.executors",),
     "decisions": ("evaluation.decisions", "metrics.thresholds"),
     "callbacks": ("training.callbacks", "training.progress"),
-    "formulas": ("nn.clustering", "nn.distillation"),
+    "formulas": ("metrics.agreement", "nn.clustering", "nn.distillation"),
     "what stage 2 learns": ("training.pseudo_labels",),
     "figures": tuple(
-        f"report.{name}" for name in ("calibration", "clusters", "confusion", "embedding", "roc")
+        f"report.{name}"
+        for name in ("agreement", "calibration", "clusters", "confusion", "embedding", "roc")
     ),
     "hidden libraries": ("nn.low_rank",),
     "means of laws": ("testing.classifier_absence", "testing.likeness"),
     "layouts": tuple(f"synthesis.layout_{name}" for name in ("derm7pt", "manifest", "milk10k")),
-    "tables": ("results.prediction_table", "results.pretraining_table"),
+    "tables": ("results.clustering", "results.prediction_table", "results.pretraining_table"),
     "writers": (
         *("results.formats", "results.writers"),
         "report.grid_page",

@@ -74,7 +74,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
         multiple=True,
         metavar="NAME",
         default_text="the protocols of the grid",
-        help="Evaluate with probe, finetune, knn or match. May be repeated.",
+        help="Evaluate with probe, finetune, knn, match or clusters. May be repeated.",
     ),
     option("--row", "rows", multiple=True, metavar="NAME", default_text="all", help="Row to run."),
     option("--retry-failed", is_flag=True, help="Rerun what failed."),

@@ -46,7 +46,7 @@ from sm3kit.core.errors import VariantError
         default_text="from the recipe of the run, usually probe",
         help="probe: train classifiers on frozen features. finetune: train the networks as well. "
         "knn: vote of the nearest training studies. match: rank of the true partner across "
-        "modalities.",
+        "modalities. clusters: agreement of the pseudo-labels of stage 2 with the true labels.",
     ),
     evaluation_option("--split", help="Split to evaluate on."),
     evaluation_option(

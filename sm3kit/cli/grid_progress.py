@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sm3kit.cli.settings import say
 from sm3kit.core.stage_settings import STAGE_TITLES
 from sm3kit.core.text import duration
-from sm3kit.evaluation.settings import PROTOCOLS
+from sm3kit.evaluation.settings import PREDICTING, PROTOCOLS
 from sm3kit.grids.progress import Lines
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class GrowingTable:
 
         standing = self.run.standing()
         results = [name for replicate in standing.replicates for name in replicate.results]
-        protocols = sorted({*results} - {"match"}, key=PROTOCOLS.index)
+        protocols = sorted({*results} & {*PREDICTING}, key=PROTOCOLS.index)
         left = standing.seconds_left(self.jobs)
         rest = "time left unknown" if left is None else f"about {duration(left)} left"
         title = (

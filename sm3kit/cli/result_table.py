@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # What a narrow terminal does without, in this order.
 LEAST, LEAST_OF_RANKS = ("s@90", "AUPRC", "prec", "n+"), ("median", "acc@5")
+LEAST_OF_CLUSTERS = ("k", "labelled")
 MISSING = "-"
 
 
@@ -30,7 +31,8 @@ def show(record: dict[str, Any], out: Console, quiet: bool = False) -> None:
     if not quiet:
         for note in record["notes"]:
             say(out, f"note     {note}")
-        (_show_ranks if record["protocol"] == "match" else _show_labels)(record, out)
+        shows = {"match": _show_ranks, "clusters": _show_clusters}
+        shows.get(record["protocol"], _show_labels)(record, out)
     _warn(record, out)
     say(out, f"written  {record['file']}")
 
@@ -96,6 +98,16 @@ def _show_ranks(record: dict[str, Any], out: Console) -> None:
         notes.append(f"No duplicates: {left_out_text(record)}.")
     show_notes(replace(section, notes=tuple(notes)), out)
     _show_published(record, out)
+
+
+def _show_clusters(record: dict[str, Any], out: Console) -> None:
+    from sm3kit.results.clustering.of_run import DIAGNOSIS, HOW, without_interval
+    from sm3kit.results.evaluation_table import evaluation_section, intervals_text
+
+    section = evaluation_section(record)
+    show_section(section, out, least=LEAST_OF_CLUSTERS)
+    how = f"{HOW} {intervals_text(record['resamples'])}".rstrip()
+    show_notes(replace(section, notes=(how, DIAGNOSIS, *without_interval(record))), out)
 
 
 def _show_published(record: dict[str, Any], out: Console) -> None:

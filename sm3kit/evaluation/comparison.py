@@ -14,7 +14,7 @@ from sm3kit.evaluation.evaluate import evaluation_of
 from sm3kit.evaluation.predicting import predictions_of
 from sm3kit.evaluation.record_text import reporting_notes
 from sm3kit.evaluation.result_files import check_place, label_of
-from sm3kit.evaluation.settings import Settings, settings_of, uses_relation
+from sm3kit.evaluation.settings import PREDICTING, Settings, settings_of, uses_relation
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.resampled import align
@@ -43,7 +43,7 @@ def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any
         DataError: the studies or the labels differ.
     """
     protocols = [first[1].protocol, second[1].protocol]
-    if "match" in protocols or len(set(protocols)) > 1:
+    if not {*protocols} <= {*PREDICTING} or len(set(protocols)) > 1:
         raise VariantError(
             "--compare takes one protocol with labels for both runs: probe, finetune or knn, not "
             f"{' and '.join(dict.fromkeys(protocols))}. Give --protocol."

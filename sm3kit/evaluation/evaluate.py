@@ -12,6 +12,7 @@ from sm3kit.core.files import whole_file
 from sm3kit.data.pool import case_id
 from sm3kit.evaluation.choices import check_choices
 from sm3kit.evaluation.classifier_file import REMEDY, save_classifier
+from sm3kit.evaluation.clusters import clusters
 from sm3kit.evaluation.command import chosen_settings, option_text
 from sm3kit.evaluation.decisions.choosing import chosen_decisions, deciding_cases
 from sm3kit.evaluation.decisions.stacking import stack_folds
@@ -47,7 +48,8 @@ def evaluate(
         label: a name for this evaluation, to keep it beside others of the same protocol and split.
 
     Returns:
-        The record: what was measured how, and `labels` and `mean`, or `space` for "match".
+        The record: what was measured how, and `labels` and `mean`, or `space` for "match" and
+        `clusters` for "clusters".
 
     Raises:
         SM3Error: settings or data that do not work, or a result of other settings that this one
@@ -67,6 +69,8 @@ def evaluate(
         record["notes"].append(_name_note(subject, settings, label))
     if settings.protocol == "match":
         record |= match(subject, settings)
+    elif settings.protocol == "clusters":
+        record |= clusters(subject, settings)
     else:
         work = file.with_suffix("")
         answer = _answer(subject, settings, work)

@@ -16,8 +16,15 @@ _METRICS = {
 # Each direction has its own number of pairs, and its own mean rank by chance.
 _NUMBERS = dict.fromkeys(("mean_rank", "acc@1", "acc@5", "chance?", "median_rank?"), NUMBER)
 _RANKS = {"*": {"*": {**_NUMBERS, "n": int}}}
+_AGREEMENT = {
+    **dict.fromkeys(("nmi", "ari", "accuracy"), _METRIC),
+    "intervals": {"*": [_METRIC]},
+    "interval_reason": (str, type(None)),
+}
 _OF_LABELS = ("labels", "mean", "cases", "groups", "resamples", "scope", "chosen", "trained_on")
-# As far as anybody looks into it again; `labels` and `mean`, or `space` of a matching.
+_OF_SUPPORT = ("cases", "groups", "resamples")
+# As far as anybody looks into it again; `labels` and `mean`, `space` of a matching, or
+# `clusters`.
 SHAPE = {
     **dict.fromkeys(("protocol", "split", "select", "data_hash", "label?"), str),
     **dict.fromkeys(("leaky", "transfer"), bool),
@@ -41,6 +48,10 @@ SHAPE = {
     "labels?": {"*": {**_METRICS, "support": dict}},
     "mean?": _METRICS,
     "space?": _RANKS,
+    "clusters?": {
+        "labels": {"*": {**_AGREEMENT, "largest_class": _METRIC, "known": int, "counts": dict}},
+        "mean": {**_AGREEMENT, "labels": int},
+    },
     "without_duplicates?": {"space": _RANKS},
 }
 
@@ -53,7 +64,8 @@ def read_record(file: Path, remedy: str = "Evaluate again.") -> dict[str, Any]:
             sentence.
     """
     record: dict[str, Any] = read(file, "record of an evaluation", remedy, SHAPE, DataError)
-    lacking = [name for name in _OF_LABELS if name not in record]
-    if lacking and "space" not in record:
+    wanted = _OF_SUPPORT if "clusters" in record else () if "space" in record else _OF_LABELS
+    lacking = [name for name in wanted if name not in record]
+    if lacking:
         raise DataError(f"{file} is damaged: it has no {lacking[0]}. {remedy}")
     return record

@@ -17,9 +17,10 @@ from sm3kit.core.registry import registry
 from sm3kit.core.settings import lay_over
 from sm3kit.core.variant import Variant
 
-Protocol = Literal["probe", "finetune", "knn", "match"]
+Protocol = Literal["probe", "finetune", "knn", "match", "clusters"]
 Selection = Literal["val_best", "last", "test_best"]
 PROTOCOLS: tuple[str, ...] = typing.get_args(Protocol)
+PREDICTING = ("probe", "finetune", "knn")  # The labels: they have an AUC.
 SELECTIONS: tuple[str, ...] = typing.get_args(Selection)
 Scope = Literal["auto", "heads", "relation", "layers", "all"]
 SCOPES: tuple[str, ...] = typing.get_args(Scope)
@@ -33,12 +34,13 @@ OF_TRAINING = (
 )  # fmt: skip
 OF_NEIGHBOURS = ("k", "temperature")
 OF_NETWORKS = ("stack", "stream_weights", "test_views")
-OF_LABELS = ("select", "threshold", "calibration", "min_positives", "resamples", "seed")
+OF_PREDICTIONS = ("select", "threshold", "calibration", "min_positives", "seed")
 UNUSED: dict[str, tuple[str, ...]] = {
     "probe": OF_NEIGHBOURS,
     "finetune": (*OF_NEIGHBOURS, "feature_views"),
     "knn": (*OF_TRAINING, *OF_NETWORKS),
-    "match": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_LABELS, *OF_NETWORKS),
+    "match": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_PREDICTIONS, *OF_NETWORKS, "resamples"),
+    "clusters": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_PREDICTIONS, *OF_NETWORKS),
 }
 
 # Crop and flip alone, as in the released evaluation.
@@ -51,13 +53,13 @@ class Settings:
 
     Attributes:
         protocol: "probe" trains classifiers on frozen features; "finetune" trains the networks,
-            too; "knn" votes among the nearest training studies; "match" ranks partners.
+            too; "knn" votes among the nearest training studies; "match" ranks partners; "clusters"
+            compares pseudo-labels with labels.
         split: what is measured on.
         select: how an epoch, or k, is chosen: "val_best" by the mean AUC of the validation
             split, "last" not at all, "test_best" by the split that is measured on.
         classifier: what learns from the labels, by name; its options are those of its plugin.
-        loss: of the logits of a label, by name.
-        sampler: which studies make a batch, by name.
+        loss, sampler: of the logits of a label, and which studies make a batch, by name.
         members: networks whose probabilities are averaged.
         subsets: what the members differ in: "seeds", their random weights, or "balanced", subsets
             of the training studies in which rare classes have more weight, as well.
@@ -81,14 +83,12 @@ class Settings:
             best mean "auc" or "accuracy" of the validation split.
         test_views: the evaluation view and its symmetries whose probabilities are averaged.
         stack: "svm" is a second stage on the probabilities and the metadata of a study.
-        k: neighbours of "knn" with select "last"; otherwise k is selected.
-        temperature: of the votes of "knn".
+        k, temperature: of "knn"; k with select "last", otherwise it is selected.
         min_positives: studies that a class needs, and as many of other classes, to enter the mean
             of a label without a reported class.
         resamples: draws of the bootstrap.
         seed: of heads, order and views; -1 takes the run's.
-        options: {plugin: {option: value}} of the classifier, the loss and the sampler, only what
-            was set.
+        options: {plugin: {option: value}} of classifier, loss and sampler, only what was set.
     """
 
     protocol: Protocol = "probe"
@@ -160,7 +160,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "finetune": {"batch_size": 64, "lr": 1e-4, "eps": 1e-8},
     "finetune-relation": OF_RELATION,
     "knn": {},
-    "match": {"select": "last"},
+    **dict.fromkeys(("match", "clusters"), {"select": "last"}),
 }
 
 
@@ -177,12 +177,12 @@ def settings_of(
 
     Args:
         variant: of the run.
-        protocol: "probe", "finetune", "knn", "match"; None takes the run's own.
+        protocol: one of `PROTOCOLS`; None takes the run's own.
         flags: settings that the user asks for.
         relation: whether the run has a relation for the labels at hand. Where it learns, what is
             said of `probe-relation` lies over what is said of `probe`, likewise for `finetune`.
         source: where `flags` come from, for messages.
-        options: {plugin: {option: value}}; those of the variant by default.
+        options: of plugins; those of the variant by default.
 
     Raises:
         VariantError: an unknown protocol or setting.

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sm3kit.core.errors import VariantError
 from sm3kit.core.settings import by_address, plain
 from sm3kit.core.variant import OF_LOOKS, Variant
-from sm3kit.evaluation.settings import settings_of
+from sm3kit.evaluation.settings import UNUSED, settings_of
 from sm3kit.grids.grid import Grid
 from sm3kit.grids.plan import Plan, Replicate, Task, hash_of
 from sm3kit.grids.teaching import PROTOCOL, teacher_of
@@ -81,7 +82,7 @@ def _training(variant: Variant, listing: str, name: str, teacher: str) -> list[T
 
 def _evaluation(grid: Grid, variant: Variant, protocol: str, run: str, name: str) -> Task:
     flags = {"split": grid.split}
-    if protocol != "match":  # Nothing is selected there.
+    if "select" not in UNUSED[protocol]:
         flags["select"] = grid.select
     relation = variant.stage != "mmssl" and not variant.stage2.pseudo_labels
     settings = settings_of(variant, protocol, flags, relation=relation)  # type: ignore[arg-type]
@@ -111,6 +112,31 @@ def with_used_options(variant: Variant) -> Variant:
     unused = unused_plugins(variant)
     options = {owner: values for owner, values in whole.options.items() if owner not in unused}
     return dataclasses.replace(whole, options=dict(sorted(options.items())))
+
+
+def with_subject(
+    protocols: Sequence[str], variant: Variant, modalities: Sequence[str], source: str
+) -> tuple[str, ...]:
+    """Those protocols that have something to measure in the run of a row.
+
+    Raises:
+        VariantError: none of them has.
+    """
+    reasons = {}
+    if len(variant.modality or modalities) < 2:
+        # One image alone has no partner to be matched with.
+        reasons["match"] = "has one modality, and match needs two"
+    if variant.stage == "mmssl":
+        reasons["clusters"] = "ends with stage 1, and clusters needs stage 2"
+    elif variant.stage2.pseudo_labels:
+        reasons["clusters"] = (
+            "names no label for its pseudo-labels, and clusters needs one for each"
+        )
+    kept = tuple(name for name in protocols if name not in reasons)
+    if not kept:
+        whole = ", and it ".join(reasons[name] for name in protocols)
+        raise VariantError(f"{source} {whole}. Leave it out.")
+    return kept
 
 
 def _without_evaluation(variant: Variant) -> Variant:

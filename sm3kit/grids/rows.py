@@ -19,7 +19,7 @@ from sm3kit.evaluation.choices import check_choices
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid, as_names
 from sm3kit.grids.listing import Listing, list_data
-from sm3kit.grids.planning import with_used_options
+from sm3kit.grids.planning import with_subject, with_used_options
 from sm3kit.grids.teaching import check_teacher, teacher_of
 from sm3kit.networks.assemble import build_pool
 from sm3kit.networks.plugins_in_use import plugin_names, plugins_in_use
@@ -149,11 +149,7 @@ def _row(
     variant = with_used_options(chosen)
     feature_source(variant)  # Refused now, not when stage 1 has been trained.
     protocols = as_names(settings.get("protocols", grid.protocols)) or (variant.protocol,)
-    if len(variant.modality or listing.modalities) < 2:
-        # One image alone has no partner to be matched with.
-        protocols = tuple(name for name in protocols if name != "match")
-        if not protocols:
-            raise VariantError(f"{source} has one modality, and match needs two. Leave it out.")
+    protocols = with_subject(protocols, variant, listing.modalities, source)
     variant = _with_options_of_evaluations(variant, chosen, protocols)
     axes = {axis: _value_at(variant, axis, source) for axis in point}
     teacher = str(settings.get("teacher") or "")

@@ -80,14 +80,14 @@ def resample(runs: Sequence[Predictions], resamples: int = 2000, seed: int = 0) 
     return Resampled(first, tuple(values), resamples, seed)
 
 
-def mean_of_labels(labels: Mapping[str, Values]) -> Values:
+def mean_of_labels(labels: Mapping[str, Values], metrics: Sequence[str] = METRICS) -> Values:
     """Means over the labels that are defined on all cases, for each resample on its own.
 
     A resample that leaves one of these labels undefined has no mean: its mean would be that of
     other labels.
     """
     means = {}
-    for metric in METRICS:
+    for metric in metrics:
         values = np.stack([label[metric] for label in labels.values()])  # (L, 1 + R)
         defined = values[~np.isnan(values[:, 0])]
         means[metric] = defined.mean(0) if len(defined) else np.full(values.shape[1], np.nan)

@@ -95,7 +95,7 @@ def ablate(
         grid: "quick", "table1" to "table6", "fig5-mmssl", "fig5-mlssl", "clusters", or a YAML file.
         data: data sets instead of the grid's; several are pooled.
         seeds: instead of the grid's, such as [0, 1, 2].
-        protocol: "probe", "finetune", "knn" or "match", or several, instead of the grid's.
+        protocol: "probe", "finetune", "knn", "match" or "clusters", or several, instead of the grid's.
         row: only this row, or these.
         jobs: how many stages are worked on at a time; one works in this process.
         executor: "local" for processes on this machine, "ray" for a Ray cluster.

@@ -39,9 +39,10 @@ class Result:
 
     Attributes:
         record: everything, as in the JSON file of the evaluation.
-        protocol: how it was measured: probe, finetune, knn or match.
+        protocol: how it was measured: probe, finetune, knn, match or clusters.
         split: what it was measured on.
-        labels: {label: {"auc": ..., "sens": ..., ...}}, shares from 0 to 1; empty for match.
+        labels: {label: {"auc": ..., "sens": ..., ...}}, shares from 0 to 1, with "nmi", "ari" and
+            "accuracy" of clusters instead; empty for match.
         mean: {"auc": ..., "sens": ..., ...}, the mean over the labels; empty for match.
         space: of match {space: {"derm->clinic": {"mean_rank": ..., "acc@1": ...}}}; else empty.
     """
@@ -50,8 +51,9 @@ class Result:
         self.record = record
         self.protocol: str = record["protocol"]
         self.split: str = record["split"]
-        self.labels: Mapping[str, Any] = record.get("labels", {})
-        self.mean: Mapping[str, Any] = record.get("mean", {})
+        about = record.get("clusters", record)
+        self.labels: Mapping[str, Any] = about.get("labels", {})
+        self.mean: Mapping[str, Any] = about.get("mean", {})
         self.space: Mapping[str, Any] = record.get("space", {})
 
     @property
@@ -180,8 +182,9 @@ def evaluate(
     Args:
         run: the run, or its folder.
         protocol: "probe" trains classifiers on frozen features, "finetune" the networks as well,
-            "knn" votes among the nearest training studies, "match" ranks the true partners; the
-            run's own by default, usually probe.
+            "knn" votes among the nearest training studies, "match" ranks the true partners,
+            "clusters" compares the pseudo-labels of stage 2 with the true labels; the run's own by
+            default, usually probe.
         split: what is measured on; test by default.
         select: how an epoch (or k) is chosen: "val_best" by the validation split (the default),
             "last" not at all, "test_best" by the measured split, which is marked as leaky.

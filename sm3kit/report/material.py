@@ -21,7 +21,7 @@ from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.record import RunRecord
 
 ORDER = {
-    "protocol": ("finetune", "probe", "knn", "match"),
+    "protocol": ("finetune", "probe", "knn", "match", "clusters"),
     "split": ("test", "val", "train"),
 }
 
@@ -40,7 +40,7 @@ class Result:
 
     @property
     def labelled(self) -> bool:
-        """Whether it has numbers for labels, not for pairs."""
+        """Whether it has numbers for labels, not for pairs or clusters."""
         return "labels" in self.record
 
     @property

@@ -135,7 +135,7 @@ def _missing(material: Material) -> list[tuple[str, str]]:
     if labels and not any(result.labelled for result in material.results):
         commands.append(("No label has been evaluated yet.", f"sm3kit evaluate {run}"))
     pairs = subject is not None and len(subject.pool.modalities) > 1
-    if pairs and all(result.labelled for result in material.results):
+    if pairs and not any("space" in result.record for result in material.results):
         line = f"sm3kit evaluate {run} --protocol match"
         commands.append(("Pair matching has not been measured yet.", line))
     return commands

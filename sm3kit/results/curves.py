@@ -40,8 +40,9 @@ class Curve:
 
 
 def charts(table: Table) -> dict[str, Picture]:
-    """{axis: chart} of the first protocol with labels, for every axis with two points or more."""
-    means = next((section for section in table.sections if section.part == "means"), None)
+    """{axis: chart} of the first protocol with an AUC, for every axis with two points or more."""
+    sections = [section for section in table.sections if section.part == "means"]
+    means = next((s for s in sections if any(c.metric == "auc" for c in s.columns)), None)
     if means is None or means.basis is None:
         return {}
     pictures = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sm3kit.evaluation.record_text import Record, studies_text, supported_name
+from sm3kit.evaluation.settings import PREDICTING
 from sm3kit.results.measurement import (
     PERCENT,
     GridResults,
@@ -66,14 +67,14 @@ def diff(first: GridResults, second: GridResults, resamples: int = 2000) -> list
         resamples: draws of the bootstrap behind the intervals.
 
     Returns:
-        One entry for each protocol with labels and row; none for "match", which has no AUC.
+        One entry for each protocol with labels and row; none for those without an AUC.
     """
     protocols = dict.fromkeys((*first.protocols, *second.protocols))
     names = dict.fromkeys(row.name for row in (*first.rows, *second.rows))
     return [
         _of_row(name, protocol, (first, second), resamples)
         for protocol in protocols
-        if protocol != "match"
+        if protocol in PREDICTING
         for name in names
     ]
 

@@ -21,6 +21,7 @@ from sm3kit.evaluation.record_text import (
 from sm3kit.published.rows import MEAN, PaperRow
 from sm3kit.published.tables import for_recipe, source
 from sm3kit.results.beside import PublishedRow, marks_in_percent, published_cell
+from sm3kit.results.clustering.of_run import cluster_section
 from sm3kit.results.measurement import PERCENT, metric_number
 from sm3kit.results.numbers import RANKS, Basis, Number, data_name, most
 from sm3kit.results.section import NONE, WRONG, Cell, Column, Line, Section, direction_text
@@ -60,14 +61,18 @@ def evaluation_table(record: Record) -> Table:
 
 
 def evaluation_section(record: Record, title: str = "") -> Section:
-    """The table of one evaluation, of labels or of pairs.
+    """The table of one evaluation, of labels, of pairs or of clusters.
 
     Args:
         record: as `evaluate` gives and writes it.
         title: the protocol if it is empty.
     """
+    title = title or record["protocol"]
+    if "clusters" in record:
+        basis = _basis(record, studies_text(record))
+        return cluster_section(record, title, basis, intervals_text(record["resamples"]))
     section = _label_section if "labels" in record else _rank_section
-    return section(record, title or record["protocol"])
+    return section(record, title)
 
 
 def _label_section(record: Record, title: str) -> Section:

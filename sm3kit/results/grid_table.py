@@ -14,6 +14,7 @@ from sm3kit.evaluation.record_text import (
 )
 from sm3kit.evaluation.settings import Settings
 from sm3kit.results.beside import PublishedRow
+from sm3kit.results.clustering.of_grid import cluster_sections
 from sm3kit.results.grid_ranks import rank_sections
 from sm3kit.results.grid_rows import GridRows
 from sm3kit.results.measurement import (
@@ -48,7 +49,7 @@ def tabulate(results: GridResults, resamples: int = 2000) -> Table:
 
     Returns:
         For each protocol with labels a section of means and one of the AUC of each label; for
-        "match" a section for each space. The default protocol comes first.
+        "match" a section for each space, for "clusters" means and labels. The default protocol comes first.
     """
     if results.baseline not in [row.name for row in results.rows]:
         # The points of a product have names of their own.
@@ -58,6 +59,8 @@ def tabulate(results: GridResults, resamples: int = 2000) -> Table:
         rows = GridRows.of(results, protocol, resamples)
         if protocol == "match":
             sections += rank_sections(rows)
+        elif protocol == "clusters":
+            sections += cluster_sections(rows)
         else:
             how = HOW + INTERVALS.format(resamples=resamples) * bool(resamples)
             sections += _label_sections(rows, how)

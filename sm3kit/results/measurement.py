@@ -10,6 +10,7 @@ from typing import Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.evaluation.record_text import Record
+from sm3kit.evaluation.settings import PREDICTING
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.ranks import is_by_chance
 from sm3kit.metrics.resampled import Resampled, resample
@@ -29,7 +30,7 @@ class RowResults:
         recipes: names of its recipes in order; the last one with a published number counts.
         axes: {axis: value} of this row; empty in a table of named rows.
         records: {protocol: {seed: record}}, as `evaluate` returns and writes them.
-        predictions: {protocol: {seed: file of predictions}}; none for "match".
+        predictions: {protocol: {seed: file of predictions}}, of protocols that predict.
         failed: {seed: reason} of the seeds that broke.
         protocols: how it is measured; empty where that is not known.
     """
@@ -123,7 +124,7 @@ def measure(row: RowResults, protocol: str, resamples: int) -> Measurement:
     records = row.records.get(protocol, {})
     seeds = tuple(sorted(records))
     measurement = Measurement(row.name, protocol, seeds, tuple(records[seed] for seed in seeds))
-    if protocol == "match" or not seeds:
+    if protocol not in PREDICTING or not seeds:
         return measurement
     runs = []
     for seed in seeds:
@@ -182,9 +183,8 @@ def summary_of_gain(baseline: Measurement, row: Measurement) -> tuple[dict[str, 
 def difference(baseline: Measurement, row: Measurement) -> tuple[Number | None, str]:
     """The mean AUC of a row minus that of the baseline, in points, and what is to be said of it."""
     gain, doubt = summary_of_gain(baseline, row)
-    if gain is None:
-        return None, doubt
-    return metric_number(gain["mean"], "auc", len(row.records), row.studies()), doubt
+    more = metric_number(gain["mean"], "auc", len(row.records), row.studies()) if gain else None
+    return more, doubt
 
 
 def with_evidence(

@@ -47,6 +47,18 @@ class TestStreams:
             f"written  {run / 'eval' / f'{protocol}-test.json'}"
         )
 
+    def test_clusters_are_told_to_people_and_in_json(self, stage2_run, tmp_path):
+        run = shutil.copytree(stage2_run, tmp_path / "clustered")
+        words = ("evaluate", run, "--protocol", "clusters", "-o", "evaluate.resamples=20")
+        result = sm3kit(*words, "--json")
+        assert result.exit_code == 0, result.output
+        record = json.loads(result.stdout)
+        assert list(record["clusters"]["labels"]) == ["shape", "tone", "edge"]
+        said = sm3kit(*words).stdout
+        for word in ("NMI", "ARI", "accuracy", "For diagnosis only", "mean"):
+            assert word in said
+        assert "No interval for shape, tone, edge: fewer than two classes have 5 " in said
+
     def test_comparison_in_json(self, run):
         result = sm3kit("evaluate", run, run, "--compare", "--protocol", "knn", *QUICK, "--json")
         assert result.exit_code == 0, result.output

@@ -112,7 +112,12 @@ OTHER = {
 
 @pytest.mark.parametrize(
     ("protocol", "name"),
-    [(word, name) for word in ("knn", "match") for name in DECISIVE if name in UNUSED[word]],
+    [
+        (word, name)
+        for word in ("knn", "match", "clusters")
+        for name in DECISIVE
+        if name in UNUSED[word]
+    ],
 )
 def test_what_a_protocol_would_leave_out_is_refused(opened, fast, runs, protocol, name):
     settings = dataclasses.replace(fast, protocol=protocol, **{name: OTHER[name]})

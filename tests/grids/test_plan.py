@@ -229,6 +229,29 @@ def test_one_modality_has_no_fusion_and_nothing_to_match():
         rows(rows={"one": {"modality": ["derm"]}}, protocols=["match"], baseline="")
 
 
+def test_clusters_need_the_labels_of_stage_2():
+    second = {"stage": "both", "relation": "tel"}
+    named = {**second, "stage2": {"pseudo_labels": 2, "clusters": 3}}
+    wanted = {"first": {"stage": "mmssl"}, "both": second, "named": named}
+    found = rows(rows=wanted, protocols=["probe", "clusters"], baseline="")
+    assert [row.protocols for row in found] == [("probe",), ("probe", "clusters"), ("probe",)]
+    for name, reason in (
+        ("first", "ends with stage 1, and clusters needs stage 2. Leave it out."),
+        (
+            "named",
+            "names no label for its pseudo-labels, and clusters needs one for each. Leave it out.",
+        ),
+    ):
+        with pytest.raises(VariantError, match=f"row '{name}' {reason}"):
+            rows(rows={name: wanted[name]}, protocols=["clusters"], baseline="")
+    with pytest.raises(VariantError, match="match needs two, and it ends with stage 1"):
+        rows(
+            rows={"one": {"stage": "mmssl", "modality": ["derm"]}},
+            protocols=["match", "clusters"],
+            baseline="",
+        )
+
+
 def test_a_row_may_name_its_classifier_and_set_its_options():
     row = {"recipe": "random", "protocols": "finetune"}
     f4m = {"evaluate": {"finetune": {"classifier": "f4m"}}}

@@ -198,6 +198,17 @@ class TestResult:
         assert not result.mean
         assert "mean rank" in str(result)
 
+    def test_clusters_have_labels_and_a_mean(self, stage2_run: Path) -> None:
+        run = sm3kit.open_run(shutil.copytree(stage2_run, "clustered"))
+        result = run.evaluate("clusters", quiet=True, cache=False)
+        assert list(result.labels) == ["shape", "tone", "edge"]
+        mean = sum(row["nmi"] for row in result.labels.values()) / 3
+        assert result.mean["nmi"] == pytest.approx(mean)
+        frame = result.table().to_dataframe()
+        assert frame["NMI"].tolist()[:3] == pytest.approx(
+            [100 * row["nmi"] for row in result.labels.values()]
+        )
+
     def test_a_comparison_says_how_much_the_other_run_improves(
         self, stage1_run: Path, stage2_run: Path
     ) -> None:

@@ -4,10 +4,12 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from fabricated import grid, labelled, matched
+from fabricated import clustered, grid, labelled, matched
 
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import compare_seeds, summarise_seeds
+from sm3kit.results.curves import charts
+from sm3kit.results.formats.tidy import tidy
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.legend import legend, sentences
 from sm3kit.results.measurement import RowResults
@@ -119,6 +121,33 @@ def test_ranks_are_better_when_lower():
     assert section.basis.sentence().endswith("; 10 pairs")
     heads = section.texts()[0]
     assert heads == ["row", "seeds", "mean rank", "chance", "acc@1", "acc@5"]
+
+
+def test_clusters_have_means_and_the_nmi_of_each_label():
+    rows = [clustered("faiss", [0.2, 0.4]), clustered("p2ot", [0.5]), clustered("none", [None])]
+    settings = {"protocols": ("clusters",), "seeds": (0, 1), "baseline": "faiss"}
+    table = tabulate(grid(Path(), rows, **settings, axes={"lr": [1, 2]}))
+    means, labels = table.sections
+    assert [means.title, labels.title] == [
+        "clusters, mean of the labels",
+        "clusters, NMI of each label",
+    ]
+    heads = ["row", "seeds", "NMI", "95 % interval", "ARI", "accuracy"]
+    assert means.texts()[:3] == [
+        heads,
+        ["faiss", "2/2", "30.0 ± 14.1", "–", "30.0 ± 14.1", "30.0 ± 14.1"],
+        ["p2ot", "1/2", "50.0", "40.0 to 60.0", "50.0", "50.0"],
+    ]
+    assert means.lines[2].reason == "undefined"
+    assert [column.head for column in labels.columns] == ["row", "seeds", "BWV", "RS"]
+    # Nothing is compared or marked as the best: it is a diagnosis.
+    assert not any(cell.best for line in [*means.lines, *labels.lines] for cell in line.cells)
+    assert means.baseline == ""
+    assert any("For diagnosis only" in note for note in means.notes)
+    assert means.basis.sentence().endswith("; 20 studies of 20 patients or lesions")
+    assert charts(table) == {}
+    for text in (table.to_markdown(), table.to_latex(), table.to_html(), tidy(table)):
+        assert "p2ot" in text
 
 
 def test_each_space_has_a_section():

@@ -1,0 +1,1 @@
+"""Tables of how well pseudo-labels agree with true labels: of a run, and of a grid."""
