@@ -32,7 +32,8 @@ def labelled(folder, name, aucs, *, protocol="probe", failed=None, axes=None, re
         files[seed] = folder / f"{abs(hash((name, seed)))}.npz"
         found.save(files[seed])
         head = {"protocol": protocol, "split": "test", "select": "val_best", "leaky": False}
-        records[seed] = {**head, "seeds": [seed], **summarise(found, 20)}
+        of = {"splits": ["train"], "stage": "mlssl"}
+        records[seed] = {**head, "of": of, "seeds": [seed], **summarise(found, 20)}
     return RowResults(
         name, recipes, axes or {}, {protocol: records}, {protocol: files}, failed or {}
     )

@@ -124,9 +124,7 @@ class GridRows:
             if measurement.doubt:
                 doubt = f"no interval and no paired difference. {measurement.doubt}"
                 notes.append(f"{row.name}: {doubt}")
-        notes += self.equal_rows()
-        rows = ((row.name, [record["of"] for record in row.records]) for row in self.measurements)
-        notes += supervision_notes(rows)
+        notes += self.on_runs()
         known = [beside for beside in self.besides if beside]
         if known:
             notes.append(source(beside.row for beside in known))
@@ -134,6 +132,11 @@ class GridRows:
         wrong = [beside.row.error(metrics) for beside in known]
         notes += [f"{WRONG} wrong in the paper, {error}" for error in dict.fromkeys(wrong) if error]
         return tuple(notes)
+
+    def on_runs(self) -> list[str]:
+        """Which rows are equal by design, and which of them had weak labels."""
+        rows = ((row.name, [record["of"] for record in row.records]) for row in self.measurements)
+        return [*self.equal_rows(), *supervision_notes(rows)]
 
     def equal_rows(self) -> list[str]:
         """Which rows have to be equal since they are the same networks, with the reason."""

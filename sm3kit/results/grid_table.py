@@ -88,7 +88,7 @@ def _label_sections(rows: GridRows, how: str) -> list[Section]:
             [_label_cell(column, _number(*row, column)) for column in columns] for row in everything
         ]
         title = f"{rows.protocol}, {head} of each label"
-        notes = [how, *rows.equal_rows(), *reporting]
+        notes = [how, *rows.on_runs(), *reporting]
         sections.append(
             rows.section(
                 columns, {"": cells}, "", NO_AUC, notes, title=title, basis=basis, part="labels"

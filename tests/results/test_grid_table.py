@@ -381,6 +381,17 @@ def test_rows_of_the_same_networks_are_told_to_be_equal():
     assert note.startswith("sep_sep, tel: ")
 
 
+def test_rows_with_weak_labels_say_so(tmp_path):
+    rows = [labelled(tmp_path, name, [24, 18, 12]) for name in ("none", "weak", "seeds")]
+    for row, seeds in zip(rows[1:], (0, 5), strict=True):
+        for record in row.records["probe"].values():
+            record["of"] = {**record["of"], "weak": {"BWV": 9}, "weak_seeds": seeds}
+    for section in tabulate(grid(tmp_path, rows)).sections:
+        weak, seeds = (note for note in section.notes if "BWV (9 studies)" in note)
+        assert weak.startswith("weak: Weakly supervised: stage 2 learned from")
+        assert seeds.startswith("seeds: SEMI-SUPERVISED: ")
+
+
 def test_three_modalities_have_a_block_for_each_direction():
     """Each with its own number of pairs, chance and best."""
     counts = {"a->b": 108, "b->a": 108, "a->c": 103, "c->a": 103, "b->c": 95, "c->b": 95}
