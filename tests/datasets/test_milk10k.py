@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import random
 from collections import Counter
@@ -81,6 +82,29 @@ def test_modalities_go_by_image_type_not_by_order(small: Path) -> None:
             "clinic": str(folder / f"c{study.id}.jpg"),
         }
         assert study.group == study.id
+
+
+def test_concept_scores_are_offered_as_log_odds_of_the_dermoscopic_image(tmp_path: Path) -> None:
+    """Scores of 0.9, or log 9; a blank is not offered, and 0 and 1 stay finite."""
+    rows = [row for lesion in map(str, range(22)) for row in photos(lesion)]
+    first, second, third = (row for row in rows if row["isic_id"] in ("d0", "d1", "d2"))
+    hair = CONCEPTS["MONET_hair"]
+    first[hair], second[hair], third[hair] = "", "0", "1"
+    data = Milk10k(str(challenge(tmp_path, rows, [])))
+    offered = data.weak_scores()
+    assert list(offered) == list(CONCEPTS)
+    assert all(weak.makes_label for weak in offered.values())
+    assert offered["MONET_vessels"].classes == ("absent", "present")
+    assert offered["MONET_vessels"].scores["3"] == pytest.approx((0.0, math.log(9)))
+    assert "0" not in offered["MONET_hair"].scores
+    odds = [offered["MONET_hair"].scores[lesion][1] for lesion in ("1", "2")]
+    assert odds == pytest.approx([-odds[1], odds[1]])
+    assert 10 < odds[1] < 20
+
+
+def test_labels_are_read_from_these_files(small: Path) -> None:
+    files = Milk10k(str(small)).label_files
+    assert [Path(file).name for file in files] == [METADATA, TRUTH]
 
 
 def test_labels(small: Path) -> None:
