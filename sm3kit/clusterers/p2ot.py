@@ -12,13 +12,16 @@ from torch.nn import functional as F
 from sm3kit.clusterers.base import Clusterer, Clustering, check_embeddings
 from sm3kit.core import ranges
 from sm3kit.nn.clustering.kmeans import kmeans
-from sm3kit.nn.clustering.partitions import fill_empty, inertia
+from sm3kit.nn.clustering.partitions import cluster_means, fill_empty, inertia
 from sm3kit.nn.clustering.principal import principal_directions
 from sm3kit.nn.clustering.transport import transport
 from sm3kit.nn.unit_length import unit_length
 
-# The potentials of the columns, in logarithms, move by less when a plan is taken as it is.
-SETTLED = 1e-4
+# A plan is taken as it is when the logarithms of its scalings move by less: one of many plans on the
+# way to the centroids, and the partial one, whose sums are read.
+NEARLY_SETTLED, SETTLED = 1e-3, 1e-4
+# The share of studies that may still change their cluster in the end.
+STILL = 1e-3
 # Of the shares that are learned, so that a cluster can come back.
 LEAST_SHARE = 1e-3
 # Below what float64 tells apart in cosines.
@@ -35,24 +38,26 @@ class P2OT(Clusterer):
     weight. A centroid is the mean direction of what moves to it. The two are found in turn.
 
     Source: Zhang et al. 2024, P2OT, ICLR, arXiv:2401.09266, section 4.
-    Differs from the paper: (1) centroids are means, not weights that are learned; they and the shares are
-    found with all mass, and the partial plan says how much each study counts. (2) Centroids lie in the
-    leading principal directions of all rows, one for each cluster: in 512 dimensions, k-means
-    otherwise splits the largest class along its noise. (3) The temperature is measured, by how much
-    the largest cosine of a row leads on average, since that may be 1 or 0.001. (4) The prior
-    is the shares of the plan before, since the uniform prior of the paper draws rare classes
-    towards equal sizes. What (2) to (4) say can be set otherwise.
+    Differs from the paper: (1) centroids are means, not weights that are learned; they and the shares
+    are found with all mass, and the partial plan says how much each study counts. (2) The first
+    centroids are those of k-means in the leading principal directions, as many as there are clusters: in 512
+    dimensions, k-means otherwise splits the largest class along its noise. (3) A study is compared with the
+    mean of the others of a cluster, without itself. (4) The temperature is measured: how much the largest
+    cosine of a study leads on average, since that may be 1 or 0.001. (5) The prior is the shares of the
+    plan before, since the uniform prior of the paper draws rare classes towards equal sizes. What (2),
+    (4) and (5) say can be set otherwise.
 
     Args:
         prior: wanted sizes: "learned" or, as in the paper, "uniform".
         gamma: weight of the divergence of the sizes from the prior; 1, the paper's.
         epsilon: weight of the entropy; 0.1, the paper's.
         temperature: of the cosines; 0 measures it.
-        components: principal directions for each cluster in which centroids lie; 0 for no limit.
+        components: principal directions for each cluster in which k-means starts; 0 for the
+            whole space.
         first_mass: part of the mass that is moved at the start of a training; 0.1, the paper's.
         iterations: upper bound of the updates of the centroids.
         sinkhorn_iterations: upper bound of the scalings in each plan.
-        restarts: runs of k-means in the principal directions, of which the best is the start.
+        restarts: runs of k-means, of which the best is the start.
     """
 
     keeps_numbers: ClassVar[bool] = True
@@ -91,11 +96,11 @@ class P2OT(Clusterer):
         Raises:
             DataError: see `Clusterer.fit`.
         """
-        rows = check_embeddings(embeddings, k, unit=True)
-        inner = rows.double()
+        rows = check_embeddings(embeddings, k, unit=True).double()
+        inner = rows
         if self.components:
             basis = principal_directions(rows, self.components * k)
-            inner = inner @ basis
+            inner = rows @ basis
             if start is not None:
                 # As long as the rows are, so that those that are filled in are no nearer to all.
                 length = torch.linalg.vector_norm(inner, dim=1).mean()
@@ -110,20 +115,24 @@ class P2OT(Clusterer):
             restarts=self.restarts,
             start=start,
         )
-        plan, weights = self._alternate(inner, F.one_hot(first.assignments, k).double() / len(rows))
-        assignments, _, reseeded = fill_empty(inner, plan.argmax(1), first.centroids)
+        plan, weights = self._alternate(rows, F.one_hot(first.assignments, k).double() / len(rows))
+        centroids = unit_length(plan.T @ rows)
+        assignments, _, reseeded = fill_empty(rows, plan.argmax(1), centroids)
         if reseeded:
-            plan = F.one_hot(assignments, k).double()
-        centroids = unit_length(plan.to(rows).T @ rows)
-        objective = inertia(rows, assignments, centroids)
-        total = reseeded + first.reseeded
-        return Clustering(assignments.cpu(), centroids.cpu(), objective, total, weights.cpu())
+            centroids = unit_length(cluster_means(rows, assignments, centroids))
+        return Clustering(
+            assignments.cpu(),
+            centroids.float().cpu(),
+            inertia(rows, assignments, centroids),
+            reseeded + first.reseeded,
+            weights.cpu(),
+        )
 
     def _alternate(self, rows: Tensor, plan: Tensor) -> tuple[Tensor, Tensor]:
-        """Plans and centroids in turn until no study changes its cluster.
+        """Plans and centroids in turn until hardly a study changes its cluster.
 
         Args:
-            rows: (N, r), in float64.
+            rows: (N, D), in float64.
             plan: (N, k) to begin with; its sum is one.
 
         Returns:
@@ -134,7 +143,7 @@ class P2OT(Clusterer):
             last, costs, shares = assignments, self._costs(rows, plan), self._shares(plan)
             plan, offset = self._transport(costs, shares, 1.0, offset)
             assignments = plan.argmax(1)
-            if torch.equal(assignments, last):
+            if int((assignments != last).sum()) <= STILL * len(rows):
                 break
         if self.mass == 1:
             return plan, torch.ones(len(rows))
@@ -143,7 +152,7 @@ class P2OT(Clusterer):
 
     def _costs(self, rows: Tensor, plan: Tensor) -> Tensor:
         """What it costs to move each row to each cluster, (N, k)."""
-        cosines = rows @ unit_length(plan.T @ rows).T
+        cosines = cosines_to_others(rows, plan * len(rows))
         temperature = self.temperature
         if not temperature:
             best = cosines.topk(min(2, plan.shape[1]), dim=1).values
@@ -167,6 +176,23 @@ class P2OT(Clusterer):
             epsilon=self.epsilon,
             gamma=self.gamma,
             iterations=self.sinkhorn_iterations,
-            tolerance=SETTLED,
+            tolerance=NEARLY_SETTLED if mass == 1 else SETTLED,
             offset=offset,
         )
+
+
+def cosines_to_others(rows: Tensor, weights: Tensor) -> Tensor:
+    """The cosines (N, k) of rows to the mean directions of the other rows of each cluster.
+
+    In its own centroid a row of a small cluster meets itself, and stays wherever it is.
+
+    Args:
+        rows: (N, D), of unit length.
+        weights: (N, k) how much of each row is in each cluster, from 0 to 1. A cluster that is left with
+            less than half a row by it keeps the row.
+    """
+    sums = weights.T @ rows
+    products, lengths = rows @ sums.T, sums.square().sum(1)
+    out = torch.where(weights.sum(0) - weights < 0.5, 0, weights)
+    others = (lengths - 2 * out * products + out.square()).clamp(min=TINY).sqrt()
+    return (products - out) / others

@@ -19,7 +19,7 @@ from sm3kit.core.registry import registry
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from planted import SHARES, planted
 
-NOISES = {413: (1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5), 5000: (3, 4, 5, 5.5, 6, 6.25, 6.5, 7)}
+NOISES = {413: (1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5), 5000: (3, 4, 5, 5.5, 6, 6.1, 6.25, 6.5, 7)}
 OTHERS = {
     "50/30/20": (0.5, 0.3, 0.2),
     "2 equal": (1 / 2,) * 2,
@@ -44,7 +44,7 @@ def show(first, names, lines):
     """A Markdown table of mean (lowest) values: lines of (first cell, [values of each name])."""
     print(f"| {first} | {' | '.join(names)} |\n|{' --- |' * (len(names) + 1)}")
     for cell, columns in lines:
-        text = [f"{statistics.mean(own):.2f} ({min(own):.2f})" for own in columns]
+        text = [f"{statistics.mean(own):.3f} ({min(own):.2f})" for own in columns]
         print(f"| {cell} | {' | '.join(text)} |", flush=True)
 
 
