@@ -13,6 +13,7 @@ from sm3kit.core import ranges
 from sm3kit.nn.clustering.kmeans import KMeans, kmeans
 from sm3kit.nn.clustering.leading_part import leading_part
 from sm3kit.nn.clustering.partitions import cluster_means, count_distinct, nearest
+from sm3kit.nn.host.one_thread import one_thread
 
 # Two numbers of clusters are equally stable if their ARI differs by less.
 EQUALLY_STABLE = 0.05
@@ -88,14 +89,15 @@ class Auto(Clusterer):
         return Clustering(assignments, centroids.float().cpu(), scores.get(number, 0.0))
 
     def _kmeans(self, rows: Tensor, k: int, generator: torch.Generator) -> KMeans:
-        return kmeans(
-            rows,
-            k,
-            generator,
-            spherical=True,
-            iterations=self.iterations,
-            restarts=self.restarts,
-        )
+        with one_thread():
+            return kmeans(
+                rows,
+                k,
+                generator,
+                spherical=True,
+                iterations=self.iterations,
+                restarts=self.restarts,
+            )
 
     def _numbers(self, rows: Tensor) -> range:
         """The numbers of clusters that rows (N, D) allow."""

@@ -14,6 +14,7 @@ from sm3kit.nn.clustering.co_association import average_linkage, co_association,
 from sm3kit.nn.clustering.kmeans import kmeans
 from sm3kit.nn.clustering.leading_part import leading_part
 from sm3kit.nn.clustering.partitions import cluster_means, nearest
+from sm3kit.nn.host.one_thread import one_thread
 
 Times = Annotated[tuple[int, int], ranges.Range(1, 100, rising=True)]
 Linked = Annotated[int, ranges.Range(100, 10_000)]
@@ -98,16 +99,14 @@ class Consensus(Clusterer):
             else:
                 part = shared
             asked = int(torch.randint(fewest, most + 1, (1,), generator=generator))
-            drawn = torch.randperm(count, generator=generator)[
-                : max(k, round(self.studies * count))
-            ]
-            fitted = kmeans(
-                part[drawn],
-                min(asked, len(drawn)),
-                generator,
-                spherical=False,
-                iterations=25,
-                restarts=1,
-            )
-            pieces.append(nearest(part, fitted.centroids)[0])
+            with one_thread():
+                pieces.append(self._run(part, asked, generator))
         return torch.stack(pieces)
+
+    def _run(self, part: Tensor, asked: int, generator: torch.Generator) -> Tensor:
+        """The piece (N,) of each row in one run."""
+        least = min(asked, len(part))
+        drawn = torch.randperm(len(part), generator=generator)
+        drawn = drawn[: max(least, round(self.studies * len(part)))]
+        fitted = kmeans(part[drawn], least, generator, spherical=False, iterations=25, restarts=1)
+        return nearest(part, fitted.centroids)[0]

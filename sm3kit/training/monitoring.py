@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import torch
@@ -12,25 +11,15 @@ from torch import Tensor
 
 from sm3kit.clusterers.base import Clustering
 from sm3kit.core.names import pair_names
+from sm3kit.nn.host.one_thread import one_thread
 from sm3kit.nn.monitors import alignment, lidar, normalised_std, rankme, uniformity
 from sm3kit.training.base import EpochRow
 
 LIDAR_IMAGES = 128  # That LiDAR is of; more would take longer than the step.
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Runs a block on one thread: with small matrices, others would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 @torch.no_grad()
-@_one_thread()
+@one_thread()
 def collapse(seen: dict[str, list[list[Tensor]]]) -> EpochRow:
     """The collapse monitors of the newest rows that a module has seen in training.
 
@@ -60,7 +49,7 @@ def collapse(seen: dict[str, list[list[Tensor]]]) -> EpochRow:
 
 
 @torch.no_grad()
-@_one_thread()
+@one_thread()
 def discrimination(seen: dict[str, list[list[Tensor]]], modalities: Sequence[str]) -> EpochRow:
     """LiDAR of the features of each modality, of the two newest views of the newest images.
 

@@ -11,6 +11,7 @@ import sm3kit
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.evaluation.opening import open_subject
 from sm3kit.networks.feature_cache import FeatureCache
+from sm3kit.report.clusters import nmi_picture, size_picture
 
 # The drawn studies are few: groups of two, and nothing at all.
 FINDING = {"hdbscan": {"smallest": 2, "most_clusters": 3}, "auto": {"most_clusters": 4}}
@@ -53,7 +54,7 @@ def test_a_resumed_run_is_the_same_bit_for_bit(second, train, clusterer):
 
 
 def test_what_follows_takes_the_run(second, train, tmp_path):
-    """Evaluation, embeddings, export and report; heads start at prototypes that are as many."""
+    """Evaluation, embeddings, export and figures; heads start at prototypes that are as many."""
     outcome, _ = train(choosing(second, "auto", FINDING))
     run = sm3kit.open_run(outcome.run.folder)
     counts = outcome.run.trained().facts.labels
@@ -66,8 +67,9 @@ def test_what_follows_takes_the_run(second, train, tmp_path):
     embeddings = run.embed("test", space="embedding", quiet=True)
     assert len(embeddings.ids) == 8
     assert run.export("safetensors", tmp_path / "exported").exists()
-    page = run.report(gallery=False, quiet=True).page.read_text(encoding="utf-8")
-    assert "Cluster sizes of stage 2" in page
+    rows = read_table(run.folder / "metrics.csv")
+    for draw in (size_picture, nmi_picture):
+        assert all(f">{name}" in draw(rows).svg().decode() for name in LABELS)
 
 
 def test_where_nothing_is_found_a_run_ends_well(second, train):
