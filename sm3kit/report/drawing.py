@@ -18,6 +18,7 @@ from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import LabelScores
 from sm3kit.metrics.reporting import rare_classes
 from sm3kit.report import spaces
+from sm3kit.report.agreement import agreement_picture, read_agreement
 from sm3kit.report.artists import Artists, Commission
 from sm3kit.report.attention import attention_picture, row_picture
 from sm3kit.report.calibration import calibration_picture
@@ -93,6 +94,9 @@ def draw_records(material: Material, artists: Artists) -> Figures:
         (loss_picture, (rows, "mlssl")), (size_picture, (rows,)), (nmi_picture, (rows,)),
     ]  # fmt: skip
     figures.training = [artists.commission(draw, *arguments) for draw, arguments in kinds]
+    draw = partial(artists.commission, agreement_picture)
+    read = partial(read_agreement, material.run.mlssl, rows)
+    figures.attempt(lambda: figures.training.append(draw(read())), "Agreement of the pseudo-labels")
     figures.attempt(lambda: _scores(figures, material), "ROC, calibration and confusion")
     return figures
 

@@ -31,8 +31,7 @@ def matrix_sheet(names: Sequence[str], least: float) -> tuple[Figure, Axes, floa
         names: of rows and columns.
         least: inches that the text of a cell wants.
     """
-    shown = _names(names)
-    longest = max(text_width(line) for name in shown for line in name.split("\n"))
+    longest = name_room(names)
     left, top = 0.45 + longest, 0.12
     for width in (COLUMN, TWO_COLUMNS, PAGE):
         cell = min(CELL, (width - left - 0.1) / len(names))
@@ -43,6 +42,11 @@ def matrix_sheet(names: Sequence[str], least: float) -> tuple[Figure, Axes, floa
     margins = (left, width - left - side, below, top)
     figure, (panel,) = sheet(width, side + below + top, margins=margins)
     return figure, panel, cell
+
+
+def name_room(names: Sequence[str]) -> float:
+    """The inches that the names of rows take beside a matrix, and turned those of columns below it."""
+    return max(text_width(line) for name in _names(names) for line in name.split("\n"))
 
 
 def _names(names: Sequence[str]) -> list[str]:
@@ -61,24 +65,26 @@ def fill(
     names: Sequence[str],
     text: Callable[[int, int], str],
     size: float = SMALL,
+    columns: Sequence[str] = (),
 ) -> None:
     """Draws a matrix.
 
     Args:
         cell: its size in inches.
-        shares: (C, C), 0 is white and 1 is black.
+        shares: (C, C), 0 is white and 1 is black; NaN is white, too.
         names: of rows and columns.
         text: of the cell at a row and a column.
         size: of these texts in points.
+        columns: names of the columns, where they are not those of the rows.
     """
     panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
-    places = range(len(names))
-    shown = _names(names)
-    panel.set_xticks(places, shown, rotation=90 if _must_turn(names, cell) else 0, linespacing=1)
-    panel.set_yticks(places, shown, linespacing=1)
-    edges, ends = np.arange(len(names) + 1) - 0.5, (-0.5, len(names) - 0.5)
-    panel.vlines(edges, *ends, color="white", linewidth=1.5)
-    panel.hlines(edges, *ends, color="white", linewidth=1.5)
+    columns = columns or names
+    turn = 90 if _must_turn(columns, cell) else 0
+    panel.set_xticks(range(len(columns)), _names(columns), rotation=turn, linespacing=1)
+    panel.set_yticks(range(len(names)), _names(names), linespacing=1)
+    right, below = len(columns) - 0.5, len(names) - 0.5
+    panel.vlines(np.arange(len(columns) + 1) - 0.5, -0.5, below, color="white", linewidth=1.5)
+    panel.hlines(np.arange(len(names) + 1) - 0.5, -0.5, right, color="white", linewidth=1.5)
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
     for row, column in np.ndindex(*shares.shape):

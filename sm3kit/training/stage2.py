@@ -44,6 +44,8 @@ from sm3kit.training.pseudo_labels.clusters import PseudoLabel, draw_of, pseudo_
 from sm3kit.training.pseudo_labels.features import own_centroids, rows_to_cluster, teacher_rows
 from sm3kit.training.seeds import seed_for, seed_of_clustering
 
+FIRST = "first_assigned"  # The pseudo-labels of the first epoch, in checkpoints.
+
 
 class MultiLabelSSL(Learner):
     """Clusters the embeddings of each label, and learns to tell the clusters.
@@ -174,6 +176,9 @@ class MultiLabelSSL(Learner):
             head.weight[: len(centroids)] = F.normalize(centroids, dim=1)
         self.counting = weights_of(self.clusterings, self.device)
         self.soft = soft_targets(self.weak, self.clusterings, self.device)
+        if not self.epoch:
+            # For reports; 32,767 clusters are enough, and a checkpoint keeps it to the end.
+            self.extra[FIRST] = self.assigned.to("cpu", torch.int16)
 
     def _clustering(self, number: int) -> Clustering:
         """The clustering of a label, by its number."""
@@ -304,6 +309,8 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
     about = (labels, variant, source, len(batches), truth, rows, setup.weak)
     module = MultiLabelSSL(relation, clusterer, *about)
     module.extra = dict(extra)
+    if resumed and FIRST in resumed:  # Earlier versions kept none.
+        module.extra[FIRST] = resumed[FIRST]
     if resumed:
         checkpoints.resume(module, resumed, setup.run.last)
         setup.reporter.say(f"resume   stage 2 after epoch {first} of {variant.stage2.epochs}")
@@ -410,4 +417,6 @@ def _write(setup: Setup, branches: Branches, module: MultiLabelSSL) -> None:
     ):
         networks[f"prototypes.heads.{number}.weight"] = head.get_parameter("weight")[:count]
     assigned = {"assigned": module.assigned.cpu(), "ids": [case.study.id for case in setup.cases]}
+    if FIRST in module.extra:
+        assigned[FIRST] = module.extra[FIRST]
     checkpoints.write_stage(setup.run, setup.run.mlssl, networks, facts, assigned)

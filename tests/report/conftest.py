@@ -60,12 +60,12 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def full(world, stage2_run, shared_folder):
-    """Both stages, two modalities, three evaluations, and the page with its figures."""
+    """Both stages, two modalities, four evaluations, and the page with its figures."""
 
     def make(folder):
         shutil.copytree(stage2_run, folder)
-        for protocol in ("probe", "knn", "match"):
-            select = "last" if protocol == "match" else "val_best"
+        for protocol in ("probe", "knn", "match", "clusters"):
+            select = "last" if protocol in ("match", "clusters") else "val_best"
             world.evaluate(folder, protocol=protocol, select=select)
         world.report(folder, figures=True)
 

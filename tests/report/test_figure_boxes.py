@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from sm3kit.datasets.base import LabelSpec
 from sm3kit.metrics.predictions import LabelScores
+from sm3kit.report.agreement import Agreement, agreement_picture
 from sm3kit.report.attention import attention_picture, row_picture
 from sm3kit.report.calibration import calibration_picture
 from sm3kit.report.clusters import nmi_picture, size_picture
@@ -73,6 +74,10 @@ def of_labels(labels, form):
     rng, pictures = np.random.default_rng(0), []
     weights = rng.dirichlet(np.ones(len(labels)), (60, 2, len(labels)))
     pictures.append(attention_picture(weights, labels, "attention", "all studies", "stage 2"))
+    if len(labels) > 1:
+        between = rng.random((2, len(labels), len(labels) + 1))
+        between[:, range(len(labels)), range(len(labels))] = np.nan
+        pictures.append(agreement_picture(Agreement(tuple(labels), (1, 150), tuple(between))))
     for number, name in enumerate(labels):
         classes = tuple(names(2 + number % 11, form))
         truth = rng.integers(-1, len(classes), 60)

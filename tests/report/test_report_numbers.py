@@ -16,6 +16,7 @@ from sm3kit.metrics.reliability import reliability
 from sm3kit.metrics.reporting import metrics_of
 from sm3kit.networks.feature_cache import FeatureCache
 from sm3kit.report import spaces
+from sm3kit.report.agreement import agreement_picture, read_agreement
 from sm3kit.report.attention import export_attention, for_bertviz
 from sm3kit.report.calibration import calibration_picture, wilson
 from sm3kit.report.clusters import size_picture, sizes
@@ -31,6 +32,44 @@ from sm3kit.runs.folder import RunFolder
 def scored(positive, truth):
     positive = np.array(positive)
     return LabelScores(("no", "yes"), "yes", np.stack([1 - positive, positive], 1), truth)
+
+
+# What the pseudo-labels have in common
+
+
+def test_the_matrices_are_those_of_the_first_and_the_last_epoch(stage2_run):
+    """Their means are what metrics.csv has of these epochs, where they were measured one by one."""
+    run = RunFolder(stage2_run)
+    rows = run.history()
+    agreement = read_agreement(run.mlssl, rows)
+    assert agreement.labels == ("shape", "tone", "edge")
+    assert agreement.epochs == (1, 2)
+    for matrix, epoch in zip(agreement.matrices, agreement.epochs, strict=True):
+        between = matrix[:, :3]
+        assert np.array_equal(between, between.T, equal_nan=True)
+        assert np.isnan(np.diag(between)).all()
+        assert np.nanmean(between) == pytest.approx(dict(series(rows, "nmi_labels"))[epoch])
+        for label, value in zip(agreement.labels, matrix[:, 3], strict=True):
+            assert value == dict(series(rows, f"nmi_truth/{label}"))[epoch]
+    picture = agreement_picture(agreement)
+    shown = [text.get_text() for text in picture.figure.axes[1].texts]
+    assert shown[1] == f"{agreement.matrices[1][0, 1]:.2f}"
+    assert shown[0] == ""
+    assert [panel.get_title(loc="left") for panel in picture.figure.axes] == ["epoch 1", "epoch 2"]
+
+
+def test_runs_without_two_partitions_have_no_matrices(stage1_run, stage2_run, tmp_path):
+    rows = RunFolder(stage2_run).history()
+    content = torch.load(RunFolder(stage2_run).mlssl, weights_only=True)
+    file = tmp_path / "mlssl.ckpt"
+    assert read_agreement(file, rows) is None
+    torch.save({name: part for name, part in content.items() if name != "first_assigned"}, file)
+    assert read_agreement(file, rows) is None  # As an earlier version has written it.
+    assert read_agreement(file, RunFolder(stage1_run).history()) is None
+    assert agreement_picture(None) is None
+    file.write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="mlssl.ckpt cannot be read. Train the run again."):
+        read_agreement(file, rows)
 
 
 # Purity

@@ -143,6 +143,7 @@ def test_it_says_what_was_trained_and_how_to_repeat_it(full, read):
 def test_every_figure_is_written_and_not_blank(page):
     names = {file.name for file in page.figures}
     wanted = {"loss-mmssl", "loss-mlssl", "monitors", "alignment", "cluster-sizes", "cluster-nmi"}
+    wanted |= {"cluster-agreement"}
     wanted |= {"ranks-projection", "ranks-backbone"}
     wanted |= {"attention", "attention-shape-a", "gallery-derm-clinic", "gallery-clinic-derm"}
     for label in ("shape", "tone", "edge"):

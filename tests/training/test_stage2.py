@@ -52,7 +52,8 @@ def same_runs(one, other):
     for path in ("last", "mlssl"):
         parts = [checkpoint(getattr(RunFolder(folder), path)) for folder in (one, other)]
         assert same(parts[0]["model"], parts[1]["model"])
-    assert torch.equal(parts[0]["assigned"], parts[1]["assigned"])
+    for name in ("assigned", "first_assigned"):
+        assert torch.equal(parts[0][name], parts[1][name])
     assert same(weights(one), weights(other))
     assert rows(one) == rows(other)
     return True
@@ -247,6 +248,19 @@ def test_a_resumed_stage_2_is_the_straight_one_bit_for_bit(
     _, said = train(one, "broken", resume=True)
     assert "resume   stage 2 after epoch 2 of 4" in said or "after epoch 1 of 4" in said
     assert same_runs(tmp_path / "straight", tmp_path / "broken")
+
+
+def test_a_checkpoint_without_the_first_pseudo_labels_goes_on(second, stopped, train, tmp_path):
+    """Earlier versions kept none."""
+    one = but(second, stage2={"epochs": 2})
+    stopped(one, "run", 1)
+    run = RunFolder(tmp_path / "run")
+    content = checkpoint(run.last)
+    assert (content.pop("first_assigned") >= 0).all()
+    torch.save(content, run.last)
+    train(one, resume=True)
+    assert run.finished
+    assert "first_assigned" not in checkpoint(run.mlssl)
 
 
 @pytest.mark.slow
