@@ -130,7 +130,7 @@ def test_the_clusterers_share_their_networks():
         for clusterer in ("faiss", "sinkhorn")
     ]
     shared = plan_of(own, lines)
-    assert kinds(shared) == {"mmssl": 3, "mlssl": 12, "probe": 12}
+    assert kinds(shared) == {"mmssl": 3, "mlssl": 12, "probe": 12, "clusters": 12}
     probes = [task.settings for task in shared.tasks.values() if task.kind == "probe"]
     assert {(s["scope"], s["prototypes"]) for s in probes} == {("heads", False)}
 
