@@ -209,6 +209,18 @@ def test_all_embeddings_are_as_long_as_a_layer_norm_makes_them():
         torch.testing.assert_close(lengths, torch.full_like(lengths, wanted), rtol=slack, atol=0)
 
 
+@row(STAGE_2, "Labels that share a partition", "like the code")
+def test_nothing_keeps_labels_apart_unless_asked():
+    for name in COLUMNS.values():
+        module = second("tel", name)
+        step_of(module, module.configure_optimizers(), torch.arange(COUNT))
+        assert set(module.last_terms) == {f"ce/{label.name}" for label in LABELS}
+    # With this made-up clusterer all labels share one partition.
+    module = second("tel", stage2={"diversity": 1.0, "diversity_target": 0.0})
+    step_of(module, module.configure_optimizers(), torch.arange(COUNT))
+    assert module.last_terms["diversity"] > 0
+
+
 @row(STAGE_2, "Prototypes during an epoch", "like the code")
 @sentence(STAGE_2, "**prototypes are unit vectors** at the start of an epoch")
 def test_prototypes_learn_and_are_overwritten():
@@ -268,7 +280,7 @@ def test_what_all_have_in_stage_2(name):
     assert [values(("tel", size), name, "") for size in sizes] == [[512], [1], [128], [0.1]]
     labels = [LabelSpec(n, tuple(g.classes), g.reported) for n, g in derm7pt.GROUPINGS.items()]
     job = SimpleNamespace(
-        variant=variant, pool=SimpleNamespace(labels=labels), cases=range(TRAINING)
+        variant=variant, pool=SimpleNamespace(labels=labels), cases=range(TRAINING), weak={}
     )
     found = [label.clusters for label in stage2.pseudo_labels(job)]
     assert found == [len(label.classes) for label in labels] == [5, 3, 2, 3, 3, 3, 3, 2]

@@ -219,7 +219,8 @@ def test_a_damaged_result_is_named_and_left_out(world, full, tmp_path):
     (run / "eval" / "knn-test.json").write_text("{", "utf-8")
     (run / "eval" / "mine.json").write_text("{}", "utf-8")
     material = gathered(world, run)
-    assert [one.title for one in material.results] == ["probe, split test", "match, split test"]
+    titles = [f"{protocol}, split test" for protocol in ("probe", "match", "clusters")]
+    assert [one.title for one in material.results] == titles
     assert "knn-test.json is damaged, or is not a result of an evaluation." in material.notes[0]
     assert "mine.json is damaged" in material.notes[1]
 
