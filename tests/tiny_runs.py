@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from sm3kit.core.stage_settings import MachineSettings, Stage1Settings
 from sm3kit.core.variant import PARTS, Variant
@@ -172,6 +173,16 @@ def shared_run(shared_folder, studies):
 def stage1_run(shared_run):
     """The folder of a run of stage 1. It must not be changed."""
     return shared_run("stage1", stage="mmssl")
+
+
+@pytest.fixture
+def weight_file(stage1_run, tmp_path):
+    """The backbone for derm of a run of stage 1, as a file of its own."""
+    start = "backbones.derm.model."
+    weights = load_file(RunFolder(stage1_run).model)
+    file = tmp_path / "derm.safetensors"
+    save_file({n[len(start) :]: w for n, w in weights.items() if n.startswith(start)}, file)
+    return file
 
 
 @pytest.fixture(scope="session")

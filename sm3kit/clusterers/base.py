@@ -57,7 +57,7 @@ class Clusterer:
     """Partitions embeddings. Built as `Clusterer(**options)`.
 
     Attributes:
-        chooses_k: finds its own number of clusters, at most `most` of k.
+        chooses_k: finds its own number of clusters, up to `most(k)`.
         keeps_numbers: asks that a cluster has the number of the one of the epoch before that it is
             most like; without it numbers are arbitrary in every epoch.
         wants_start: takes centroids to start from; see `fit` and `fit_from`.

@@ -125,7 +125,7 @@ class Milk10k(Dataset):
             classes = {name: values[name][lesion] for name in names}
             self._studies.append(Study(lesion, paths, classes, lesion, splits[lesion]))
         self.notes = [*_notes(known, monet_threshold), *notes, *truth]
-        self._concepts = _concept_scores(tables, lesions)
+        self._tables, self._lesions = tables, lesions
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -141,7 +141,7 @@ class Milk10k(Dataset):
 
     def weak_scores(self) -> dict[str, WeakScores]:
         """The scores of the concepts, as log-odds; their labels are made from them."""
-        return self._concepts
+        return _concept_scores(self._tables, self._lesions)
 
 
 def _layout(folder: Path) -> Layout:

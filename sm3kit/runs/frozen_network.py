@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ WORDS = "RUN, RUN/eval/finetune-test.safetensors, timm/resnet50, or a weight fil
 
 @dataclass(frozen=True)
 class Source:
-    """Where a frozen network comes from.
+    """Where a frozen network comes from; what it names is read once.
 
     Attributes:
         word: a run, the file of a fine-tuned classifier, `provider/model`, or a weight file.
@@ -50,12 +51,12 @@ class Source:
         provider = provider_of(self.word)
         return not os.path.lexists(self.word) and provider in registry("backbones").names()
 
-    @property
+    @cached_property
     def tuned(self) -> FineTuned | None:
         """The fine-tuned classifier that it is, if it is one."""
         return FineTuned.read(Path(self.word))
 
-    @property
+    @cached_property
     def run(self) -> TrainedModel | None:
         """The run that it is, or that its classifier belongs to.
 

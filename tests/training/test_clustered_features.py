@@ -60,16 +60,6 @@ def taught(second):
     return variant
 
 
-@pytest.fixture
-def weight_file(stage1_run, tmp_path):
-    """The backbone for derm as a file of its own."""
-    start = "backbones.derm.model."
-    weights = load_file(RunFolder(stage1_run).model)
-    file = tmp_path / "derm.safetensors"
-    save_file({n[len(start) :]: w for n, w in weights.items() if n.startswith(start)}, file)
-    return file
-
-
 def clusters_of(folder):
     return checkpoint(RunFolder(folder).mlssl)["assigned"]
 

@@ -44,16 +44,6 @@ def student(stage1_run):
 
 
 @pytest.fixture
-def weight_file(stage1_run, tmp_path):
-    """The backbone for derm as a file of its own."""
-    start = "backbones.derm.model."
-    weights = load_file(RunFolder(stage1_run).model)
-    file = tmp_path / "derm.safetensors"
-    save_file({n[len(start) :]: w for n, w in weights.items() if n.startswith(start)}, file)
-    return file
-
-
-@pytest.fixture
 def tuned_file(stage1_run, tmp_path):
     """The file of a fine-tuned classifier, and that of a probe, in a copy of the run."""
     run = shutil.copytree(stage1_run, tmp_path / "tuned")
