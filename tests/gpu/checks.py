@@ -172,6 +172,8 @@ def compiled() -> str:
 def memory() -> str:
     """Peak memory with and without micro-batches."""
     whole, parts = peak(0), peak(MICRO)
+    if CPU:
+        return "both kinds of steps run; only a GPU tells its peak"
     return f"{whole:.2f} GB, with --micro-batch {MICRO} {parts:.2f} GB"
 
 
