@@ -94,7 +94,7 @@ FAMILY_MORE = {
 # Rooms that take few libraries at all.
 LIBRARIES = {
     "core": set(),
-    "tables": set(),
+    "tables": {"openpyxl"},
     "nn": {"torch", "numpy", "scipy", "safetensors"},
     "imaging": {"numpy", "cv2", "PIL", "torch"},
     "synthesis": {"numpy", "cv2"},
@@ -116,6 +116,7 @@ OWNERS = {
     },
     "jinja2": {"results.html"},
     "cv2": {"imaging", "modalities", "synthesis"},
+    "openpyxl": {"tables.workbook"},
 }
 PROJECT_OF = {
     "PIL": "pillow",
@@ -143,9 +144,11 @@ SORTS = {
         f"report.{name}"
         for name in ("agreement", "calibration", "clusters", "confusion", "embedding", "roc")
     ),
-    "hidden libraries": ("nn.low_rank",),
+    "hidden libraries": ("nn.low_rank", "tables.workbook"),
     "means of laws": ("testing.classifier_absence", "testing.likeness"),
-    "layouts": tuple(f"synthesis.layout_{name}" for name in ("derm7pt", "manifest", "milk10k")),
+    "layouts": tuple(
+        f"synthesis.layout_{name}" for name in ("derm7pt", "isic", "manifest", "midas", "milk10k")
+    ),
     "tables": ("results.clustering", "results.prediction_table", "results.pretraining_table"),
     "writers": (
         *("results.formats", "results.writers"),
@@ -159,6 +162,8 @@ LONGEST_IN_CLI = 40  # A command parses, calls and shows.
 # Modules with one idea that takes more room; the reason beside each.
 LONGER = {
     "sm3kit.backbones.timm": "one library: its models, sizes, weights, blocks, and what it refuses",
+    "sm3kit.datasets.isic": "any collection: what one has and another lacks has its answer",
+    "sm3kit.datasets.midas": "no lesion ids, odd file names, free text: each gap has its answer",
     "sm3kit.datasets.manifest": "every mistake in a table that people write by hand has its answer",
     "sm3kit.datasets.milk10k": "three layouts of one archive",
     "sm3kit.data.image_cache": "one format on disk: what is written, read and healed",

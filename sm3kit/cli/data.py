@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from sm3kit.data.check_report import Report
 
 # The layouts of synthesis.layouts, repeated so that --help need not import numpy; a test compares.
-LAYOUTS = ("derm7pt", "derm7pt-flat", "manifest", "milk10k", "milk10k-archive", "milk10k-flat")
+LAYOUTS = (
+    *("derm7pt", "derm7pt-flat", "isic", "manifest", "midas", "midas-repeats"),
+    *("milk10k", "milk10k-archive", "milk10k-flat"),
+)
 
 
 @group()

@@ -32,7 +32,10 @@ else:
 
 # A modality may have dots in its name, and an option has none.
 OPTION = re.compile(r"(.+?)\.([^.=]+)=(.*)", re.DOTALL)
-SPECS = "synthetic, derm7pt:DIR, milk10k:DIR, manifest:FILE.csv, or a plugin's NAME:ARGUMENT"
+SPECS = (
+    "synthetic, derm7pt:DIR, milk10k:DIR, midas:DIR, isic:DIR, manifest:FILE.csv, or a plugin's "
+    "NAME:ARGUMENT"
+)
 F = TypeVar("F", bound=Callable[..., Any])
 
 

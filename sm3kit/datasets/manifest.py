@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +13,8 @@ from sm3kit.core.errors import DataError, OptionError
 from sm3kit.core.names import list_names
 from sm3kit.core.names import unknown as unknown_name
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
-from sm3kit.tables.csv_table import Row, Table, as_number, class_name, read_table
+from sm3kit.tables.classes import are_classes, class_order
+from sm3kit.tables.csv_table import Row, Table, class_name, read_table
 from sm3kit.tables.joining import one_per_key
 from sm3kit.tables.spelling import UNKNOWN_WORDS, blank_unknown, word_counts
 from sm3kit.tables.splits import rarest, split_groups
@@ -48,7 +47,6 @@ IMAGE_SUFFIXES = (
     ".npy",
 )
 SEVERAL = "|"  # Between the paths of several images in one cell.
-MOST_CLASSES = 30  # More distinct values look like a measurement, not a label.
 
 
 class Manifest(Dataset):
@@ -65,7 +63,7 @@ class Manifest(Dataset):
     are in natural order. A repeated row counts once; different rows with the same id are an error.
 
     Args:
-        argument: the CSV file.
+        argument: the CSV file, or a spreadsheet (.xlsx), of which the first sheet counts.
         labels: the label columns, if the choice above is wrong.
         modalities: the modality columns, likewise; their values may have any form.
         classes: classes in index order, for example `DIAG:BCC|NEV|MEL`.
@@ -85,7 +83,7 @@ class Manifest(Dataset):
         OptionError: an option names a column or class that is not there.
     """
 
-    suffixes = (".csv",)
+    suffixes = (".csv", ".xlsx")
 
     def __init__(
         self,
@@ -242,19 +240,6 @@ def _paths(table: Table, row: Row, images: list[str]) -> dict[str, str | tuple[s
     return columns_of
 
 
-def _natural(name: str) -> tuple[object, ...]:
-    """Sorts numbers by value, before words; words with their numbers by value."""
-    number = as_number(name)
-    if not math.isnan(number):
-        return (0, number, name)
-    parts = re.split(r"(\d+)", name.lower())
-    return (
-        1,
-        [(0, float(part), part) if part.isdecimal() else (1, 0, part) for part in parts],
-        name,
-    )
-
-
 def _classes(table: Table, label: str) -> tuple[str, ...]:
     names = {class_name(row[label]) for row in table.rows} - {""}
     if len(names) < 2:
@@ -262,7 +247,7 @@ def _classes(table: Table, label: str) -> tuple[str, ...]:
             f"{table.path}, column {label!r} has {len(names)} known classes; a label needs two. "
             f"Declare them with -o manifest.classes='{label}:A|B', or leave the label out."
         )
-    return tuple(sorted(names, key=_natural))
+    return class_order(names)
 
 
 def _declared_classes(label: str, text: str) -> tuple[str, ...]:
@@ -289,7 +274,7 @@ def _label_columns(
     for column in others:
         cells = [class_name(row[column]) for row in table.rows if row[column]]
         count = len(set(cells))
-        if column in declared or 2 <= count <= min(MOST_CLASSES, len(cells) // 2):
+        if column in declared or are_classes(cells):
             chosen.append(column)
         elif not any(map(_is_image, cells)):
             rows = zip(raw.rows, table.rows, strict=True)

@@ -12,20 +12,22 @@ from sm3kit.synthesis.lesion import Lesion
 from sm3kit.synthesis.surface import Surface, blend
 
 
-def clinical(lesion: Lesion, size: int) -> npt.NDArray[np.uint8]:
+def clinical(lesion: Lesion, size: int, away: float = 1.0) -> npt.NDArray[np.uint8]:
     """The picture, (S, S, 3), RGB.
 
     Args:
         lesion: what is seen; the same lesion always gives the same picture.
         size: side S, in pixels; 32 or more to see the lesion.
+        away: distance of the camera; from twice as far, the lesion is half as large. Each distance
+            is a photograph of its own, with other light.
     """
-    rng = lesion.stream("clinical")
+    rng = lesion.stream("clinical" if away == 1 else f"clinical {away:g}")
     x, y = 0.5 + rng.normal(0, 0.06, 2)
-    radius = rng.uniform(0.16, 0.22) * lesion.extent
+    radius = rng.uniform(0.16, 0.22) * lesion.extent / away
     turn = float(rng.uniform(-np.pi, np.pi))
     frame = Frame(size, (float(x), float(y)), float(radius), turn, float(rng.uniform(0.82, 1)))
     surface = Surface(lesion, frame, bend=0.07)
-    picture = _skin(surface, rng)
+    picture = _skin(surface, rng, away)
     _body(picture, surface)
     _attributes(picture, surface)
     focus = size * rng.uniform(0.004, 0.011)
@@ -35,15 +37,15 @@ def clinical(lesion: Lesion, size: int) -> npt.NDArray[np.uint8]:
     return _camera(picture, lesion, rng)
 
 
-def _skin(surface: Surface, rng: np.random.Generator) -> Field:
-    """Mottled skin with redness and freckles."""
+def _skin(surface: Surface, rng: np.random.Generator, away: float) -> Field:
+    """Mottled skin with redness and freckles; from afar more of it is seen."""
     lesion, frame = surface.lesion, surface.frame
     shade = 1 + 0.05 * surface.cloud(rng, 0.4) + 0.03 * surface.cloud(rng, 3.0)
     picture: Field = shade * np.array(lesion.skin, np.float32)[:, None, None]
     blend(picture, np.clip(0.12 + 0.18 * surface.cloud(rng, 0.6), 0, 1), (190.0, 90.0, 80.0))
-    count = int(rng.integers(0, 9))
+    count = int(rng.integers(0, 9) * away**2)
     if count:
-        places, radii = rng.uniform(-3, 3, (count, 2)), rng.uniform(0.03, 0.1, count)
+        places, radii = rng.uniform(-3 * away, 3 * away, (count, 2)), rng.uniform(0.03, 0.1, count)
         freckle = tuple(0.62 * np.array(lesion.skin) * np.array([1, 0.92, 0.85]))
         blend(picture, frame.discs(places, radii) * np.float32(0.6), freckle)
     return picture

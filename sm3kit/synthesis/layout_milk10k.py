@@ -134,7 +134,7 @@ def challenge(folder: Path, pairs: int, size: int, seed: int) -> None:
     """Writes the folders of the challenge, and a test set without labels on top of `pairs`."""
     tests = max(1, round(pairs * TEST / TRAINING))
     for split, first, last in (("Training", 0, pairs), ("Test", pairs, pairs + tests)):
-        cases = [_case(seed, index) for index in range(first, last)]
+        cases = [draw_case(seed, index) for index in range(first, last)]
         pictures = folder / f"MILK10k_{split}_Input"
         _pictures(cases, size, [pictures / case.id for case in cases])
         save_table(folder / f"MILK10k_{split}_Metadata.csv", METADATA, _metadata(cases))
@@ -144,7 +144,7 @@ def challenge(folder: Path, pairs: int, size: int, seed: int) -> None:
 
 def flat(folder: Path, pairs: int, size: int, seed: int) -> None:
     """Writes the tables of the challenge beside images_train/, which has all pictures."""
-    cases = [_case(seed, index) for index in range(pairs)]
+    cases = [draw_case(seed, index) for index in range(pairs)]
     _pictures(cases, size, [folder / "images_train"] * pairs)
     save_table(folder / "MILK10k_Training_Metadata.csv", METADATA, _metadata(cases))
     _truth(cases, folder, "MILK10k_Training_GroundTruth", "MILK10k_Training_Supplement")
@@ -152,7 +152,7 @@ def flat(folder: Path, pairs: int, size: int, seed: int) -> None:
 
 def archive(folder: Path, pairs: int, size: int, seed: int) -> None:
     """Writes the download of the ISIC Archive: images/, metadata.csv and supplements/."""
-    cases = [_case(seed, index) for index in range(pairs)]
+    cases = [draw_case(seed, index) for index in range(pairs)]
     _pictures(cases, size, [folder / "images"] * pairs)
     save_table(folder / "metadata.csv", ARCHIVE, _archive(cases))
     supplements = folder / "supplements"
@@ -164,7 +164,8 @@ def archive(folder: Path, pairs: int, size: int, seed: int) -> None:
     (folder / "licenses" / "CC-BY-NC.txt").write_text(notice, encoding="utf-8")
 
 
-def _case(seed: int, index: int) -> Case:
+def draw_case(seed: int, index: int) -> Case:
+    """Lesion `index` of a seed, with its patient; the same however many are drawn."""
     drawing = lesion(seed, index)
     rng = drawing.stream("milk10k")
     other, site = OTHERS[rng.integers(len(OTHERS))], SITES[rng.integers(len(SITES))]

@@ -11,14 +11,18 @@ from sm3kit.core.errors import DataError, UnknownName
 from sm3kit.core.files import whole_folder
 from sm3kit.core.names import unknown
 from sm3kit.core.options import Option, convert
-from sm3kit.synthesis import layout_derm7pt, layout_milk10k
+from sm3kit.synthesis import layout_derm7pt, layout_midas, layout_milk10k
+from sm3kit.synthesis.layout_isic import isic
 from sm3kit.synthesis.layout_manifest import manifest
 
 # Each writes (folder, pairs, size, seed).
 LAYOUTS: dict[str, Callable[[Path, int, int, int], None]] = {
     "derm7pt": layout_derm7pt.release,
     "derm7pt-flat": layout_derm7pt.tables_beside_images,
+    "isic": isic,
     "manifest": manifest,
+    "midas": layout_midas.release,
+    "midas-repeats": layout_midas.with_repeats,
     "milk10k": layout_milk10k.challenge,
     "milk10k-archive": layout_milk10k.archive,
     "milk10k-flat": layout_milk10k.flat,
@@ -33,7 +37,7 @@ def write(
     Args:
         layout: a name of LAYOUTS.
         out: the folder to make; it may exist if it is empty.
-        pairs: number of lesions, 1 or more; each has a dermoscopic and a clinical picture.
+        pairs: number of lesions, 1 or more; most have pictures of all kinds.
         size: side of a picture in pixels, 32 or more.
         seed: 0 or more; one seed gives the same bytes again.
         missing: share of lesions without the clinical picture, 0 to 1; for the manifest only.

@@ -1,4 +1,4 @@
-"""CSV tables as people save them: any separator, with or without a byte-order mark."""
+"""Tables as people save them: CSV with any separator and byte-order mark, or a spreadsheet."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sm3kit.core.errors import DataError
 from sm3kit.core.files import regular_file
 from sm3kit.core.names import list_names, suggestion
 from sm3kit.tables.spreadsheets import original
+from sm3kit.tables.workbook import SUFFIX, workbook_lines
 
 SEPARATORS = (",", ";", "\t")
 ROUNDING = 1e-6  # How far a 0 or a 1 may be off, as tools save it so.
@@ -43,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file: where it lies, its headings as written, and its rows."""
+    """A table: where its file lies, its headings as written, and its rows."""
 
     path: Path
     columns: tuple[str, ...]
@@ -130,9 +131,10 @@ def as_number(cell: str) -> float:
 
 
 def read_table(path: Path, wanted: str) -> Table:
-    """The table of a CSV file; separator and byte-order mark are recognised.
+    """The table of a CSV file, or of the first sheet of an .xlsx file.
 
-    Rows without any content and columns without a heading are left out.
+    Separator and byte-order mark are recognised. Rows without any content and columns without a
+    heading are left out.
 
     Args:
         path: the file.
@@ -141,7 +143,8 @@ def read_table(path: Path, wanted: str) -> Table:
     Raises:
         DataError: there is no such file, or it is empty, damaged or of another kind.
     """
-    lines = _lines(path, wanted)
+    in_workbook = path.suffix.lower() == SUFFIX
+    lines = workbook_lines(path, wanted) if in_workbook else _lines(path, wanted)
     headings = [_look_of(heading) for heading in lines[0]]
     _check_headings(path, headings)
     keys = [heading.casefold() for heading in headings]

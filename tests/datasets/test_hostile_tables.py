@@ -11,7 +11,9 @@ from violations import violations
 from sm3kit.data.check import check
 from sm3kit.datasets.base import Dataset
 from sm3kit.datasets.derm7pt import Derm7pt
+from sm3kit.datasets.isic import Isic
 from sm3kit.datasets.manifest import Manifest
+from sm3kit.datasets.midas import Midas
 from sm3kit.datasets.milk10k import Milk10k
 from sm3kit.synthesis.layouts import write
 from sm3kit.testing.damaged_tables import (
@@ -34,14 +36,23 @@ TABLES = {
     "milk10k truth": ("milk10k", "MILK10k_Training_GroundTruth.csv"),
     "milk10k archive": ("milk10k-archive", "metadata.csv"),
     "milk10k archive input": ("milk10k-archive", "supplements/training_input.csv"),
+    "midas": ("midas", "release_midas.csv"),
+    "isic": ("isic", "metadata.csv"),
+}
+READERS: dict[str, Callable[[str], Dataset]] = {
+    "derm7pt": Derm7pt,
+    "isic": Isic,
+    "midas": Midas,
+    "milk10k": Milk10k,
 }
 # Rows of Derm7pt count by their place. The index has one column: no separator, and a row without
-# its cell is a blank line. The first column of the archive's input is not looked at.
+# its cell is a blank line. The first columns of the archive's input and of MIDAS are not looked at.
 OTHERWISE = {
     ("derm7pt", "a row twice"),
     *(("derm7pt index", damage) for damage in ("a line sep=| that is wrong", "no id")),
     *(
-        ("milk10k archive input", damage)
+        (case, damage)
+        for case in ("milk10k archive input", "midas")
         for damage in (
             *("another first heading", "no first heading", "no id"),
             *("a first heading with line break", "a first heading that steers"),
@@ -76,7 +87,7 @@ class Damaged:
         if self.layout == "manifest":
             data: Dataset = Manifest(str(self.file))
         else:
-            data = (Derm7pt if self.layout == "derm7pt" else Milk10k)(str(self.folder))
+            data = READERS[self.layout.partition("-")[0]](str(self.folder))
         check(data)
         return data
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from sm3kit.core.errors import DataError, OptionError
@@ -343,3 +344,21 @@ def test_wrong_options(path: Path, options: dict[str, tuple[str, ...]], answer: 
     with pytest.raises(OptionError) as error:
         Manifest(save(path, ROWS), **options)  # type: ignore[arg-type]
     assert str(error.value).startswith(f"The dataset 'manifest': {answer}")
+
+
+def test_a_spreadsheet_is_as_a_csv_file(tmp_path: Path) -> None:
+    """Numbers and blanks in their cells, a blank line on top, and blank columns behind."""
+    rows = [
+        [None, None, None, None, None, None],
+        ["id", "split", "group", "derm", "grade", None],
+        *([n, "train", n // 2, f"{n}.jpg", n % 2 if n else None, None] for n in range(8)),
+    ]
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(tmp_path / "my.xlsx")
+    lines = [",".join("" if cell is None else str(cell) for cell in row) for row in rows[1:]]
+    (tmp_path / "my.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    table, workbook = (Manifest(str(tmp_path / name)) for name in ("my.csv", "my.xlsx"))
+    assert workbook.studies() == table.studies()
+    assert workbook.labels == table.labels

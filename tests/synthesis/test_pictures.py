@@ -103,3 +103,25 @@ def test_pixels_alone_hardly_match_the_pairs():
     rank = (similarity >= np.diag(similarity)[:, None]).sum(1)
     assert (rank == 1).mean() < 0.15
     assert np.median(rank) > 8
+
+
+def test_a_lesion_is_known_again_from_afar():
+    """By the mean colour alone; of 24 a guess is at 12.5, and four standard errors are 5.6."""
+    drawn = [lesion(0, index) for index in range(24)]
+    near, far = (
+        np.stack([clinical(one, 48, away).reshape(-1, 3).mean(0) for one in drawn])
+        for away in (1.0, 2.0)
+    )
+    apart = np.linalg.norm(near[:, None] - far, axis=-1)
+    ranks = (apart < np.diag(apart)[:, None]).sum(1) + 1
+    assert ranks.mean() < 12.5 - 5.6
+
+
+def test_from_twice_as_far_a_lesion_is_half_as_large():
+    """In pixels that differ from the skin beyond the lesion; the dark ones stand out."""
+    drawn = [one for one in (lesion(3, index) for index in range(40)) if one.tone < 0.3][:12]
+    dark = []
+    for away in (1.0, 2.0):
+        pictures = np.stack([clinical(one, 96, away).mean(-1) for one in drawn])
+        dark.append((pictures < 0.75 * np.median(pictures, (1, 2), keepdims=True)).mean((1, 2)))
+    assert np.median(dark[0] / np.maximum(dark[1], 1e-3)) == pytest.approx(4, abs=1.5)

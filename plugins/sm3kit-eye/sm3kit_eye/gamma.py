@@ -18,12 +18,12 @@ from sm3kit.api import (
     join_notes,
     one_per_key,
     ranges,
+    read_table,
     split_groups,
     visible_paths,
 )
 from sm3kit_eye import drawing
 from sm3kit_eye.pairing import images_in, natural
-from sm3kit_eye.tables import read_labels
 
 IMAGES, TABLE = "multi-modality_images", "glaucoma_grading_training_GT.xlsx"
 GRADE = LabelSpec("grade", ("non", "early", "mid_advanced"), "mid_advanced")
@@ -142,7 +142,7 @@ def _images(case: Path, oct_slices: int) -> dict[str, str | tuple[str, ...]]:
 
 def _grades(path: Path, cases: Sequence[str]) -> tuple[dict[str, int], list[str]]:
     """{case without leading zeros: grade}, and notes; a row without a 1 says nothing."""
-    read = read_labels(path)
+    read = read_table(path, "the labels")
     read.require(["data", *GRADE.classes])
     table, notes = blank_unknown(read, GRADE.classes)
     entries = [

@@ -23,11 +23,11 @@ from sm3kit.api import (
     join_notes,
     one_per_key,
     ranges,
+    read_table,
     split_groups,
 )
 from sm3kit_eye import drawing
 from sm3kit_eye.pairing import Key, images_in, key_of, pair_by_key
-from sm3kit_eye.tables import read_labels
 
 MODALITIES = ("fundus", "oct")
 PATTERN = r"(?P<patient>.+)-(?P<eye>[^-]+)-(?P<scan>[^-]+)"
@@ -137,7 +137,7 @@ class TopconMM(Dataset):
 
 
 def _findings(path: Path) -> Findings:
-    read = read_labels(path)
+    read = read_table(path, "the labels")
     table, _ = blank_unknown(read, read.columns)
     image = next((one for one in table.columns if _names_images(table.rows, one)), "")
     others = [column for column in table.columns if column != image]
