@@ -227,6 +227,54 @@ def test_the_other_layouts_of_milk10k(tmp_path):
     assert pictures == {row["isic_id"] for row in rows}
 
 
+def test_mra_midas_is_laid_out_to_the_letter(tmp_path):
+    """Three pictures of a lesion flat beside the table, and what stumbles readers of the release."""
+    write("midas", tmp_path / "m", pairs=24, size=32)
+    assert columns(tmp_path / "m" / "release_midas.csv") == (
+        "_unnamed_var,midas_record_id,midas_file_name,midas_iscontrol,midas_distance,"
+        "midas_location,midas_path,midas_pathreport,midas_gender,midas_age,midas_fitzpatrick,"
+        "midas_melanoma,midas_ethnicity,midas_race,clinical_impression_1,clinical_impression_2,"
+        "clinical_impression_3,length__mm_,width__mm_"
+    )
+    rows = table(tmp_path / "m" / "release_midas.csv")
+    kinds = Counter(row["midas_distance"] for row in rows)
+    assert kinds == {"dscope": 22, "6in": 24, "1ft": 24, "n/a - virtual": 3}
+    assert len({row["midas_record_id"] for row in rows}) == 16
+    assert {row["midas_path"] for row in rows if row["midas_iscontrol"] == "yes"} == {""}
+    there = {path.name for path in (tmp_path / "m").glob("*.jpg")}
+    named = {row["midas_file_name"] for row in rows}
+    assert sum(name.endswith(".jpeg") for name in named) == 9
+    assert sum(name.endswith("_cropped.jpg") for name in there - named) == 1
+    stems = {name.partition(".")[0].removesuffix("_cropped") for name in there}
+    assert sum(name.partition(".")[0] not in stems for name in named) == 2
+    write("midas-repeats", tmp_path / "r", pairs=24, size=32)
+    assert len(table(tmp_path / "r" / "release_midas.csv")) == len(rows) + 4
+
+
+def test_a_collection_of_the_isic_archive_is_laid_out_to_the_letter(tmp_path):
+    write("isic", tmp_path / "i", pairs=30, size=32)
+    assert columns(tmp_path / "i" / "metadata.csv") == (
+        "isic_id,attribution,copyright_license,age_approx,anatom_site_general,concomitant_biopsy,"
+        "diagnosis_1,diagnosis_2,diagnosis_3,diagnosis_confirm_type,fitzpatrick_skin_type,"
+        "image_type,lesion_id,melanocytic,patient_id,sex"
+    )
+    rows = table(tmp_path / "i" / "metadata.csv")
+    assert {path.stem for path in (tmp_path / "i").glob("*.jpg")} == {
+        row["isic_id"] for row in rows
+    }
+    assert {row["image_type"] for row in rows} == {
+        *("dermoscopic", "clinical: close-up", "clinical: overview")
+    }
+    of_lesion = {}
+    for row in rows:
+        of_lesion.setdefault(row["lesion_id"], []).append(row["image_type"])
+    assert len(of_lesion.pop("")) > 2
+    counts = Counter(tuple(sorted(kinds)) for kinds in of_lesion.values())
+    assert counts["dermoscopic",] > 0 < counts["clinical: close-up",]
+    assert counts["clinical: close-up", "dermoscopic", "dermoscopic"] > 0
+    assert any(not row["patient_id"] for row in rows)
+
+
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").write_text("keep")
