@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm_processes
 
 ROOT = Path(__file__).parents[1]
 # What may start such processes.
@@ -74,42 +72,31 @@ def test_the_scripts_are_found_and_some_of_them_train() -> None:
 TRAINING = """
 import multiprocessing
 
-from rich.console import Console
-from sm3kit.core.stage_settings import MachineSettings, Stage1Settings
-from sm3kit.core.variant import Variant
-from sm3kit.data.image_cache import ImageCache
-from sm3kit.training.pretrain import pretrain
-from sm3kit.data.progress import Reporter
-from pathlib import Path
+import sm3kit
 
 multiprocessing.set_start_method("spawn", force=True)
-variant = Variant(
-    data=("synthetic:24",), backbone="timm/test_resnet", weights="none", stage="mmssl",
-    stage1=Stage1Settings(epochs=1, batch_size=8), machine=MachineSettings(workers=1),
-    image_size=32, options={"synthetic": {"size": 32}},
-)
 """
-CALL = 'pretrain(variant, Path("run"), Reporter(Console()), ImageCache(None))'
+CALL = (
+    "sm3kit.pretrain('synthetic:24', stage='mmssl', epochs=1, batch_size=8, workers=1, out='run', "
+    "backbone='test_resnet', weights='none', image_size=32, options={'synthetic.size': 32})"
+)
 
 
-def ran(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    (folder / "script.py").write_text(script, encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "SM3KIT_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
+def run(script: str, folder: Path) -> tuple[int, str]:
+    """Exit code of a script, and what it wrote to stderr."""
+    file = folder / "script.py"
+    file.write_text(script, encoding="utf-8")
+    environment = {"SM3KIT_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    code, _, errors = warm_processes.run(script=file, cwd=folder, environment=environment)
+    return code, errors
 
 
 @pytest.mark.slow
 def test_a_script_without_a_guard_is_told_so_before_anything_is_trained(tmp_path: Path) -> None:
-    done = ran(f"{TRAINING}\n{CALL}\n", tmp_path)
+    code, errors = run(f"{TRAINING}\n{CALL}\n", tmp_path)
     line = len(TRAINING.splitlines()) + 2
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
+    assert code == 1
+    assert errors.splitlines()[-1] == (
         f"sm3kit.core.errors.VariantError: {tmp_path}/script.py, line {line}: each process that "
         "prepares views would run this script from its top again. Put what it does under "
         '`if __name__ == "__main__":`, or set workers to 0.'
@@ -119,6 +106,6 @@ def test_a_script_without_a_guard_is_told_so_before_anything_is_trained(tmp_path
 
 @pytest.mark.slow
 def test_a_script_with_a_guard_trains_with_spawned_workers(tmp_path: Path) -> None:
-    done = ran(f'{TRAINING}\nif __name__ == "__main__":\n    {CALL}\n', tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, errors = run(f'{TRAINING}\nif __name__ == "__main__":\n    {CALL}\n', tmp_path)
+    assert code == 0, errors
     assert (tmp_path / "run" / "model.safetensors").is_file()

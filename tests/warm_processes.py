@@ -4,9 +4,11 @@ Each process is forked from one that has imported them, so that only this one wa
 What is about starting Python itself uses `subprocess`.
 """
 
+import importlib
 import multiprocessing
 import os
 import runpy
+import site
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ class WarmProcess:
         return self.process.exitcode, *said
 
 
-def start(*words, script=None, cwd=None, environment=None):
+def start(*words, script=None, cwd=None, environment=None, packages=None):
     """Starts `sm3kit WORDS...`, or a script with these words.
 
     Args:
@@ -42,11 +44,12 @@ def start(*words, script=None, cwd=None, environment=None):
         script: path of a file.
         cwd: the folder in which it runs.
         environment: variables that are set beside those of this process.
+        packages: a folder of installed distributions that it sees beside those of this process.
     """
     folder = tempfile.TemporaryDirectory()
     variables = {**os.environ, **(environment or {})}
     place = str(cwd or Path.cwd())
-    settings = ([str(word) for word in words], script and str(script), place, variables)
+    settings = ([str(word) for word in words], script and str(script), place, variables, packages)
     process = CONTEXT.Process(target=_work, args=(*settings, folder.name))
     process.start()
     return WarmProcess(process, folder)
@@ -57,12 +60,15 @@ def run(*words, timeout=240, **settings):
     return start(*words, **settings).wait(timeout)
 
 
-def _work(words, script, place, variables, folder):
+def _work(words, script, place, variables, packages, folder):
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(Path(folder, name), os.O_WRONLY | os.O_CREAT), number)
     os.chdir(place)
     os.environ.clear()
     os.environ.update(variables)
+    if packages:
+        site.addsitedir(str(packages))
+        importlib.invalidate_caches()
     if script:
         sys.argv = [script, *words]
         sys.path.insert(0, str(Path(script).parent))

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "grids"))
 
 from killing import kill_often
@@ -21,7 +22,7 @@ def main() -> None:
     """Prints what the kills cost."""
     given = [int(word) for word in sys.argv[1:]]
     kills, longest, jobs = given + [20, 40, 1][len(given) :]
-    command = [sys.executable, "-m", "sm3kit", "ablate", "--grid", "--jobs", str(jobs), "--out"]
+    command = ["ablate", "--grid", "--jobs", str(jobs), "--out"]
     with tempfile.TemporaryDirectory() as home:
         quiet, disturbed = Path(home) / "quiet", Path(home) / "disturbed"
         start = time.perf_counter()

@@ -4,18 +4,17 @@ python tests/benchmarks/kills.py [TRAININGS] [GRIDS]
 """
 
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "grids"))
 
-from killing import differences, files_of, kill_once
+from killing import differences, files_of, finish, kill_once
 from tiny_grid import tiny, write
 
-SM3KIT = [sys.executable, "-m", "sm3kit"]
 TRAINING = (
     *("--data", "synthetic:40", "--image-size", "16", "--recipe", "quick", "--precision", "32"),
     *("--epochs", "3", "--mlssl-epochs", "3", "--batch-size", "8", "--workers", "0", "-q"),
@@ -23,18 +22,11 @@ TRAINING = (
 ROWS = {"sep_sep": {"recipe": "sep_sep"}, "tel": {"recipe": "tel"}}
 
 
-def finish(words):
-    """Runs a command to its end, and says why if it fails."""
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(words)}: {done.stdout}{done.stderr}")
-
-
 def train(folder):
     """The command that trains, or goes on with what a killed one left."""
     begun = (folder / "variant.yaml").is_file()
     words = ["--resume"] if begun else TRAINING
-    return [*SM3KIT, "pretrain", *words, "--out", str(folder)]
+    return ["pretrain", *words, "--out", str(folder)]
 
 
 def disturbed(count, command, home, label):
@@ -75,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         grid = write(home / "grid.yaml", tiny(rows=ROWS, baseline="sep_sep"))
-        words = [*SM3KIT, "ablate", "--grid", grid, "--out"]
+        words = ["ablate", "--grid", grid, "--out"]
         bad = disturbed(trainings, train, home, "training")
         bad += disturbed(grids, lambda out: [*words, str(out)], home, "grid")
     sys.exit(bad > 0)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import warm_processes
 
 SCRIPT = """
 import sys
@@ -40,16 +41,20 @@ def settled(file):
 
 @pytest.mark.slow
 def test_two_processes_leave_the_same_files(tmp_path):
-    running = []
-    for seed in ("1", "2"):
-        (tmp_path / seed).mkdir()
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        words = [sys.executable, "-c", SCRIPT]
-        running.append(subprocess.Popen(words, cwd=tmp_path / seed, env=environment))
-    assert [one.wait() for one in running] == [0, 0]
+    """One is started, with another seed of hashes; the other is forked from one that is warm."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, "utf-8")
+    homes = [tmp_path / "started", tmp_path / "forked"]
+    for home in homes:
+        home.mkdir()
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    started = subprocess.Popen([sys.executable, script], cwd=homes[0], env=environment)
+    forked = warm_processes.run(script=script, cwd=homes[1])
+    assert (started.wait(), *forked) == (0, 0, "", "")
     found = [
         {str(one.relative_to(home)): settled(one) for one in home.rglob("*") if one.is_file()}
-        for home in (tmp_path / "1", tmp_path / "2")
+        for home in homes
     ]
     assert {"run/model.safetensors", "run/report.html", "weights/README.md"} <= found[0].keys()
     assert found[0].keys() == found[1].keys()

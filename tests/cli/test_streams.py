@@ -19,6 +19,7 @@ ASCII = [
     {"PYTHONIOENCODING": "ascii"},
     {"PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": "1"},
 ]
+EMPTY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "OMP_NUM_THREADS", "HOME")
 COMMANDS = [["--help"], ["plugins", "list"], ["ablate", "-h"]]
 FULL_LINE = (
     "Error: Cannot write to standard output: No space left on device. Free some disk space, or "
@@ -109,10 +110,7 @@ def test_a_size_that_no_terminal_has(size, usual):
 @pytest.mark.parametrize(
     "more",
     [
-        slow({"RANK": "", "WORLD_SIZE": "", "LOCAL_RANK": "", "SLURM_PROCID": ""}),
-        slow({"OMP_NUM_THREADS": ""}),
-        slow({"TMPDIR": "/nowhere/at/all"}),
-        slow({"HOME": ""}),
+        slow(dict.fromkeys(EMPTY, "") | {"TMPDIR": "/nowhere/at/all"}),
         slow({"SLURM_JOB_ID": "5", "SLURM_NTASKS": "4"}),
     ],
 )

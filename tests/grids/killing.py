@@ -4,16 +4,17 @@ import csv
 import os
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
+import warm_processes
 
-def kill_often(words, kills, longest, seed=0, environment=None):
+
+def kill_often(words, kills, longest, seed=0):
     """Starts a command and kills it, with all of its workers, some times; then lets it end.
 
     Args:
-        words: the command.
+        words: of the command line of sm3kit.
         kills: how many times.
         longest: seconds after which it is killed at the latest.
 
@@ -23,31 +24,35 @@ def kill_often(words, kills, longest, seed=0, environment=None):
     moments = random.Random(seed)
     met = 0
     for _ in range(kills):
-        met += kill_once(words, moments.uniform(0.1, longest), environment)
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
-    return met, done.stdout
+        met += kill_once(words, moments.uniform(0.1, longest))
+    return met, finish(words)
 
 
-def kill_once(words, seconds, environment=None):
+def finish(words):
+    """Runs a command to its end, which must be a good one; gives what it said."""
+    code, said, errors = warm_processes.run(*words)
+    assert code == 0, f"sm3kit {' '.join(map(str, words))}: {said}{errors}"
+    return said
+
+
+def kill_once(words, seconds):
     """Starts a command and kills it, with all of its workers, after some seconds.
 
     Returns:
         Whether it was still at work.
     """
-    process = subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-    )
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        workers = children(process.pid)
-        for pid in [process.pid, *workers]:
-            os.kill(pid, signal.SIGKILL)
-        process.wait()
-        while any(is_alive(pid) for pid in workers):
-            time.sleep(0.05)
-        return True
-    return False
+    started = warm_processes.start(*words)
+    process = started.process
+    process.join(seconds)
+    if not process.is_alive():
+        return False
+    workers = children(process.pid)
+    for pid in [process.pid, *workers]:
+        os.kill(pid, signal.SIGKILL)
+    started.wait()
+    while any(is_alive(pid) for pid in workers):
+        time.sleep(0.05)
+    return True
 
 
 def differences(quiet, disturbed):

@@ -1,11 +1,10 @@
 """SIGKILL at random moments costs the stage in flight and nothing else."""
 
-import subprocess
 import sys
 import time
 
 import pytest
-from killing import differences, kill_often, kill_once
+from killing import differences, finish, kill_often, kill_once
 from tiny_grid import tiny, write
 
 from sm3kit.grids import runner
@@ -19,9 +18,8 @@ def test_kills_change_nothing(tmp_path):
     rows = {"sep_sep": {"recipe": "sep_sep"}, "tel": {"recipe": "tel"}}
     file = write(tmp_path / "own.yaml", tiny(rows=rows, baseline="sep_sep"))
     runner.ablate(file, out=tmp_path / "quiet")
-    words = [sys.executable, "-m", "sm3kit", "ablate", "--grid", file]
-    words += ["--out", str(tmp_path / "killed"), "--jobs", "2"]
-    met, _ = kill_often(words, 3, 15, seed=2)
+    words = ["ablate", "--grid", file, "--out", tmp_path / "killed", "--jobs", "2"]
+    met, _ = kill_often(words, 3, 12, seed=2)
     for name in TABLES:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes()
     folder = runner.Folder(tmp_path / "killed")
@@ -34,18 +32,16 @@ def test_kills_change_nothing(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
 def test_a_killed_training_that_goes_on_leaves_the_same_files(tmp_path):
-    start = [sys.executable, "-m", "sm3kit", "pretrain"]
     more = ["--data", "synthetic:24", "--image-size", "16", "--recipe", "quick"]
     more += ["--epochs", "2", "--mlssl-epochs", "2", "--batch-size", "8", "--precision", "32"]
     folder, quiet = tmp_path / "run", tmp_path / "quiet"
     began = time.perf_counter()
-    subprocess.run([*start, *more, "--out", str(folder)], check=True)
+    finish(["pretrain", *more, "--out", folder])
     whole = time.perf_counter() - began
     folder.rename(quiet)
-    kill_once([*start, *more, "--out", str(folder)], 0.75 * whole)
+    kill_once(["pretrain", *more, "--out", folder], 0.75 * whole)
     begun = (folder / "variant.yaml").is_file()
-    words = [*start, *(["--resume"] if begun else more), "--out", str(folder)]
-    subprocess.run(words, check=True)
+    finish(["pretrain", *(["--resume"] if begun else more), "--out", folder])
     assert differences(quiet, folder) == []
 
 

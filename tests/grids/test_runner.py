@@ -3,12 +3,11 @@
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+import warm_processes
 from tiny_grid import TINY, tiny, write
 
 from sm3kit.core.errors import Interrupted, SM3Error, VariantError
@@ -16,7 +15,6 @@ from sm3kit.grids import runner
 from sm3kit.grids.executors.local import share
 from sm3kit.grids.standing import collect
 
-COMMAND = [sys.executable, "-m", "sm3kit", "ablate"]
 RANDOM = {"random": {"recipe": "random"}}
 TABLES = ("table.csv", "table.md", "table.tex", "table.html")
 
@@ -165,10 +163,10 @@ def test_a_stage_under_way_elsewhere_is_waited_for(tmp_path, monkeypatch):
 def test_two_processes_do_nothing_twice(tmp_path):
     rows = {name: {"recipe": name} for name in ("sep_sep", "tel")}
     file = write(tmp_path / "own.yaml", tiny(rows=rows, baseline=""))
-    words = [*COMMAND, "--grid", file, "--out", str(tmp_path / "grid")]
-    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=280)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    words = ["ablate", "--grid", file, "--out", tmp_path / "grid"]
+    both = [warm_processes.start(*words) for _ in range(2)]
+    ends = [process.wait() for process in both]
+    assert [code for code, *_ in ends] == [0, 0], ends
     every = records(runner.Folder(tmp_path / "grid")).values()
     assert {(record.starts, record.completions) for record in every} == {(1, 1)}
     assert len({record.process for record in every}) <= 2
@@ -191,15 +189,14 @@ def test_jobs_share_the_work(tmp_path, done):
 def test_a_signal_stops_in_good_order(tmp_path, number):
     rows = {"sep_sep": {"recipe": "sep_sep", "stage1": {"epochs": 5000}}}
     file = write(tmp_path / "own.yaml", tiny(rows=rows, baseline=""))
-    words = [*COMMAND, "--grid", file, "--out", str(tmp_path / "grid")]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    grid = warm_processes.start("ablate", "--grid", file, "--out", tmp_path / "grid")
     checkpoint = None
-    while checkpoint is None and process.poll() is None:
+    while checkpoint is None and grid.process.is_alive():
         time.sleep(0.1)
         checkpoint = next((tmp_path / "grid").glob("runs/*/checkpoints/last.ckpt"), None)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 1
+    os.kill(grid.process.pid, number)
+    code, _, said = grid.wait()
+    assert code == 1
     assert said.startswith(
         "Stopped with 2 stages left; everything done so far is kept. Resume with"
     )

@@ -1,7 +1,6 @@
 """Contrasts of two sets: lightly's, by hand, by brute force, with masks, over processes."""
 
 import math
-import multiprocessing
 from itertools import product
 
 import pytest
@@ -10,6 +9,7 @@ import torch.distributed as dist
 from lightly.loss import DCLLoss, NTXentLoss
 from lightly.loss.dcl_loss import DCLWLoss
 from torch.nn import functional as F
+from warm_processes import CONTEXT
 
 from sm3kit.nn.pairs.contrastive import (
     in_shards,
@@ -346,11 +346,10 @@ def _masks():
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_gathered_negatives_give_the_loss_of_the_joined_batch(tmp_path, symmetric):
     """Its mean over processes, and the mean of the gradients, as DDP takes it."""
-    # A forked process cannot use autograd once its parent has.
-    spawn = multiprocessing.get_context("spawn")
-    queue = spawn.Queue()
+    queue = CONTEXT.Queue()
     processes = [
-        spawn.Process(target=_process, args=(rank, tmp_path, symmetric, queue)) for rank in range(2)
+        CONTEXT.Process(target=_process, args=(rank, tmp_path, symmetric, queue))
+        for rank in range(2)
     ]
     for process in processes:
         process.start()
@@ -384,11 +383,9 @@ def _shared_gradient(rank, folder, queue):
 
 def test_gathering_adds_up_its_own_gradient_only(tmp_path):
     """A sum hands one gradient tensor to both of its terms."""
-    # A forked process cannot use autograd once its parent has.
-    spawn = multiprocessing.get_context("spawn")
-    queue = spawn.Queue()
+    queue = CONTEXT.Queue()
     processes = [
-        spawn.Process(target=_shared_gradient, args=(rank, tmp_path, queue)) for rank in range(2)
+        CONTEXT.Process(target=_shared_gradient, args=(rank, tmp_path, queue)) for rank in range(2)
     ]
     for process in processes:
         process.start()

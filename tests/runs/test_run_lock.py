@@ -4,12 +4,11 @@ import dataclasses
 import errno
 import json
 import os
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
+import warm_processes
 import yaml
 from filelock import FileLock
 from safetensors import safe_open
@@ -36,8 +35,7 @@ def short(tiny):
 
 
 def start(folder, *words):
-    command = [sys.executable, "-m", "sm3kit", "pretrain", *TINY, "--out", str(folder), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return warm_processes.start("pretrain", *TINY, "--out", folder, *words)
 
 
 def facts(folder):
@@ -114,11 +112,11 @@ class TestLock:
         for seed in ("0", "1"):
             processes.append(start(tmp_path / "run", "--epochs", "3", "--seed", seed))
             time.sleep(0.3)
-        said = [process.communicate(timeout=240) for process in processes]
-        codes = [process.returncode for process in processes]
-        assert sorted(codes) == [0, 1], said
+        ends = [process.wait() for process in processes]
+        codes = [code for code, *_ in ends]
+        assert sorted(codes) == [0, 1], ends
         winner, loser = codes.index(0), codes.index(1)
-        (line,) = said[loser][1].splitlines()
+        (line,) = ends[loser][2].splitlines()
         # A slow machine may let one end before the other looks.
         assert "Another process is training in" in line or "holds a run already" in line
         record = yaml.safe_load((tmp_path / "run" / "variant.yaml").read_text())
@@ -127,18 +125,18 @@ class TestLock:
     @pytest.mark.slow
     def test_a_killed_run_goes_on_and_leaves_nothing(self, tmp_path):
         folder = tmp_path / "run"
-        process = start(folder, "--epochs", "4000", "--workers", "2")
+        training = start(folder, "--epochs", "4000", "--workers", "2")
         while not RunFolder(folder).last.is_file():
-            assert process.poll() is None, process.communicate()
+            assert training.process.is_alive(), training.wait()
             time.sleep(0.05)
-        process.kill()
-        process.communicate()
+        training.process.kill()
+        training.wait()
         left = folder / "checkpoints" / ".last.ckpt.0123456789ab.part"
         left.write_bytes(b"half")
         done = torch.load(RunFolder(folder).last, weights_only=True)["epochs_done"]
         more = start(folder, "--resume", "--epochs", str(done + 1), "--workers", "0")
-        out, said = more.communicate(timeout=240)
-        assert more.returncode == 0, said
+        code, out, said = more.wait()
+        assert code == 0, said
         assert f"resume   after epoch {done} of {done + 1}" in out
         assert not left.exists()
         assert RunFolder(folder).finished

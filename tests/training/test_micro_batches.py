@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 import torch.distributed as dist
+import warm_processes
 from tiny_runs import TINY, altered
 from torch import nn
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from sm3kit.api import register
@@ -200,7 +201,8 @@ def _half(rank, folder):
 @pytest.mark.slow
 def test_two_processes_that_share_negatives(tmp_path):
     """DDP averages the same gradients, whole and in micro-batches."""
-    spawn(_half, args=(tmp_path,), nprocs=2)
+    method = warm_processes.CONTEXT.get_start_method()
+    start_processes(_half, args=(tmp_path,), nprocs=2, start_method=method)
     found = torch.load(tmp_path / "found.pt", weights_only=True)
     assert found[0].keys() == found[2].keys()
     assert any(gradient.abs().max() > 1e-3 for gradient in found[0].values())

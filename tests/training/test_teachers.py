@@ -2,11 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 import torch
+import warm_processes
 from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -287,9 +288,10 @@ def test_two_processes_train_with_a_teacher(stage1_run, tmp_path, studies):
     words += ["--recipe", "quick", "--objective", "ssd_kd", "--fusion", "none", "--epochs", "1"]
     words += ["-o", f"ssd_kd.teacher={stage1_run}", "--devices", "2", "--batch-size", "4"]
     words += ["--workers", "0", "--precision", "32", "--out", str(tmp_path / "run")]
-    command = [sys.executable, "-m", "sm3kit", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    # The file that the second process is started from.
+    script = Path(sysconfig.get_path("scripts")) / "sm3kit"
+    code, _, errors = warm_processes.run(*words, script=script)
+    assert code == 0, errors
     with safe_open(RunFolder(tmp_path / "run").model, "pt") as file:
         assert list(file.keys())
 

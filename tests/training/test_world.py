@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import warm_processes
 from click.testing import CliRunner
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -202,9 +203,7 @@ def test_what_a_script_does_with_its_runs_is_for_the_first_process_alone(tmp_pat
         "        print(name, run.finished, os.environ.get('LOCAL_RANK', '0'), flush=True)\n",
         "utf-8",
     )
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=240, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
+    code, said, errors = warm_processes.run(script=script, cwd=tmp_path)
+    assert code == 0, errors
     # A process that was started for the second training finds the first one done.
-    assert sorted(done.stdout.splitlines()) == ["one True 0", "one True 1", "two True 0"]
+    assert sorted(said.splitlines()) == ["one True 0", "one True 1", "two True 0"]
