@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -131,7 +133,7 @@ def as_number(cell: str) -> float:
 
 
 def read_table(path: Path, wanted: str) -> Table:
-    """The table of a CSV file, or of the first sheet of an .xlsx file.
+    """The table of a CSV file, compressed (`.gz`) or not, or of the first sheet of an .xlsx file.
 
     Separator and byte-order mark are recognised. Rows without any content and columns without a
     heading are left out.
@@ -197,6 +199,8 @@ def _text(path: Path, wanted: str) -> str:
         ).read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    if path.suffix.lower() == ".gz":
+        content = _decompress(path, content)
     if content.startswith(b"PK\x03\x04"):
         raise DataError(f"{path} is a spreadsheet or a zip file, not a CSV file. {SAVE_AS_UTF8}")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -211,6 +215,15 @@ def _text(path: Path, wanted: str) -> str:
     if not text.strip():
         raise DataError(f"{path} is empty. It should hold {wanted}.")
     return text.lstrip("\r\n")
+
+
+def _decompress(path: Path, content: bytes) -> bytes:
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} cannot be decompressed: {str(error).rstrip('.')}. Copy it again from its source."
+        ) from error
 
 
 def _check_headings(path: Path, headings: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import os
 from pathlib import Path
@@ -36,6 +37,24 @@ def test_ways_to_save_the_same_table(path: Path, content: bytes) -> None:
     table = read_table(path, "people")
     assert [name.lower() for name in table.columns] == ["id", "name"]
     assert [(row["id"], row["NAME"]) for row in table.rows] == [("1", "Ann"), ("2", "Éva")]
+
+
+def test_a_compressed_table(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress(b"id,name\n1,Ann\n"))
+    assert read_table(path, "people").rows[0]["name"] == "Ann"
+
+
+@pytest.mark.parametrize(
+    "content", [b"id,name\n1,Ann\n", gzip.compress(b"id\n1\n")[:-5], gzip.compress(b"id\n1")[:12]]
+)
+def test_what_cannot_be_decompressed(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_table(path, "people")
+    assert str(error.value).startswith(f"{path} cannot be decompressed: ")
+    assert str(error.value).endswith(". Copy it again from its source.")
 
 
 def test_row_numbers_are_those_of_a_spreadsheet(path: Path) -> None:
