@@ -39,6 +39,7 @@ IMAGE_SUFFIXES = (
     ".webp",
     ".gif",
     ".dcm",
+    ".dicom",
     ".nii",
     ".nii.gz",
     ".mha",

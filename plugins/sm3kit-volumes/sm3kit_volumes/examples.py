@@ -1,7 +1,9 @@
-"""Small drawn bodies, written as files, to try things on."""
+"""Small drawn bodies and breasts, written as files, to try things on."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +55,45 @@ def write_scan(path: Path, voxels: Voxels, spacing: tuple[float, float, float] =
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(voxels, np.diag([*spacing, 1.0])), path)
     return str(path)
+
+
+def breast(seed: int, side: str, view: str, mass: bool = False) -> Voxels:
+    """A mammogram (48, 40) of 12 bits: a bright breast at the edge of its side, air beside it."""
+    rng = np.random.default_rng([seed, ord(side), len(view)])
+    row, column = np.mgrid[-1:1:48j, 0:1:40j]
+    column = column if side == "L" else 1 - column
+    shape = np.hypot(row / 0.8, (column + (0.5 * row if view == "MLO" else 0)) / 0.6) < 1
+    values = np.where(shape, 1200 + 600 * rng.random() + rng.normal(0, 60, shape.shape), 30)
+    if mass:
+        values[np.hypot(row - rng.uniform(-0.3, 0.3), column - 0.25) < 0.15] = 3500
+    return values.clip(0, 4095).astype(np.uint16)
+
+
+def write_mammogram(path: Path, values: Voxels, inverted: bool = False) -> str:
+    """Writes values of 12 bits as a DICOM file, if wanted as MONOCHROME1, and gives its path."""
+    dataset = library("pydicom.dataset", "DICOM files")
+    uid = library("pydicom.uid", "DICOM files")
+    meta = dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = uid.DigitalMammographyXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = uid.generate_uid(entropy_srcs=[path.name])
+    one = dataset.FileDataset(None, {}, preamble=b"\0" * 128, file_meta=meta)
+    one.SOPClassUID, one.SOPInstanceUID = (
+        meta.MediaStorageSOPClassUID,
+        meta.MediaStorageSOPInstanceUID,
+    )
+    one.Modality, one.Rows, one.Columns = "MG", *values.shape
+    one.SamplesPerPixel, one.PixelRepresentation = 1, 0
+    one.BitsAllocated, one.BitsStored, one.HighBit = 16, 12, 11
+    one.ImagerPixelSpacing = [2.0, 2.0]
+    one.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
+    one.PixelData = (4095 - values if inverted else values).astype("<u2").tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    one.save_as(path, enforce_file_format=True)
+    return str(path)
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    """Writes rows, headings first, as a CSV file."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 from sm3kit.api import DataError, OptionError
 from sm3kit_volumes.parts import parted
 from sm3kit_volumes.readers import dicom
-from sm3kit_volumes.readers.opening import SUFFIXES
+from sm3kit_volumes.readers.opening import DICOM, SUFFIXES
 
 
 def pattern(text: str) -> re.Pattern[str] | None:
@@ -61,6 +61,6 @@ def _in_name(path: str, root: Path, token: re.Pattern[str] | None) -> str:
 
 def _in_header(path: str) -> str:
     file = parted(path)[0]
-    other = file.name.lower().endswith(SUFFIXES) and not file.name.lower().endswith(".dcm")
+    other = file.name.lower().endswith(SUFFIXES) and not file.name.lower().endswith(DICOM)
     there = os.path.exists(file)  # noqa: PTH110  Path stumbles over a name that is too long.
     return "" if other or not there else dicom.patient_of(file)

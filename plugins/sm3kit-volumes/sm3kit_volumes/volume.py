@@ -58,6 +58,12 @@ class Volume:
         found = {int(axis): (place, flip < 0) for place, (axis, flip) in enumerate(ornt)}
         return tuple(found[axis] for axis in range(3))
 
+    @property
+    def inverted(self) -> bool:
+        """Whether low values are bright: MONOCHROME1 of DICOM."""
+        kinds = {header.get("PhotometricInterpretation") for header in self.headers[:1]}
+        return "MONOCHROME1" in kinds
+
     @cached_property
     def spacing(self) -> tuple[float, ...]:
         """The size of a voxel along each stored axis, in millimetres."""

@@ -323,11 +323,11 @@ def test_a_pipe_among_the_slices_of_a_series_is_passed_over(series, tmp_path):
 
 
 def test_a_photo_names_the_modalities_that_read_a_scan(tmp_path):
-    for name in ("a.dcm", "a.nii.gz"):
+    for name, known in (("a.dcm", "ct, mammogram, mr, pet"), ("a.nii.gz", "ct, mr, pet")):
         (tmp_path / name).write_bytes(bytes(128) + b"DICM" + bytes(300))
         assert refusal(tmp_path / name, Photo(16)) == (
             f"The image {tmp_path / name} is not in a format that Pillow knows. The modalities "
-            "that read such a file: ct, mr, pet. Choose one in the data set, or convert the file."
+            f"that read such a file: {known}. Choose one in the data set, or convert the file."
         )
 
 

@@ -8,8 +8,10 @@ import pytest
 from sm3kit.testing import check_dataset, check_modality
 from sm3kit_volumes.datasets.autopet import AutoPET
 from sm3kit_volumes.datasets.hecktor import Hecktor
+from sm3kit_volumes.datasets.vindr_mammo import VinDrMammo
 from sm3kit_volumes.datasets.volumes import Volumes
 from sm3kit_volumes.modalities.ct import CT
+from sm3kit_volumes.modalities.mammogram import Mammogram
 from sm3kit_volumes.modalities.mr import MR
 from sm3kit_volumes.modalities.pet import PET
 
@@ -31,7 +33,7 @@ def test_all_that_is_declared_is_tried_here():
         for entry in distribution("sm3kit-volumes").entry_points
         if entry.group in ("sm3kit.modalities", "sm3kit.datasets")
     }
-    assert found == {*MODALITIES, *DATASETS}
+    assert found == {*MODALITIES, Mammogram, *DATASETS, VinDrMammo}
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -46,6 +48,16 @@ def test_modalities(plugin, options, tmp_path):
 )
 def test_options_of_one_modality(plugin, options, tmp_path):
     check_modality(plugin, plugin.example(tmp_path), **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"field": 0.0}, {"reduce": False, "noise": 0.0}])
+def test_mammograms(options, tmp_path):
+    check_modality(Mammogram, Mammogram.example(tmp_path), **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"val": 0.3, "split_seed": 7}])
+def test_breasts(options, tmp_path):
+    check_dataset(VinDrMammo, VinDrMammo.example(tmp_path), **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"slices": 3}, {"split_seed": 7}])

@@ -99,7 +99,7 @@ class MR(Modality):
         """
         volume, part = open_volume(path, 0.0)
         pixels, spacing = self.policy.taken(volume, part)
-        if volume.headers and volume.headers[0].get("PhotometricInterpretation") == "MONOCHROME1":
+        if volume.inverted:
             pixels = -pixels
         scores = self._standard(path, pixels)
         return to_chw(square(scores, spacing, self.policy.longest, float(scores.min())))

@@ -11,7 +11,8 @@ from sm3kit_volumes.readers import dicom, itk, nifti
 from sm3kit_volumes.readers.dataset import is_dicom
 from sm3kit_volumes.volume import Volume
 
-SUFFIXES = (*nifti.SUFFIXES, *itk.SUFFIXES, ".dcm")
+DICOM = (".dcm", ".dicom")
+SUFFIXES = (*nifti.SUFFIXES, *itk.SUFFIXES, *DICOM)
 
 
 def open_volume(path: str, outside: float) -> tuple[Volume, Part]:
@@ -52,6 +53,6 @@ def _open(file: Path, part: Part, outside: float) -> Volume:
         return dicom.open_dicom(file, part, outside)
     raise DataError(
         f"{file} is not a supported scan: NIfTI, MetaImage and NRRD are known by "
-        f"{', '.join(SUFFIXES[:-1])}, DICOM by the mark DICM after 128 bytes or by headers at "
+        f"{', '.join((*nifti.SUFFIXES, *itk.SUFFIXES))}, DICOM by the mark DICM after 128 bytes or by headers at "
         "the start, a series by its folder."
     )
