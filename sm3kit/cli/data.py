@@ -1,4 +1,4 @@
-"""`sm3kit data check` and `sm3kit data synth`."""
+"""`sm3kit data check`, `sm3kit data pack` and `sm3kit data synth`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LAYOUTS = (
 
 @group()
 def data() -> None:
-    """Check your data, or create synthetic data."""
+    """Check or pack your data, or create synthetic data."""
 
 
 @data.command()
@@ -129,6 +129,77 @@ def _table(report: Report) -> Table:
 
 def _row(table: Table, name: str, counts: Mapping[str, int], splits: list[str]) -> None:
     table.add_row(name, *(str(counts[split]) if counts[split] else "-" for split in splits))
+
+
+@data.command()
+@cloup.argument(
+    "spec", shell_complete=data_specs, help="The data set, as for --data of sm3kit pretrain."
+)
+@option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder to create.",
+)
+@option(
+    "--modality",
+    "modalities",
+    multiple=True,
+    metavar="NAME",
+    default_text="all",
+    help="Pack only this modality.",
+)
+@option(
+    "--shard-size",
+    type=Number(ranges.Count),
+    default=1024,
+    metavar="MIB",
+    help="Largest size of a shard in MiB.",
+)
+@option(
+    "--studies-per-shard",
+    type=Number(ranges.Count),
+    default=None,
+    default_text="as many as fit",
+    help="Largest number of studies in a shard.",
+)
+@plugin_options
+@plugin_file_option
+def pack(
+    spec: str,
+    out: Path,
+    modalities: tuple[str, ...],
+    shard_size: int,
+    studies_per_shard: int | None,
+    options: tuple[str, ...],
+) -> None:
+    """Pack a data set into tar shards.
+
+    The studies stay the same in every respect, and the bytes of images are copied as they are. The
+    layout is that of webdataset. Train on the shards with --data shards:DIR.
+
+    Examples:
+      sm3kit data pack manifest:my.csv --out shards
+      sm3kit data pack derm7pt:release_v0 --out shards --studies-per-shard 100
+    """
+    from sm3kit.core.text import in_units
+    from sm3kit.data.packing import pack as pack_spec
+
+    with console(stderr=True).status("packing the data"):
+        packed = pack_spec(
+            spec,
+            parsed_options(options),
+            out,
+            only=modalities,
+            most_bytes=shard_size * 2**20,
+            most_studies=studies_per_shard,
+        )
+    shards = f"{packed.shards} shard{'s' if packed.shards > 1 else ''}"
+    click.echo(
+        f"Packed {packed.studies} studies into {shards} ({in_units(packed.bytes)}) in {out}. Use "
+        f"them with: --data shards:{out}"
+    )
 
 
 @data.command()

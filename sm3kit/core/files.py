@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import stat
 import time
@@ -15,6 +16,10 @@ from pathlib import Path
 
 from sm3kit.core.errors import DataError, SM3Error
 
+# A member of a tar file is a file: its name, where its bytes start, and how many there are.
+MEMBER = re.compile(
+    r"(?P<archive>.+\.tar)#(?P<name>[^#]+)@(?P<start>\d+)\+(?P<size>\d+)(#(?P<part>.*))?", re.DOTALL
+)
 STALE = 3600  # Seconds after which a half-written file has lost its writer.
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
@@ -205,8 +210,10 @@ def file_and_part(path: str) -> tuple[str, str]:
     """The file or folder of a path, and the part of it that is meant; the part may be empty.
 
     `ct.nii.gz#slice=12` is the part `slice=12` of `ct.nii.gz`. A file whose own name holds a
-    `#` is taken whole, if it is there.
+    `#` is taken whole, if it is there, and so is a member of a tar file, see `core.members`.
     """
+    if ".tar#" in path and (member := MEMBER.fullmatch(path)):
+        return path[: member.end("size")], member["part"] or ""
     if "#" not in path or _exists(path):
         return path, ""
     marks = [place for place, letter in enumerate(path) if letter == "#"]

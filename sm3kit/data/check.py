@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import file_and_part, regular_file
+from sm3kit.core.members import size_and_time
 from sm3kit.data.check_report import Fault, LabelCounts, Report, Shared, Sizes, Use, spelled_twice
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study, as_paths
 from sm3kit.tables.duplicates import same_content
@@ -41,8 +42,7 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
     sizes, damaged = _read(there, read) if read else ({}, [])
     # Two parts of one file are two images.
     whole = {path: size for path, size in bytes_of.items() if not file_and_part(path)[1]}
-    same = same_content(whole)
-    shared = _find_shared(uses, same)
+    shared = _find_shared(uses, same_content(whole))
     leaking = _find_leaks(studies)
     labels = tuple(_label_counts(label, studies) for label in dataset.labels)
     warnings = _warnings(studies, shared, labels)
@@ -86,9 +86,8 @@ def _stat(uses: list[Use]) -> tuple[dict[str, int], list[Fault], list[Fault]]:
     """{path: bytes} of what can be opened, what is not there, and what is not to be opened."""
     bytes_of, missing, closed = {}, [], []
     for use in uses:
-        path = Path(file_and_part(use.path)[0])
         try:
-            bytes_of[use.path] = _size(path)
+            bytes_of[use.path] = _size(file_and_part(use.path)[0])
         except DataError as error:
             closed.append(Fault(use, str(error)))
         except (OSError, ValueError) as error:
@@ -96,12 +95,13 @@ def _stat(uses: list[Use]) -> tuple[dict[str, int], list[Fault], list[Fault]]:
     return bytes_of, missing, closed
 
 
-def _size(path: Path) -> int:
-    size = path.stat().st_size
-    if not path.is_dir():
+def _size(file: str) -> int:
+    member, path = size_and_time(file), Path(file)
+    size = path.stat().st_size if member is None else member[0]
+    if not (member or path.is_dir()):
         regular_file(path, "image", "Check the table that names it.", DataError)
-        if not size:
-            raise DataError("The file is empty.")
+    if not (size or path.is_dir()):
+        raise DataError("The file is empty.")
     return size
 
 
@@ -243,7 +243,8 @@ def check_spec(spec: str, options: Mapping[str, Mapping[str, Any]], read: bool =
     """
     from sm3kit.data.pool import whole_image_readers
     from sm3kit.data.specs import open_dataset
+    from sm3kit.modalities.base import read_image
 
     dataset = open_dataset(spec, options)
     readers = whole_image_readers(dataset, options) if read else {}
-    return check(dataset, (lambda name, path: readers[name].read(path)) if read else None)
+    return check(dataset, (lambda name, path: read_image(path, readers[name])) if read else None)

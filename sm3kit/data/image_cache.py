@@ -18,10 +18,11 @@ import numpy.lib.format as npy
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import cache_root, file_and_part, whole_file
+from sm3kit.core.members import open_bytes, size_and_time
 from sm3kit.data.cache_folders import BoundedFolder, chosen_limit
 from sm3kit.imaging.arrays import read_header
 from sm3kit.imaging.layout import to_chw, to_hwc
-from sm3kit.modalities.base import Image, Modality
+from sm3kit.modalities.base import Image, Modality, read_image
 
 CHECKSUM = 4  # Bytes of CRC-32 behind the array; numpy.load does not mind them.
 LISTED = 5
@@ -44,7 +45,7 @@ class ImageCache:
 
     Pixels are .npy files (H, W, C) under the hash of the image file's bytes, the part of it that
     is meant, and `Modality.reading`: copies of a file share them, and a changed file never meets
-    old ones. Of a folder (a series of slices) names, sizes and times are hashed.
+    old ones. A member of a tar file is a file for itself. Of a folder (a series of slices) names, sizes and times are hashed.
     They appear whole, are checked against their sum when a process first uses them, and when
     the folder is full the least recently used go. Several processes may share the folder. No
     file stays open or mapped, and the object can be pickled.
@@ -78,7 +79,7 @@ class ImageCache:
         image = self._look_up(path, modality)
         if image is None:
             state = _state(path, modality)
-            image = modality.read(path)
+            image = read_image(path, modality)
             # A full disk stops `fill`. A training on its way goes on without the copy.
             with contextlib.suppress(SM3Error):
                 self._keep(path, state, modality, image)
@@ -139,7 +140,7 @@ class ImageCache:
             return 0, image.nbytes
         state = _state(path, modality)
         try:
-            image = modality.read(path)
+            image = read_image(path, modality)
         except DataError as error:
             return error
         self._keep(path, state, modality, image)
@@ -188,8 +189,8 @@ class ImageCache:
             known = self._digests.get(name)
             if known is None or known[0] != facts:
                 try:
-                    known = facts, _digest(Path(name))
-                except OSError:
+                    known = facts, _digest(name)
+                except (OSError, DataError):
                     return None
                 self._digests[name] = known
             digests.append(known[1])
@@ -236,6 +237,8 @@ def _state(path: str, modality: Modality) -> State | None:
 
 
 def _size_and_time(name: str) -> tuple[int, int]:
+    if (of_member := size_and_time(name)) is not None:
+        return of_member
     facts = os.stat(name)  # noqa: PTH116  a str, and called for every view
     if stat.S_ISREG(facts.st_mode):
         return facts.st_size, facts.st_mtime_ns
@@ -251,14 +254,14 @@ def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
-def _digest(path: Path) -> str:
+def _digest(name: str) -> str:
     digest = hashlib.blake2b(digest_size=20)
-    if path.is_dir():
-        for inner in _files(path):
+    if os.path.isdir(name):  # noqa: PTH112  a str, which may name a member of a tar file
+        for inner in _files(Path(name)):
             facts = inner.stat()
             digest.update(f"{inner.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
         return digest.hexdigest()
-    with path.open("rb") as file:
+    with open_bytes(name) as file:
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sm3kit.core.files import file_and_part
+from sm3kit.core.members import file_name
 
 SPLITS = ("train", "val", "test")
 UNKNOWN = -1
@@ -144,9 +145,12 @@ def as_paths(images: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def file_names(paths: Sequence[str]) -> str | list[str]:
-    """The names of the files of one modality of a study, and their parts, without folders."""
+    """The names of the files of one modality of a study, and their parts, without folders.
+
+    A member of a tar file has its own name, whichever file it lies in.
+    """
     names = []
     for path in paths:
         file, part = file_and_part(path)
-        names.append(f"{Path(file).name}#{part}" if part else Path(file).name)
+        names.append(f"{file_name(file)}#{part}" if part else file_name(file))
     return names[0] if len(names) == 1 else names

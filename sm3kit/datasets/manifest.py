@@ -17,18 +17,9 @@ from sm3kit.tables.classes import are_classes, class_order
 from sm3kit.tables.csv_table import Row, Table, class_name, read_table
 from sm3kit.tables.joining import one_per_key
 from sm3kit.tables.spelling import UNKNOWN_WORDS, blank_unknown, word_counts
-from sm3kit.tables.splits import rarest, split_groups
+from sm3kit.tables.splits import SPLIT_WORDS, rarest, split_groups
 
 RESERVED = ("id", "split", "group")
-SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-}
 IMAGE_SUFFIXES = (
     ".jpg",
     ".jpeg",

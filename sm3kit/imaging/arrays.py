@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+import os
 from threading import Lock
 from typing import IO, Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.lib.format as npy
 
 from sm3kit.core.libraries import hush
+from sm3kit.core.members import open_bytes
 from sm3kit.imaging.layout import Pixels
 
 # NumPy reads a header with `ast`, which Python 3.11 cannot do in two threads at once: it counts
@@ -42,19 +43,21 @@ def read_header(stream: IO[bytes]) -> Header:
         raise ValueError("it has no header of a NumPy array") from error
 
 
-def load_array(path: Path) -> Pixels:
+def load_array(path: str) -> Pixels:
     """The array of a .npy file of numbers, in any order of its axes and bytes.
 
     Raises:
         ValueError: it is no array, one of Python objects, or shorter than it says.
         OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
+    with open_bytes(path) as stream:
         shape, fortran, dtype = read_header(stream)
         if dtype.hasobject:
             raise ValueError("it holds Python objects, not numbers")
         wanted = math.prod(shape) * dtype.itemsize
-        there = path.stat().st_size - stream.tell()
+        start = stream.tell()
+        there = stream.seek(0, os.SEEK_END) - start
+        stream.seek(start)
         if min(shape, default=0) < 0 or there < wanted:
             raise ValueError(
                 f"it is truncated: shape {shape} of {dtype} takes {wanted:,} bytes, {there:,} are "

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import regular_file
 from sm3kit.core.libraries import hush
+from sm3kit.core.members import file_name, open_bytes, taken_apart
 from sm3kit.core.registry import registry
 from sm3kit.imaging.arrays import load_array
 from sm3kit.imaging.layout import Pixels, with_channels
@@ -42,7 +43,7 @@ def read_pixels(
     channel colour becomes grey; any other number must be that of the file.
 
     Args:
-        path: an image that Pillow knows, or a .npy array (C, H, W) or (H, W).
+        path: an image that Pillow knows, or a .npy array (C, H, W) or (H, W), in a tar file or not.
         channels: the number C of channels.
         enough: a shorter side that will do, in pixels. A JPEG of more than twice that is
             decoded at a half, a quarter or an eighth of its size, which is four times as fast.
@@ -56,10 +57,10 @@ def read_pixels(
     """
     hush("PIL")
     _check_there(path)
-    if path.lower().endswith(".npy"):
+    if file_name(path).lower().endswith(".npy"):
         return _read_array(path, channels, span, owner)
     try:
-        with Image.open(path) as picture:
+        with open_bytes(path) as file, Image.open(file) as picture:
             _check_bands(path, picture, channels, owner)
             if enough:
                 picture.draft(None, (2 * enough, 2 * enough))
@@ -73,10 +74,11 @@ def read_pixels(
 
 
 def _check_there(path: str) -> None:
-    near = "" if os.path.exists(path) else near_path(Path(path))  # noqa: PTH110  takes any name
-    remedy = "Check the data folder, or the table that names this file."
-    file = regular_file(path, "image", f"{near}. {remedy}" if near else remedy, DataError)
-    if not file.stat().st_size:
+    taken = taken_apart(path)  # Its tar file is looked at when it is opened.
+    near = "" if taken or os.path.exists(path) else near_path(Path(path))  # noqa: PTH110  any name
+    remedy = f"{near and near + '. '}Check the data folder, or the table that names this file."
+    file = None if taken else regular_file(path, "image", remedy, DataError)
+    if not (taken[1].size if taken else file and file.stat().st_size):
         raise DataError(f"The image {path} is empty (0 bytes). {AGAIN}")
 
 
@@ -103,7 +105,7 @@ def _deep_tile(path: str, picture: Image.Image) -> str:
 
 def _jpeg_bits(path: str) -> int:
     """The bits of the first channel, from the marker SIZ (ISO 15444-1, A.5.1)."""
-    with Path(path).open("rb") as file:
+    with open_bytes(path) as file:
         start = file.read(4096)
     place = start.find(b"\xff\x4f\xff\x51")
     return (start[place + 42] & 0x7F) + 1 if 0 <= place < len(start) - 42 else 8
@@ -140,8 +142,7 @@ def _refusal(path: str, error: Exception) -> DataError:
             "metadata."
         )
     if isinstance(error, UnidentifiedImageError):
-        others = _readers_of(path)
-        if others:
+        if others := _readers_of(path):
             return DataError(
                 f"The image {path} is not in a format that Pillow knows. The modalities that read "
                 f"such a file: {', '.join(others)}. Choose one in the data set, or convert the "
@@ -154,17 +155,19 @@ def _refusal(path: str, error: Exception) -> DataError:
 
 def _readers_of(path: str) -> list[str]:
     """The modality plugins that say that they read files of such an ending."""
-    modalities, known = registry("modalities"), []
+    modalities, known, end = registry("modalities"), [], file_name(path).lower()
     for name in modalities.names():
         with suppress(SM3Error):  # A broken plugin breaks only its own use.
-            if path.lower().endswith(tuple(getattr(modalities.load(name), "suffixes", ()))):
+            if end.endswith(tuple(getattr(modalities.load(name), "suffixes", ()))):
                 known.append(name)
     return known
 
 
 def _read_array(path: str, channels: int, span: tuple[float, float] | None, owner: str) -> Pixels:
     try:
-        array = load_array(Path(path))
+        array = load_array(path)
+    except DataError:
+        raise
     except Exception as error:  # As above.
         raise _fault(path, " ".join(str(error).split()) or type(error).__name__) from error
     if array.dtype.kind not in "uif":
@@ -172,8 +175,7 @@ def _read_array(path: str, channels: int, span: tuple[float, float] | None, owne
             f"The array {path} holds {array.dtype}, but an image is uint8, or float32 from 0 to 1."
             " Save it like that."
         )
-    if array.ndim == 2:
-        array = array[np.newaxis]
+    array = array[np.newaxis] if array.ndim == 2 else array
     if array.ndim != 3:
         raise DataError(
             f"The array {path} has shape {array.shape}, but an image is (C, H, W). Save it like "

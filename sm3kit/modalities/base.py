@@ -14,10 +14,24 @@ import torch
 from torch import Tensor
 
 from sm3kit.core.files import file_and_part
+from sm3kit.core.members import as_file
 
 Image = npt.NDArray[Any]
 Numbers = npt.NDArray[np.float32]
 QUARTERS = 4  # Turns by 90 degrees, the one by none included.
+
+
+def read_image(path: str, modality: Modality) -> Image:
+    """The image of a path as `modality.read` gives it, also where it lies in a tar file.
+
+    A modality need not know of tar files: of a member it reads a temporary copy, unless it
+    `reads_members`.
+
+    Raises:
+        DataError: as `modality.read`, or the tar file is damaged.
+    """
+    with as_file(path, copied=not modality.reads_members) as file:
+        return modality.read(file)
 
 
 class Modality:
@@ -33,6 +47,8 @@ class Modality:
             takes the one of all modalities.
         suffixes: endings, in lower case (`.dcm`), of the files that it reads and Pillow does not;
             a modality that cannot read such a file then names this one.
+        reads_members: whether `read` takes members of tar files as they are, as all does that reads
+            with `sm3kit.imaging.reading`; others get a temporary copy, which takes longer.
         fitted: options that the data set fitted to its training split, {option: value}, plain
             lists and numbers. A run keeps them, so that other or edited data are read as in its
             training.
@@ -59,6 +75,7 @@ class Modality:
     local_size: int = 0
     rotatable: bool = False
     in_batches: bool = False
+    reads_members: bool = False
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)

@@ -67,7 +67,7 @@ class Photo(Modality):
             times as long and needs `reduce=false`.
     """
 
-    rotatable, in_batches = True, True
+    rotatable, in_batches, reads_members = True, True, True
 
     def __init__(
         self,

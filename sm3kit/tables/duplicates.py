@@ -6,7 +6,9 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from pathlib import Path
+
+from sm3kit.core.errors import DataError
+from sm3kit.core.members import open_bytes
 
 HEAD = 65536  # Bytes that tell most files of one size apart.
 
@@ -39,11 +41,11 @@ def _digest_of_head(path: str) -> bytes:
 def _digest(path: str, most: int | None = None) -> bytes:
     digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
+        with open_bytes(path) as file:
             while block := file.read(most or 1 << 20):
                 digest.update(block)
                 if most:
                     break
-    except OSError:
+    except (OSError, DataError):
         return os.fsencode(path)  # A folder of slices, or a closed file: like no other.
     return digest.digest()

@@ -8,6 +8,16 @@ from collections.abc import Mapping, Sequence
 
 from sm3kit.core.errors import OptionError
 
+# What people write for a split.
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+}
 POOLED = "\0pooled"
 
 

@@ -42,6 +42,8 @@ class Fundus(Modality):
 
     channels = 3
 
+    reads_members = True
+
     def __init__(
         self,
         image_size: int = 224,

@@ -43,6 +43,8 @@ class Oct(Modality):
 
     channels = 1
 
+    reads_members = True
+
     def __init__(
         self,
         image_size: int = 224,
