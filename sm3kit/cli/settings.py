@@ -33,8 +33,8 @@ else:
 # A modality may have dots in its name, and an option has none.
 OPTION = re.compile(r"(.+?)\.([^.=]+)=(.*)", re.DOTALL)
 SPECS = (
-    "synthetic, derm7pt:DIR, milk10k:DIR, midas:DIR, isic:DIR, manifest:FILE.csv, or a plugin's "
-    "NAME:ARGUMENT"
+    "synthetic, derm7pt:DIR, milk10k:DIR, midas:DIR, isic:DIR, manifest:FILE.csv, "
+    "shards:PATTERN, or a plugin's NAME:ARGUMENT"
 )
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.errors import DataError
 from sm3kit.core.files import file_and_part, regular_file
-from sm3kit.core.members import size_and_time
+from sm3kit.core.members import shown, size_and_time
 from sm3kit.data.check_report import Fault, LabelCounts, Report, Shared, Sizes, Use, spelled_twice
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study, as_paths
 from sm3kit.tables.duplicates import same_content
@@ -171,7 +171,7 @@ def _problems(
             first = faults[0]
             near = near_path(Path(file_and_part(first.use.path)[0])) if what == "missing" else ""
             problems.append(
-                f"{_count(len(faults), 'image')} {what}, first {first.use.path} "
+                f"{_count(len(faults), 'image')} {what}, first {shown(first.use.path)} "
                 f"(study {first.use.study}, {first.use.modality}): {first.reason}"
                 + (near and f"; {near}")
             )
@@ -220,7 +220,7 @@ def _warnings(
 def _shared_text(shared: list[Shared], where: str) -> str:
     first, second = shared[0].uses[:2]
     return (
-        f"{_count(len(shared), 'file')} used {where}, first {first.path} "
+        f"{_count(len(shared), 'file')} used {where}, first {shown(first.path)} "
         f"({first.study}, {first.modality}, {first.split}; "
         f"{second.study}, {second.modality}, {second.split})"
     )
