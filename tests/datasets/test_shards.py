@@ -638,6 +638,6 @@ def test_the_command_packs(lesions, tmp_path):
         ["DIAG"],
     )
     result = CliRunner().invoke(
-        main, ["data", "pack", lesions, "--out", str(out), "--shard-size", "0"]
+        cli, ["data", "pack", lesions, "--out", str(out), "--shard-size", "0"]
     )
     assert result.exit_code == 2
