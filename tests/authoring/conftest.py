@@ -1,31 +1,19 @@
 """An environment of its own in which written distributions are installed, as a user would."""
 
-import json
 import os
 import shlex
 import subprocess
 import sys
 import sysconfig
 import venv
-from itertools import groupby
 from pathlib import Path
 
 import pytest
+import warm_processes
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = '#!/bin/sh\nexec "{python}" -m {module} "$@"\n'
-# Commands of sm3kit one after the other, so that libraries are imported once.
-SEVERAL = """
-import json, sys
-from click.testing import CliRunner
-from sm3kit.cli.main import cli
-ends = []
-for words in json.loads(sys.argv[1]):
-    end = CliRunner().invoke(cli, words, prog_name="sm3kit")
-    ends.append([end.exit_code, end.output])
-print()
-print(json.dumps(ends))
-"""
+TIMEOUT = 580
 
 
 class Workshop:
@@ -37,14 +25,14 @@ class Workshop:
         self.home = root / "venv"
         venv.create(self.home, with_pip=False, symlinks=True)
         scripts = self.home / "bin"
-        site = Path(sysconfig.get_path("purelib", vars={"base": str(self.home)}))
+        self.site = Path(sysconfig.get_path("purelib", vars={"base": str(self.home)}))
         # What is installed here, editable distributions included.
         here = sysconfig.get_path("purelib")
-        site.joinpath("here.pth").write_text(f"import site; site.addsitedir({here!r})\n")
-        self.python = scripts / "python"
-        for module in ("pip", "pytest", "sm3kit"):
+        self.site.joinpath("here.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+        python = scripts / "python"
+        for module in ("pip", "pytest"):
             launcher = scripts / module
-            launcher.write_text(LAUNCHER.format(python=self.python, module=module))
+            launcher.write_text(LAUNCHER.format(python=python, module=module))
             launcher.chmod(0o755)
         self.environment = {
             **os.environ,
@@ -58,42 +46,37 @@ class Workshop:
         }
         self.environment.pop("PYTHONPATH", None)
 
-    def run(self, command: str, code: int = 0) -> str:
-        """Types a line in a shell; gives what it prints."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=580,
-        )
-        assert done.returncode == code, f"$ {command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
+    def run(self, command: str, code: int = 0, folder: Path | None = None) -> str:
+        """Types a line in a shell; gives what it prints.
+
+        A command of sm3kit runs in a warm process that sees what is installed in the environment.
+        """
+        place = folder or self.folder
+        if command.startswith("sm3kit "):
+            found, *said = warm_processes.run(
+                *shlex.split(command)[1:],
+                timeout=TIMEOUT,
+                cwd=place,
+                environment=self.environment,
+                packages=self.site,
+            )
+        else:
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", command],
+                cwd=place,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=TIMEOUT,
+            )
+            found, said = done.returncode, [done.stdout, done.stderr]
+        assert found == code, "\n".join([f"$ {command}", *said])
+        return "".join(said)
 
     def type_in(self, lines: list[str], folder: Path | None = None) -> dict[str, str]:
-        """Types lines in a shell; commands of sm3kit that follow each other share a process.
-
-        Returns:
-            What each line prints.
-        """
-        said = {}
-        place = shlex.quote(str(folder or self.folder))
-        for ours, group in groupby(lines, lambda line: line.startswith("sm3kit ")):
-            own = list(group)
-            if not ours:
-                said |= {line: self.run(f"cd {place}; {line}") for line in own}
-                continue
-            words = json.dumps([shlex.split(line)[1:] for line in own])
-            python = f"{shlex.quote(str(self.python))} -c {shlex.quote(SEVERAL)}"
-            ends = json.loads(
-                self.run(f"cd {place}; {python} {shlex.quote(words)} 2>/dev/null").splitlines()[-1]
-            )
-            for line, (code, output) in zip(own, ends, strict=True):
-                assert code == 0, f"$ {line}\n{output}"
-                said[line] = output
-        return said
+        """What each of some lines prints, typed one after the other."""
+        return {line: self.run(line, folder=folder) for line in lines}
 
 
 @pytest.fixture(scope="session")
