@@ -66,6 +66,8 @@ def _work(words, script, place, variables, packages, folder):
     os.chdir(place)
     os.environ.clear()
     os.environ.update(variables)
+    # As where Python was started: how this one was does not pass to those that it starts.
+    multiprocessing.set_start_method(None, force=True)
     if packages:
         site.addsitedir(str(packages))
         importlib.invalidate_caches()
