@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         metavar="NAME|FILE",
         shell_complete=completion.recipes,
         default_text=f"{alternatives(DEFAULT_BASES)}, automatic",
-        help="A row of the paper, or your own YAML file. Repeat to combine.",
+        help="Row of the paper or YAML file. Repeat to combine.",
     ),
     plugin_name_option(
         "--objective",

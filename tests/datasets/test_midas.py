@@ -396,3 +396,26 @@ def test_a_workbook_without_cells(tmp_path: Path) -> None:
     assert message(str(tmp_path)) == (
         f"{tmp_path}/release_midas.xlsx is empty. It should hold a row per image."
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "label"),
+    [
+        ("midas_path", "DIAG"),
+        ("clinical_impression_1", "IMPRESSION"),
+        ("midas_location", "site"),
+        ("midas_fitzpatrick", "fitzpatrick"),
+        ("midas_gender", "sex"),
+    ],
+)
+def test_a_word_for_unknown_is_as_a_blank(tmp_path: Path, column: str, label: str) -> None:
+    blank, worded = (
+        Midas(release(tmp_path / name, lesion("7", **{column: word})))
+        for name, word in (("blank", ""), ("word", "N/A"))
+    )
+    assert label not in worded.studies()[0].labels
+    assert [study.labels for study in worded.studies()] == [
+        study.labels for study in blank.studies()
+    ]
+    (note,) = [note for note in worded.notes if note not in blank.notes]
+    assert note == f"Treated as unknown in {TABLE}, {column}: 3 x 'N/A'."

@@ -16,6 +16,7 @@ from sm3kit.data.check import check
 from sm3kit.data.check_report import spelled_twice
 from sm3kit.datasets.base import Dataset
 from sm3kit.datasets.derm7pt import Derm7pt
+from sm3kit.datasets.isic import Isic
 from sm3kit.datasets.manifest import Manifest
 from sm3kit.datasets.milk10k import Milk10k
 from sm3kit.synthesis.layouts import write
@@ -78,13 +79,18 @@ CELLS = {
     "milk10k diagnosis": ("milk10k", TRUTH, "BCC"),
     "milk10k archive": ("milk10k-archive", "metadata.csv", "diagnosis_1"),
     "milk10k archive input": ("milk10k-archive", "supplements/training_input.csv", "site"),
+    "isic label": ("isic", "metadata.csv", "sex"),
+    "isic lesion": ("isic", "metadata.csv", "lesion_id"),
+    "isic kind": ("isic", "metadata.csv", "image_type"),
+    "isic age": ("isic", "metadata.csv", "age_approx"),
 }
 
 
 def opened(layout: str, folder: Path, **options: object) -> Dataset:
     if layout == "manifest":
         return Manifest(str(folder / "manifest.csv"), **options)  # type: ignore[arg-type]
-    return (Derm7pt if layout == "derm7pt" else Milk10k)(str(folder))
+    readers: dict[str, Callable[[str], Dataset]] = {"derm7pt": Derm7pt, "isic": Isic}
+    return readers.get(layout, Milk10k)(str(folder))
 
 
 @pytest.mark.parametrize("case", CELLS)
@@ -298,6 +304,7 @@ REPEATS = {
     "milk10k diagnosis": ("milk10k", TRUTH, "hot", ""),
     "milk10k archive": ("milk10k-archive", "metadata.csv", "sex", "NA"),
     "milk10k archive input": ("milk10k-archive", "supplements/training_input.csv", "sex", "NA"),
+    "isic": ("isic", "metadata.csv", "sex", "NA"),
 }
 
 
