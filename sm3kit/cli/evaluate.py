@@ -12,7 +12,7 @@ from cloup import option_group
 from sm3kit.cli import completion
 from sm3kit.cli.help.command import command
 from sm3kit.cli.help.option import option
-from sm3kit.cli.help.setting import evaluation_option, evaluation_plugin_option
+from sm3kit.cli.help.setting import evaluation_option, evaluation_plugin_option, machine_option
 from sm3kit.cli.settings import (
     assignments,
     console,
@@ -119,6 +119,11 @@ from sm3kit.core.errors import VariantError
     ),
 )
 @option_group(
+    "Hardware",
+    machine_option("--devices", help="GPUs per machine, or processes on a CPU."),
+    machine_option("--num-nodes", help="Machines."),
+)
+@option_group(
     "Output",
     option(
         "--label",
@@ -137,6 +142,8 @@ def evaluate(
     data: tuple[str, ...],
     rename: tuple[str, ...],
     options: tuple[str, ...],
+    devices: int,
+    num_nodes: int,
     label: str,
     no_cache: bool,
     quiet: bool,
@@ -153,22 +160,19 @@ def evaluate(
       sm3kit evaluate runs/NAME runs/OTHER --compare
     """
     from sm3kit.cli.result_table import show, show_comparison
-    from sm3kit.evaluation.comparison import compare_runs
-    from sm3kit.evaluation.evaluate import evaluate as run_evaluation
-    from sm3kit.python.evaluating import prepare
+    from sm3kit.python.measuring import join, measure, prepare
 
     if len(runs) != 2 if compare else len(runs) != 1:
         wanted = "--compare needs two runs" if compare else "Give one run, or two and --compare"
         raise VariantError(f"{wanted}; got {len(runs)}: {', '.join(map(str, runs))}.")
-    out = console(stderr=as_json)
+    world = join(devices, num_nodes)
+    out = console(stderr=as_json, quiet=world is not None and not world.is_first)
     around = surroundings(out, quiet=quiet, no_cache=no_cache)
     protocol = flags.pop("protocol")
     arguments = around, protocol, flags, parsed_options(options), data, parsed_map(rename)
-    tasks = [prepare(run, *arguments) for run in runs]
-    if compare:
-        record = compare_runs(tasks[0], tasks[1], label=label)
-    else:
-        record = run_evaluation(*tasks[0], label=label)
+    record = measure([prepare(run, *arguments, world=world) for run in runs], label)
+    if not record:
+        return  # The first process tells for all.
     (show_comparison if compare else show)(record, out, quiet)
     if as_json:
         print_json(record)

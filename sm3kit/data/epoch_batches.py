@@ -91,6 +91,8 @@ class EpochBatches:
         rank, world: this process, and how many there are; all get batches of equal length.
         first_epoch: the epoch that a resumed training begins with.
         least: studies that a batch must have, or it is left out.
+        divide: the batch size is that of all processes together: each takes its share of every
+            batch, filled up to equal length; `sizes` says how many studies a batch has.
     """
 
     def __init__(
@@ -106,10 +108,12 @@ class EpochBatches:
         world: int = 1,
         first_epoch: int = 0,
         least: int = 2,
+        divide: bool = False,
     ) -> None:
         self.count, self.batch_size, self.seed, self.draw = count, batch_size, seed, draw
         self.last, self.pad_to, self.rank, self.world = last, pad_to, rank, world
-        self.least = least
+        self.least, self.divide = least, divide
+        self.sizes: list[int] = []  # Of the batches of all processes in the epoch under way.
         self.first_epoch = self.epoch = first_epoch
         # Lightning looks for `set_epoch` on the sampler of a batch sampler.
         self.sampler = self
@@ -126,11 +130,14 @@ class EpochBatches:
         epoch = self.epoch
         if self.draw and self.draw.renew:
             self.draw.labels = self.draw.renew(epoch)
-        yield from self._shares(self._drawn(epoch))
+        drawn = self._drawn(epoch)
+        self.sizes = [len(batch) for batch in drawn]
+        yield from self._shares(drawn)
 
     def _drawn(self, epoch: int) -> list[list[Place]]:
         """The batches of all processes together."""
-        rng, whole = np.random.default_rng([self.seed, epoch]), self.batch_size * self.world
+        rng = np.random.default_rng([self.seed, epoch])
+        whole = self.batch_size if self.divide else self.batch_size * self.world
         if self.draw is None:
             batches = cut(rng.permutation(self.count), whole)
         else:
@@ -143,11 +150,12 @@ class EpochBatches:
             for index in batch.tolist():
                 drawn[-1].append((epoch, index, turns[index]))
                 turns[index] += 1
-        return drawn
+        return [batch for batch in drawn if len(batch) >= self.least] if self.divide else drawn
 
     def _shares(self, batches: list[list[Place]]) -> list[list[Place]]:
         """What this process gets of each batch."""
         order = [place for batch in batches for place in batch]
+        order *= self.world if self.divide else 1  # A share is full, however few studies there are.
         if self.last == "drop" and len(batches) > 1 and len(batches[-1]) < len(batches[0]):
             batches = batches[:-1]
         multiples = [self.world] * len(batches)
@@ -159,4 +167,4 @@ class EpochBatches:
         ]
         mine = [batch[self.rank :: self.world] for batch in filled]
         # One study alone has nothing to be compared with.
-        return [batch for batch in mine if len(batch) >= self.least]
+        return [batch for batch in mine if self.divide or len(batch) >= self.least]

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from sm3kit.core.errors import VariantError
+from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.command import chosen_settings, evaluate_command
-from sm3kit.evaluation.evaluate import evaluation_of
+from sm3kit.evaluation.evaluate import Record, evaluate, head_of, together_at
 from sm3kit.evaluation.predicting import predictions_of
+from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.record_text import reporting_notes
-from sm3kit.evaluation.result_files import check_place, label_of
+from sm3kit.evaluation.result_files import (
+    check_place,
+    label_of,
+    predictions_file,
+    result_file,
+)
 from sm3kit.evaluation.settings import PREDICTING, Settings, settings_of, uses_relation
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.resampled import align
 from sm3kit.metrics.summary import compare
+from sm3kit.nn.processes import from_first, process_rank
 from sm3kit.runs.supervision import supervision_notes
 
 Task = tuple[Subject, Settings]
 # Two runs may differ in these: one is replicated, and the comparison draws its own resamples.
 FREE = ("seed", "resamples")
+# What a result depends on; two results that agree in these are the same.
+SAME = ("settings", "of", "data", "data_hash", "map", "options", "seen", "replaced")
 
 
 def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any]:
@@ -36,6 +46,9 @@ def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any
         first, second: a run and how it is evaluated; both with the same settings, except for what
             the protocol itself sets for runs with stage 2.
         label: the name of both evaluations; empty for none.
+
+    Returns:
+        The comparison; it is empty in all processes but the first.
 
     Raises:
         VariantError: a protocol without labels, two protocols, or other settings for one of the
@@ -52,10 +65,12 @@ def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any
     align(*(_truth(*task) for task in (first, second)))  # Before either is evaluated.
     for task in (first, second):
         check_place(*task, label, lambda name: _command(first, second, name))
-    (first_record, first_scores), (second_record, second_scores) = (
-        evaluation_of(*first, label),
-        evaluation_of(*second, label),
-    )
+    files = [str(result_file(*task, label)) for task in (first, second)]
+    with together_at(first[0], " and ".join(files)):
+        made = _evaluation_of(*first, label), _evaluation_of(*second, label)
+    if made[0] is None or made[1] is None:
+        return {}
+    (first_record, first_scores), (second_record, second_scores) = made[0], made[1]
     records, settings = (first_record, second_record), second[1]
     difference = compare(first_scores, second_scores, settings.resamples)
     return {
@@ -80,6 +95,31 @@ def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any
         ],
         **difference,
     }
+
+
+def _evaluation_of(
+    subject: Subject, settings: Settings, label: str = ""
+) -> tuple[Record, Predictions] | None:
+    """The record and the predictions of an evaluation, from disk if it was done before.
+
+    Of several processes the first one looks for all, and the others get None.
+    """
+    file = result_file(subject, settings, label)
+    if not from_first(_is_kept(subject, settings, file)):
+        evaluate(subject, settings, label=label)
+    if process_rank():
+        return None
+    return read_record(file), Predictions.load(predictions_file(file))
+
+
+def _is_kept(subject: Subject, settings: Settings, file: Path) -> bool:
+    """Whether a result of the same settings on the same data is on disk, with its predictions."""
+    try:
+        record, head = read_record(file), head_of(subject, settings)
+        Predictions.load(predictions_file(file))
+    except (OSError, DataError):
+        return False
+    return all(record.get(name) == head[name] for name in SAME)
 
 
 def _either(first: list[str] | None, second: list[str] | None) -> list[str] | None:

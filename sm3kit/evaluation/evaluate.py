@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sm3kit.core.errors import DataError
 from sm3kit.core.files import whole_file
 from sm3kit.data.pool import case_id
 from sm3kit.evaluation.choices import check_choices
@@ -19,27 +19,27 @@ from sm3kit.evaluation.decisions.stacking import stack_folds
 from sm3kit.evaluation.matching import match
 from sm3kit.evaluation.neighbours import knn
 from sm3kit.evaluation.predicting import Answer
-from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.record_text import decision_notes, reporting_notes
 from sm3kit.evaluation.result_files import check_place, predictions_file, result_file
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
-from sm3kit.metrics.predictions import Predictions
 from sm3kit.metrics.summary import summarise
+from sm3kit.nn.processes import process_rank
 from sm3kit.published.tables import for_recipe, is_reduced
 from sm3kit.runs.record import versions
 from sm3kit.runs.studies_seen import cases_trained_on, changed_cases
 from sm3kit.training.hardware import machine_record
+from sm3kit.training.processes.work import Work
 
 Record = dict[str, Any]
-# What a result depends on; two results that agree in these are the same.
-SAME = ("settings", "of", "data", "data_hash", "map", "options", "seen", "replaced")
 
 
 def evaluate(
     subject: Subject, settings: Settings, file: Path | None = None, label: str = ""
 ) -> Record:
     """Runs a protocol and writes `RUN/eval/<protocol>-<split>.json` and what belongs to it.
+
+    The processes of the subject's world do it together, and the first one writes.
 
     Args:
         subject: the networks and the studies.
@@ -49,7 +49,7 @@ def evaluate(
 
     Returns:
         The record: what was measured how, and `labels` and `mean`, or `space` for "match" and
-        `clusters` for "clusters".
+        `clusters` for "clusters"; empty in all processes but the first.
 
     Raises:
         SM3Error: settings or data that do not work, or a result of other settings that this one
@@ -64,16 +64,38 @@ def evaluate(
     deciding_cases(subject, settings, ())  # Says so before the training if there are none.
     if "stack" in chosen_decisions(settings):
         stack_folds(subject, settings)  # Likewise.
-    record = {"label": label, **_head(subject, settings)}
+    with together_at(subject, str(file)):
+        return _measure(subject, settings, file, label)
+
+
+def together_at(subject: Subject, result: str) -> AbstractContextManager[None]:
+    """All processes that evaluate a subject together, if there are several; see `together`.
+
+    Args:
+        result: what they make.
+    """
+    if subject.world is None:
+        return nullcontext()
+    from sm3kit.training.processes.together import together  # It loads Lightning.
+
+    return together(subject.world, Work(subject.run.folder, result))
+
+
+def _measure(subject: Subject, settings: Settings, file: Path, label: str) -> Record:
+    """What a protocol measures, written by the first process, which alone has the record."""
+    record = {"label": label, **head_of(subject, settings)}
     if label:
         record["notes"].append(_name_note(subject, settings, label))
+    answer: Answer | None = None
     if settings.protocol == "match":
         record |= match(subject, settings)
     elif settings.protocol == "clusters":
         record |= clusters(subject, settings)
     else:
-        work = file.with_suffix("")
-        answer = _answer(subject, settings, work)
+        answer = _answer(subject, settings, file.with_suffix(""))
+    if process_rank():
+        return {}
+    if answer:
         record |= _body(answer, settings)
         record["notes"] += [*_reporting(record), *decision_notes(record)]
         answer.predictions.save(predictions_file(file))
@@ -86,23 +108,6 @@ def evaluate(
     with whole_file(file, REMEDY) as part:
         part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return record
-
-
-def evaluation_of(
-    subject: Subject, settings: Settings, label: str = ""
-) -> tuple[Record, Predictions]:
-    """The record and the predictions of an evaluation, from disk if it was done before."""
-    file = result_file(subject, settings, label)
-    try:
-        record = read_record(file)
-        head = _head(subject, settings)
-        same = all(record.get(name) == head[name] for name in SAME)
-        if same:
-            return record, Predictions.load(predictions_file(file))
-    except (OSError, DataError):
-        pass  # It is made again.
-    record = evaluate(subject, settings, label=label)
-    return record, Predictions.load(predictions_file(file))
 
 
 def seen_studies(subject: Subject, split: str) -> list[str] | None:
@@ -169,7 +174,7 @@ def _answer(subject: Subject, settings: Settings, work: Path) -> Answer:
     return finetune(subject, settings, work)
 
 
-def _head(subject: Subject, settings: Settings) -> Record:
+def head_of(subject: Subject, settings: Settings) -> Record:
     """What is measured, on what, and how it is chosen."""
     pool, trained = subject.pool, subject.trained
     return {

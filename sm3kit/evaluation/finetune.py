@@ -18,6 +18,7 @@ from sm3kit.data.viewing import change_views
 from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.ensemble import Ensemble, balanced_subsets
 from sm3kit.evaluation.labelling.label_network import FromImages
+from sm3kit.evaluation.labelling.order import order_of_training
 from sm3kit.evaluation.learning import (
     InOrder,
     Learned,
@@ -25,13 +26,13 @@ from sm3kit.evaluation.learning import (
     answer_with,
     check_labels,
     learn_labels,
-    order_of_training,
     remove_checkpoints,
     score_of,
 )
 from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
+from sm3kit.nn.processes import process_count
 
 
 def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
@@ -118,7 +119,8 @@ def _lesson(
         subject.images,
         settings.seed,
     )
-    batches = order_of_training(subject, settings)
+    divided = process_count() > 1
+    batches = order_of_training(subject, settings, divided=divided)
     return Lesson(
         network if subset is None else Ensemble([network], subset.unsqueeze(0)),
         [weight for weight in network.parameters() if weight.requires_grad],
@@ -128,6 +130,7 @@ def _lesson(
         in_order,
         scope,
         subject.encoder.precision,
+        divided,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from sm3kit.classifiers.base import Streams
 from sm3kit.core.errors import DataError
 from sm3kit.data.cases import Case
-from sm3kit.data.epoch_batches import Draw, EpochBatches
+from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.evaluation.decisions.choosing import decide
 from sm3kit.evaluation.predicting import Answer, predictions_of, scores, stream_logits
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
@@ -21,10 +22,10 @@ from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.summary import mean_auc
 from sm3kit.networks.assemble import build_plugin
+from sm3kit.nn.processes import from_first, process_rank, share_weights
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training.fitting import Training
 from sm3kit.training.label_cost import LabelCost
-from sm3kit.training.pseudo_labels.clusters import PseudoLabel, clusters_of
 from sm3kit.training.supervised import Supervised, learn
 
 
@@ -48,6 +49,7 @@ class Lesson:
         in_order: gives the batches of cases.
         scope: what learns, for the record.
         precision: as Lightning names it.
+        divided: whether all processes learn, each from its share of every batch, not the first alone.
     """
 
     network: nn.Module
@@ -58,6 +60,7 @@ class Lesson:
     in_order: InOrder
     scope: str
     precision: str
+    divided: bool
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Learned:
 
 
 def learn_labels(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) -> Learned:
-    """Trains, and goes back to the chosen epoch.
+    """Trains, and goes back to the chosen epoch; all processes have the same network then.
 
     Args:
         folder: for metrics and the checkpoint, which stays there.
@@ -91,10 +94,13 @@ def learn_labels(subject: Subject, settings: Settings, folder: Path, lesson: Les
     for part in lesson.frozen:
         part.eval()
     training = _training(subject, settings, folder, lesson)
-    epoch = learn(module, lesson.batches, training, lesson.loader)
-    lesson.network.to(subject.device)
-    score = None if module.score is None else float(module.extra["best"])
-    return Learned(lesson.network, {"epoch": epoch}, score, module.extra["trainable"])
+    epoch = 0
+    if lesson.divided or process_rank() == 0:
+        epoch = learn(module, lesson.batches, training, lesson.loader)
+    share_weights(lesson.network.to(subject.device))
+    epoch, best, trainable = from_first((epoch, module.extra["best"], module.extra["trainable"]))
+    score = None if module.score is None else float(best)
+    return Learned(lesson.network, {"epoch": epoch}, score, trainable)
 
 
 def answer_with(
@@ -163,18 +169,6 @@ def score_of(
     )
 
 
-def order_of_training(subject: Subject, settings: Settings) -> EpochBatches:
-    """Which training studies meet in a batch."""
-    cases = subject.cases("train", labelled=True)
-    sampler = build_plugin("samplers", settings.sampler, settings.options)
-    draw = Draw.of_cases(sampler, cases, subject.pool.labels)
-    if sampler.on == "clusters":
-        labels = [PseudoLabel(label.name, len(label.classes)) for label in subject.pool.labels]
-        doing = f"--sampler {settings.sampler}"
-        draw.labels = clusters_of(subject.joint(cases), labels, subject.variant, doing).numpy()
-    return EpochBatches(len(cases), settings.batch_size, settings.seed, draw=draw)
-
-
 def check_labels(subject: Subject) -> None:
     """Refuses labels that nothing can be learned of.
 
@@ -201,7 +195,7 @@ def check_labels(subject: Subject) -> None:
 
 def _module(subject: Subject, settings: Settings, lesson: Lesson) -> Supervised:
     """The training; it scores each epoch on the cases that choose, if there are any."""
-    return Supervised(
+    module = Supervised(
         lesson.network,
         _cost(subject, settings),
         lesson.learning,
@@ -210,6 +204,10 @@ def _module(subject: Subject, settings: Settings, lesson: Lesson) -> Supervised:
         len(lesson.batches),
         score_of(subject, settings, lesson.in_order),
     )
+    module.order = lesson.batches if lesson.divided else None
+    # Frozen networks and heads without batch norms.
+    module.alike = lesson.divided and settings.protocol == "probe"
+    return module
 
 
 def _cost(subject: Subject, settings: Settings) -> LabelCost:
@@ -222,7 +220,7 @@ def _cost(subject: Subject, settings: Settings) -> LabelCost:
 def _training(subject: Subject, settings: Settings, folder: Path, lesson: Lesson) -> Training:
     """The training of an evaluation; all that it depends on stands for its data."""
     variant = subject.variant
-    return Training(
+    training = Training(
         RunFolder(folder),
         subject.reporter,
         f"{subject.trained.file_hash} {subject.pool.listing_hash()} {settings} "
@@ -231,9 +229,13 @@ def _training(subject: Subject, settings: Settings, folder: Path, lesson: Lesson
         "options",
         precision=lesson.precision,
     )
+    together = subject.world if lesson.divided else None
+    return dataclasses.replace(training, world=together) if together else training
 
 
 def remove_checkpoints(folder: Path) -> None:
     """Deletes the checkpoints of an evaluation that is done, and of its members."""
+    if process_rank():
+        return
     for place in (folder, *folder.glob("member-*"), *folder.glob("folds*")):
         shutil.rmtree(RunFolder(place).last.parent, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,6 +25,9 @@ from sm3kit.runs.supervision import supervision_note
 from sm3kit.training.hardware import chosen_workers, resolved_precision, smallest_view
 from sm3kit.training.pseudo_labels.weak_refusals import check_made_labels
 
+if TYPE_CHECKING:
+    from sm3kit.training.processes.world import World  # It loads Lightning.
+
 
 def open_subject(
     folder: Path,
@@ -34,6 +37,7 @@ def open_subject(
     reporter: Reporter,
     rename: Mapping[str, str] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    world: World | None = None,
 ) -> Subject:
     """Opens a run for evaluation.
 
@@ -44,6 +48,7 @@ def open_subject(
         reporter: where progress is shown.
         rename: {modality of the run: what the data call it}.
         options: of data sets and modalities, laid over those of the run.
+        world: the processes that evaluate together; None is this one alone.
 
     Raises:
         SM3Error: no run, other networks, or data that cannot be opened.
@@ -62,6 +67,8 @@ def open_subject(
     branches = trained.branches(pool.modalities)
     embedding, prototypes, notes = open_label_embedding(trained, pool, branches.joint_width)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if world is not None and device == "cuda":
+        device = f"cuda:{world.environment.local_rank()}"
     branches.to(device).requires_grad_(False).eval()
     if embedding is not None:
         embedding.to(device).eval()
@@ -72,7 +79,18 @@ def open_subject(
     encoder = Encoder(branches, variant, features, reporter, precision, workers)
     seen = run.studies()
     subject = Subject(
-        run, trained, variant, pool, embedding, prototypes, images, encoder, reporter, notes, seen
+        run,
+        trained,
+        variant,
+        pool,
+        embedding,
+        prototypes,
+        images,
+        encoder,
+        reporter,
+        notes,
+        seen,
+        world,
     )
     notes.extend(changed_files + _notes(subject, transferred))
     return subject

@@ -18,6 +18,7 @@ from sm3kit.data.viewing import change_views
 from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.ensemble import Ensemble, balanced_subsets
 from sm3kit.evaluation.labelling.label_network import FromFeatures
+from sm3kit.evaluation.labelling.order import order_of_training
 from sm3kit.evaluation.learning import (
     InOrder,
     Learned,
@@ -25,7 +26,6 @@ from sm3kit.evaluation.learning import (
     answer_with,
     check_labels,
     learn_labels,
-    order_of_training,
     remove_checkpoints,
     score_of,
     splits,
@@ -34,6 +34,7 @@ from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.networks.joint_batches import CachedJoint, EncodedJoint, JointBatch, JointSource
+from sm3kit.nn.processes import process_count
 
 
 def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
@@ -104,7 +105,10 @@ def _lesson(
             embedding.requires_grad_(scope == "relation")
             frozen += [] if scope == "relation" else [embedding]
     source = _source(subject, settings, subject.cases("train", labelled=True), augmented=True)
-    batches = order_of_training(subject, settings)
+    # On features that are there already, a step is a few matrix products.
+    norms = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules())
+    divided = process_count() > 1 and settings.feature_views == 0 and not norms
+    batches = order_of_training(subject, settings, divided=divided)
     return Lesson(
         network,
         [weight for weight in network.parameters() if weight.requires_grad],
@@ -114,6 +118,7 @@ def _lesson(
         in_order,
         scope,
         "32-true",
+        divided,
     )
 
 
@@ -208,12 +213,8 @@ def _source(
     """Joint features of cases: random views for training, else the evaluation view or a symmetry."""
     views = subject.views_of(cases, settings.seed)
     encoder = subject.encoder
-    if settings.feature_views == 0:
-        pool = (
-            change_views(subject.pool, subject.variant, settings.views)
-            if augmented
-            else subject.pool
-        )
+    if settings.feature_views == 0 and augmented:
+        pool = change_views(subject.pool, subject.variant, settings.views)
         views = StudyViews(pool, cases, subject.images, settings.seed)
         size = subject.variant.stage1.batch_size
         return EncodedJoint(views, subject.branches, encoder.precision, size, encoder.workers)

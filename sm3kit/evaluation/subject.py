@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -29,6 +30,9 @@ from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.studies_record import SourceRecord
 from sm3kit.training.hardware import resolved_precision, smallest_view
 
+if TYPE_CHECKING:
+    from sm3kit.training.processes.world import World  # It loads Lightning.
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -46,6 +50,7 @@ class Subject:
         reporter: where progress is shown.
         notes: what a reader of the results should know, a sentence each.
         studies: those that the run was trained with; none if it keeps no record of them.
+        world: the processes that evaluate together; None is this one alone.
     """
 
     run: RunFolder
@@ -59,6 +64,7 @@ class Subject:
     reporter: Reporter
     notes: Sequence[str]
     studies: Sequence[SourceRecord]
+    world: World | None = None
 
     @property
     def branches(self) -> Branches:

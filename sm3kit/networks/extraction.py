@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from sm3kit.core.variant import Variant
-from sm3kit.data.batches import EVALUATION, Collate, StudyViews, one_thread_each
+from sm3kit.data.batches import EVALUATION, StudyViews
 from sm3kit.data.cases import Case
 from sm3kit.data.progress import Reporter
 from sm3kit.data.viewing import change_views, describe_views
 from sm3kit.networks.backbone import provider_and_model
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.feature_cache import FeatureCache, Rows
+from sm3kit.networks.frozen_views import encode_views
+from sm3kit.nn.processes import in_any, process_count, process_rank, wait_for_all
 
 FORMAT = 2  # What the first one kept was not looked at: it may be not finite.
 
@@ -72,8 +73,22 @@ class Features:
         return self.rows(torch.arange(len(self)))
 
 
+def features_of(shown: StudyViews, views: Mapping[str, Sequence[Rows]]) -> Features:
+    """The features {modality: [(N, D)] * V} of studies, with what else is known of these."""
+    cases = shown.cases
+    return Features(
+        views,
+        {name: torch.tensor([name in case.images for case in cases]) for name in views},
+        torch.tensor([case.labels for case in cases], dtype=torch.long).reshape(len(cases), -1),
+        [case.study.id for case in cases],
+        torch.tensor([case.group for case in cases]),
+    )
+
+
 class Encoder:
     """Encodes views with frozen networks, unless the cache has their features.
+
+    All processes encode together, and each has all features then.
 
     Args:
         branches: the networks; they are in eval mode meanwhile.
@@ -125,49 +140,37 @@ class Encoder:
             for view in views
         }
         tables = {place: self.cache.get(key) for place, key in keys.items()}
-        todo = [view for view in views if any(tables[name, view] is None for name in names)]
+        lack = in_any([any(tables[name, view] is None for name in names) for view in views])
+        todo = [view for view, lacks in zip(views, lack, strict=True) if lacks]
         if todo:
             batches = -(-len(shown) // self.variant.stage1.batch_size) * len(todo)
-            task = self.reporter.task("encoding images", batches)
-            for view, features in zip(todo, self._encode(shown, todo, task), strict=True):
+            task = self.reporter.task("encoding images", -(-batches // process_count()))
+            encoded = encode_views(
+                self.branches,
+                shown,
+                todo,
+                self.variant.stage1.batch_size,
+                self.precision,
+                self.workers,
+                lambda: self.reporter.advance(task),
+            )
+            for view, features in zip(todo, encoded, strict=True):
                 for name, rows in features.items():
-                    tables[name, view] = self.cache.put(keys[name, view], rows)
+                    tables[name, view] = self._keep(keys[name, view], rows)
             self.reporter.done(task)
-        cases = shown.cases
-        return Features(
-            {name: [_there(tables[name, view]) for view in views] for name in names},
-            {name: torch.tensor([name in case.images for case in cases]) for name in names},
-            torch.tensor([case.labels for case in cases], dtype=torch.long).reshape(len(cases), -1),
-            [case.study.id for case in cases],
-            torch.tensor([case.group for case in cases]),
-        )
+        whole = {name: [_there(tables[name, view]) for view in views] for name in names}
+        return features_of(shown, whole)
 
-    def _encode(self, shown: StudyViews, views: Sequence[int], task: int) -> Any:
-        """Yields {modality: (N, D)} for each view; one loader serves all of them."""
-        size, widths = self.variant.stage1.batch_size, self.branches.widths
-        loader = DataLoader(
-            shown,
-            batch_sampler=[
-                [(view, index) for index in range(start, min(start + size, len(shown)))]
-                for view in views
-                for start in range(0, len(shown), size)
-            ],
-            collate_fn=Collate(list(widths)),
-            num_workers=self.workers,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=one_thread_each,
-        )
-        tables = {name: np.empty((len(shown), width), np.float32) for name, width in widths.items()}
-        done = 0
-        for batch in loader:
-            for name, rows in self.branches.frozen_features(batch, self.precision).items():
-                tables[name][done : done + len(rows)] = rows.cpu().numpy()
-            done += len(batch.index)
-            self.reporter.advance(task)
-            if done == len(shown):
-                yield tables
-                done = 0
-                tables = {name: np.empty_like(rows) for name, rows in tables.items()}
+    def _keep(self, key: str, rows: Rows) -> Rows:
+        """A table as a reader should hold it; the first process writes it for those beside it."""
+        if process_rank() == 0:
+            rows = self.cache.put(key, rows)
+        wait_for_all()
+        if process_rank() == 0:
+            return rows
+        kept = self.cache.get(key)
+        # Another machine may have a disk of its own.
+        return self.cache.put(key, rows) if kept is None else kept
 
     def _content(self, shown: StudyViews, name: str, changes: Mapping[str, Any]) -> str:
         """A hash of all that the features of a modality depend on, beside the draw of a view."""

@@ -14,8 +14,10 @@ from torch import Tensor
 from sm3kit.data.batches import StudyViews, eval_loader, train_loader
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.networks.branches import Branches
-from sm3kit.networks.extraction import Features
+from sm3kit.networks.extraction import Features, features_of
+from sm3kit.networks.frozen_views import encode_views
 from sm3kit.nn.host.values import to_device, without_waiting
+from sm3kit.nn.processes import process_count
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,16 @@ class EncodedJoint:
         )
 
     def in_order(self, epoch: int) -> Iterator[JointBatch]:
-        """All studies in order, under the views of an epoch."""
+        """All studies in order, under the views of an epoch; all processes encode them together."""
         names = list(self.branches.widths)
-        loader = eval_loader(self.shown, self.batch_size, names, self.workers, epoch)
-        yield from self.encode(loader)
+        if process_count() == 1:
+            loader = eval_loader(self.shown, self.batch_size, names, self.workers, epoch)
+            yield from self.encode(loader)
+            return
+        settings = (self.batch_size, self.precision, self.workers)
+        (tables,) = encode_views(self.branches, self.shown, [epoch], *settings)
+        features = features_of(self.shown, {name: [rows] for name, rows in tables.items()})
+        yield from CachedJoint(features, self.branches, 0, self.batch_size).in_order(epoch)
 
     def encode(self, loader: Any) -> Iterator[JointBatch]:
         """Batches of images as joint features."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sm3kit.evaluation.comparison import compare_runs
 from sm3kit.evaluation.evaluate import Record
-from sm3kit.evaluation.evaluate import evaluate as run_evaluation
-from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.record_text import warnings_of
-from sm3kit.evaluation.settings import Protocol, Selection, Settings, settings_of
-from sm3kit.evaluation.subject import Subject
+from sm3kit.evaluation.settings import Protocol, Selection
 from sm3kit.python.calls import (
     RunLike,
     Words,
@@ -22,16 +18,18 @@ from sm3kit.python.calls import (
     surroundings,
     words,
 )
-from sm3kit.python.surroundings import Surroundings
+from sm3kit.python.measuring import join, measure, prepare
 from sm3kit.results.differences import comparison_table
 from sm3kit.results.evaluation_table import evaluation_table
 from sm3kit.results.table import Table
+
+if TYPE_CHECKING:
+    pass  # It loads Lightning.
 
 Split = Literal["train", "val", "test"]
 Scope = Literal["auto", "heads", "relation", "layers", "all"]
 Stack = Literal["none", "svm"]
 Threshold = Literal["argmax", "f1", "youden"]
-OWN = "evaluate"  # The owner of options that are settings of the evaluation.
 
 
 class Result:
@@ -90,63 +88,6 @@ class Result:
         return str(self.table())
 
 
-def open_studies(
-    run: RunLike,
-    around: Surroundings,
-    data: Sequence[str] = (),
-    rename: Mapping[str, str] | None = None,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Subject:
-    """The networks of a run on its studies, or on those of other data; see `open_subject`.
-
-    Raises:
-        SM3Error: no such run, or data that cannot be opened.
-    """
-    folder, images, features = folder_of(run), around.images, around.features
-    return open_subject(folder, data, images, features, around.reporter, rename, options)
-
-
-def prepare(
-    run: RunLike,
-    around: Surroundings,
-    protocol: Protocol | None,
-    asked: Mapping[str, Any],
-    options: Mapping[str, Mapping[str, Any]],
-    data: Sequence[str] = (),
-    rename: Mapping[str, str] | None = None,
-    source: str = "command line",
-) -> tuple[Subject, Settings]:
-    """A run, opened for an evaluation, and the settings of it.
-
-    Args:
-        run: the run, or its folder.
-        around: reporter and caches.
-        protocol: None takes the run's own.
-        asked: settings of the evaluation; None asks for nothing.
-        options: {owner: {option: value}} of data sets and modalities; of "evaluate", more settings.
-        data: other data than the run's.
-        rename: {modality of the run: what the data call it}.
-        source: where the settings come from, for messages.
-
-    Raises:
-        SM3Error: no such run, settings that do not work, or data that cannot be opened.
-    """
-    settings = {name: value for name, value in asked.items() if value is not None}
-    settings |= options.get(OWN, {})
-    of_data = {owner: values for owner, values in options.items() if owner != OWN}
-    subject = open_studies(run, around, data, rename, of_data)
-    relation = subject.embedding is not None
-    variant = subject.trained.variant
-    return subject, settings_of(
-        variant,
-        protocol,
-        settings,
-        relation=relation,
-        source=source,
-        options=subject.variant.options,
-    )
-
-
 @check_keywords
 def evaluate(
     run: RunLike,
@@ -170,6 +111,8 @@ def evaluate(
     k: int | None = None,
     seed: int | None = None,
     options: Mapping[str, Any] | None = None,
+    devices: int = 1,
+    num_nodes: int = 1,
     label: str = "",
     compare: RunLike | None = None,
     cache: bool = True,
@@ -206,6 +149,8 @@ def evaluate(
         seed: of heads, order and views; the run's by default.
         options: {"evaluate.weight_decay": 0.01}: more settings of the evaluation, or options of
             data sets and modalities.
+        devices: GPUs, or processes on a CPU, that encode images together, and fine-tune together.
+        num_nodes: machines.
         label: a name for this evaluation, part of its file names, to keep it beside another of the
             same protocol and split with other settings.
         compare: another run: how much it improves on this one, with paired intervals.
@@ -223,7 +168,9 @@ def evaluate(
         "sampler": sampler, "members": members, "stack": stack, "threshold": threshold, "scope": scope, "epochs": epochs, "lr": lr,
         "batch_size": batch_size, "feature_views": feature_views, "k": k, "seed": seed,
     }  # fmt: skip
-    around = surroundings(quiet=quiet, cache=cache)
+    world = join(devices, num_nodes)
+    speaks = world is None or world.is_first
+    around = surroundings(quiet=quiet or not speaks, cache=cache)
     runs = [run] if compare is None else [run, compare]
     arguments = (
         around,
@@ -233,12 +180,12 @@ def evaluate(
         words(data),
         map,
         "call of evaluate",
+        world,
     )
-    tasks = [prepare(folder_of(run), *arguments) for run in runs]
-    if len(tasks) == 2:
-        result = Result(compare_runs(tasks[0], tasks[1], label=label))
-    else:
-        result = Result(run_evaluation(*tasks[0], label=label))
+    record = measure([prepare(folder_of(run), *arguments) for run in runs], label)
+    if not record:
+        raise SystemExit  # What the script does with the result is for the first process alone.
+    result = Result(record)
     for sentence in result.warnings:
         around.reporter.warn(sentence)
     return result

@@ -22,7 +22,8 @@ from sm3kit.training import pretrain as training
 from sm3kit.training.hardware import base_for_own_data
 from sm3kit.training.outline import Outline
 from sm3kit.training.pretrain import Outcome
-from sm3kit.training.world import join_world
+from sm3kit.training.processes.work import Work, given_work
+from sm3kit.training.processes.world import join_world
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Request:
         why: where the settings come from, in a clause.
         resume: whether the run in the folder is continued.
         speaks: whether this process, of several, reports to the user.
-        elsewhere: whether this process was started for the training of another run.
+        elsewhere: whether this process was started for other work, and the run is there already.
     """
 
     variant: Variant
@@ -89,9 +90,10 @@ def request(asked: Layer, out: Path | None = None, *, resume: bool = False) -> R
         variant = variant_to_resume(RunFolder(out), asked, variant)
         why = f"the run in {out}"
     world = join_world(variant.machine.devices, variant.machine.num_nodes)
-    folder = out or world.folder or free_folder(variant)
+    work = given_work()
+    folder = out or (work.folder if work else free_folder(variant))
     check_evaluation(variant)
-    elsewhere = world.folder is not None and folder != world.folder
+    elsewhere = work is not None and (world.size == 1 or work != Work(folder))
     return Request(variant, folder, why, resume, world.is_first, elsewhere)
 
 

@@ -18,6 +18,7 @@ from sm3kit.evaluation.settings import Selection
 from sm3kit.python import evaluating, predicting
 from sm3kit.python.calls import File, Words, check_keywords, nest_options, surroundings, words
 from sm3kit.python.evaluating import Split
+from sm3kit.python.measuring import open_studies
 from sm3kit.python.request import verdict_of
 from sm3kit.report import make
 from sm3kit.report.make import ReportFiles
@@ -125,7 +126,7 @@ class Run:
         if out is not None:
             check_embedding_file(Path(out))
         around = surroundings(quiet=quiet, cache=cache)
-        subject = evaluating.open_studies(self, around, words(data), map, nest_options(options))
+        subject = open_studies(self, around, words(data), map, nest_options(options))
         embeddings = embed(subject, words(split) or SPLITS, words(space))
         for caveat in caveats_of_studies(embeddings.about):
             around.reporter.warn(caveat)

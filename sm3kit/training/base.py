@@ -12,7 +12,9 @@ from torch import Tensor
 from sm3kit.core.errors import TrainingError
 from sm3kit.core.stage_settings import STAGE_TITLES
 from sm3kit.core.variant import Variant
+from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.nn.finite import FiniteWatch, first_two
+from sm3kit.nn.processes import join_shares
 from sm3kit.training.optimising.rates import rate_share
 from sm3kit.training.seeds import seed_of_epoch
 
@@ -50,6 +52,8 @@ class Learner(pl.LightningModule):
         last_terms: the loss terms of the last step, detached.
         extra: plain values and tensors that its checkpoint keeps beside the weights.
         stops_early: whether it may end before its last epoch.
+        order: of its batches, where several processes divide each of them among themselves.
+        alike: whether all steps compute alike, and buffers come out the same in all processes.
     """
 
     def __init__(
@@ -59,7 +63,8 @@ class Learner(pl.LightningModule):
         self.stage, self.variant, self.seed = stage, variant, seed
         self.epochs, self.rate, self.steps_per_epoch = pace.epochs, pace.lr, steps_per_epoch
         self.first_rate = pace.lr
-        self.clip, self.stops_early = 0.0, False
+        self.clip, self.stops_early, self.alike = 0.0, False, False
+        self.order: EpochBatches | None = None
         self.first_epoch = 0
         self.optimiser_state: dict[str, Any] | None = None
         self.scaler_state: dict[str, Any] | None = None
@@ -127,6 +132,15 @@ class Learner(pl.LightningModule):
         self.rate = self.first_rate * share
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
+
+    def whole(self, rows: Tensor, batch_idx: int) -> Tensor:
+        """The rows (B, ...) of a whole batch, of which each process computes its share.
+
+        A loss of them is the same in every process, and so is its gradient after DDP has averaged it.
+        """
+        if self.order is None or self.order.world == 1:
+            return rows
+        return join_shares(rows, self.order.sizes[batch_idx])
 
     def keep_terms(self, terms: Mapping[str, Tensor], where: str = "") -> None:
         """Keeps the terms of a step for whoever looks at it.

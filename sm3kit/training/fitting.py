@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]
-    LightningEnvironment,
-)
-from torch import distributed
+from pytorch_lightning.strategies import DDPStrategy
 
 from sm3kit.core.errors import Interrupted, TimeUp, TrainingError
 from sm3kit.data.progress import Reporter
@@ -23,8 +20,8 @@ from sm3kit.training.base import TITLES, Learner
 from sm3kit.training.callbacks import Monitor, StopBetweenSteps, StopDiverged, StopEarly
 from sm3kit.training.hardware import keep_freed_memory
 from sm3kit.training.observing.loggers import Logs
+from sm3kit.training.processes.world import World, alone
 from sm3kit.training.progress import ShowProgress
-from sm3kit.training.world import World, join_world, tell_folder
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Training:
         reporter: where progress is shown.
         data_hash: of all that a checkpoint must agree in to be gone on from, beside the variant.
         command: what goes on with it after an interruption.
-        devices, num_nodes: how many processes there are.
+        world: the processes that train together; this one alone by default.
         precision: as Lightning names it.
         deadline: when it has to stop, on the clock `time.monotonic`; None is never.
         logs: for other programs, or None.
@@ -46,8 +43,7 @@ class Training:
     reporter: Reporter
     data_hash: str
     command: str
-    devices: int = 1
-    num_nodes: int = 1
+    world: World = field(default_factory=alone)
     precision: str = "32-true"
     deadline: float | None = None
     logs: Logs | None = None
@@ -83,11 +79,9 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
         Interrupted: the user stopped it, or its time is up; the run can be resumed.
         TrainingError: a loss term, a weight or a buffer is not finite, or the GPU's memory is too
             small.
-        VariantError: the environment tells of other processes than the training.
     """
     if module.ended:
         return
-    world = join_world(training.devices, training.num_nodes)
     keep_freed_memory()
     progress = ShowProgress(training.reporter)
     stop, early = StopBetweenSteps(), StopEarly(training.deadline)
@@ -102,8 +96,8 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
     # The first refuses what the others would look at or keep.
     callbacks = [StopDiverged(), monitor, early, keep, progress, stop]
     try:
-        with quiet_lightning(), stop, training.reporter, tell_folder(training.run.folder):
-            trainer = _trainer(module, callbacks, training, world)
+        with quiet_lightning(), stop, training.reporter:
+            trainer = _trainer(module, callbacks, training)
             if module.scaler_state is not None:
                 trainer.precision_plugin.load_state_dict(module.scaler_state)
             trainer.fit(module, datamodule=Loading(loader))
@@ -119,24 +113,22 @@ def fit(module: Learner, training: Training, loader: Callable[[int, int], Any]) 
             # A last epoch of other batches is none to go on with.
             f"{_remains(training, module) if module.stage == 'mlssl' else ''}".rstrip()
         ) from error
-    finally:
-        if isinstance(world.environment, LightningEnvironment) and distributed.is_initialized():
-            # The other processes end with this training, and the next one starts its own.
-            distributed.destroy_process_group()
 
 
-def _trainer(
-    module: Learner, callbacks: list[pl.Callback], training: Training, world: World
-) -> pl.Trainer:
-    on_gpu = torch.cuda.is_available()
-    several = training.devices * training.num_nodes > 1
+def _trainer(module: Learner, callbacks: list[pl.Callback], training: Training) -> pl.Trainer:
+    on_gpu, world = torch.cuda.is_available(), training.world
+    several = world.size > 1
     # A batch may lack a modality, and an objective may hold weights still for a while.
-    ddp = "ddp_find_unused_parameters_true"
+    ddp = DDPStrategy(
+        find_unused_parameters=not module.alike,
+        static_graph=module.alike,
+        broadcast_buffers=not module.alike,
+    )
     precision: Any = training.precision
     return pl.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
-        devices=training.devices,
-        num_nodes=training.num_nodes,
+        devices=world.devices,
+        num_nodes=world.num_nodes,
         strategy=ddp if several else "auto",
         # Lightning would believe what launchers left in the environment.
         plugins=[world.environment],

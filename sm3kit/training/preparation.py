@@ -28,6 +28,7 @@ from sm3kit.runs.folder import RunFolder
 from sm3kit.runs.model import ModelFacts
 from sm3kit.training.fitting import Training
 from sm3kit.training.observing.loggers import Logs
+from sm3kit.training.processes.world import World, alone
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Setup:
         deadline: when it has to stop, on the clock `time.monotonic`; None is never.
         logs: for other programs; None without any, and in all processes but the first.
         weak: {label: what scores say of it}; see `open_weak_labels`.
+        world: the processes that train together.
     """
 
     run: RunFolder
@@ -61,6 +63,7 @@ class Setup:
     deadline: float | None = None
     logs: Logs | None = None
     weak: Mapping[str, WeakTargets] = field(default_factory=dict)
+    world: World = field(default_factory=alone)
 
     @property
     def views(self) -> StudyViews:
@@ -77,9 +80,7 @@ class Setup:
         kinds = {"rotated": rotated, "local": not rotated}
         return StudyViews(self.pool, self.cases, self.images, seed, raw=raw, **kinds)
 
-    def training(
-        self, devices: int = 1, num_nodes: int = 1, precision: str = "32-true"
-    ) -> Training:
+    def training(self, precision: str = "32-true") -> Training:
         """The training of a stage; see `Training`."""
         command = self.run.resume_command
         return Training(
@@ -87,8 +88,7 @@ class Setup:
             self.reporter,
             self.data_hash,
             command,
-            devices,
-            num_nodes,
+            self.world,
             precision,
             self.deadline,
             self.logs,

@@ -23,8 +23,10 @@ from sm3kit.training.observing.loggers import Logs
 from sm3kit.training.observing.validation import Ranks, final_ranks
 from sm3kit.training.outline import Outline
 from sm3kit.training.preparation import Setup
+from sm3kit.training.processes.together import together
+from sm3kit.training.processes.work import Work
+from sm3kit.training.processes.world import World, join_world
 from sm3kit.training.start import Start, prepare
-from sm3kit.training.world import join_world
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ def pretrain(
     """
     run = RunFolder(folder)
     arguments = (run, variant, reporter, cache, resume, features or FeatureCache(None))
-    if not join_world(variant.machine.devices, variant.machine.num_nodes).is_first:
-        return Outcome(run, _train(prepare(*arguments).with_weights(), main=False))
+    world = join_world(variant.machine.devices, variant.machine.num_nodes)
+    if not world.is_first:
+        return Outcome(run, _train(prepare(*arguments).with_weights(), world))
     with hold_folder(folder, reporter.warn):
         if not resume:
             run.check_free()
@@ -83,9 +86,9 @@ def pretrain(
         start = outline.start.with_weights()
         _begin(start, outline.record())
         if variant.logger:
-            ranks = _train_with_logs(start, draw)
+            ranks = _train_with_logs(start, world, draw)
         else:
-            ranks = _train(start, main=True)
+            ranks = _train(start, world)
         run.check_finished()
     return Outcome(run, ranks)
 
@@ -125,37 +128,40 @@ def _rehearse(
     return Outline.of(start, origin)
 
 
-def _train_with_logs(start: Start, draw: Callable[[Rows, Path], list[Path]] | None) -> Ranks:
+def _train_with_logs(
+    start: Start, world: World, draw: Callable[[Rows, Path], list[Path]] | None
+) -> Ranks:
     """Trains what is left of the stages, and tells the loggers, with figures at the end."""
     setup = start.setup
     with Logs(setup.run.folder, setup.variant) as logs:
         logged = dataclasses.replace(start, setup=dataclasses.replace(setup, logs=logs))
-        ranks = _train(logged, main=True)
+        ranks = _train(logged, world)
         if draw and logs.loggers:
             logs.pictures(draw(setup.run.history(), logs.folder / "figures"))
     setup.reporter.say(f"logs     {logs.folder}: {', '.join(setup.variant.logger)}")
     return ranks
 
 
-def _train(start: Start, *, main: bool) -> Ranks:
-    """Trains what is left of the stages; the first process alone writes."""
-    setup, parts, resumed = start.setup, start.parts, start.resumed
+def _train(start: Start, world: World) -> Ranks:
+    """Trains what is left of the stages with all processes; the first one alone writes."""
+    setup = dataclasses.replace(start.setup, world=world)
     ranks: Ranks = {}
-    if setup.variant.stage != "mlssl":
-        ranks = _stage1(setup, parts, resumed, main)
-    if main and setup.variant.stage != "mmssl":
-        _stage2(setup, parts, resumed, start.kept)
+    with together(world, Work(setup.run.folder)):
+        if setup.variant.stage != "mlssl":
+            ranks = _stage1(setup, start.parts, start.resumed)
+        if setup.variant.stage != "mmssl":
+            _stage2(setup, start.parts, start.resumed, start.kept)
     return ranks
 
 
-def _stage1(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None, main: bool) -> Ranks:
+def _stage1(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> Ranks:
     """Trains stage 1, or reads it where stage 2 has begun, and gives the ranks of its networks."""
     over, epochs = resumed is not None and resumed["stage"] == "mlssl", 0
     if over:
         _read_stage1(setup, parts)
     else:
         epochs = stage1.train(setup, parts, resumed)
-    if not main:
+    if not setup.world.is_first:
         return {}
     # Before the model is written: features that are not finite leave none.
     ranks = final_ranks(setup, parts.branches)
@@ -165,10 +171,9 @@ def _stage1(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None, main: b
 
 
 def _stage2(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None, kept: bool) -> None:
-    """Stage 2 runs on one device: a step of it is a few matrix products."""
     if setup.variant.stage == "mlssl" and kept:
         _read_stage1(setup, parts)
-    elif setup.variant.stage == "mlssl":
+    elif setup.variant.stage == "mlssl" and setup.world.is_first:
         # What it started from, so that it can be resumed even when that has gone.
         stage1.write(setup, parts, setup.variant.stage1.epochs)
     own = resumed if resumed and resumed["stage"] == "mlssl" else None

@@ -433,8 +433,7 @@ def train(setup: Setup, parts: Stage1, resumed: dict[str, Any] | None) -> int:
         batches = _batches(setup, rank, world, first, renew)
         return train_loader(views, batches, names, setup.workers)
 
-    computed = (variant.machine.devices, variant.machine.num_nodes, precision(setup, parts))
-    fit(module, setup.training(*computed), loader)
+    fit(module, setup.training(precision(setup, parts)), loader)
     epoch = module.keep_chosen()
     if module.stops_early:
         best = f"{variant.stage1.stop_on} {module.extra['best']:.4g}, the best look"

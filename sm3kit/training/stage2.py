@@ -24,6 +24,7 @@ from sm3kit.nn.clustering.diversity import diversity_loss, soft_assignments
 from sm3kit.nn.clustering.weak_targets import WeakTargets, fingerprint
 from sm3kit.nn.host.values import host_values, known_tensor
 from sm3kit.nn.label_heads import LabelHeads, label_loss, of_equal_length
+from sm3kit.nn.processes import from_first, process_rank, share_weights
 from sm3kit.relations.base import Relation
 from sm3kit.samplers.base import Array
 from sm3kit.training import checkpoints
@@ -84,6 +85,7 @@ class MultiLabelSSL(Learner):
         weak: Mapping[str, WeakTargets] | None = None,
     ) -> None:
         super().__init__("mlssl", variant, variant.stage2, variant.seed, steps_per_epoch)
+        self.alike = True
         self.clusterer, self.labels, self.source = clusterer, labels, source
         self.truth = truth or {}
         self.weak = [(weak or {}).get(label.name) for label in labels]
@@ -93,6 +95,9 @@ class MultiLabelSSL(Learner):
         self.prototypes = LabelHeads(relation.embedding, most, bias=False)
         self.prototypes.requires_grad_(not variant.stage2.freeze_prototypes)
         count = len(source)
+        learns = any(weight.requires_grad for weight in self.parameters())
+        # Without a relation and with frozen prototypes there is nothing to learn, and DDP wants some.
+        self.nothing = None if learns else nn.Parameter(torch.zeros(()))
         self.register_buffer("bank", torch.zeros(len(labels), count, relation.embedding))
         self.register_buffer("assigned", torch.full((len(labels), count), -1, dtype=torch.long))
         # No part of a checkpoint: it is large, and the same whenever it is computed.
@@ -164,7 +169,11 @@ class MultiLabelSSL(Learner):
         self.clustered = self.epoch
         self.before = self.assigned.clone() if self.epoch else None
         self.clusterer.before_epoch(self.epoch / max(self.epochs - 1, 1))
-        self.clusterings = [self._clustering(number) for number in range(len(self.labels))]
+        self.clusterings = from_first(
+            [self._clustering(number) for number in range(len(self.labels))]
+            if process_rank() == 0
+            else []
+        )
         for number, clustering in enumerate(self.clusterings):
             self.assigned[number] = clustering.assignments.to(self.device)
             head = self.prototypes.heads[number]
@@ -228,16 +237,17 @@ class MultiLabelSSL(Learner):
         Raises:
             TrainingError: a label's loss is not finite; it is named.
         """
-        embeddings = self.embed(batch.joint)
+        embeddings = self.whole(self.embed(batch.joint), batch_idx)
+        index = self.whole(batch.index, batch_idx)
         if self.variant.stage2.bank == "memory":
             # A study that a sampler has drawn twice is remembered as its last row.
-            last = {study: row for row, study in enumerate(host_values(batch.index).tolist())}
+            last = {study: row for row, study in enumerate(host_values(index).tolist())}
             studies, rows = (known_tensor([*own], self.device) for own in (last, last.values()))
             self.bank[:, studies] = embeddings.detach()[rows].transpose(0, 1)
         logits = self.logits(embeddings)
-        targets = self.assigned[:, batch.index].T
-        weights = None if self.counting is None else self.counting[:, batch.index].T
-        soft = [None if own is None else own[batch.index] for own in self.soft]
+        targets = self.assigned[:, index].T
+        weights = None if self.counting is None else self.counting[:, index].T
+        soft = [None if own is None else own[index] for own in self.soft]
         loss, terms = label_loss(logits, targets, self.variant.stage2.label_loss, weights, soft)
         named = {f"ce/{label.name}": term for label, term in zip(self.labels, terms, strict=True)}
         weight, target = self.variant.stage2.diversity, self.variant.stage2.diversity_target
@@ -245,12 +255,7 @@ class MultiLabelSSL(Learner):
             named["diversity"] = weight * diversity_loss(soft_assignments(logits), target)
             loss = loss + named["diversity"]
         self.keep_terms(named)
-        # Without a relation and with frozen prototypes there is nothing to learn.
-        return loss if loss.requires_grad else loss + 0 * self._anything()
-
-    def _anything(self) -> Tensor:
-        """A number with gradient that changes nothing."""
-        return torch.zeros((), device=self.device, requires_grad=True)
+        return loss if self.nothing is None else loss + 0 * self.nothing
 
     def look(self) -> EpochRow:
         """The clusters of this epoch."""
@@ -265,7 +270,7 @@ class MultiLabelSSL(Learner):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the relation and the prototypes."""
         settings = self.variant.stage2
-        weights = [*self.relation.parameters(), *self.prototypes.parameters()]
+        weights = list(self.parameters())
         return optimiser(
             "adamw",
             [WeightGroup(settings.lr, weights)],
@@ -278,7 +283,7 @@ class MultiLabelSSL(Learner):
 
 
 def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> None:
-    """Trains stage 2 on one device and writes its model.
+    """Trains stage 2 with all processes; the first one writes its model.
 
     Raises:
         CheckpointError: the networks are others than when the stage began.
@@ -288,6 +293,7 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
     labels = pseudo_labels(setup)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     branches.to(device).requires_grad_(False).eval()
+    share_weights(branches)  # The first process has the batch statistics and the chosen epoch.
     # As stage 1 left it: batch statistics of a GPU may differ in their last bits when they are
     # moved again.
     frozen = " ".join(branches.fingerprint(name) for name in branches.backbones)
@@ -300,15 +306,10 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
     relation = build_relation(variant, branches.joint_width, len(labels))
     source = _source(setup, branches)
     batches = _batches(setup, first)
-    truth = {
-        label.name: torch.tensor([case.labels[number] for case in setup.cases])
-        for number, label in enumerate(setup.pool.labels)
-    }
-    clusterer = build_clusterer(variant)
     rows = taught.rows if taught else None
-    about = (labels, variant, source, len(batches), truth, rows, setup.weak)
-    module = MultiLabelSSL(relation, clusterer, *about)
-    module.extra = dict(extra)
+    about = (labels, variant, source, len(batches), _truth(setup), rows, setup.weak)
+    module = MultiLabelSSL(relation, build_clusterer(variant), *about)
+    module.order, module.extra = batches, dict(extra)
     if resumed and FIRST in resumed:  # Earlier versions kept none.
         module.extra[FIRST] = resumed[FIRST]
     if resumed:
@@ -321,14 +322,23 @@ def train(setup: Setup, branches: Branches, resumed: dict[str, Any] | None) -> N
             source.in_order(0) if first_pass is None else iter(first_pass),
             dropout=first_pass is not None,
         )
+    own = ", ".join(f"{label.name} {label.clusters}" for label in labels)
     setup.reporter.say(
-        f"stage 2  relation {variant.relation}, clusterer {variant.clusterer}: "
-        + ", ".join(f"{label.name} {label.clusters}" for label in labels)
+        f"stage 2  relation {variant.relation}, clusterer {variant.clusterer}: {own}"
     )
     assert batches.draw
     batches.draw.renew = module.partitions if variant.samples_clusters else None
     fit(module, setup.training(), lambda rank, world: source.shuffled(batches))
-    _write(setup, branches, module)
+    if setup.world.is_first:
+        _write(setup, branches, module)
+
+
+def _truth(setup: Setup) -> dict[str, Tensor]:
+    """{label: (N,) class of each study, -1 where unknown}."""
+    return {
+        label.name: torch.tensor([case.labels[number] for case in setup.cases])
+        for number, label in enumerate(setup.pool.labels)
+    }
 
 
 def steps_per_epoch(setup: Setup) -> int:
@@ -337,10 +347,17 @@ def steps_per_epoch(setup: Setup) -> int:
 
 
 def _batches(setup: Setup, first: int) -> EpochBatches:
-    """The order of the batches, from an epoch on."""
-    size, seed = setup.variant.stage2.batch_size, setup.variant.seed
-    draw = draw_of(setup)
-    return EpochBatches(len(setup.cases), size, seed, draw=draw, first_epoch=first)
+    """The order of the batches, from an epoch on, and what this process has of each."""
+    return EpochBatches(
+        len(setup.cases),
+        setup.variant.stage2.batch_size,
+        setup.variant.seed,
+        draw=draw_of(setup),
+        rank=setup.world.rank,
+        world=setup.world.size,
+        first_epoch=first,
+        divide=True,
+    )
 
 
 def _source(setup: Setup, branches: Branches) -> JointSource:

@@ -15,6 +15,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.epoch_batches import EpochBatches
 from sm3kit.nn.host.values import to_device
 from sm3kit.nn.precision import full_precision
+from sm3kit.nn.processes import from_first
 from sm3kit.training import checkpoints
 from sm3kit.training.base import EpochRow, Learner, Pace
 from sm3kit.training.fitting import Training, fit
@@ -122,28 +123,38 @@ class Supervised(Learner):
         settings = self.settings
         self.set_rate(settings.schedule, self.step(batch_idx), settings.warmup_epochs)
         network: Any = self.network
-        terms = self._label_terms(network, network(batch), batch)
+        terms = self._label_terms(network, network(batch), batch, batch_idx)
         extra = network.extra_terms()
         self.keep_terms({**terms, **extra})
         loss = torch.stack(list(terms.values())).mean()
         return torch.stack([loss, *extra.values()]).sum() if extra else loss
 
     def _label_terms(
-        self, network: LabelledNetwork, streams: Mapping[str, Sequence[Tensor]], batch: Any
+        self,
+        network: LabelledNetwork,
+        streams: Mapping[str, Sequence[Tensor]],
+        batch: Any,
+        batch_idx: int,
     ) -> dict[str, Tensor]:
-        """{term: loss of a label}, the weighted sum over the streams."""
+        """{term: loss of a label}, the weighted sum over the streams, of the whole batch."""
         terms: dict[str, Tensor] = {}
         for stream, logits in streams.items():
             labels, weight = network.labels_of(stream, batch), network.weight_of(stream)
+            labels, whole = self.whole(labels, batch_idx), self._whole_logits(logits, batch_idx)
             if stream not in self.counts:
                 self.counts[stream] = self.cost.counts(network, stream)
             for number, label in enumerate(self.cost.classes):
-                rows = full_precision(logits[number])
+                rows = whole[number]
                 counts = to_device(self.counts[stream][number], rows.device)
                 term = weight * self.cost.loss(rows, labels[:, number], counts)
                 name = f"{self.cost.name}/{label}"
                 terms[name] = terms[name] + term if name in terms else term
         return terms
+
+    def _whole_logits(self, logits: Sequence[Tensor], batch_idx: int) -> Sequence[Tensor]:
+        """Logits [(B, C)] * K of the whole batch, in float32; see `whole`."""
+        rows = torch.cat([full_precision(own) for own in logits], dim=1)
+        return torch.split(self.whole(rows, batch_idx), [own.shape[1] for own in logits], dim=1)
 
     def on_after_backward(self) -> None:
         """Counts, once, the weights that labels reach."""
@@ -209,6 +220,8 @@ def learn(
     """
     last = training.run.last
     content = _read_same(training)
+    if training.world.size > 1:
+        content = from_first(content)
     if content is not None:
         checkpoints.resume(module, content, last)
         batches.first_epoch = batches.epoch = module.first_epoch

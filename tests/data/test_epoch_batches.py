@@ -120,3 +120,16 @@ def test_labels_are_set_anew_or_asked_for_when_an_epoch_begins():
     assert asked == [1, 2]
     assert len(batches) == 2
     assert asked == [1, 2], "the length asks for no labels"
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_processes_divide_the_batches_of_one(world):
+    alone = EpochBatches(11, 4, 5, divide=True)
+    own = [EpochBatches(11, 4, 5, rank=rank, world=world, divide=True) for rank in range(world)]
+    whole = list(alone)
+    shares = [list(batches) for batches in own]
+    assert [batches.sizes for batches in own] == [alone.sizes] * world == [[4, 4, 3]] * world
+    for number, batch in enumerate(whole):
+        parts = [share[number] for share in shares]
+        assert len({len(part) for part in parts}) == 1  # Filled up to equal length.
+        assert [place for turn in zip(*parts, strict=True) for place in turn][: len(batch)] == batch

@@ -99,6 +99,8 @@ def begun(trained, monkeypatch, tmp_path):
         with monkeypatch.context() as patch:
             patch.setattr(stage2, "fit", fit)
             patch.setattr(start, "check_devices", lambda devices: None)
+            # No other process is there.
+            patch.setattr(pretraining, "together", lambda *said: contextlib.nullcontext())
             patch.setattr(MultiLabelSSL, "embed", watched)
             variant = altered(trained.variant, stage="mlssl", init=str(trained.folder), **changes)
             folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"

@@ -60,25 +60,33 @@ def test_the_first_pass_over_the_data(begun, trained, leak):
 @row(STAGE_2, "Precision of the frozen networks", "float32")
 @sentence(
     STAGE_2,
-    "Stage 2 **runs on one device** and in float32",
+    "Stage 2 runs **in float32**",
     "Features are stored in float32, whatever the precision of the networks",
 )
-def test_precision_and_devices_of_stage_2(begun):
-    found = begun(stage2={"feature_views": 0}, machine={"devices": 2})
+def test_precision_of_stage_2(begun):
+    found = begun(stage2={"feature_views": 0})
     assert found.loader.source.precision == "32-true"  # Stage 1 of this run was in bf16.
-    training = found.training
-    assert (training.devices, training.num_nodes, training.precision) == (1, 1, "32-true")
+    assert found.training.precision == "32-true"
     found = begun(stage2={"precision": "bf16-mixed"})
     assert found.module.bank.dtype == torch.float32
     for views in found.loader.source.features.views.values():
         assert {view.dtype for view in views} == {np.dtype(np.float32)}
 
 
-@sentence(STAGE_2, "With several devices, the first process trains stage 2")
-def test_the_second_process_does_not_train_stage_2(begun, monkeypatch):
-    assert begun(machine={"devices": 2}).module.stage == "mlssl"
+@sentence(
+    STAGE_2,
+    "With several devices, each encodes and trains on its share of every batch",
+    "`stage2.batch_size` counts the studies of all of them together",
+)
+def test_devices_share_the_batches_of_stage_2(begun, monkeypatch):
+    alone = begun(stage2={"batch_size": 4}).module.order
+    orders = [begun(stage2={"batch_size": 4}, machine={"devices": 2}).module.order]
     started = {"LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
     for name, value in started.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # Lightning reads it once, when it is imported.
-    assert not hasattr(begun(machine={"devices": 2}), "module")
+    orders.append(begun(stage2={"batch_size": 4}, machine={"devices": 2}).module.order)
+    assert [(order.rank, order.world) for order in orders] == [(0, 2), (1, 2)]
+    first = next(iter(alone))
+    assert [next(iter(order)) for order in orders] == [first[0::2], first[1::2]]
+    assert alone.sizes == orders[0].sizes == orders[1].sizes

@@ -16,7 +16,7 @@ from sm3kit.deployment.predictor import find_classifier, open_predictor
 from sm3kit.evaluation.choices import DECISIVE
 from sm3kit.evaluation.command import FLAGS
 from sm3kit.evaluation.evaluate import evaluate
-from sm3kit.evaluation.learning import order_of_training
+from sm3kit.evaluation.labelling.order import order_of_training
 from sm3kit.evaluation.settings import UNUSED, settings_of
 from sm3kit.metrics.predictions import Predictions
 from sm3kit.runs.folder import RunFolder

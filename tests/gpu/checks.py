@@ -207,15 +207,22 @@ def last_loss(run: str) -> float:
 
 
 def two_processes() -> str:
-    """Stage 1 in two processes that share negatives."""
+    """Both stages in two processes that share negatives, and a matching by two and by one."""
     if not CPU and torch.cuda.device_count() < 2:
         return "not run: there is one GPU"
-    small = ("--data", "synthetic:40", "--epochs", "1", "--stage", "mmssl", "--batch-size", "8")
-    options = ("-o", "simclr.gather=true", "-o", "crossmodal.gather=true")
+    small = ("--data", "synthetic:40", "--epochs", "1", "--mlssl-epochs", "2", "--batch-size", "8")
+    options = ("-o", "simclr.gather=true", "-o", "crossmodal.gather=true", "--feature-views", "0")
     with tempfile.TemporaryDirectory() as folder:
-        run = f"{folder}/run"
-        command("pretrain", "--recipe", "quick", *small, *options, "--devices", "2", "--out", run)
-        return f"trains, loss {last_loss(run):.2f}"
+        run, two = f"{folder}/run", ("--devices", "2")
+        command("pretrain", "--recipe", "quick", *small, *options, *two, "--out", run)
+        ranks = []
+        for label, devices in (("one", ()), ("two", two)):
+            words = ("--protocol", "match", "--label", label, "--no-cache", *devices)
+            command("evaluate", run, *words)
+            record = json.loads(Path(run, "eval", f"match-test-{label}.json").read_text("utf-8"))
+            ranks += [way["mean_rank"] for way in record["space"]["backbone"].values()][:1]
+        same = f"mean rank {ranks[1]:.2f} by two and {ranks[0]:.2f} by one"
+        return f"train stage 2, loss {last_loss(run):.2f}; {same}"
 
 
 CHECKS = {

@@ -456,7 +456,7 @@ def test_two_processes_train_one_model(tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
     assert len(weights(tmp_path / "run")) > 10
     assert done.stdout.count("done  ") == 1
-    # Stage 2 runs on the first process alone.
+    # The first process speaks for both.
     assert done.stdout.count("stage 2  ") == 1
     assert RunFolder(tmp_path / "run").finished
     assert [row["stage"] for row in rows(tmp_path / "run")] == ["mmssl", "mlssl"]

@@ -15,7 +15,8 @@ from sm3kit.cli.main import cli
 from sm3kit.core.errors import VariantError
 from sm3kit.runs.folder import RunFolder
 from sm3kit.training import fitting
-from sm3kit.training.world import join_world, tell_folder
+from sm3kit.training.processes.work import Work, given_work, tell_work
+from sm3kit.training.processes.world import join_world
 
 TINY = (
     *("--data", "synthetic:24", "--image-size", "16", "--stage", "mmssl", "--epochs", "1"),
@@ -32,7 +33,8 @@ LEFTOVERS = (
     {"JSM_NAMESPACE_RANK": "1", "JSM_NAMESPACE_SIZE": "2", "JSM_NAMESPACE_LOCAL_RANK": "1"},
     {"NODE_RANK": "1"},
     {"GROUP_RANK": "1"},
-    {"SM3KIT_RUN": "elsewhere"},
+    {"SM3KIT_WORK": "elsewhere"},
+    {"SM3KIT_WORK": '1 ["elsewhere", ""]', "LOCAL_RANK": "1"},
 )
 ADDRESS = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29501"}
 
@@ -73,9 +75,9 @@ def test_one_device_trains_whatever_the_environment_says(environment, left, tmp_
 @pytest.mark.parametrize("left", LEFTOVERS, ids=names)
 def test_nothing_of_it_comes_to_lightning(environment, left):
     environment(left)
-    stage = SimpleNamespace(epochs=1, first_epoch=0, clip=0.0)
+    stage = SimpleNamespace(epochs=1, first_epoch=0, clip=0.0, alike=False)
     training = fitting.Training(RunFolder(Path("run")), None, "", "")
-    trainer = fitting._trainer(stage, [], training, join_world(1, 1))
+    trainer = fitting._trainer(stage, [], training)
     ranks = (trainer.global_rank, trainer.local_rank, trainer.node_rank, rank_zero_only.rank)
     assert ranks == (0, 0, 0, 0)
     assert (trainer.world_size, trainer.is_global_zero) == (1, True)
@@ -165,17 +167,17 @@ def test_another_world_is_refused_before_anything_is_written(environment, left, 
 def test_the_place_among_four_processes_on_two_machines(environment, variables, rank):
     environment(variables)
     world = join_world(2, 2)
-    assert (world.rank, world.is_first, world.folder) == (rank, rank == 0, None)
+    assert (world.rank, world.is_first, world.size) == (rank, rank == 0, 4)
 
 
-def test_those_that_lightning_starts_know_the_folder_and_nobody_else(environment, tmp_path):
+def test_those_that_are_started_know_their_work_and_nobody_else(environment, tmp_path):
     environment({"WORLD_SIZE": "2"})
-    before = dict(os.environ)
-    with tell_folder(tmp_path):
-        assert join_world(2, 1).folder is None
+    before, work = dict(os.environ), Work(tmp_path, "probe-test.json")
+    assert given_work() is None
+    with tell_work(work):
+        assert given_work() is None  # The first process has it from nobody.
         environment({"LOCAL_RANK": "1", **ADDRESS})
-        assert (join_world(2, 1).folder, join_world(2, 1).rank) == (tmp_path, 1)
-        assert join_world(1, 1).folder is None
+        assert (given_work(), join_world(2, 1).rank) == (work, 1)
     assert dict(os.environ) == before
 
 

@@ -14,6 +14,7 @@ from sm3kit.cli.help.option import Option, option, written
 from sm3kit.cli.option_types import Number
 from sm3kit.core import options as core_options
 from sm3kit.core.options import fields_of
+from sm3kit.core.stage_settings import MachineSettings
 from sm3kit.core.variant import PARTS, Variant
 from sm3kit.evaluation.settings import DEFAULTS, Settings
 
@@ -109,6 +110,12 @@ def evaluation_plugin_option(*names: str, family: str, **attributes: Any) -> Cal
     """An option of an evaluation that takes the name of a plugin of one family."""
     complete = completion.plugin_names(family)
     return evaluation_option(*names, metavar="NAME", shell_complete=complete, **attributes)
+
+
+def machine_option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """An option that sets what computes, where no variant does."""
+    field = fields_of(MachineSettings)[max(names, key=len).lstrip("-").replace("-", "_")]
+    return option(*names, type=type_of(field), default=field.default, **attributes)
 
 
 @functools.cache

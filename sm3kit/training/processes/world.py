@@ -1,12 +1,9 @@
-"""How many processes train a run, and which of them this is."""
+"""How many processes work on a run, and which of them this is."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]
     ClusterEnvironment,
@@ -19,27 +16,28 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.libraries import number
-
-# Where a first process tells those that Lightning starts for it which run they train.
-RUN = "SM3KIT_RUN"
-ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
-# What Lightning leaves in the environment of a first process.
-LEFT_BY_LIGHTNING = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", *ADDRESS)
+from sm3kit.training.processes.work import ADDRESS
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train one run together.
+    """The processes that train or evaluate one run together.
 
     Attributes:
         rank: number of this one, from 0.
         environment: what tells Lightning ranks and addresses.
-        folder: the run folder, in a process that the first one started.
+        devices, num_nodes: how many there are on each machine, and machines.
     """
 
     rank: int
     environment: ClusterEnvironment
-    folder: Path | None = None
+    devices: int = 1
+    num_nodes: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+        return self.devices * self.num_nodes
 
     @property
     def is_first(self) -> bool:
@@ -57,24 +55,15 @@ def join_world(devices: int, num_nodes: int) -> World:
         VariantError: the environment tells of another world.
     """
     if devices * num_nodes == 1:
-        alone = LightningEnvironment()
-        alone.set_global_rank(0)  # Lightning took it from the environment when it was imported.
-        return World(0, alone)
+        return alone()
     return _launcher_world(devices, num_nodes) or _world_by_hand(devices, num_nodes)
 
 
-@contextmanager
-def tell_folder(folder: Path) -> Iterator[None]:
-    """Tells the processes that Lightning starts which run they train, and cleans up after it."""
-    before = {name: os.environ.get(name) for name in (RUN, *LEFT_BY_LIGHTNING)}
-    os.environ[RUN] = str(folder)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+def alone() -> World:
+    """The world of this process alone."""
+    environment = LightningEnvironment()
+    environment.set_global_rank(0)  # Lightning took it from the environment when it was imported.
+    return World(0, environment)
 
 
 def _launcher_world(devices: int, num_nodes: int) -> World | None:
@@ -94,7 +83,7 @@ def _launcher_world(devices: int, num_nodes: int) -> World | None:
     try:
         environment = kind()
         environment.validate_settings(devices, num_nodes)
-        return World(environment.global_rank(), environment)
+        return World(environment.global_rank(), environment, devices, num_nodes)
     except (KeyError, RuntimeError, ValueError) as error:
         missing = f"{error.args[0]} is not set" if isinstance(error, KeyError) else ""
         raise VariantError(
@@ -125,9 +114,8 @@ def _world_by_hand(devices: int, num_nodes: int) -> World:
                 f"{os.environ[name]} is set. Change one of them, or run `unset {name}` first."
             )
     local = number("LOCAL_RANK")
-    told = os.environ.get(RUN, "") if local else ""
     rank = number(node) * devices + local
-    return World(rank, LightningEnvironment(), Path(told) if told else None)
+    return World(rank, LightningEnvironment(), devices, num_nodes)
 
 
 def _check_size(name: str, devices: int, num_nodes: int) -> None:
