@@ -6,7 +6,6 @@ import pytest
 import torch
 from differences_page import EVALUATION, ROWS, row, sentence
 from row_settings import COLUMNS, EVERY, recipe
-from sm3kit.nn.labelhead_ofs import LabelHeads
 from tiny_networks import same_weights, width_of_the_joint_feature
 from tiny_pictures import photo
 from tiny_run import settings
@@ -19,6 +18,7 @@ from sm3kit.evaluation.selection import chooser
 from sm3kit.evaluation.settings import DEFAULTS, settings_of
 from sm3kit.losses.ce import CrossEntropy
 from sm3kit.networks.joint_batches import EncodedJoint
+from sm3kit.nn.label_heads import LabelHeads
 from sm3kit.nn.monitors import partner_ranks
 from sm3kit.relations.tel import TEL
 from sm3kit.training.label_cost import LabelCost
@@ -104,7 +104,7 @@ def test_eps_in_the_fine_tuning_of_the_baseline(after_stage_1, taught):
 
 @row(EVALUATION, "Initial heads after stage 2", "the prototypes")
 @pytest.mark.parametrize("protocol", ["probe", "finetune"])
-def testhead_ofs_start_as_the_prototypes(subject, taught, protocol):
+def test_heads_start_as_the_prototypes(subject, taught, protocol):
     for changes, wanted in (({}, True), ({"prototypes": "false"}, False)):
         network = taught(subject, settings("sm3", protocol, **changes)).module.network
         pairs = zip(network.classifier.heads.heads, subject.prototypes, strict=True)
@@ -188,7 +188,7 @@ def test_what_a_probe_trains(subject, after_stage_1, taught):
 
 
 @sentence(EVALUATION, "`--scope heads` keeps **the relation frozen**, in eval mode")
-def test_scopehead_ofs_trainshead_ofs_alone(subject, taught):
+def test_scope_heads_trains_heads_alone(subject, taught):
     chosen = settings(scope="heads")
     plain = settings(after=False)
     assert dataclasses.replace(chosen, scope=plain.scope) == plain

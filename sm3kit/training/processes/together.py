@@ -23,7 +23,7 @@ from torch import distributed
 from sm3kit.core.errors import Interrupted, SM3Error
 from sm3kit.nn.processes import process_count, wait_for_all
 from sm3kit.training.fitting import quiet_lightning
-from sm3kit.training.processes.work import Work, tell_work
+from sm3kit.training.processes.work import Work, given_work, tell_work
 from sm3kit.training.processes.world import World
 
 # Seconds that a process leaves to the first one to say what went wrong, and that the first one leaves
@@ -48,12 +48,13 @@ def together(world: World, work: Work) -> Iterator[None]:
     if world.size == 1 or process_count() > 1:
         yield
         return
+    started = given_work() is not None
     with tell_work(work):
         launcher = _SubprocessScriptLauncher(world.environment, world.devices, world.num_nodes)
         if not world.environment.creates_processes_externally:
             launcher._call_children_scripts()
         others = launcher.procs
-        watch = Watch(others)
+        watch = Watch(others, started)
         try:
             with quiet_lightning():
                 launcher.launch(_strategy(world).setup_environment)  # They have been started.
@@ -88,18 +89,20 @@ def _strategy(world: World) -> DDPStrategy:
 
 
 class Watch:
-    """Looks after the processes that this one has started, and ends this one if they fail.
+    """Looks after the processes that this one has started, or after the one that started it.
 
-    A GPU that waits for another process cannot be interrupted, so that nothing else would end it.
+    It ends this one if they fail: a GPU that waits for another process cannot be interrupted, so that
+    nothing else would.
 
     Args:
         others: the processes.
+        started: whether this one was started by another.
     """
 
-    def __init__(self, others: Sequence[subprocess.Popen[bytes]]) -> None:
-        self.others = others
+    def __init__(self, others: Sequence[subprocess.Popen[bytes]], started: bool) -> None:
+        self.others, self.parent = others, os.getppid()
         self.over = threading.Event()
-        if others:
+        if others or started:
             threading.Thread(target=self._look, name="sm3kit-watch", daemon=True).start()
 
     @property
@@ -131,7 +134,8 @@ class Watch:
 
     def _look(self) -> None:
         while not self.over.wait(0.5):
-            if self.failed and not self.over.wait(PATIENCE):
+            gone = not self.others and os.getppid() != self.parent
+            if gone or (self.failed and not self.over.wait(PATIENCE)):
                 for process in self.others:
                     process.kill()
                 sys.stdout.flush()
