@@ -211,5 +211,6 @@ def test_a_script_trains_and_evaluates_with_two_processes(tmp_path):
         [sys.executable, str(script)], capture_output=True, text=True, timeout=240, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "knn match 0\n"
+    assert done.stdout.splitlines()[-1] == "knn match 0"
+    assert done.stdout.count("knn match") == 1
     assert len(list(Path(tmp_path, "runs").iterdir())) == 1
