@@ -45,7 +45,11 @@ def data() -> None:
 @cloup.argument(
     "spec", shell_complete=data_specs, help="The data set, as for --data of sm3kit pretrain."
 )
-@option("--quick", is_flag=True, help="Do not open the images.")
+@option(
+    "--quick",
+    is_flag=True,
+    help="Do not open the images: damaged files and copies of files are not found.",
+)
 @plugin_options
 @plugin_file_option
 @output_options

@@ -68,7 +68,7 @@ def regular_file(
     """
     file = Path(path)
     try:
-        mode = file.stat().st_mode
+        mode = os.stat(path).st_mode  # noqa: PTH116  it is asked for every image
     except (FileNotFoundError, NotADirectoryError):
         link = f" (a link to {file.readlink()})" if file.is_symlink() else ""
         raise error(f"There is no {noun} {path}{link}. {remedy}") from None
@@ -80,13 +80,13 @@ def regular_file(
         kind = next((kind for matches, kind in KINDS if matches(mode)), "a special file")
         article = "an" if noun[0] in "aeiou" else "a"
         raise error(f"{path} is {kind}, not {article} {noun}. {remedy}")
-    if not os.access(file, os.R_OK):
+    if not os.access(path, os.R_OK):
         raise error(f"Cannot open the {noun} {path}: Permission denied. {remedy}")
     return file
 
 
 @contextmanager
-def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
+def whole_file(path: Path, remedy: str = "", *, lasting: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well.
 
     A reader, a crash or a second writer never sees a partial file. The mode is that of any new
@@ -95,6 +95,8 @@ def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
     Args:
         path: the file to write; its folder is made.
         remedy: what a user can do if the disk is full or the folder is closed.
+        lasting: wait until the disk has it, so that it outlives a failure of power. What can be
+            made again, and tells whether it is whole, need not wait.
 
     Raises:
         SM3Error: the disk is full, the folder cannot be written, or there is a folder of that
@@ -110,8 +112,9 @@ def whole_file(path: Path, remedy: str = "") -> Iterator[Path]:
         mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         temporary.chmod(mode)
-        with temporary.open("r+b") as written:  # Windows synchronises only what may be written.
-            os.fsync(written.fileno())
+        if lasting:
+            with temporary.open("r+b") as written:  # Windows synchronises only what may be written.
+                os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
         raise _not_written(path, error, remedy) from error

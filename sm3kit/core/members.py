@@ -50,7 +50,10 @@ def taken_apart(file: str) -> tuple[str, Member] | None:
 def file_name(file: str) -> str:
     """The name of a file or a member, without the folders that it lies in."""
     taken = taken_apart(file)
-    return Path(file).name if taken is None else PurePosixPath(taken[1].name).name
+    if taken is not None:
+        return PurePosixPath(taken[1].name).name
+    name = os.path.basename(file)  # noqa: PTH119  asked for every image
+    return Path(file).name if name in ("", ".") else name
 
 
 def size_and_time(file: str) -> tuple[int, int] | None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.errors import DataError
-from sm3kit.core.files import file_and_part, regular_file
-from sm3kit.core.members import shown, size_and_time
+from sm3kit.core.files import file_and_part
+from sm3kit.core.members import shown
 from sm3kit.data.check_report import Fault, LabelCounts, Report, Shared, Sizes, Use, spelled_twice
 from sm3kit.datasets.base import SPLITS, UNKNOWN, Dataset, LabelSpec, Study, as_paths
-from sm3kit.tables.duplicates import same_content
+from sm3kit.tables.duplicates import Place, place_of, same_content, same_place
 from sm3kit.tables.joining import near_path
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
 
     Args:
         dataset: the data set; all its studies are looked at.
-        read: `read(modality, path)` gives the image (C, H, W) or raises; None opens no image.
+        read: `read(modality, path)` gives the image (C, H, W) or raises; None opens no file: what
+            is damaged is not found, nor are copies under another name, but for links.
     """
     studies = dataset.studies()
     uses = [
@@ -37,12 +38,13 @@ def check(dataset: Dataset, read: Callable[[str, str], Image] | None = None) -> 
         for modality, paths in study.images.items()
         for path in as_paths(paths)
     ]
-    bytes_of, missing, closed = _stat(uses)
-    there = [use for use in uses if use.path in bytes_of]
+    states, missing, closed = _stat(uses)
+    there = [use for use in uses if use.path in states]
     sizes, damaged = _read(there, read) if read else ({}, [])
     # Two parts of one file are two images.
-    whole = {path: size for path, size in bytes_of.items() if not file_and_part(path)[1]}
-    shared = _find_shared(uses, same_content(whole))
+    whole = {path: state for path, state in states.items() if not file_and_part(path)[1]}
+    bytes_of = {path: state.bytes for path, state in whole.items()}
+    shared = _find_shared(uses, same_content(bytes_of) if read else same_place(whole))
     leaking = _find_leaks(studies)
     labels = tuple(_label_counts(label, studies) for label in dataset.labels)
     warnings = _warnings(studies, shared, labels)
@@ -82,27 +84,17 @@ def _label_counts(label: LabelSpec, studies: list[Study]) -> LabelCounts:
     )
 
 
-def _stat(uses: list[Use]) -> tuple[dict[str, int], list[Fault], list[Fault]]:
-    """{path: bytes} of what can be opened, what is not there, and what is not to be opened."""
-    bytes_of, missing, closed = {}, [], []
+def _stat(uses: list[Use]) -> tuple[dict[str, Place], list[Fault], list[Fault]]:
+    """{path: state} of what can be opened, what is not there, and what is not to be opened."""
+    states, missing, closed = {}, [], []
     for use in uses:
         try:
-            bytes_of[use.path] = _size(file_and_part(use.path)[0])
+            states[use.path] = place_of(file_and_part(use.path)[0])
         except DataError as error:
             closed.append(Fault(use, str(error)))
         except (OSError, ValueError) as error:
             missing.append(Fault(use, getattr(error, "strerror", "") or "No file has such a name"))
-    return bytes_of, missing, closed
-
-
-def _size(file: str) -> int:
-    member, path = size_and_time(file), Path(file)
-    size = path.stat().st_size if member is None else member[0]
-    if not (member or path.is_dir()):
-        regular_file(path, "image", "Check the table that names it.", DataError)
-    if not (size or path.is_dir()):
-        raise DataError("The file is empty.")
-    return size
+    return states, missing, closed
 
 
 def _read(

@@ -6,9 +6,8 @@ import contextlib
 import hashlib
 import io
 import os
-import stat
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,18 +17,16 @@ import numpy.lib.format as npy
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import cache_root, file_and_part, whole_file
-from sm3kit.core.members import open_bytes, size_and_time
 from sm3kit.data.cache_folders import BoundedFolder, chosen_limit
+from sm3kit.data.file_hashes import FileHashes, State, state_of
 from sm3kit.imaging.arrays import read_header
 from sm3kit.imaging.layout import to_chw, to_hwc
 from sm3kit.modalities.base import Image, Modality, read_image
 
 CHECKSUM = 4  # Bytes of CRC-32 behind the array; numpy.load does not mind them.
 LISTED = 5
-
-# Size and time of change of each file of an image; of a folder the sum and the latest.
-State = tuple[tuple[int, int], ...]
-BLOCK = 1 << 20  # Bytes that are hashed at a time: a volume need not fit into memory.
+HEADER = 128  # Bytes before the pixels.
+AT_A_TIME = 4096  # Images that wait for a thread: each takes memory while it does.
 
 
 class Filled(NamedTuple):
@@ -62,7 +59,7 @@ class ImageCache:
         self.root = root
         self.limit = chosen_limit() if limit is None else limit
         self._folder = None if root is None else BoundedFolder(root, self.limit)
-        self._digests: dict[str, tuple[tuple[int, int], str]] = {}
+        self._hashes = FileHashes(root)
         self._entries: dict[tuple[str, str], _Entry] = {}
 
     @classmethod
@@ -115,29 +112,46 @@ class ImageCache:
             DataError: some files cannot be read; all are counted, the first few listed.
             SM3Error: the cache folder is full or closed.
         """
-        todo = list(items)
+        every = list(items)
+        ready = [self._bytes_there(path, modality) for path, modality in every]
+        todo = [item for item, there in zip(every, ready, strict=True) if there is None]
+        done, decoded, size = len(every) - len(todo), 0, sum(there or 0 for there in ready)
+        if progress is not None:
+            for number in range(1, done + 1):
+                progress(number, len(every))
         errors: list[DataError] = []
-        decoded = size = 0
+        for result in self._fill_all(todo, threads):
+            done += 1
+            if isinstance(result, DataError):
+                errors.append(result)
+            else:
+                decoded, size = decoded + result[0], size + result[1]
+            if progress is not None:
+                progress(done, len(every))
+        self.keep_hashes()
+        if errors:
+            raise DataError(_list_errors(errors, len(every)))
+        return Filled(len(every), decoded, size)
+
+    def keep_hashes(self) -> None:
+        """Writes what is known of files, so that no other process reads them for it."""
+        self._hashes.keep()
+
+    def _fill_all(
+        self, todo: Sequence[tuple[str, Modality]], threads: int | None
+    ) -> Iterator[tuple[int, int] | DataError]:
         pool = ThreadPoolExecutor(threads)
         try:
-            for done, result in enumerate(pool.map(self._fill_one, todo), start=1):
-                if isinstance(result, DataError):
-                    errors.append(result)
-                else:
-                    decoded, size = decoded + result[0], size + result[1]
-                if progress is not None:
-                    progress(done, len(todo))
+            for start in range(0, len(todo), AT_A_TIME):
+                yield from pool.map(self._fill_one, todo[start : start + AT_A_TIME])
         finally:
             pool.shutdown(cancel_futures=True)
-        if errors:
-            raise DataError(_list_errors(errors, len(todo)))
-        return Filled(len(todo), decoded, size)
 
     def _fill_one(self, item: tuple[str, Modality]) -> tuple[int, int] | DataError:
         path, modality = item
-        image = self._look_up(path, modality)
-        if image is not None:
-            return 0, image.nbytes
+        there = self._bytes_there(path, modality)  # A double of it may have come first.
+        if there is not None:
+            return 0, there
         state = _state(path, modality)
         try:
             image = read_image(path, modality)
@@ -146,13 +160,23 @@ class ImageCache:
         self._keep(path, state, modality, image)
         return 1, image.nbytes
 
+    def _bytes_there(self, path: str, modality: Modality) -> int | None:
+        """The bytes of an image's pixels on disk; they are not read, as they are when it is used."""
+        if self.root is None or (state := _state(path, modality)) is None:
+            return None
+        file = self._file(path, state, modality)
+        try:
+            return None if file is None else max(0, os.stat(file).st_size - HEADER - CHECKSUM)  # noqa: PTH116
+        except OSError:
+            return None
+
     def _look_up(self, path: str, modality: Modality) -> Image | None:
         if self.root is None or (state := _state(path, modality)) is None:
             return None
         entry = self._entries.get((path, modality.reading))
         if entry is None or entry.state != state:
             file = self._file(path, state, modality)
-            entry = None if file is None else _read_entry(file, state)
+            entry = None if file is None else _read_entry(Path(file), state)
             if entry is None:
                 return None
             self._entries[path, modality.reading] = entry
@@ -166,14 +190,14 @@ class ImageCache:
             return  # It changed while it was decoded.
         self._folder.take(image.nbytes)
         try:
-            entry = _write_entry(file, state, to_hwc(image), self._remedy())
+            entry = _write_entry(Path(file), state, to_hwc(image), self._remedy())
         except OSError as error:
             raise SM3Error(
                 f"Cannot write {file}: {error.strerror or error}. {self._remedy()}"
             ) from error
         self._entries[path, modality.reading] = entry
 
-    def _file(self, path: str, state: State, modality: Modality) -> Path | None:
+    def _file(self, path: str, state: State, modality: Modality) -> str | None:
         content = self._content(path, modality, state)
         if content is None:
             return None  # `modality.read` says why.
@@ -181,20 +205,13 @@ class ImageCache:
         facts = f"{content}#{part} {modality.reading}" if part else f"{content} {modality.reading}"
         key = hashlib.blake2b(facts.encode(), digest_size=20).hexdigest()
         assert self.root is not None
-        return self.root / key[:2] / f"{key[2:]}.npy"
+        return os.path.join(self.root, key[:2], f"{key[2:]}.npy")  # noqa: PTH118  called for every image
 
     def _content(self, path: str, modality: Modality, state: State) -> str | None:
-        digests = []
-        for name, facts in zip(modality.files(path), state, strict=True):
-            known = self._digests.get(name)
-            if known is None or known[0] != facts:
-                try:
-                    known = facts, _digest(name)
-                except (OSError, DataError):
-                    return None
-                self._digests[name] = known
-            digests.append(known[1])
-        return " ".join(digests)
+        names = modality.files(path)
+        digests = [self._hashes.of(*facts) for facts in zip(names, state, strict=True)]
+        known = [digest for digest in digests if digest is not None]
+        return " ".join(known) if len(known) == len(digests) else None
 
     def _remedy(self) -> str:
         return (
@@ -231,40 +248,10 @@ class _Entry(NamedTuple):
 def _state(path: str, modality: Modality) -> State | None:
     """None for what has no content to hash, such as a missing file; `modality.read` says why."""
     try:
-        return tuple(_size_and_time(name) for name in modality.files(path))
+        names = modality.files(path)
     except (OSError, ValueError, DataError):
         return None
-
-
-def _size_and_time(name: str) -> tuple[int, int]:
-    if (of_member := size_and_time(name)) is not None:
-        return of_member
-    facts = os.stat(name)  # noqa: PTH116  a str, and called for every view
-    if stat.S_ISREG(facts.st_mode):
-        return facts.st_size, facts.st_mtime_ns
-    if not stat.S_ISDIR(facts.st_mode):
-        raise OSError(f"{name} is a pipe or a device, which has no content.")
-    inside = [file.stat() for file in _files(Path(name))]
-    times = [file.st_mtime_ns for file in inside]
-    return sum(file.st_size for file in inside), max([facts.st_mtime_ns, *times])
-
-
-def _files(folder: Path) -> list[Path]:
-    """The files of a folder of slices, also of those in it, in order."""
-    return sorted(file for file in folder.rglob("*") if file.is_file())
-
-
-def _digest(name: str) -> str:
-    digest = hashlib.blake2b(digest_size=20)
-    if os.path.isdir(name):  # noqa: PTH112  a str, which may name a member of a tar file
-        for inner in _files(Path(name)):
-            facts = inner.stat()
-            digest.update(f"{inner.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode())
-        return digest.hexdigest()
-    with open_bytes(name) as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    return state_of(names)
 
 
 def _read_entry(file: Path, state: State) -> _Entry | None:

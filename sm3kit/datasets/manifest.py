@@ -111,8 +111,12 @@ class Manifest(Dataset):
         )
         known = {label: declared.get(label) or _classes(table, label) for label in chosen}
         splits, self.notes = _splits(table, chosen, val, test, split_seed)
+        places = _Places(table.path.parent)
+        numbers = {label: {n: i for i, n in enumerate(names)} for label, names in known.items()}
         self._studies = [
-            Study(row["id"], _paths(table, row, images), _labels(table, row, known), group, split)
+            Study(
+                row["id"], _paths(places, row, images), _labels(table, row, numbers), group, split
+            )
             for row, (group, split) in zip(table.rows, splits, strict=True)
         ]
         plugin_of = _pairs("plugins", plugins, images)
@@ -183,6 +187,8 @@ def _pairs(option: str, entries: Iterable[str], known: Sequence[str]) -> dict[st
 
 def _is_image(cell: str) -> bool:
     """Whether all paths of a cell end as images do, without the part after `#`."""
+    if SEVERAL not in cell and "#" not in cell:
+        return cell.strip().lower().endswith(IMAGE_SUFFIXES)
     paths = [path.strip().lower().partition("#")[0] for path in cell.split(SEVERAL)]
     return any(paths) and all(path.endswith(IMAGE_SUFFIXES) for path in paths if path)
 
@@ -192,8 +198,10 @@ def _image_columns(table: Table, names: tuple[str, ...]) -> list[str]:
         return _check_names("modalities", names, _free(table))
     images = []
     for column in _free(table):
-        filled = [row for row in table.rows if row[column]]
-        other = [row for row in filled if not _is_image(row[column])]
+        key = column.casefold()
+        filled = [row for row in table.rows if row.cells[key]]
+        are_images = {cell: _is_image(cell) for cell in set(table.column(column))}
+        other = [row for row in filled if not are_images[row.cells[key]]]
         if not filled or 2 * len(other) >= len(filled):
             continue
         if other:
@@ -221,19 +229,38 @@ def _suffix_left_out(table: Table) -> str:
     return "Name them with -o manifest.modalities=NAME,..."
 
 
-def _paths(table: Table, row: Row, images: list[str]) -> dict[str, str | tuple[str, ...]]:
+class _Places(dict[str, str]):
+    """{folder in a cell: folder}; many files lie in one, which is looked up once."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def __missing__(self, folder: str) -> str:
+        self[folder] = place = str(self.home / folder)
+        return place
+
+    def of(self, cell: str) -> str:
+        """The path of a file, as that of the folder of the table and the cell."""
+        folder, slash, name = cell.rpartition("/")
+        place = self[folder + slash]
+        if name in ("", ".") or ":" in name or place == ".":
+            return str(self.home / cell)
+        return os.path.join(place, name)  # noqa: PTH118  Path takes ten times as long.
+
+
+def _paths(places: _Places, row: Row, images: list[str]) -> dict[str, str | tuple[str, ...]]:
     columns_of: dict[str, str | tuple[str, ...]] = {}
     for name in images:
         # A table made on Windows writes folder\file.
         cells = [cell.strip().replace("\\", "/") for cell in row[name].split(SEVERAL)]
-        paths = tuple(str(table.path.parent / cell) for cell in cells if cell)
+        paths = tuple(places.of(cell) for cell in cells if cell)
         if paths:
             columns_of[name] = paths if len(paths) > 1 else paths[0]
     return columns_of
 
 
 def _classes(table: Table, label: str) -> tuple[str, ...]:
-    names = {class_name(row[label]) for row in table.rows} - {""}
+    names = {class_name(cell) for cell in set(table.column(label))} - {""}
     if len(names) < 2:
         raise DataError(
             f"{table.path}, column {label!r} has {len(names)} known classes; a label needs two. "
@@ -264,11 +291,11 @@ def _label_columns(
         return _check_names("labels", names, others), []
     chosen, left_out = [], []
     for column in others:
-        cells = [class_name(row[column]) for row in table.rows if row[column]]
+        cells = [class_name(cell) for cell in table.column(column) if cell]
         count = len(set(cells))
         if column in declared or are_classes(cells):
             chosen.append(column)
-        elif not any(map(_is_image, cells)):
+        elif not any(map(_is_image, set(cells))):
             rows = zip(raw.rows, table.rows, strict=True)
             words = Counter(row[column] for row, blank in rows if row[column] != blank[column])
             more = f", {word_counts(words)} unknown" if words else ""
@@ -286,14 +313,14 @@ def _label_columns(
     return chosen, notes
 
 
-def _labels(table: Table, row: Row, known: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+def _labels(table: Table, row: Row, known: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     labels = {}
-    for label, classes in known.items():
+    for label, numbers in known.items():
         name = class_name(row[label])
-        if name and name not in classes:
-            raise table.wrong(row, label, classes)
+        if name and name not in numbers:
+            raise table.wrong(row, label, numbers)
         if name:
-            labels[label] = classes.index(name)
+            labels[label] = numbers[name]
     return labels
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from sm3kit.core.errors import DataError
-from sm3kit.data.cases import Case
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.ranks import first_of_each, rank_summary
+from sm3kit.networks.pair_spaces import PairSpaces
 
 
 def match(subject: Subject, settings: Settings) -> dict[str, Any]:
@@ -27,7 +28,8 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
         DataError: fewer than two studies have a pair of images.
     """
     cases = subject.cases(settings.split, labelled=False)
-    spaces = _spaces(subject, cases)
+    embeddings = subject.embeddings(cases)
+    spaces = _spaces(embeddings)
     pairs = sum(len(case.images) > 1 for case in cases)
     if not any(spaces.values()):
         raise DataError(
@@ -44,17 +46,17 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
         ]
         for case in cases
     ]
+    subject.images.keep_hashes()
     first = first_of_each(keys)
     if len(first) < len(cases):
         answer["without_duplicates"] = {
             "left_out": len(cases) - len(first),
-            "space": _spaces(subject, [cases[index] for index in first]),
+            "space": _spaces(embeddings.take(torch.tensor(first))),
         }
     return answer
 
 
-def _spaces(subject: Subject, cases: Sequence[Case]) -> dict[str, dict[str, dict[str, float]]]:
-    embeddings = subject.embeddings(cases)
+def _spaces(embeddings: PairSpaces) -> dict[str, dict[str, dict[str, float]]]:
     return {
         space: {way.name: rank_summary(way.ranks().numpy()) for way in embeddings.directions(space)}
         for space in embeddings.spaces

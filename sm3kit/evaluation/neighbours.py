@@ -39,9 +39,8 @@ def knn(subject: Subject, settings: Settings) -> Answer:
 
     def answers(cases: Sequence[Case], neighbours: Sequence[int]) -> list[list[Tensor]]:
         own = torch.tensor([case.group for case in cases])
-        same = own.unsqueeze(1) == groups
         joint = unit_length(subject.joint(cases))
-        return votes(joint, bank, truth, classes, neighbours, settings.temperature, same)
+        return votes(joint, bank, truth, classes, neighbours, settings.temperature, (own, groups))
 
     k = min(settings.k, len(bank) - (settings.split == "train"))
     if k < settings.k and chosen_by is None:

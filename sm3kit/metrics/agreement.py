@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sm3kit.metrics.bootstrap import case_weights, interval
+from sm3kit.metrics.bootstrap import interval, weightings
 from sm3kit.metrics.reporting import MIN_GROUPS
 from sm3kit.metrics.resampled import Values, mean_of_labels
 
@@ -123,11 +123,13 @@ def summarise_agreement(
         cluster}}}, "mean": {"nmi", "ari", "accuracy", "intervals", "interval_reason", "labels": how
         many it is over}}; None stands for what is undefined.
     """
-    drawn = case_weights(groups, resamples, seed)
-    weights = np.concatenate([np.ones_like(drawn, shape=(1, drawn.shape[1])), drawn])
+    blocks = [
+        {name: label.tables(weights) for name, label in labels.items()}
+        for weights in weightings(groups, resamples, seed)
+    ]
     values, rows, rare = {}, {}, []
     for name, label in labels.items():
-        tables = label.tables(weights)
+        tables = np.concatenate([block[name] for block in blocks])
         values[name] = _values(tables)
         few = _has_few(label, groups)
         rare += [name] if few and not np.isnan(values[name]["nmi"][0]) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sm3kit.core.errors import OptionError
 
 Array = npt.NDArray[Any]
 ROUNDING = 1e-12
+MOST = 2**24  # Weights of cases that are held at once.
 
 
 def case_weights(groups: Array, resamples: int, seed: int) -> Array:
@@ -34,16 +36,35 @@ def case_weights(groups: Array, resamples: int, seed: int) -> Array:
     Raises:
         OptionError: the number of resamples is negative.
     """
+    return np.concatenate([*weightings(groups, resamples, seed)])[1:]
+
+
+def weightings(groups: Array, resamples: int, seed: int) -> Iterator[Array]:
+    """All cases once, then the R draws of `case_weights`, in blocks that fit into memory.
+
+    Yields:
+        (r, N) of int32, 1 + R rows in all; one block unless there are millions of weights.
+
+    Raises:
+        OptionError: the number of resamples is negative.
+    """
     if resamples < 0:
         raise OptionError(
             f"resamples={resamples} must be 0 or more. Try 2000; 0 leaves out the intervals."
         )
     names, group = np.unique(groups, return_inverse=True)
-    count = len(names)
-    drawn = np.random.default_rng(seed).integers(max(count, 1), size=(resamples, count))
-    places = drawn + np.arange(resamples)[:, None] * count
-    times = np.bincount(places.ravel(), minlength=resamples * count).reshape(resamples, count)
-    return times.astype(np.int32)[:, group]
+    count, rng = len(names), np.random.default_rng(seed)
+    most = max(1, MOST // max(1, len(groups)))
+    first = np.ones((1, len(groups)), np.int32)
+    if not resamples:
+        yield first
+    for start in range(0, resamples, most):
+        rows = min(most, resamples - start)
+        # One block after the other, a generator draws what it draws at once.
+        places = rng.integers(max(count, 1), size=(rows, count)) + np.arange(rows)[:, None] * count
+        times = np.bincount(places.ravel(), minlength=rows * count).reshape(rows, count)
+        drawn = times.astype(np.int32)[:, group]
+        yield drawn if start else np.concatenate([first, drawn])
 
 
 def interval(values: Array, level: float = 0.95) -> tuple[float, float]:

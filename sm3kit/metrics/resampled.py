@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sm3kit.core.errors import DataError
-from sm3kit.metrics.bootstrap import case_weights
+from sm3kit.metrics.bootstrap import weightings
 from sm3kit.metrics.per_label import METRICS
 from sm3kit.metrics.predictions import LabelScores, Predictions
 from sm3kit.metrics.reporting import holds_classes, metrics_of, needed_classes, rare_classes
@@ -73,10 +73,12 @@ def resample(runs: Sequence[Predictions], resamples: int = 2000, seed: int = 0) 
     if not runs:
         raise DataError("A mean over seeds needs at least one run. Give its predictions.")
     first = runs[0]
-    drawn = case_weights(first.groups, resamples, seed)
-    # All cases once, and below it the resamples: (1 + R, N).
-    weights = np.concatenate([np.ones_like(drawn, shape=(1, drawn.shape[1])), drawn])
-    values = [_values(align(first, run), weights) for run in runs]
+    aligned = [align(first, run) for run in runs]
+    blocks: list[list[dict[str, Values]]] = []
+    for weights in weightings(first.groups, resamples, seed):
+        # The first weighting of all is that of all cases.
+        blocks.append([_values(run, weights, drawn_from=0 if blocks else 1) for run in aligned])
+    values = [_one_below_the_other(parts) for parts in zip(*blocks, strict=True)]
     return Resampled(first, tuple(values), resamples, seed)
 
 
@@ -94,8 +96,16 @@ def mean_of_labels(labels: Mapping[str, Values], metrics: Sequence[str] = METRIC
     return means
 
 
-def _values(predictions: Predictions, weights: Array) -> dict[str, Values]:
-    """The metrics of each label; the first weighting is that of all cases."""
+def _one_below_the_other(parts: Sequence[dict[str, Values]]) -> dict[str, Values]:
+    """The values of one system from blocks of weightings."""
+    return {
+        name: {metric: np.concatenate([part[name][metric] for part in parts]) for metric in METRICS}
+        for name in parts[0]
+    }
+
+
+def _values(predictions: Predictions, weights: Array, *, drawn_from: int) -> dict[str, Values]:
+    """The metrics of each label; of the weightings, those from `drawn_from` on are resamples."""
     least = predictions.min_positives
     table = {}
     for name, label in predictions.labels.items():
@@ -104,9 +114,9 @@ def _values(predictions: Predictions, weights: Array) -> dict[str, Values]:
         for metric, values in table[name].items():
             classes = needed_classes(label, least, metric)
             if classes not in drawn:
-                whole = holds_classes(label, classes, weights[1:])
+                whole = holds_classes(label, classes, weights[drawn_from:])
                 drawn[classes] = whole & (not rare_classes(label, predictions.groups, classes))
-            values[1:][~drawn[classes]] = np.nan
+            values[drawn_from:][~drawn[classes]] = np.nan
     return table
 
 

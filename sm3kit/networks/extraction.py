@@ -134,6 +134,7 @@ class Encoder:
     ) -> Features:
         names = list(self.branches.widths)
         content = {name: self._content(shown, name, changes) for name in names}
+        shown.cache.keep_hashes()
         keys = {
             (name, view): _hash([content[name], _draw_facts(shown, name, view)])
             for name in names

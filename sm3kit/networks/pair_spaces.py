@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
 
 import torch
@@ -49,10 +50,20 @@ class PairSpaces:
             space: "backbone" or "projection"; streams of no modality are left out.
         """
         vectors = self.features if space == "backbone" else self.of_modalities
+        searches: dict[tuple[str, str], Search] = {}
         for one, other in permutations(vectors, 2):
             rows = torch.nonzero(self.present[one] & self.present[other])[:, 0]
             if len(rows) > 1 and vectors[one].shape[1] == vectors[other].shape[1]:
-                yield Direction(one, other, rows, vectors[one][rows], vectors[other][rows])
+                back = (other, one) in searches
+                if not back:
+                    searches[one, other] = Search(vectors[one][rows], vectors[other][rows])
+                search = searches.pop((other, one)) if back else searches[one, other]
+                yield Direction(one, other, rows, search, back)
+
+    def take(self, rows: Tensor) -> PairSpaces:
+        """Some of the studies, by their places (n,)."""
+        tables = (self.features, self.streams, self.present)
+        return PairSpaces(*({name: table[rows] for name, table in own.items()} for own in tables))
 
     def mean_ranks(self, space: str) -> dict[str, tuple[float, int]]:
         """The mean rank of the true partner, and the number of pairs, for each direction "a->b".
@@ -70,6 +81,18 @@ class PairSpaces:
         return ranks
 
 
+class Search:
+    """The search for partners (N, D) at equal rows, both ways at once, when it is first asked for."""
+
+    def __init__(self, one: Tensor, other: Tensor) -> None:
+        self.one, self.other = one, other
+
+    @cached_property
+    def ranks(self) -> tuple[Tensor, Tensor]:
+        """The ranks (N,) of `other` for each row of `one`, and back; see `partner_ranks`."""
+        return partner_ranks(self.one, self.other)
+
+
 @dataclass(frozen=True)
 class Direction:
     """The N studies with images of two modalities; each image of one looks for its partner.
@@ -77,20 +100,31 @@ class Direction:
     Attributes:
         one, other: the modalities of the queries and of the gallery.
         rows: (N,) int64, which studies.
-        queries, gallery: (N, D), partners at equal rows.
+        search: of these two modalities.
+        back: whether the search began with the other one.
     """
 
     one: str
     other: str
     rows: Tensor
-    queries: Tensor
-    gallery: Tensor
+    search: Search
+    back: bool
 
     @property
     def name(self) -> str:
         """Such as "derm->clinic"."""
         return f"{self.one}->{self.other}"
 
+    @property
+    def queries(self) -> Tensor:
+        """The vectors (N, D) that look for a partner."""
+        return self.search.other if self.back else self.search.one
+
+    @property
+    def gallery(self) -> Tensor:
+        """The vectors (N, D) among which they look, partners at equal rows."""
+        return self.search.one if self.back else self.search.other
+
     def ranks(self) -> Tensor:
         """The rank (N,) of each query's partner, from 1; see `partner_ranks`."""
-        return partner_ranks(self.queries, self.gallery)
+        return self.search.ranks[self.back]

@@ -15,6 +15,9 @@ from sm3kit.nn.finite import not_finite
 from sm3kit.nn.unit_length import unit_length
 
 COLLAPSED = 0.1  # Below this `normalised_std` a space is about to collapse.
+TIE = 1e-9  # Similarities that differ by less are the same, as float64 rounds.
+BLOCK = 2048  # Rows that are compared at once, with a quarter of them: so much fits into a cache.
+SPARSE = 64  # From one pair in so many on, a block is computed again as a whole.
 WITHIN = 1e-4  # Added to the variance of the views of an image; of LiDAR.
 
 
@@ -109,32 +112,97 @@ def uniformity(embeddings: Tensor) -> float:
     return float(torch.pdist(unit).pow(2).mul(-2).exp().mean().log())
 
 
-def partner_ranks(queries: Tensor, gallery: Tensor, chunk: int = 1024) -> Tensor:
-    """The rank (N,) of each query's partner in the gallery by cosine similarity, from 1.
+def partner_ranks(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """The rank (N,) of each row's partner by cosine similarity, from 1: one way, and back.
 
     Source: Wang et al. 2025, table 6. Ties count half, so that a collapsed space is at chance.
 
+    Ranks are those of similarities in float64. The table of all similarities is never held: blocks
+    of it are computed in float32, which serve both ways, and only those that are closer to that of
+    the partner than float32 can tell are computed again.
+
     Args:
-        queries, gallery: (N, D), partners at equal rows.
-        chunk: queries that are compared at once.
+        one, other: (N, D), partners at equal rows; each row looks for its partner in the other.
 
     Raises:
         DataError: some are not finite. NaN is neither more similar nor less nor equal, and would
             come out first.
     """
-    bad = not_finite({"queries": queries, "gallery": gallery})
+    bad = not_finite({"queries": one, "gallery": other})
     if bad:
         raise DataError(
             f"Ranks need finite embeddings, and the {' and the '.join(bad)} hold NaN or infinity. "
             "The networks that made them have diverged: lower the learning rate of their training."
         )
-    unit, keys = unit_length(queries.double()), unit_length(gallery.double())
-    ranks = []
-    for start in range(0, len(unit), chunk):
-        similarity = unit[start : start + chunk] @ keys.T
-        own = similarity.diagonal(offset=start).unsqueeze(1)
-        # Rounding must not break ties.
-        higher = (similarity > own + 1e-9).sum(1)
-        equal = ((similarity - own).abs() <= 1e-9).sum(1) - 1
-        ranks.append(1 + higher + equal / 2)
-    return torch.cat(ranks) if ranks else torch.zeros(0)
+    places = torch.arange(len(one), device=one.device)
+    blocks = torch.split(places, BLOCK)
+    own = torch.cat([(_unit(one, rows) * _unit(other, rows)).sum(1) for rows in blocks])
+    rounded = [torch.cat([_unit(own, rows).float() for rows in blocks]) for own in (one, other)]
+    there, back = _Similarities(one, other, own), _Similarities(other, one, own)
+    ahead, ahead_back = torch.zeros_like(own), torch.zeros_like(own)
+    parts = torch.split(rounded[1], BLOCK)
+    for rows in torch.split(places, BLOCK // 4):
+        queries = rounded[0][rows]
+        for columns, gallery in zip(blocks, parts, strict=True):
+            block = queries @ gallery.T
+            ahead[rows] += there.ahead(block, rows, columns)
+            ahead_back[columns] += back.ahead(block.T, columns, rows)
+    return 1 + ahead, 1 + ahead_back
+
+
+class _Similarities:
+    """The similarities of queries (N, D) to a gallery (N, D), by blocks; own (N,) to partners."""
+
+    def __init__(self, queries: Tensor, gallery: Tensor, own: Tensor) -> None:
+        self.queries, self.gallery, self.own = queries, gallery, own
+        self.lengths = _lengths(queries), _lengths(gallery)
+        # A dot product of unit vectors in float32, summed in any order, is off by D / 2^24 at most,
+        # and by 10 sqrt(D) / 2^24 but once in 10^20 (Higham and Mary 2019, doi.org/10.1137/18M1226312,
+        # theorem 2.4); both vectors and the threshold are rounded, too.
+        width = queries.shape[1]
+        self.margin = (min(width, 10 * width**0.5) + 8) * 2.0**-24 + TIE
+
+    def ahead(self, block: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """How many of the columns are more similar to each row than its partner; ties are halves.
+
+        Args:
+            block: (R, C) similarities of the rows to the columns, in float32.
+            rows, columns: (R,) and (C,), their places.
+        """
+        own = self.own[rows].unsqueeze(1)
+        surely, perhaps = (
+            (block - (own + side * self.margin).float()).sign_().clamp_(min=0).sum(1)
+            for side in (1, -1)
+        )
+        doubtful = torch.nonzero(perhaps > surely)[:, 0]
+        near = (block[doubtful] - own[doubtful].float()).abs_() <= self.margin
+        if near.sum() > block.numel() // SPARSE:
+            exact = _unit(self.queries, rows) @ _unit(self.gallery, columns).T
+            return _count(exact - own, rows.unsqueeze(1) == columns)
+        places = near.nonzero()
+        at, of = doubtful[places[:, 0]], places[:, 1]
+        lengths = self.lengths[0][rows[at]] * self.lengths[1][columns[of]]
+        queries, gallery = self.queries[rows[at]].double(), self.gallery[columns[of]].double()
+        cosines = torch.linalg.vecdot(queries, gallery) / lengths
+        more = (cosines - self.own[rows[at]]).unsqueeze(1)
+        counts = _count(more, (rows[at] == columns[of]).unsqueeze(1))
+        ahead: Tensor = surely.double().index_add_(0, at, counts)
+        return ahead
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    """The lengths (N,) in float64; that of zeros is as good as any."""
+    parts = [torch.linalg.vector_norm(part.double(), dim=1) for part in torch.split(rows, BLOCK)]
+    lengths: Tensor = torch.cat(parts).clamp(min=1e-300)
+    return lengths
+
+
+def _unit(rows: Tensor, places: Tensor) -> Tensor:
+    return unit_length(rows[places].double())
+
+
+def _count(more: Tensor, partners: Tensor) -> Tensor:
+    """What is ahead (N,), of differences (N, M) to the similarity of the partner; ties are halves."""
+    # Rounding must not break ties.
+    higher, equal = more > TIE, (more.abs() <= TIE) & ~partners
+    return higher.sum(1).double() + equal.sum(1) / 2

@@ -10,6 +10,8 @@ from torch import Tensor
 from sm3kit.core.errors import DataError
 from sm3kit.nn.finite import not_finite
 
+MOST = 2**26  # Similarities that are held at once: 256 MiB.
+
 
 def votes(
     queries: Tensor,
@@ -18,7 +20,7 @@ def votes(
     classes: Sequence[int],
     neighbours: Sequence[int],
     temperature: float,
-    same: Tensor | None = None,
+    groups: tuple[Tensor, Tensor] | None = None,
     chunk: int = 1024,
 ) -> list[list[Tensor]]:
     """Class probabilities [(N, C)] * K for each number of neighbours.
@@ -32,8 +34,9 @@ def votes(
         classes: number of classes of each label.
         neighbours: numbers k, each at most M.
         temperature: of the weights exp(s / t).
-        same: (N, M) bool, who is of one patient or lesion; these do not vote on each other.
-        chunk: queries that are searched at once.
+        groups: (N,) and (M,), the patient or lesion of each query and of each row of the bank; who
+            is of the same does not vote.
+        chunk: queries that are searched at once, fewer in a bank of more than 65,536.
 
     Raises:
         DataError: some vectors are not finite. NaN is near to nobody, and would vote as well.
@@ -45,10 +48,13 @@ def votes(
             "infinity. Lower the learning rate of the training that made them."
         )
     parts: list[list[list[Tensor]]] = []
+    # The table of all similarities is never held.
+    chunk = max(1, min(chunk, MOST // max(1, len(bank))))
     for start in range(0, len(queries), chunk):
         similarity = queries[start : start + chunk] @ bank.T
-        if same is not None:
-            similarity[same[start : start + chunk]] = -torch.inf
+        if groups is not None:
+            own = groups[0][start : start + chunk].unsqueeze(1)
+            similarity.masked_fill_(own == groups[1], -torch.inf)
         near, places = similarity.topk(max(neighbours), dim=1)
         weights = ((near - near[:, :1]) / temperature).exp().nan_to_num(0.0).double()
         parts.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ Entry = Mapping[str, Any]
 ENTRY = {"group": str, "split": str, "images": {"*": [str]}}
 SOURCE = {"run": str, "data": str, "splits": [str], "readings": {"*": str}, "studies": {"*": ENTRY}}
 
+AT_ONCE = 64  # Studies that a thread is asked about: asking takes as long as one that is known.
 HEAD = 4096  # Bytes of each file of a folder, such as a series of slices, that are looked at.
 PART = "#"  # Begins the hash of a part of a file: two rows of a table may well be equal.
 
@@ -88,10 +90,12 @@ def record_of(pool: Pool, splits: Sequence[str], images: ImageCache) -> list[Sou
     """
     cases = pool.of(SPLITS)
     studies: list[dict[str, Entry]] = [{} for _ in pool.sources]
+    parts = [cases[start : start + AT_ONCE] for start in range(0, len(cases), AT_ONCE)]
     with ThreadPoolExecutor() as threads:
-        entries = threads.map(lambda case: _entry(pool, case, splits, images), cases)
-        for case, entry in zip(cases, entries, strict=True):
+        found = threads.map(lambda part: [_entry(pool, c, splits, images) for c in part], parts)
+        for case, entry in zip(cases, chain.from_iterable(found), strict=True):
             studies[case.source][case.study.id] = entry
+    images.keep_hashes()
     return [
         SourceRecord("", source.spec, list(splits), _readings(pool, index), studies[index])
         for index, source in enumerate(pool.sources)
@@ -214,7 +218,7 @@ def identity(path: str, reader: Modality, images: ImageCache) -> str:
         if file_and_part(path)[1]:
             image = images.get(path, reader)
             return PART + _hash(f"{image.shape} {image.dtype}".encode(), image.tobytes())
-        folders = [Path(file) for file in reader.files(path) if Path(file).is_dir()]
+        folders = [Path(file) for file in reader.files(path) if os.path.isdir(file)]  # noqa: PTH112
         whole = "" if folders else images.digest(path, reader)
         heads = [part for folder in folders for part in _heads(folder)]
         return _hash(whole.encode(), *heads) if whole or heads else ""

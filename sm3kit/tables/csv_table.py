@@ -59,6 +59,11 @@ class Table:
     def _keys(self) -> frozenset[str]:
         return frozenset(known.casefold() for known in self.columns)
 
+    def column(self, name: str) -> list[str]:
+        """The cells of a column, by row."""
+        key = name.casefold()
+        return [row.cells[key] for row in self.rows]
+
     def require(self, columns: Iterable[str], remedy: str = "") -> None:
         """Makes sure that columns are there; upper and lower case count as the same.
 
@@ -150,9 +155,9 @@ def read_table(path: Path, wanted: str) -> Table:
     headings = [_look_of(heading) for heading in lines[0]]
     _check_headings(path, headings)
     keys = [heading.casefold() for heading in headings]
-    rows = []
+    rows, looks = [], _Looks()
     for number, line in enumerate(lines[1:], start=2):
-        cells = [_look_of(cell) for cell in line]
+        cells = [looks[cell] for cell in line]
         if any(cells[len(headings) :]):
             raise DataError(
                 f"{path}, row {number} has {len(cells)} cells, but there are {len(headings)} "
@@ -170,6 +175,14 @@ def read_table(path: Path, wanted: str) -> Table:
 def _look_of(cell: str) -> str:
     """A cell without blanks and what nobody sees at its ends, and without what kept it harmless."""
     return original(cell.strip().strip(UNSEEN).strip())
+
+
+class _Looks(dict[str, str]):
+    """{cell: its look}, made once: tables repeat their words, which then take memory once."""
+
+    def __missing__(self, cell: str) -> str:
+        self[cell] = look = _look_of(cell)
+        return look
 
 
 def _lines(path: Path, wanted: str) -> list[list[str]]:

@@ -4,13 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from sm3kit.core.errors import DataError
-from sm3kit.core.members import open_bytes
+from sm3kit.core.files import regular_file
+from sm3kit.core.members import open_bytes, taken_apart
 
 HEAD = 65536  # Bytes that tell most files of one size apart.
+
+
+class Place(NamedTuple):
+    """How large a file is, and where it lies on the disk, whatever its name: links share a place."""
+
+    bytes: int
+    place: tuple[int, int, int]
+
+
+def place_of(file: str) -> Place:
+    """The place of a file or folder, or of a member of a tar file, that can be opened.
+
+    Raises:
+        DataError: it is empty, or not to be opened.
+        OSError, ValueError: it is not there, or no file has such a name.
+    """
+    taken = taken_apart(file)
+    state = os.stat(taken[0] if taken else file)  # noqa: PTH116  a str, and called for every image
+    if taken:
+        size, start = taken[1].size, taken[1].start
+    else:
+        size, start = state.st_size, 0
+        if not stat.S_ISDIR(state.st_mode):
+            regular_file(file, "image", "Check the table that names it.", DataError)
+    if not size and not stat.S_ISDIR(state.st_mode):
+        raise DataError("The file is empty.")
+    return Place(size, (state.st_dev, state.st_ino, start))
+
+
+def same_place(places: Mapping[str, Place]) -> dict[str, str]:
+    """{path: the first path to the same file on the disk}."""
+    first: dict[tuple[int, int, int], str] = {}
+    return {path: first.setdefault(own.place, path) for path, own in places.items()}
 
 
 def same_content(bytes_of: Mapping[str, int]) -> dict[str, str]:

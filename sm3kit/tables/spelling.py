@@ -119,25 +119,40 @@ def blank_unknown(
         classes: {column: words that are classes of it}, which are never unknown there.
         option: how a user sets the words, for the note: "manifest.unknown".
     """
-    folded = {_fold(word) for word in words}
-    named = [column for column in columns if column in table]
+    folded = frozenset(_fold(word) for word in words)
+    watched = [
+        (column, column.casefold(), _Unknown(folded, classes.get(column, ())))
+        for column in columns
+        if column in table
+    ]
     counts: Counter[str] = Counter()
     places, rows = [], []
     for row in table.rows:
-        blank = {}
-        for column in named:
-            name = class_name(row[column])
-            if name and _fold(name) in folded and name not in classes.get(column, ()):
-                blank[column.casefold()] = ""
-                counts[row[column]] += 1
-                places.append(column)
-        rows.append(Row(row.number, {**row.cells, **blank}) if blank else row)
+        cells = row.cells
+        blank = [(column, key) for column, key, unknown in watched if unknown[cells[key]]]
+        counts.update(cells[key] for _, key in blank)
+        places += [column for column, _ in blank]
+        emptied = dict.fromkeys((key for _, key in blank), "")
+        rows.append(Row(row.number, {**cells, **emptied}) if blank else row)
     if not counts:
         return table, []
     note = f"Treated as unknown in {table.path.name}, {', '.join(dict.fromkeys(places))}: "
     note += f"{word_counts(counts)}."
     note += f" Other words are set with -o {option}=WORD,..." if option else ""
     return replace(table, rows=tuple(rows)), [note]
+
+
+class _Unknown(dict[str, bool]):
+    """{cell: whether it says "unknown"}, looked at once: tables repeat their words."""
+
+    def __init__(self, folded: Container[str], classes: Container[str]) -> None:
+        self.folded, self.classes = folded, classes
+
+    def __missing__(self, cell: str) -> bool:
+        name = class_name(cell)
+        unknown = bool(name) and _fold(name) in self.folded and name not in self.classes
+        self[cell] = unknown
+        return unknown
 
 
 def word_counts(counts: Mapping[str, int]) -> str:

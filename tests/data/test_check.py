@@ -155,7 +155,7 @@ def test_files_shared_across_splits_are_problems_within_one_warnings(
         study(tmp_path, "g", "test", images={"derm": str(copy)}),
         study(tmp_path, "h", "val", images={"derm": str(tmp_path / "." / "c_derm.png")}),
     ]
-    report = check(Listed([*sound, *more]))
+    report = check(Listed([*sound, *more]), read)
     assert not report.ok
     across, within = report.shared
     assert across.across_splits
@@ -174,6 +174,28 @@ def test_files_shared_across_splits_are_problems_within_one_warnings(
         f"1 file used more than once in one split, first {tmp_path}/c_derm.png "
         "(c, derm, val; h, derm, val).",
     )
+
+
+def test_without_a_reader_no_file_is_opened_and_links_are_found_all_the_same(
+    tmp_path: Path, sound: list[Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Path(sound[0].images["derm"])
+    link, name, copy = (tmp_path / f"{word}.png" for word in ("link", "name", "copy"))
+    link.hardlink_to(first)
+    name.symlink_to(first)
+    copy.write_bytes(first.read_bytes())
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    paths = {"f": link, "g": name, "h": copy, "i": empty, "j": tmp_path / "gone.png"}
+    more = [study(tmp_path, own, "test", images={"derm": str(p)}) for own, p in paths.items()]
+    monkeypatch.setattr(Path, "open", lambda path, *rest, **more: pytest.fail(f"opened {path}"))
+    monkeypatch.setattr("builtins.open", lambda path, *rest, **more: pytest.fail(f"opened {path}"))
+    report = check(Listed([*sound, *more]))
+    (shared,) = report.shared
+    assert [use.study for use in shared.uses] == ["a", "f", "g"]
+    assert shared.across_splits
+    assert [fault.use.study for fault in (*report.missing, *report.unreadable)] == ["j", "i"]
+    assert report.sizes == {}
 
 
 def test_problems_come_most_serious_first(tmp_path: Path, sound: list[Study]) -> None:

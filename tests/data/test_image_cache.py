@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import file_and_part
-from sm3kit.data import image_cache
+from sm3kit.data import file_hashes, image_cache
 from sm3kit.data.cache_folders import GIB
 from sm3kit.data.image_cache import Filled, ImageCache
 from sm3kit.imaging import arrays
@@ -232,6 +233,38 @@ def test_fill_decodes_what_is_not_there_and_tells_how_far_it_is(tmp_path, cache,
     assert cache.fill(iter(items)) == Filled(5, 0, 5 * PIXELS)
 
 
+def test_a_second_start_opens_no_image(tmp_path, cache, photo, monkeypatch):
+    """Sizes and times tell that all is there; pixels are read, and checked, when they are used."""
+    monkeypatch.setattr(file_hashes, "SETTLED", 0)
+    items = [(picture(tmp_path, f"{number}.png", number), photo) for number in range(5)]
+    cache.fill(items)
+    opened, looked = [], []
+    stat, start = os.stat, Path.open
+    with monkeypatch.context() as watched:
+        watched.setattr(
+            Path,
+            "open",
+            lambda path, *how, **more: opened.append(path) or start(path, *how, **more),
+        )
+        watched.setattr(
+            os, "stat", lambda path, **how: looked.append(str(path)) or stat(path, **how)
+        )
+        again = ImageCache(cache.root).fill(items)
+    assert again == Filled(5, 0, 5 * PIXELS)
+    assert {path.name for path in opened} == {"hashes.json"}
+    assert len([file for file in looked if file.endswith(".png")]) <= 2 * 5
+    assert photo.decoded == 5
+
+
+def test_fill_waits_for_a_thread_with_few_images_at_a_time(tmp_path, cache, photo, monkeypatch):
+    monkeypatch.setattr(image_cache, "AT_A_TIME", 2)
+    good = [(picture(tmp_path, f"{number}.png", number), photo) for number in range(5)]
+    bad = [(str(tmp_path / "no.png"), photo)]
+    with pytest.raises(DataError, match=r"^1 of 6 images cannot be read: "):
+        cache.fill(good[:2] + bad + good[2:])
+    assert cache.fill(good) == Filled(5, 0, 5 * PIXELS)
+
+
 def test_fill_lists_what_cannot_be_read(tmp_path, cache, photo):
     good = [picture(tmp_path, f"{number}.png", number) for number in range(3)]
     bad = [str(tmp_path / f"no{number}.png") for number in range(7)]
@@ -289,8 +322,8 @@ def test_parts_of_one_image_are_kept_apart(tmp_path, cache):
 
 def test_a_file_with_many_parts_is_hashed_once(tmp_path, cache, photo, monkeypatch):
     hashed = []
-    digest = image_cache._digest
-    monkeypatch.setattr(image_cache, "_digest", lambda path: hashed.append(path) or digest(path))
+    digest = file_hashes.digest
+    monkeypatch.setattr(file_hashes, "digest", lambda path: hashed.append(path) or digest(path))
     path = picture(tmp_path, "volume.png")
     for number in range(5):
         cache.digest(f"{path}#slice={number}", photo)
@@ -347,7 +380,8 @@ def test_headers_are_read_by_one_thread_at_a_time(tmp_path, cache, photo, monkey
     items = [(picture(tmp_path, f"{number}.png", number), photo) for number in range(12)]
     cache.fill(items)
     monkeypatch.setitem(arrays.HEADERS, (1, 0), slow)
-    ImageCache(cache.root).fill(items, threads=4)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda item: ImageCache(cache.root).get(*item), items))
     assert most == [1] * 12
 
 

@@ -76,7 +76,7 @@ def test_the_networks_decide_and_stay_where_they_are(opened, matched, runs):
     """The record is what partner_ranks says of the features of the run."""
     subject = opened(runs.stage1)
     rows = subject.features(subject.cases("train", labelled=False)).whole()
-    ranks = partner_ranks(rows["derm"], rows["clinic"])
+    ranks = partner_ranks(rows["derm"], rows["clinic"])[0]
     found = matched(runs.stage1)["space"]["backbone"]["derm->clinic"]
     assert found["mean_rank"] == pytest.approx(float(ranks.mean()), abs=1e-12)
 

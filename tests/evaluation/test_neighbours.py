@@ -13,12 +13,14 @@ from sm3kit.evaluation import neighbours
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
+from sm3kit.nn import neighbours as nn_neighbours
 from sm3kit.nn.neighbours import votes
 
 # Four directions in a plane, and what is known of them.
 BANK = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]])
 TRUTH = torch.tensor([[0, 1], [1, -1], [1, 0], [0, 0]])
 QUERY = torch.tensor([[1.0, 0.0]])
+NOBODY = torch.arange(4)  # Groups of one each.
 
 
 def test_votes_by_hand():
@@ -57,7 +59,7 @@ def test_where_no_neighbour_knows_the_label_all_classes_are_equal():
 
 
 def test_who_is_the_same_takes_no_part_in_the_vote():
-    (found,) = votes(BANK, BANK, TRUTH, [2, 2], [1], 0.07, same=torch.eye(4, dtype=torch.bool))
+    (found,) = votes(BANK, BANK, TRUTH, [2, 2], [1], 0.07, groups=(NOBODY, NOBODY))
     # The nearest others are rows 1, 2, 1 and 2, all of class 1.
     assert found[0].argmax(1).tolist() == [1, 1, 1, 1]
     (found,) = votes(BANK, BANK, TRUTH, [2, 2], [1], 0.07)
@@ -67,15 +69,14 @@ def test_who_is_the_same_takes_no_part_in_the_vote():
 def test_a_whole_group_takes_no_part_in_the_vote():
     """Rows 1 and 2 are of one patient: the nearest other of both is row 0."""
     groups = torch.tensor([0, 1, 1, 2])
-    (found,) = votes(BANK, BANK, TRUTH, [2, 2], [1], 0.07, same=groups.unsqueeze(1) == groups)
+    (found,) = votes(BANK, BANK, TRUTH, [2, 2], [1], 0.07, groups=(groups, groups))
     assert found[0].argmax(1).tolist() == [1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_where_all_are_the_same_all_classes_are_equal(k):
-    same = torch.zeros(4, 4, dtype=torch.bool)
-    same[2] = True
-    (found,) = votes(BANK, BANK, TRUTH, [2, 3], [k], 0.07, same=same)
+    groups = torch.tensor([0, 1, 9, 2]), torch.full((4,), 9)
+    (found,) = votes(BANK, BANK, TRUTH, [2, 3], [k], 0.07, groups=groups)
     assert found[0][2].tolist() == pytest.approx([1 / 2] * 2)
     assert found[1][2].tolist() == pytest.approx([1 / 3] * 3)
     (alone,) = votes(BANK, BANK, TRUTH, [2, 3], [k], 0.07)
@@ -85,8 +86,8 @@ def test_where_all_are_the_same_all_classes_are_equal(k):
 
 
 def test_more_neighbours_than_others_count_the_others_alone():
-    same = torch.tensor([[True, True, False, False]])
-    (found,) = votes(QUERY, BANK, TRUTH, [2, 2], [4], 0.5, same=same)
+    groups = torch.tensor([0]), torch.tensor([0, 0, 1, 1])
+    (found,) = votes(QUERY, BANK, TRUTH, [2, 2], [4], 0.5, groups=groups)
     # Row 2 (class 1, similarity 0) and row 3 (class 0, similarity -1).
     total = 1 + math.exp(-2)
     assert found[0][0].tolist() == pytest.approx([math.exp(-2) / total, 1 / total], abs=1e-6)
@@ -99,14 +100,16 @@ def test_far_neighbours_and_small_temperatures_stay_finite():
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_chunks_do_not_matter(grouped):
+@pytest.mark.parametrize(("chunk", "most"), [(7, 2**26), (1024, 100), (1024, 1)])
+def test_chunks_do_not_matter(grouped, chunk, most, monkeypatch):
     torch.manual_seed(0)
     bank = F.normalize(torch.randn(23, 6), dim=1)
     truth = torch.randint(-1, 3, (23, 2))
-    groups = torch.arange(23) // 2
-    same = groups.unsqueeze(1) == groups if grouped else None
-    whole = votes(bank, bank, truth, [3, 3], [1, 5], 0.07, same)
-    parts = votes(bank, bank, truth, [3, 3], [1, 5], 0.07, same, chunk=7)
+    own = torch.arange(23) // 2
+    groups = (own, own) if grouped else None
+    whole = votes(bank, bank, truth, [3, 3], [1, 5], 0.07, groups)
+    monkeypatch.setattr(nn_neighbours, "MOST", most)
+    parts = votes(bank, bank, truth, [3, 3], [1, 5], 0.07, groups, chunk)
     for one, other in zip(whole, parts, strict=True):
         for a, b in zip(one, other, strict=True):
             torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
@@ -149,7 +152,7 @@ def test_the_train_split_leaves_each_study_out(evaluated, runs, monkeypatch):
     monkeypatch.setattr(neighbours, "votes", watched)
     record = evaluated(runs.stage1, protocol="knn", split="train")
     # Validation studies choose k: they are no rows of the bank.
-    val, train = seen
+    val, train = ((own.unsqueeze(1) == bank) for own, bank in seen)
     assert val.shape == (8, 24)
     assert not val.any()
     assert torch.equal(train, torch.eye(24, dtype=torch.bool))
@@ -159,7 +162,7 @@ def test_the_train_split_leaves_each_study_out(evaluated, runs, monkeypatch):
     assert alone["mean"]["accuracy"] < 1
     seen.clear()
     evaluated(runs.stage1, protocol="knn", split="train", select="test_best")
-    assert [torch.equal(same, train) for same in seen] == [True, True]
+    assert [torch.equal(own.unsqueeze(1) == bank, train) for own, bank in seen] == [True, True]
 
 
 def test_the_train_split_leaves_each_patient_out(studies, evaluated, runs, monkeypatch):

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from sm3kit.core.errors import OptionError
-from sm3kit.metrics.bootstrap import case_weights, interval, share_above_zero
+from sm3kit.metrics import bootstrap
+from sm3kit.metrics.agreement import LabelClusters, summarise_agreement
+from sm3kit.metrics.bootstrap import case_weights, interval, share_above_zero, weightings
+from sm3kit.metrics.predictions import LabelScores, Predictions
+from sm3kit.metrics.summary import summarise
 
 NAMES = np.array([f"case {number}" for number in range(40)])
 
@@ -82,3 +86,31 @@ def test_the_interval_of_a_mean_is_that_of_the_central_limit():
     low, high = interval(weights @ values / 400)
     half = 1.96 * values.std() / 20
     assert (values.mean() - low, high - values.mean()) == pytest.approx((half, half), rel=0.1)
+
+
+@pytest.mark.parametrize("most", [1, 13, 40, 80, 41 * 40, 10**9])
+def test_blocks_of_weights_are_those_of_one_table(monkeypatch, most):
+    """However few fit into memory: all cases first, then the same draws, in as large parts as may be."""
+    whole = case_weights(NAMES[::-1], 41, seed=5)
+    monkeypatch.setattr(bootstrap, "MOST", most)
+    blocks = list(weightings(NAMES[::-1], 41, seed=5))
+    assert (blocks[0][0] == 1).all()
+    assert np.array_equal(np.concatenate(blocks)[1:], whole)
+    assert len(blocks) == -(-41 // min(41, max(1, most // 40)))
+    assert [block.shape for block in weightings(NAMES, 0, seed=5)] == [(1, 40)]
+
+
+def test_intervals_do_not_depend_on_how_many_weights_fit_into_memory(monkeypatch):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(-1, 3, 60)
+    scores = rng.random((60, 3))
+    names = np.array([f"p{number // 2}" for number in range(60)])
+    labels = {
+        "one": LabelScores(("a", "b", "c"), "b", scores, truth),
+        "mean": LabelScores(("a", "b", "c"), "", scores[:, ::-1], truth),
+    }
+    cases = Predictions(labels, np.arange(60).astype(str), names)
+    clusters = {"one": LabelClusters(("a", "b", "c"), 2, truth, rng.integers(2, size=60))}
+    wanted = summarise(cases, 50), summarise_agreement(clusters, names, 50)
+    monkeypatch.setattr(bootstrap, "MOST", 7 * 60)
+    assert (summarise(cases, 50), summarise_agreement(clusters, names, 50)) == wanted

@@ -5,7 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from sm3kit.nn import monitors
 from sm3kit.nn.monitors import (
     alignment,
     lidar,
@@ -59,7 +63,7 @@ def test_collapsed_embeddings():
     assert rankme(rows) == pytest.approx(1, abs=1e-4)
     assert alignment(rows, rows) == 0
     assert uniformity(rows) == pytest.approx(0, abs=1e-6)
-    assert partner_ranks(rows, rows).tolist() == [5.5] * 10
+    assert partner_ranks(rows, rows)[0].tolist() == [5.5] * 10
 
 
 @pytest.mark.parametrize("width", [8, 64])
@@ -106,8 +110,8 @@ def test_the_order_of_rows_does_not_matter(monitor):
 
 def test_every_partner_first():
     rows = orthonormal(6, 8)
-    assert partner_ranks(rows, rows).tolist() == [1.0] * 6
-    assert partner_ranks(3 * rows, rows / 7).tolist() == [1.0] * 6
+    assert partner_ranks(rows, rows)[0].tolist() == [1.0] * 6
+    assert partner_ranks(3 * rows, rows / 7)[0].tolist() == [1.0] * 6
 
 
 def test_ranks_by_hand():
@@ -115,38 +119,89 @@ def test_ranks_by_hand():
     gallery = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     # Query 1: partner at 1, best. Query 2: partner at 0, behind one. Query 3: partner at 0, behind
     # one and level with one.
-    assert partner_ranks(queries, gallery).tolist() == [1.0, 2.0, 2.5]
+    assert partner_ranks(queries, gallery)[0].tolist() == [1.0, 2.0, 2.5]
 
 
 def test_ties_count_half():
     queries, gallery = torch.eye(4), torch.ones(4, 4)
-    assert partner_ranks(queries, gallery).tolist() == [2.5] * 4
+    assert partner_ranks(queries, gallery)[0].tolist() == [2.5] * 4
     # A float rounds; equal rows are level all the same.
     gallery = torch.full((4, 4), 0.1)
-    assert partner_ranks(gauss(4, 4), gallery).tolist() == [2.5] * 4
+    assert partner_ranks(gauss(4, 4), gallery)[0].tolist() == [2.5] * 4
 
 
 def test_random_embeddings_are_at_chance():
     count = 500
-    ranks = partner_ranks(gauss(count, 16), gauss(count, 16, seed=1))
+    ranks = partner_ranks(gauss(count, 16), gauss(count, 16, seed=1))[0]
     # The mean of 500 uniform ranks has a deviation of 500/sqrt(12 * 500) = 6.5.
     assert float(ranks.mean()) == pytest.approx((count + 1) / 2, abs=25)
     assert ranks.min() >= 1
     assert ranks.max() <= count
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 10, 11, 1024])
-def test_ranks_do_not_depend_on_how_many_queries_are_compared_at_once(chunk):
-    queries, gallery = gauss(10, 4), gauss(10, 4, seed=1)
-    gallery[7] = gallery[2]  # A tie, in different chunks.
-    whole = partner_ranks(queries, gallery)
-    assert whole.shape == (10,)
-    assert torch.equal(partner_ranks(queries, gallery, chunk), whole)
-    assert float(whole[7] % 1) == 0.5
+def whole_ranks(queries, gallery):
+    """Ranks from the table of all similarities in float64, ties counting half."""
+    unit, keys = (F.normalize(rows.double(), dim=1) for rows in (queries, gallery))
+    similarity = unit @ keys.T
+    own = similarity.diagonal().unsqueeze(1)
+    equal = ((similarity - own).abs() <= 1e-9).sum(1) - 1
+    return 1 + (similarity > own + 1e-9).sum(1) + equal / 2
+
+
+def near_ties(count, width):
+    """Pairs, a third of them twins, and a third closer to others' partners than float32 can tell."""
+    one, other = gauss(count, width), gauss(count, width, seed=1)
+    third = count // 3
+    other[third : 2 * third] = other[:third]
+    other[2 * third : 3 * third] = other[:third] * (1 + 1e-7) + 1e-8
+    return one, other
+
+
+@pytest.mark.parametrize("block", [8, 16, 40, 1024])
+@pytest.mark.parametrize("sparse", [1, 64, 10**9], ids=["pairs", "both", "blocks"])
+def test_ranks_by_blocks_are_those_of_the_whole_table(monkeypatch, block, sparse):
+    monkeypatch.setattr(monitors, "BLOCK", block)
+    monkeypatch.setattr(monitors, "SPARSE", sparse)
+    one, other = near_ties(46, 5)
+    there, back = partner_ranks(one, other)
+    assert torch.equal(there, whole_ranks(one, other))
+    assert torch.equal(back, whole_ranks(other, one))
+    # Twins are level with one another, and with nothing else.
+    assert (there[:15] % 1 == 0.5).any()
+
+
+def test_ranks_are_as_exact_as_float64():
+    """Similarities that float32 takes for equal, and one that it takes for another order."""
+    own, nearer = 0.5, 0.5 + 1e-8
+    one = torch.tensor([[1.0, 0], [1.0, 0]], dtype=torch.float64)
+    other = torch.tensor([[s, math.sqrt(1 - s * s)] for s in (own, nearer)], dtype=torch.float64)
+    assert other[0, 0].float() == other[1, 0].float()
+    assert partner_ranks(one, other)[0].tolist() == [2, 1]
+
+
+def test_the_table_of_all_similarities_is_never_held(monkeypatch):
+    """No tensor is larger than a block, or than the embeddings themselves in float64."""
+    monkeypatch.setattr(monitors, "BLOCK", 64)
+    sizes = []
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            answer = function(*args, **(kwargs or {}))
+            sizes.extend(t.numel() for t in tree_leaves(answer) if isinstance(t, torch.Tensor))
+            return answer
+
+    one, other = near_ties(200, 4)
+    with Sizes():
+        partner_ranks(one, other)
+    assert len(sizes) > 100
+    assert max(sizes) <= 64 * 16
 
 
 def test_no_queries_have_no_ranks():
-    assert partner_ranks(torch.zeros(0, 3), torch.zeros(0, 3)).tolist() == []
+    assert [ranks.tolist() for ranks in partner_ranks(torch.zeros(0, 3), torch.zeros(0, 3))] == [
+        [],
+        [],
+    ]
 
 
 def lidar_in_numpy(views):

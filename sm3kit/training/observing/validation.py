@@ -76,10 +76,10 @@ def _knn_auc(rows: Tensor, truth: Tensor, groups: Tensor, labels: Sequence[Label
         return None
     if not_finite({"rows": rows}):
         return np.full(1 + RESAMPLES, np.nan)
-    unit, same = unit_length(rows), groups.unsqueeze(1) == groups
+    unit = unit_length(rows)
     classes = [len(label.classes) for label in labels]
     count = max(1, min(NEIGHBOURS, len(rows) // SHARE))
-    (shares,) = votes(unit, unit, truth, classes, [count], TEMPERATURE, same)
+    (shares,) = votes(unit, unit, truth, classes, [count], TEMPERATURE, (groups, groups))
     drawn = case_weights(groups.numpy(), RESAMPLES, 0)
     weights = np.concatenate([np.ones_like(drawn, shape=(1, len(rows))), drawn])
     table = []
