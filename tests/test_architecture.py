@@ -149,7 +149,10 @@ SORTS = {
     "layouts": tuple(
         f"synthesis.layout_{name}" for name in ("derm7pt", "isic", "manifest", "midas", "milk10k")
     ),
-    "tables": ("results.clustering", "results.prediction_table", "results.pretraining_table"),
+    "tables": (
+        *("results.clustering", "results.grid_losses"),
+        *("results.prediction_table", "results.pretraining_table"),
+    ),
     "writers": (
         *("results.formats", "results.writers"),
         "report.grid_page",

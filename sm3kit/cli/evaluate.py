@@ -50,6 +50,14 @@ from sm3kit.core.errors import VariantError
     ),
     evaluation_option("--split", help="Split to evaluate on."),
     evaluation_option(
+        "--drop",
+        multiple=True,
+        metavar="[SHARE:]MODALITY",
+        default_text="none",
+        help="Measure without the images of a modality, or of a share of the studies, such as "
+        "0.5:clinic. Repeat for several. Training has all images.",
+    ),
+    evaluation_option(
         "--select",
         help="How the epoch (or k) is chosen. val_best: best on the validation split. last: "
         "the last epoch. test_best: best on the evaluated split, which is optimistically biased and marked "
@@ -79,6 +87,12 @@ from sm3kit.core.errors import VariantError
         "--sampler",
         family="samplers",
         help="Which studies make a batch: shuffle, label_balanced, cluster_balanced, or a plugin.",
+    ),
+    evaluation_option(
+        "--missing",
+        help="What stands for an absent modality in the joint feature. zeros: nothing. mean: its mean "
+        "over the training studies. token: a vector that is learned. complete: a regression from the "
+        "modalities that are there.",
     ),
     evaluation_option("--members", help="Networks whose probabilities are averaged."),
     evaluation_option(

@@ -75,6 +75,14 @@ from sm3kit.cli.streams import print_json
         default_text="all of --data",
         help="Predict only this split of --data or, without --data, of the data of the run.",
     ),
+    option(
+        "--drop",
+        multiple=True,
+        metavar="[SHARE:]MODALITY",
+        default_text="none",
+        help="Leave out the images of a modality, or those of a share of the studies (0.5:clinic). "
+        "Repeat for several.",
+    ),
 )
 @option_group("Data", map_option, data_options)
 @option_group("Classifier", classifier_options, plugin_file_option)
@@ -125,6 +133,7 @@ def predict(
     manifest: Path | None,
     data: tuple[str, ...],
     split: str | None,
+    drop: tuple[str, ...],
     rename: tuple[str, ...],
     protocol: str | None,
     select: str | None,
@@ -155,7 +164,8 @@ def predict(
 
     folders = _folders(run, runs)
     question = Question(
-        _images(images), manifest, data, split, parsed_map(rename), parsed_options(options)
+        *(_images(images), manifest, data, split),
+        *(parsed_map(rename), parsed_options(options), drop),
     )
     _check(question, saliency, label, class_name)
     out = console(stderr=as_json)
@@ -215,5 +225,7 @@ def _check(question: Any, saliency: Path | None, label: str, class_name: str) ->
             "There is nothing to predict. Give --image NAME=FILE, --manifest FILE, --data SPEC, or "
             "--split test for the run's own data."
         )
+    if question.drop and question.images:
+        raise click.UsageError("--drop is for many studies. Of a single one, leave out an --image.")
     if (label or class_name) and saliency is None:
         raise click.UsageError("--label and --class need --saliency DIR.")

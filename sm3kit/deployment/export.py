@@ -18,8 +18,9 @@ from sm3kit.deployment.model_card import Card, model_card
 from sm3kit.deployment.onnx_graph import check_onnx, onnx_card, write_onnx
 from sm3kit.deployment.predictor import open_predictor
 from sm3kit.deployment.timm_folder import export_timm
-from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.classifier_file import ClassifierFile, read_weights
 from sm3kit.evaluation.record_file import read_record
+from sm3kit.evaluation.settings import Settings
 from sm3kit.nn.named_modules import module_key
 from sm3kit.runs.model import TrainedModel
 from sm3kit.runs.tensor_file import write_tensors
@@ -105,12 +106,14 @@ def _safetensors(
         "\n".join(f"- `{name}` {text}." for name, text in there.items()),
     ]
     if file is not None:
-        write_tensors(folder / "classifier.safetensors", file.weights())
+        write_tensors(folder / "classifier.safetensors", read_weights(file.path))
         classes = [f"{label.name} ({', '.join(label.classes)})" for label in file.labels]
         use.append(
             f"`classifier.safetensors` is what `sm3kit evaluate --protocol {file.protocol}` "
             "trained: `classifier.heads.heads.N.` is the linear head of label N, counted from 0: "
             f"{'; '.join(classes)}."
+            + f" `filling.` stands in for a missing modality ({file.missing})."
+            * (file.missing != Settings.missing)
         )
     first = next(iter(trained.channels))
     example = LOAD_SAFETENSORS.format(folder=out, start=f"backbones.{module_key(first)}.model.")

@@ -19,7 +19,7 @@ def find_classifier(
 
     Of several: the run's own protocol before the other, one that is neither leaky nor measured on
     what pre-training saw before one that is, the run's own data before others, one without a label
-    before those with one, the split test before val before train, the seed of the run before
+    before those with one, one that was measured on all images, the split test before val before train, the seed of the run before
     another, then by name.
 
     Args:
@@ -78,6 +78,7 @@ def _order(file: ClassifierFile, trained: TrainedModel) -> tuple[object, ...]:
         file.leaky or file.seen,
         file.transfer,
         bool(file.label),
+        file.dropped,
         SPLITS.index(file.split),
         file.seed != trained.variant.seed,
         len(file.path.stem),

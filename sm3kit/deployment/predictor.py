@@ -17,7 +17,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.batches import EVALUATION, Batch
 from sm3kit.data.pool import build_modality
 from sm3kit.deployment.finding import find_classifier
-from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.classifier_file import ClassifierFile, read_weights
 from sm3kit.evaluation.decisions.decision import mean_probabilities
 from sm3kit.evaluation.decisions.stack import metadata_rows
 from sm3kit.evaluation.labelling.ensemble import Ensemble
@@ -199,7 +199,9 @@ def open_predictor(trained: TrainedModel, file: ClassifierFile) -> Predictor:
     network.requires_grad_(file.protocol == "finetune").eval()
     stack = file.decision.stack
     if stack is not None:
-        decision = dataclasses.replace(file.decision, stack=stack.with_tensors(file.weights()))
+        decision = dataclasses.replace(
+            file.decision, stack=stack.with_tensors(read_weights(file.path))
+        )
         file = dataclasses.replace(file, decision=decision)
     predictor = Predictor(run, trained.variant, file, modalities, branches, network)
     return dataclasses.replace(predictor, branches=predictor.members[0][0])

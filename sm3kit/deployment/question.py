@@ -12,6 +12,7 @@ from sm3kit.core.names import unknown
 from sm3kit.core.settings import refuse_unknown_owners
 from sm3kit.core.variant import Variant
 from sm3kit.data.cases import Case, Source, pool_names
+from sm3kit.data.dropping import drops_of, without_images
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool, build_modality
 from sm3kit.data.specs import open_dataset
@@ -33,6 +34,7 @@ class Question:
         split: of the data; None takes all studies.
         rename: {modality of the run: what the data call it}.
         options: of data sets, laid over those of the run.
+        drop: modalities whose images are left out; "0.5:clinic" of half of the studies.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Question:
     split: str | None = None
     rename: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    drop: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def find_studies(predictor: Predictor, question: Question) -> StudyList:
             f"{', '.join(specs)} has the modalities {', '.join(every)}, and the classifier needs "
             f"{', '.join(predictor.modalities)}. Rename one with --map."
         )
-    cases, blind = _cases(sources, question.split)
+    cases, blind = _cases(sources, question, every)
     if not cases and not blind:
         where = f"The split {question.split} of {', '.join(specs)}" if question.split else specs[0]
         raise DataError(f"{where} has no study. Give another.")
@@ -174,8 +177,18 @@ def _one_study(predictor: Predictor, images: Mapping[str, str]) -> StudyList:
     return StudyList([case], [], readers, []) if mine else StudyList([], [name], readers, [])
 
 
-def _cases(sources: Sequence[Source], split: str | None) -> tuple[list[Case], list[str]]:
-    """All studies with an image that the predictor knows, and the ids of those without."""
+def _cases(
+    sources: Sequence[Source], question: Question, known: Sequence[str]
+) -> tuple[list[Case], list[str]]:
+    """All studies with an image that the predictor knows, and the ids of those without.
+
+    Args:
+        known: the modalities of the data.
+
+    Raises:
+        VariantError: an unknown modality is to be dropped.
+    """
+    drops = drops_of(question.drop, known)
     cases: list[Case] = []
     blind: list[str] = []
     names = [source.spec.partition(":")[0] for source in sources]
@@ -183,7 +196,7 @@ def _cases(sources: Sequence[Source], split: str | None) -> tuple[list[Case], li
         # As predictions of a pool are called: the second manifest is manifest2.
         before = names[:number].count(names[number])
         prefix = f"{names[number]}{before + 1 if before else ''}/" if len(sources) > 1 else ""
-        for study in source.dataset.studies(split):
+        for study in source.dataset.studies(question.split):
             images = source.images(study)
             name = f"{prefix}{study.id}"
             if not images:
@@ -193,7 +206,8 @@ def _cases(sources: Sequence[Source], split: str | None) -> tuple[list[Case], li
             cases.append(
                 Case(Study(name, paths, {}, study.group, study.split), number, images, (), 0)
             )
-    return cases, blind
+    left = without_images(cases, drops, lambda case: case.study.id)
+    return left.cases, [*blind, *left.empty]
 
 
 def _readers(

@@ -134,7 +134,7 @@ class _OfOneModality(nn.Module):
         maps = {**self.others[1], self.modality: tables}
         views = {**self.others[2], self.modality: view}
         streams = [
-            on_encoded(member.classifier, branches, features, self.present, maps, views)
+            on_encoded(member, branches, features, self.present, maps, views)
             for _, member in self.predictor.members
         ]
         return network.weigh(merged_streams(network, streams))[self.label]

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.registry import registry
+from sm3kit.core.variant import Variant
 from sm3kit.evaluation.command import setting_words
-from sm3kit.evaluation.settings import OF_NETWORKS, PLUGINS, UNUSED, Settings
+from sm3kit.evaluation.settings import (
+    OF_NETWORKS,
+    PLUGINS,
+    PROTOCOLS,
+    UNUSED,
+    Settings,
+    settings_of,
+)
 
 # Who asks for one of these expects another result; numbers that go unused do no harm.
-DECISIVE = (*PLUGINS, "members", "subsets", *OF_NETWORKS, "threshold", "calibration")
+OF_MISSING = ("missing", "modality_dropout")
+DECISIVE = (
+    *(*PLUGINS, "members", "subsets", *OF_NETWORKS, "threshold", "calibration"),
+    *OF_MISSING,
+)
 USUAL = Settings()
+
+
+def check_evaluation(variant: Variant) -> None:
+    """Says so before a training if its recipe asks for an evaluation that does not exist.
+
+    Raises:
+        VariantError, OptionError: an unknown protocol or setting, or a value that does not fit.
+    """
+    for protocol in PROTOCOLS:
+        settings_of(variant, protocol, {}, relation=True)  # type: ignore[arg-type]
 
 
 def check_choices(settings: Settings) -> None:
@@ -22,6 +44,11 @@ def check_choices(settings: Settings) -> None:
     if settings.protocol not in ("probe", "finetune"):
         without = f"--protocol {settings.protocol}"
         _check_effect(settings, UNUSED[settings.protocol], without, "--protocol probe or finetune")
+        if settings.missing == "token":
+            raise VariantError(
+                f"--missing token is learned with the labels, and {without} trains nothing. Use "
+                "--missing complete or mean, or --protocol probe."
+            )
         return
     name = settings.classifier
     component = registry("classifiers").get(name)
@@ -30,8 +57,16 @@ def check_choices(settings: Settings) -> None:
             f"--classifier {name} needs feature maps or images, and a probe has features alone. "
             "Use --protocol finetune, or another --classifier."
         )
+    if component.on != "joint":
+        own = f"--classifier {name}, which has its own rule for a missing modality"
+        _check_effect(settings, OF_MISSING, own, "--classifier linear or logistic")
     if component.learns != "fit":
         return
+    if settings.missing == "token":
+        raise VariantError(
+            f"--missing token is learned in steps, and --classifier {name} is fitted at once. Use "
+            "--missing complete or mean, or --classifier linear."
+        )
     if settings.protocol == "finetune":
         raise VariantError(
             f"--classifier {name} is fitted to frozen features, which --protocol finetune has none "
@@ -43,7 +78,8 @@ def check_choices(settings: Settings) -> None:
             "members would be the same. Add -o evaluate.subsets=balanced."
         )
     without = f"--classifier {name}, which is fitted at once"
-    _check_effect(settings, ("loss", "sampler"), without, "another --classifier")
+    unused = ("loss", "sampler", "modality_dropout")
+    _check_effect(settings, unused, without, "another --classifier")
 
 
 def _check_effect(settings: Settings, unused: tuple[str, ...], without: str, remedy: str) -> None:

@@ -27,11 +27,12 @@ from sm3kit.runs.tensor_file import write_tensors
 
 FORMAT = 1
 REMEDY = "Free some space, then evaluate again."
-# What the file says of itself; of a label its name, classes and the one that is reported.
+AS_IT_IS = "protocol split select label leaky seen transfer scope seed chosen precision model"
+# What the file says of itself, some of it kept as it is; of a label its name, classes and the one that is reported.
 FACTS = {
     **dict.fromkeys(("protocol", "split", "select", "label?"), str),
-    **dict.fromkeys(("scope", "precision", "model"), str),
-    **dict.fromkeys(("leaky", "seen?", "transfer"), bool),
+    **dict.fromkeys(("scope", "precision", "model", "missing?"), str),
+    **dict.fromkeys(("leaky", "seen?", "transfer", "dropped?"), bool),
     "format": (int, str),
     "seed": int,
     "data": [str],
@@ -74,6 +75,8 @@ class ClassifierFile:
         leaky: whether it was chosen on the split that it was measured on.
         seen: whether pre-training saw studies that it was measured on.
         transfer: whether it learned from other data than the run.
+        dropped: whether it was measured on studies that had lost images.
+        missing: the rule for absent modalities.
         data: what it learned from.
         scope: what learned.
         seed: of heads, order and views.
@@ -97,6 +100,8 @@ class ClassifierFile:
     leaky: bool
     seen: bool
     transfer: bool
+    dropped: bool
+    missing: str
     data: tuple[str, ...]
     scope: str
     seed: int
@@ -110,14 +115,6 @@ class ClassifierFile:
     ensemble: bool
     decision: Decision
     readings: Mapping[str, Reading]
-
-    def weights(self) -> dict[str, Tensor]:
-        """All weights by name.
-
-        Raises:
-            CheckpointError: its training diverged.
-        """
-        return read_weights(self.path)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -167,6 +164,8 @@ def save_classifier(
         "format": FORMAT,
         **{name: record[name] for name in same},
         "seen": bool(record["seen"]),
+        "dropped": bool(settings.drop),
+        "missing": settings.missing,
         "seed": settings.seed,
         "precision": precision,
         "model": subject.trained.file_hash,
@@ -218,8 +217,8 @@ def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
     }
     labels = tuple(LabelSpec(name, tuple(c), reported) for name, c, reported in facts["labels"])
     linear = {"name": "linear", "options": {}, "members": 1, "ensemble": False}
-    facts = {"classifier": linear, "decision": {}, "seen": False, "label": "", **facts}
-    plain = "protocol split select label leaky seen transfer scope seed chosen precision model"
+    since = {"seen": False, "label": "", "dropped": False, "missing": Settings.missing}
+    facts = {"classifier": linear, "decision": {}, **since, **facts}
     return ClassifierFile(
         path=path,
         data=tuple(facts["data"]),
@@ -229,7 +228,7 @@ def _understood(path: Path, facts: dict[str, Any]) -> ClassifierFile:
         **{name: facts["classifier"][name] for name in ("members", "ensemble")},
         decision=Decision.of_facts(facts["decision"]),
         readings=readings,
-        **{name: facts[name] for name in plain.split()},
+        **{name: facts[name] for name in (*AS_IT_IS.split(), "dropped", "missing")},
     )
 
 

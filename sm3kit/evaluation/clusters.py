@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sm3kit.evaluation.labelling.label_embedding import open_clusters
+from sm3kit.evaluation.missing.fitting import filling_for
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.agreement import LabelClusters, summarise_agreement
@@ -37,8 +38,9 @@ def clusters(subject: Subject, settings: Settings) -> dict[str, Any]:
     """
     trained, pool = subject.trained, subject.pool
     embedding, prototypes = open_clusters(trained, pool, subject.branches.joint_width)
-    cases = subject.cases(settings.split, labelled=True)
-    embeddings = _embed(embedding.to(subject.device), subject.joint(cases), list(prototypes))
+    cases = subject.measured(settings)
+    joint = subject.joint(cases, filling_for(subject, settings))
+    embeddings = _embed(embedding.to(subject.device), joint, list(prototypes))
     labels = {}
     for number, label in enumerate(pool.labels):
         if label.name in prototypes:

@@ -19,6 +19,8 @@ from sm3kit.evaluation.subject import Subject
 # Settings with an option of their own; all others are set with -o.
 FLAGS = (
     "split",
+    "drop",
+    "missing",
     "select",
     "classifier",
     "loss",
@@ -91,10 +93,11 @@ def settings_words(
 
 
 def setting_words(name: str, value: Any) -> list[str]:
-    """The option that sets a setting to a value."""
-    text = option_text(value)
-    own = [f"--{name.replace('_', '-')}", text]
-    return own if name in FLAGS else ["-o", f"evaluate.{name}={text}"]
+    """The options that set a setting to a value: one, or one for each modality that is dropped."""
+    if name not in FLAGS:
+        return ["-o", f"evaluate.{name}={option_text(value)}"]
+    texts = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+    return [word for text in texts for word in (f"--{name.replace('_', '-')}", option_text(text))]
 
 
 def chosen_settings(

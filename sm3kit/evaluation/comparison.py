@@ -12,6 +12,7 @@ from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.variant import Variant
 from sm3kit.evaluation.command import chosen_settings, evaluate_command
 from sm3kit.evaluation.evaluate import Record, evaluate, head_of, together_at
+from sm3kit.evaluation.missing.dropped import dropped_notes
 from sm3kit.evaluation.predicting import predictions_of
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.record_text import reporting_notes
@@ -90,6 +91,7 @@ def compare_runs(first: Task, second: Task, *, label: str = "") -> dict[str, Any
         "differs": _differences(first_record["settings"], second_record["settings"]),
         "means": [first_record["mean"]["auc"], second_record["mean"]["auc"]],
         "notes": [
+            *dropped_notes(first_record),
             *supervision_notes((own["of"]["run"], [own["of"]]) for own in records),
             *reporting_notes(difference["labels"], difference["min_positives"]),
         ],
@@ -137,7 +139,7 @@ def _differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, lis
 
 def _truth(subject: Subject, settings: Settings) -> Predictions:
     """The studies and labels that a run would be measured on, without a prediction."""
-    cases = subject.cases(settings.split, labelled=True)
+    cases = subject.measured(settings)
     blank = [torch.zeros(len(cases), len(label.classes)) for label in subject.pool.labels]
     return predictions_of(subject, cases, blank, settings.min_positives)
 

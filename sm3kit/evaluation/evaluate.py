@@ -17,6 +17,7 @@ from sm3kit.evaluation.command import chosen_settings, option_text
 from sm3kit.evaluation.decisions.choosing import chosen_decisions, deciding_cases
 from sm3kit.evaluation.decisions.stacking import stack_folds
 from sm3kit.evaluation.matching import match
+from sm3kit.evaluation.missing.dropped import tell_dropped
 from sm3kit.evaluation.neighbours import knn
 from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.record_text import decision_notes, reporting_notes
@@ -57,6 +58,7 @@ def evaluate(
         Interrupted: the user stopped it.
     """
     check_choices(settings)
+    subject.measured(settings)  # Says so first of all if nothing is left to be measured.
     if file is None:
         check_place(subject, settings, label)
         file = result_file(subject, settings, label)
@@ -69,11 +71,7 @@ def evaluate(
 
 
 def together_at(subject: Subject, result: str) -> AbstractContextManager[None]:
-    """All processes that evaluate a subject together, if there are several; see `together`.
-
-    Args:
-        result: what they make.
-    """
+    """All processes that evaluate a subject together to make a result; see `together`."""
     if subject.world is None:
         return nullcontext()
     from sm3kit.training.processes.together import together  # It loads Lightning.
@@ -84,6 +82,7 @@ def together_at(subject: Subject, result: str) -> AbstractContextManager[None]:
 def _measure(subject: Subject, settings: Settings, file: Path, label: str) -> Record:
     """What a protocol measures, written by the first process, which alone has the record."""
     record = {"label": label, **head_of(subject, settings)}
+    tell_dropped(record, subject.remaining(settings))
     if label:
         record["notes"].append(_name_note(subject, settings, label))
     answer: Answer | None = None
@@ -100,9 +99,9 @@ def _measure(subject: Subject, settings: Settings, file: Path, label: str) -> Re
         record["notes"] += [*_reporting(record), *decision_notes(record)]
         answer.predictions.save(predictions_file(file))
         if answer.network is not None:
-            place = file.with_suffix(".safetensors")
-            save_classifier(answer.network, place, subject, settings, record, answer.decision)
-    if "classifier" not in _chosen_settings(subject, settings):
+            own = file.with_suffix(".safetensors"), subject, settings, record, answer.decision
+            save_classifier(answer.network, *own)
+    if not {"classifier", "drop"} & {*_chosen_settings(subject, settings)}:
         record |= _published_number(record)
     record["file"] = str(file)
     with whole_file(file, REMEDY) as part:
@@ -125,9 +124,9 @@ def seen_studies(subject: Subject, split: str) -> list[str] | None:
     same_data = list(subject.variant.data) == list(subject.trained.variant.data)
     if split == "train" or (same_data and split in subject.trained.variant.splits):
         return []
-    cases = subject.pool.cases[split]
-    seen = cases_trained_on(subject.studies, subject.pool, cases, subject.images)
-    return [case_id(subject.pool, case) for case in seen]
+    pool = subject.pool
+    seen = cases_trained_on(subject.studies, pool, pool.cases[split], subject.images)
+    return [case_id(pool, case) for case in seen]
 
 
 def replaced_studies(subject: Subject) -> list[str] | None:
@@ -151,14 +150,14 @@ def chooses_on_validation(settings: Settings) -> bool:
 def _name_note(subject: Subject, settings: Settings, label: str) -> str:
     """What a named evaluation is, in a sentence."""
     chosen = _chosen_settings(subject, settings)
-    texts = [f"{name} {option_text(value)}" for name, value in chosen.items()]
+    texts = [f"{name} {option_text(chosen[name])}" for name in chosen]
     return f"Evaluation {label}: {', '.join(texts) or 'the settings of the run'}."
 
 
 def _chosen_settings(subject: Subject, settings: Settings) -> dict[str, Any]:
     """{setting: value} of those that are not what the run has by default."""
-    relation = subject.embedding is not None
-    return chosen_settings(subject.trained.variant, settings.in_use(), relation=relation)
+    variant, relation = subject.trained.variant, subject.embedding is not None
+    return chosen_settings(variant, settings.in_use(), relation=relation)
 
 
 def _answer(subject: Subject, settings: Settings, work: Path) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sm3kit.backbones.base import Backbone
@@ -29,6 +30,7 @@ from sm3kit.evaluation.learning import (
     remove_checkpoints,
     score_of,
 )
+from sm3kit.evaluation.missing.fitting import FITTED, check_count, fit_filling, unfitted
 from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
@@ -48,10 +50,12 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     if scope not in ("all", "layers"):
         raise VariantError(f"--protocol finetune needs --scope all or layers, not {scope}.")
     check_labels(subject)
+    check_count(settings, subject.branches.widths)
     in_order = _in_order(subject, settings)
     if settings.members == 1 and settings.subsets == "seeds":
         lesson = _lesson(subject, settings, scope, in_order)
         learned = learn_labels(subject, settings, folder, lesson)
+        _fill_in(subject, settings, learned.network, in_order)
     else:
         learned = _ensemble(subject, settings, folder, scope, in_order)
     answer = answer_with(
@@ -96,6 +100,8 @@ def _ensemble(
         member.network.members[0] if isinstance(member.network, Ensemble) else member.network
         for member in members
     ]
+    for network in networks:
+        _fill_in(subject, settings, network, in_order)
     network = Ensemble(networks)  # type: ignore[arg-type]
     # Nobody asks how well the networks of folds do on the split that chooses.
     score = score_of(subject, settings, in_order) if folds is None else None
@@ -165,4 +171,21 @@ def _network(subject: Subject, settings: Settings, scope: str, subset: Tensor | 
         assert isinstance(backbone, Backbone)
         for weight in [*backbone.frozen(), *(backbone.stem() if scope == "layers" else [])]:
             weight.requires_grad_(False)
-    return FromImages(branches, classifier)
+    filling = unfitted(settings, branches.widths) if classifier.on == "joint" else None
+    return FromImages(branches, classifier, filling).to(subject.device)
+
+
+def _fill_in(subject: Subject, settings: Settings, network: Any, in_order: InOrder) -> None:
+    """Fits what stands in for absent modalities to the features that a training has left.
+
+    While they learn, networks leave absent modalities to the fusion, or to tokens.
+    """
+    if settings.missing not in FITTED:
+        return
+    assert isinstance(network, FromImages)
+    cases = subject.cases("train", labelled=False)
+    train = network.extractor.embed_batches(in_order(cases)())
+    groups = torch.tensor([case.group for case in cases])
+    widths = network.extractor.widths
+    filling = fit_filling(settings, widths, train.features, train.present, groups)
+    network.filling = filling.to(subject.device).train(network.training)

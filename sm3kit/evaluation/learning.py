@@ -150,7 +150,7 @@ def splits(
     Raises:
         VariantError: the split that chooses leaves every AUC undefined.
     """
-    measured = subject.cases(settings.split, labelled=True)
+    measured = subject.measured(settings)
     choosing = chooser(subject, settings, measured)
     least = None if choosing is None else least_to_choose_by(subject, settings, choosing)
     return measured, choosing, least

@@ -27,15 +27,18 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
     Raises:
         DataError: fewer than two studies have a pair of images.
     """
-    cases = subject.cases(settings.split, labelled=False)
+    cases = subject.measured(settings)
     embeddings = subject.embeddings(cases)
     spaces = _spaces(embeddings)
     pairs = sum(len(case.images) > 1 for case in cases)
     if not any(spaces.values()):
+        remedy = "Choose another --split."
+        if settings.drop:
+            remedy = f"Drop a share of the images, such as --drop 0.5:{settings.drop[0]}."
         raise DataError(
             f"The split {settings.split} of {', '.join(subject.variant.data)} has {pairs} studies "
             "with images of two modalities; matching needs at least two, and features of equal "
-            "width. Choose another --split."
+            f"width. {remedy}"
         )
     answer: dict[str, Any] = {"space": spaces}
     readers = subject.pool.readers

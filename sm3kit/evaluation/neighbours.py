@@ -10,6 +10,7 @@ from torch import Tensor
 from sm3kit.data.cases import Case
 from sm3kit.evaluation.decisions.choosing import decide_after
 from sm3kit.evaluation.decisions.decision import PLAIN
+from sm3kit.evaluation.missing.fitting import filling_for
 from sm3kit.evaluation.predicting import Answer, predictions_of
 from sm3kit.evaluation.selection import chooser, least_to_choose_by
 from sm3kit.evaluation.settings import Settings
@@ -29,17 +30,18 @@ def knn(subject: Subject, settings: Settings) -> Answer:
     nor does one of the same patient or lesion.
     """
     bank_cases = subject.cases("train", labelled=True)
-    bank = unit_length(subject.joint(bank_cases))
+    filling = filling_for(subject, settings)
+    bank = unit_length(subject.joint(bank_cases, filling))
     truth = torch.tensor([case.labels for case in bank_cases])
     classes = [len(label.classes) for label in subject.pool.labels]
-    measured = subject.cases(settings.split, labelled=True)
+    measured = subject.measured(settings)
     chosen_by = chooser(subject, settings, measured)
 
     groups = torch.tensor([case.group for case in bank_cases])
 
     def answers(cases: Sequence[Case], neighbours: Sequence[int]) -> list[list[Tensor]]:
         own = torch.tensor([case.group for case in cases])
-        joint = unit_length(subject.joint(cases))
+        joint = unit_length(subject.joint(cases, filling))
         return votes(joint, bank, truth, classes, neighbours, settings.temperature, (own, groups))
 
     k = min(settings.k, len(bank) - (settings.split == "train"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from sm3kit.evaluation.learning import (
     score_of,
     splits,
 )
+from sm3kit.evaluation.missing.fitting import filling_for
 from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
@@ -51,6 +53,7 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
     relation = component.wants_embedding and subject.embedding is not None
     scope = probe_scope(subject, settings, relation=relation)
     check_labels(subject)
+    filling = filling_for(subject, settings) if component.on == "joint" else None
 
     def in_order(cases: Sequence[Case], view: int = 0) -> Callable[[], Any]:
         held = _source(subject, settings, cases, augmented=False, view=view)
@@ -70,9 +73,12 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
             )
             for number in range(members)
         ]
-        network = _network(classifiers, subsets)
+        networks = [
+            FromFeatures(own, copy.deepcopy(filling), subject.branches.joint) for own in classifiers
+        ]
+        network = _network(networks, subsets)
         if component.learns == "fit":
-            return fit(subject, settings, network, classifiers, in_order)
+            return fit(subject, settings, network, networks, in_order)
         lesson = _lesson(subject, settings, network, classifiers, scope, in_order)
         return learn_labels(subject, settings, folder, lesson)
 
@@ -122,13 +128,12 @@ def _lesson(
     )
 
 
-def _network(classifiers: Sequence[Classifier], subsets: Tensor | None) -> FromFeatures | Ensemble:
-    """The classifiers as one network.
+def _network(networks: Sequence[FromFeatures], subsets: Tensor | None) -> FromFeatures | Ensemble:
+    """The networks of the members as one.
 
     Args:
         subsets: (members, N) bool, which training studies each learns from; None for all.
     """
-    networks = [FromFeatures(classifier) for classifier in classifiers]
     if subsets is None and len(networks) == 1:
         return networks[0]
     return Ensemble(networks, subsets)
@@ -138,38 +143,40 @@ def fit(
     subject: Subject,
     settings: Settings,
     network: FromFeatures | Ensemble,
-    classifiers: Sequence[Classifier],
+    members: Sequence[FromFeatures],
     in_order: InOrder,
 ) -> Learned:
     """Classifiers that are fitted at once to the evaluation view of the training studies."""
     _, choosing, _ = splits(subject, settings)
-    train = _collect(in_order(subject.cases("train", labelled=True)), classifiers[0])
-    chooses = None if choosing is None else _collect(in_order(choosing), classifiers[0])
+    train = _collect(in_order(subject.cases("train", labelled=True)), members[0])
+    chooses = None if choosing is None else _collect(in_order(choosing), members[0])
     chosen: dict[str, float] = {}
-    for number, classifier in enumerate(classifiers):
+    for number, member in enumerate(members):
         own = train
         if isinstance(network, Ensemble) and network.subsets is not None:
             outside = ~network.subsets[number].unsqueeze(1)
             own = dataclasses.replace(train, labels=train.labels.masked_fill(outside, -1))
-        whose = f"member {number + 1} " if len(classifiers) > 1 else ""
-        chosen |= {f"{whose}{name}": value for name, value in classifier.fit(own, chooses).items()}
+        whose = f"member {number + 1} " if len(members) > 1 else ""
+        fitted = member.classifier.fit(own, chooses)
+        chosen |= {f"{whose}{name}": value for name, value in fitted.items()}
     network.to(subject.device)
     score = score_of(subject, settings, in_order)
     trainable = sum(weight.numel() for weight in network.parameters())
     return Learned(network, chosen, None if score is None else score(network), trainable)
 
 
-def _collect(
-    batches: Callable[[], Iterable[JointBatch]], classifier: Classifier
-) -> LabelledFeatures:
-    """All studies of batches, as the classifier sees them, on the CPU."""
-    whole = [batch.to("cpu") for batch in batches()]
-    labels = torch.cat([batch.labels for batch in whole])
-    if classifier.on == "joint":
-        joint = torch.cat([batch.joint for batch in whole])
+@torch.no_grad()
+def _collect(batches: Callable[[], Iterable[JointBatch]], member: FromFeatures) -> LabelledFeatures:
+    """All studies of batches, as the classifier of a member sees them, on the CPU."""
+    member.eval()
+    if member.classifier.on == "joint":
+        pairs = [(member.joint(batch).cpu(), batch.labels.cpu()) for batch in batches()]
+        joint, labels = (torch.cat(tables) for tables in zip(*pairs, strict=True))
         return LabelledFeatures(
             {JOINT: joint}, {JOINT: torch.ones(len(joint), dtype=torch.bool)}, labels
         )
+    whole = [batch.to("cpu") for batch in batches()]
+    labels = torch.cat([batch.labels for batch in whole])
     names = list(whole[0].features)
     return LabelledFeatures(
         {name: torch.cat([batch.features[name] for batch in whole]) for name in names},

@@ -45,6 +45,7 @@ SHAPE = {
     "scope?": str,
     "chosen?": dict,
     "decision?": dict,
+    "dropped?": {"images": {"*": int}, "studies": int, "left_out": list},
     "labels?": {"*": {**_METRICS, "support": dict}},
     "mean?": _METRICS,
     "space?": _RANKS,

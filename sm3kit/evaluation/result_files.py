@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,23 @@ LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 LONGEST_LABEL = 60
 # What the name of a file says without a label, and how such names begin.
 _BEGINNING = rf"({'|'.join(PROTOCOLS)})-({'|'.join(SPLITS)})(-.*)?"
-TAKEN = re.compile(rf"{'|'.join((*SELECTIONS, *SCOPES))}|seed\d+|{_BEGINNING}")
+TAKEN = re.compile(rf"{'|'.join((*SELECTIONS, *SCOPES))}|seed\d+|without-.*|{_BEGINNING}")
+UNFIT = re.compile(r"[^A-Za-z0-9._+=-]+")
 
 
 def result_file(subject: Subject, settings: Settings, label: str = "") -> Path:
     """The file of the result of an evaluation, `RUN/eval/<protocol>-<split>.json`.
 
-    The name also says other data than the run's, the selection test_best, a scope or a seed that
-    was chosen, and the label.
+    The name also says other data than the run's, the images that were dropped, the selection
+    test_best, a scope or a seed that was chosen, and the label.
     """
     parts: list[str] = [settings.protocol, settings.split]
     if list(subject.variant.data) != list(subject.trained.variant.data):
         parts += [spec.partition(":")[0] for spec in subject.variant.data]
         # Two tables of one kind are told apart.
         parts.append(subject.pool.listing_hash()[:8])
+    if settings.drop:
+        parts.append(f"without-{_file_text(sorted(settings.drop))}")
     if settings.select == "test_best":
         parts.append("test_best")
     if settings.scope != "auto":
@@ -42,6 +46,15 @@ def result_file(subject: Subject, settings: Settings, label: str = "") -> Path:
     if label:
         parts.append(label)
     return subject.run.folder / "eval" / f"{'-'.join(parts)}.json"
+
+
+def _file_text(words: Sequence[str]) -> str:
+    """Words as a part of a file name: as they are, or with a hash where that is impossible."""
+    text = "+".join(words)
+    fit = UNFIT.sub("-", text)
+    if fit == text.replace(":", "-") and len(fit) <= LONGEST_LABEL:
+        return fit
+    return f"{fit[:LONGEST_LABEL]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
 
 def predictions_file(result: Path) -> Path:

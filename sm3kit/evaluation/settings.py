@@ -31,15 +31,17 @@ PLUGINS = {"classifier": "classifiers", "loss": "losses", "sampler": "samplers"}
 OF_TRAINING = (
     *PLUGINS, "members", "subsets", "scope", "epochs", "batch_size", "lr", "optimiser", "schedule",
     "warmup_epochs", "weight_decay", "eps", "prototypes", "views", "feature_views", "options",
+    "modality_dropout",
 )  # fmt: skip
 OF_NEIGHBOURS = ("k", "temperature")
+OF_JOINT = ("missing", "resamples")
 OF_NETWORKS = ("stack", "stream_weights", "test_views")
 OF_PREDICTIONS = ("select", "threshold", "calibration", "min_positives", "seed")
 UNUSED: dict[str, tuple[str, ...]] = {
     "probe": OF_NEIGHBOURS,
     "finetune": (*OF_NEIGHBOURS, "feature_views"),
     "knn": (*OF_TRAINING, *OF_NETWORKS),
-    "match": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_PREDICTIONS, *OF_NETWORKS, "resamples"),
+    "match": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_PREDICTIONS, *OF_NETWORKS, *OF_JOINT),
     "clusters": (*OF_TRAINING, *OF_NEIGHBOURS, *OF_PREDICTIONS, *OF_NETWORKS),
 }
 
@@ -56,6 +58,11 @@ class Settings:
             too; "knn" votes among the nearest training studies; "match" ranks partners; "clusters"
             compares pseudo-labels with labels.
         split: what is measured on.
+        drop: modalities whose images the measured studies lose; "0.5:clinic" of half of them.
+        missing: what stands in the joint feature for an absent modality: "zeros", the "mean" of the
+            training studies, a "token" that is learned, or "complete", a regression from the others.
+        modality_dropout: share of the images that a training on the joint feature hides in each
+            step; -1 is 0.25 with a token, else 0.
         select: how an epoch, or k, is chosen: "val_best" by the mean AUC of the validation
             split, "last" not at all, "test_best" by the split that is measured on.
         classifier: what learns from the labels, by name; its options are those of its plugin.
@@ -93,6 +100,9 @@ class Settings:
 
     protocol: Protocol = "probe"
     split: Literal["train", "val", "test"] = "test"
+    drop: tuple[str, ...] = ()
+    missing: Literal["zeros", "mean", "token", "complete"] = "zeros"
+    modality_dropout: Annotated[float, ranges.Range(0, below=1, also=(-1,))] = -1.0
     select: Selection = "val_best"
     classifier: str = "linear"
     loss: str = "ce"
@@ -238,13 +248,3 @@ def _laid_over(variant: Variant, protocol: Protocol, layers: Sequence[str]) -> S
         settings = settings.changed(DEFAULTS[name], name)
         settings = settings.changed(variant.evaluate.get(name, {}), f"evaluate.{name}")
     return settings
-
-
-def check_evaluation(variant: Variant) -> None:
-    """Says so before a training if its recipe asks for an evaluation that does not exist.
-
-    Raises:
-        VariantError, OptionError: an unknown protocol or setting, or a value that does not fit.
-    """
-    for protocol in typing.get_args(Protocol):
-        settings_of(variant, protocol, {}, relation=True)

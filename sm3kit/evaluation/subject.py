@@ -16,11 +16,14 @@ from sm3kit.core.errors import DataError
 from sm3kit.core.variant import Variant
 from sm3kit.data.batches import StudyViews
 from sm3kit.data.cases import Case
+from sm3kit.data.dropping import Remaining, drops_of, without_images
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.data.pool import Pool
+from sm3kit.data.pool import Pool, case_id
 from sm3kit.data.progress import Reporter
 from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.label_embedding import LabelEmbedding
+from sm3kit.evaluation.missing.filling import Filling, filled_joint
+from sm3kit.evaluation.settings import Settings
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.extraction import Encoder, Features
 from sm3kit.networks.pair_spaces import PairSpaces
@@ -107,6 +110,36 @@ class Subject:
             )
         return cases
 
+    def measured(self, settings: Settings) -> list[Case]:
+        """The studies of the measured split, without the images that the settings take away.
+
+        A matching needs no label of them.
+
+        Raises:
+            VariantError: a modality that the data do not have.
+            DataError: there is no study, or none has an image left.
+        """
+        return self.remaining(settings).cases
+
+    def remaining(self, settings: Settings) -> Remaining:
+        """The same, with the number of studies that have lost an image, or all of them."""
+        cases = self.cases(settings.split, labelled=settings.protocol != "match")
+        if not settings.drop:
+            return Remaining(cases, {}, [])
+        drops = drops_of(settings.drop, list(self.pool.modalities))
+        left = without_images(cases, drops, lambda case: case_id(self.pool, case))
+        if not left.cases:
+            raise DataError(
+                f"No study of the split {settings.split} of {', '.join(self.variant.data)} has an "
+                f"image left without {' and '.join(left.lost)}. Drop fewer modalities."
+            )
+        if not any(left.lost.values()):
+            raise DataError(
+                f"No study of the split {settings.split} of {', '.join(self.variant.data)} has an "
+                f"image of {' or '.join(left.lost)} to drop. Leave out --drop, or drop a larger share."
+            )
+        return left
+
     def views_of(self, cases: Sequence[Case], seed: int) -> StudyViews:
         """Cases as views."""
         return StudyViews(self.pool, cases, self.images, seed)
@@ -116,15 +149,21 @@ class Subject:
         with self.reporter:
             return self.encoder.evaluation(self.views_of(cases, self.variant.seed))
 
-    def joint(self, cases: Sequence[Case]) -> Tensor:
+    def joint(self, cases: Sequence[Case], filling: Filling | None = None) -> Tensor:
         """Joint features (N, J) of the evaluation view of cases, on the CPU.
+
+        Args:
+            cases: the studies.
+            filling: what stands in for absent modalities; None leaves them to the fusion.
 
         Raises:
             TrainingError: some are not finite.
         """
         features = self.features(cases)
         with torch.no_grad():
-            joint = self.branches.joint(features.whole(), features.present).cpu()
+            joint = filled_joint(
+                self.branches.joint, filling, features.whole(), features.present
+            ).cpu()
         check_features({"all modalities": joint}, "joined by the fusion")
         return joint
 

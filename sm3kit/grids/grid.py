@@ -39,6 +39,7 @@ class Grid:
         seeds: of every row.
         protocols: how every row is evaluated; empty takes the protocol of each row's recipe.
         split: what is measured on.
+        drop: modalities that the measured studies lose in turn: "each", or as `evaluate --drop`.
         select: how an epoch is chosen; see `evaluation.settings`.
         baseline: the row that the others are compared with; empty for none.
         metric: what the table of labels shows first: "auc", "sens", "spec" or "prec".
@@ -54,6 +55,7 @@ class Grid:
     seeds: tuple[int, ...] = (0,)
     protocols: tuple[str, ...] = ()
     split: str = "test"
+    drop: tuple[str, ...] = ()
     select: str = "val_best"
     baseline: str = ""
     metric: str = "auc"
@@ -158,6 +160,7 @@ def parse(name: str, content: Any, source: str) -> Grid:
         seeds=_seeds(content.get("seeds", (0,)), source),
         protocols=as_names(content.get("protocols")),
         split=str(content.get("split", "test")),
+        drop=as_names(content.get("drop")),
         select=str(content.get("select", "val_best")),
         baseline=str(content.get("baseline") or ""),
         metric=str(content.get("metric", "auc")),
@@ -193,7 +196,8 @@ def _check(grid: Grid, source: str) -> None:
     for noun, value, choices in words:
         if value not in choices:
             raise VariantError(f"{source}: {unknown(noun, value, choices)}")
-    for what, values in (("protocol", grid.protocols), ("seed", grid.seeds)):
+    several = ("protocol", grid.protocols), ("seed", grid.seeds), ("drop", grid.drop)
+    for what, values in several:
         twice = [value for value in values if list(values).count(value) > 1]
         if twice:
             raise VariantError(f"{source} names the {what} {twice[0]} twice. Name it once.")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sm3kit.core.errors import VariantError
 from sm3kit.core.settings import by_address, plain
 from sm3kit.core.variant import OF_LOOKS, Variant
+from sm3kit.data.dropping import drops_of
+from sm3kit.evaluation.missing.dropped import measure_name, protocol_and_drop
 from sm3kit.evaluation.settings import UNUSED, settings_of
 from sm3kit.grids.grid import Grid
 from sm3kit.grids.plan import Plan, Replicate, Task, hash_of
@@ -46,7 +48,8 @@ def plan_of(grid: Grid, rows: Sequence[GridRow]) -> Plan:
             for task in [*taught, *work]:
                 tasks.setdefault(task.key, task)
             measuring = [task for task in work if not task.trains]
-            results = {task.kind: task.key for task in measuring}
+            keys = [task.key for task in measuring]
+            results = dict(zip(row.protocols, keys, strict=True))
             replicates.append(Replicate(row.name, seed, results))
     return Plan(replicates, tasks)
 
@@ -80,13 +83,15 @@ def _training(variant: Variant, listing: str, name: str, teacher: str) -> list[T
     return chain
 
 
-def _evaluation(grid: Grid, variant: Variant, protocol: str, run: str, name: str) -> Task:
-    flags = {"split": grid.split}
+def _evaluation(grid: Grid, variant: Variant, measure: str, run: str, name: str) -> Task:
+    protocol, drop = protocol_and_drop(measure)
+    flags: dict[str, Any] = {"split": grid.split} | ({"drop": drop} if drop else {})
     if "select" not in UNUSED[protocol]:
         flags["select"] = grid.select
     relation = variant.stage != "mmssl" and not variant.stage2.pseudo_labels
     settings = settings_of(variant, protocol, flags, relation=relation)  # type: ignore[arg-type]
     table = _plain(dataclasses.asdict(settings))
+    name = measure_name(name, drop[0]) if drop else name
     return Task(hash_of({"run": run, "settings": table}), protocol, run, table, name)
 
 
@@ -137,6 +142,32 @@ def with_subject(
         whole = ", and it ".join(reasons[name] for name in protocols)
         raise VariantError(f"{source} {whole}. Leave it out.")
     return kept
+
+
+def with_drops(
+    protocols: Sequence[str], drop: Sequence[str], modalities: Sequence[str], source: str
+) -> tuple[str, ...]:
+    """The protocols, and each of them on studies that lose a modality.
+
+    A matching is not among these: without one of two images there is nothing to match.
+
+    Args:
+        protocols: of a row.
+        drop: of the grid; "each" stands for each modality.
+        modalities: of the row.
+        source: the row, for messages.
+
+    Raises:
+        VariantError: an unknown modality, or nothing would be left of a study.
+    """
+    words = [word for own in drop for word in (modalities if own == "each" else [own])]
+    drops_of(words, modalities)
+    if words and len(modalities) < 2:
+        raise VariantError(
+            f"{source} has one modality, and nothing is left without it. Leave out drop."
+        )
+    dropped = [measure_name(name, word) for name in protocols for word in words if name != "match"]
+    return (*protocols, *dropped)
 
 
 def _without_evaluation(variant: Variant) -> Variant:

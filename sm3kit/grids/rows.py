@@ -19,7 +19,7 @@ from sm3kit.evaluation.choices import check_choices
 from sm3kit.evaluation.settings import settings_of
 from sm3kit.grids.grid import Grid, as_names
 from sm3kit.grids.listing import Listing, list_data
-from sm3kit.grids.planning import with_subject, with_used_options
+from sm3kit.grids.planning import with_drops, with_subject, with_used_options
 from sm3kit.grids.teaching import check_teacher, teacher_of
 from sm3kit.networks.assemble import build_pool
 from sm3kit.networks.plugins_in_use import plugin_names, plugins_in_use
@@ -44,7 +44,7 @@ class GridRow:
         recipes: in order, for the published numbers.
         axes: {axis: value} of its point.
         variant: all choices, resolved; its seed counts for nothing.
-        protocols: how it is evaluated.
+        protocols: how it is evaluated, in words such as "probe" and "probe without clinic".
         listing: its data.
         origin: where its settings come from, in a clause.
         teacher: the row of the grid whose fine-tuned networks teach it; empty for none.
@@ -151,6 +151,7 @@ def _row(
     protocols = as_names(settings.get("protocols", grid.protocols)) or (variant.protocol,)
     protocols = with_subject(protocols, variant, listing.modalities, source)
     variant = _with_options_of_evaluations(variant, chosen, protocols)
+    protocols = with_drops(protocols, grid.drop, variant.modality or listing.modalities, source)
     axes = {axis: _value_at(variant, axis, source) for axis in point}
     teacher = str(settings.get("teacher") or "")
     check_teacher(variant, teacher, source)

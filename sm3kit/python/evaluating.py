@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "test"]
 Scope = Literal["auto", "heads", "relation", "layers", "all"]
 Stack = Literal["none", "svm"]
+Missing = Literal["zeros", "mean", "token", "complete"]
 Threshold = Literal["argmax", "f1", "youden"]
 
 
@@ -94,6 +95,8 @@ def evaluate(
     protocol: Protocol | None = None,
     *,
     split: Split | None = None,
+    drop: Words | None = None,
+    missing: Missing | None = None,
     select: Selection | None = None,
     data: Words | None = None,
     map: Mapping[str, str] | None = None,
@@ -129,6 +132,11 @@ def evaluate(
             "clusters" compares the pseudo-labels of stage 2 with the true labels; the run's own by
             default, usually probe.
         split: what is measured on; test by default.
+        drop: a modality whose images the measured studies lose, or several; "0.5:clinic" takes
+            those of half of the studies.
+        missing: what stands for an absent modality in the joint feature: "zeros" (the default), the
+            "mean" of the training studies, a "token" that is learned, or "complete", a regression
+            from the modalities that are there.
         select: how an epoch (or k) is chosen: "val_best" by the validation split (the default),
             "last" not at all, "test_best" by the measured split, which is marked as leaky.
         data: other data than the run's, such as "derm7pt:release_v0"; several are pooled.
@@ -164,8 +172,9 @@ def evaluate(
         SM3Error: no such run, or settings or data that do not work; nothing is written.
     """
     asked = {
-        "split": split, "select": select, "classifier": classifier, "loss": loss,
-        "sampler": sampler, "members": members, "stack": stack, "threshold": threshold, "scope": scope, "epochs": epochs, "lr": lr,
+        "split": split, "drop": words(drop), "missing": missing, "select": select,
+        "classifier": classifier, "loss": loss, "sampler": sampler, "members": members,
+        "stack": stack, "threshold": threshold, "scope": scope, "epochs": epochs, "lr": lr,
         "batch_size": batch_size, "feature_views": feature_views, "k": k, "seed": seed,
     }  # fmt: skip
     world = join(devices, num_nodes)

@@ -103,7 +103,7 @@ def prepare(
     Raises:
         SM3Error: no such run, settings that do not work, or data that cannot be opened.
     """
-    settings = {name: value for name, value in asked.items() if value is not None}
+    settings = {name: value for name, value in asked.items() if value not in (None, ())}
     settings |= options.get(OWN, {})
     of_data = {owner: values for owner, values in options.items() if owner != OWN}
     subject = open_studies(run, around, data, rename, of_data, world)

@@ -179,6 +179,7 @@ def predict_studies(
     manifest: File | None = None,
     data: Words | None = None,
     split: Literal["train", "val", "test"] | None = None,
+    drop: Words | None = None,
     map: Mapping[str, str] | None = None,
     protocol: Protocol | None = None,
     select: Selection | None = None,
@@ -194,6 +195,7 @@ def predict_studies(
         manifest: a CSV file with a row per study: an id, and a column of paths per modality.
         data: data sets, such as "derm7pt:release_v0".
         split: only this split of `data`, or of the run's own data.
+        drop: modalities whose images are left out; "0.5:clinic" of half of the studies.
         map: {modality of the run: what the data call it}.
         protocol: take the classifier that this protocol trained.
         select: take the classifier whose epoch was chosen so.
@@ -217,7 +219,7 @@ def predict_studies(
         )
     question = Question(
         manifest=None if manifest is None else Path(manifest), data=words(data), split=split,
-        rename=map or {}, options=nest_options(options),
+        rename=map or {}, options=nest_options(options), drop=words(drop),
     )  # fmt: skip
     predictors = _open(run, protocol, select, classifier)
     around = surroundings(quiet=quiet, cache=cache)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sm3kit.core.errors import VariantError
 from sm3kit.core.variant import PER_MODALITY, Variant, table_of
-from sm3kit.evaluation.settings import check_evaluation
+from sm3kit.evaluation.choices import check_evaluation
 from sm3kit.python.surroundings import Surroundings
 from sm3kit.results.pretraining_table import TITLE, rank_lines
 from sm3kit.runs import recipes

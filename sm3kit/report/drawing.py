@@ -235,6 +235,7 @@ def _scores(figures: Figures, material: Material) -> None:
     for result in material.results:
         alike = ("split", "select", "data", "data_hash")
         same = result.labelled and all(result.record[k] == main.record[k] for k in alike)
+        same = same and result.record.get("dropped") == main.record.get("dropped")
         if same and result.record["protocol"] not in beside:
             beside[result.record["protocol"]] = result.predictions().labels
     for name, label in scores.labels.items():

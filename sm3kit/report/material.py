@@ -10,6 +10,7 @@ from typing import Any
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.progress import Reporter
+from sm3kit.evaluation.missing.dropped import dropped_text
 from sm3kit.evaluation.opening import open_subject
 from sm3kit.evaluation.record_file import read_record
 from sm3kit.evaluation.result_files import predictions_file
@@ -50,6 +51,7 @@ class Result:
         parts = [record["protocol"], f"split {record['split']}"]
         if record["transfer"]:
             parts.append(f"on {', '.join(spec.partition(':')[0] for spec in record['data'])}")
+        parts += filter(None, [dropped_text(record)])
         if record["select"] == "test_best":
             parts.append("test_best")
         if record.get("label"):
@@ -178,4 +180,11 @@ def _place(result: Result) -> tuple[Any, ...]:
     ]
     doubts = bool(record["leaky"]), bool(record.get("seen"))
     named = bool(record.get("label"))
-    return (bool(record["transfer"]), named, *places, *doubts, result.file.name)
+    return (
+        bool(record["transfer"]),
+        "dropped" in record,
+        named,
+        *places,
+        *doubts,
+        result.file.name,
+    )

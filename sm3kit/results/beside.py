@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sm3kit.core.errors import UnknownName
+from sm3kit.evaluation.missing.dropped import protocol_and_drop
 from sm3kit.published.rows import MEAN, PaperNumber, PaperRow
 from sm3kit.published.tables import for_recipe, is_reduced, load
 from sm3kit.results.measurement import GridResults, RowResults
@@ -58,9 +59,10 @@ def in_percent(cell: PaperNumber, metric: str) -> PaperNumber:
 def published_row(results: GridResults, row: RowResults, protocol: str) -> PublishedRow | None:
     """The published row of the last recipe that has one; None if there is none.
 
-    A point on an axis has none: the paper shows such points only in figure 5, without numbers.
+    A point on an axis has none: the paper shows such points only in figure 5, without numbers. Nor
+    have studies that lose a modality.
     """
-    if row.axes:
+    if row.axes or protocol_and_drop(protocol)[1]:
         return None
     paper = for_recipe(row.recipes, results.metrics(protocol)[0])
     if paper is None:

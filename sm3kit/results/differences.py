@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sm3kit.evaluation.missing.dropped import protocol_and_drop
 from sm3kit.evaluation.record_text import Record, studies_text, supported_name
 from sm3kit.evaluation.settings import PREDICTING
 from sm3kit.results.measurement import (
@@ -74,7 +75,7 @@ def diff(first: GridResults, second: GridResults, resamples: int = 2000) -> list
     return [
         _of_row(name, protocol, (first, second), resamples)
         for protocol in protocols
-        if protocol in PREDICTING
+        if protocol_and_drop(protocol)[0] in PREDICTING
         for name in names
     ]
 

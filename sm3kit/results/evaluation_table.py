@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sm3kit.evaluation.missing.dropped import dropped_text
 from sm3kit.evaluation.record_text import (
     Record,
     caveats_of_studies,
@@ -67,7 +68,7 @@ def evaluation_section(record: Record, title: str = "") -> Section:
         record: as `evaluate` gives and writes it.
         title: the protocol if it is empty.
     """
-    title = title or record["protocol"]
+    title = title or ", ".join(filter(None, [record["protocol"], dropped_text(record)]))
     if "clusters" in record:
         basis = _basis(record, studies_text(record))
         return cluster_section(record, title, basis, intervals_text(record["resamples"]))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sm3kit.evaluation.missing.dropped import protocol_and_drop
 from sm3kit.evaluation.record_text import (
     interval_note,
     reported_name,
@@ -15,6 +16,7 @@ from sm3kit.evaluation.record_text import (
 from sm3kit.evaluation.settings import Settings
 from sm3kit.results.beside import PublishedRow
 from sm3kit.results.clustering.of_grid import cluster_sections
+from sm3kit.results.grid_losses import loss_sections
 from sm3kit.results.grid_ranks import rank_sections
 from sm3kit.results.grid_rows import GridRows
 from sm3kit.results.measurement import (
@@ -49,7 +51,8 @@ def tabulate(results: GridResults, resamples: int = 2000) -> Table:
 
     Returns:
         For each protocol with labels a section of means and one of the AUC of each label; for
-        "match" a section for each space, for "clusters" means and labels. The default protocol comes first.
+        "match" a section for each space, for "clusters" means and labels. The default protocol comes
+        first. Last, for each protocol that was measured without a modality, what that costs.
     """
     if results.baseline not in [row.name for row in results.rows]:
         # The points of a product have names of their own.
@@ -59,11 +62,12 @@ def tabulate(results: GridResults, resamples: int = 2000) -> Table:
         rows = GridRows.of(results, protocol, resamples)
         if protocol == "match":
             sections += rank_sections(rows)
-        elif protocol == "clusters":
+        elif protocol_and_drop(protocol)[0] == "clusters":
             sections += cluster_sections(rows)
         else:
             how = HOW + INTERVALS.format(resamples=resamples) * bool(resamples)
             sections += _label_sections(rows, how)
+    sections += loss_sections(results, resamples)
     return Table(results.title, tuple(sections), dict(results.axes), results.baseline)
 
 

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from sm3kit.core.errors import DataError
+from sm3kit.evaluation.missing.dropped import protocol_and_drop
 from sm3kit.evaluation.record_text import Record
 from sm3kit.evaluation.settings import PREDICTING
 from sm3kit.metrics.predictions import Predictions
@@ -52,8 +53,7 @@ class GridResults:
         title: of the table.
         folder: of the grid; it is not printed anywhere.
         data: the specs of the data, such as `derm7pt:/data/derm7pt`.
-        split: what is measured on.
-        select: the rule by which an epoch is chosen.
+        split, select: what is measured on, and the rule by which an epoch is chosen.
         protocols: in the order of the tables.
         seeds: that are wanted of each row.
         baseline: name of the row that the others are compared with; empty if there is none.
@@ -124,7 +124,7 @@ def measure(row: RowResults, protocol: str, resamples: int) -> Measurement:
     records = row.records.get(protocol, {})
     seeds = tuple(sorted(records))
     measurement = Measurement(row.name, protocol, seeds, tuple(records[seed] for seed in seeds))
-    if protocol not in PREDICTING or not seeds:
+    if protocol_and_drop(protocol)[0] not in PREDICTING or not seeds:
         return measurement
     runs = []
     for seed in seeds:

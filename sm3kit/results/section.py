@@ -156,7 +156,7 @@ class Section:
         notes: sentences below it, after the legend of its marks.
         foot: lines that are not sorted, the first of them in bold on a terminal.
         protocol: how it was measured.
-        part: `means`, `labels`, or the space of a matching.
+        part: `means`, `labels`, `loss`, or the space of a matching.
         baseline: the row that the others are compared with, or empty.
     """
 

@@ -20,7 +20,7 @@ def test_built_in_grids_are_grids(name):
 
 def test_the_built_in_grids():
     tables = [f"table{number}" for number in range(1, 7)]
-    assert grid.names() == ["clusters", "fig5-mlssl", "fig5-mmssl", "quick", *tables]
+    assert grid.names() == ["clusters", "fig5-mlssl", "fig5-mmssl", "missing", "quick", *tables]
 
 
 @pytest.mark.parametrize("number", range(1, 7))

@@ -1,6 +1,7 @@
 """Rows become variants and stages; what influences nothing is in no key."""
 
 import dataclasses
+import re
 from collections import Counter
 
 import pytest
@@ -133,6 +134,42 @@ def test_the_clusterers_share_their_networks():
     assert kinds(shared) == {"mmssl": 3, "mlssl": 12, "probe": 12, "clusters": 12}
     probes = [task.settings for task in shared.tasks.values() if task.kind == "probe"]
     assert {(s["scope"], s["prototypes"]) for s in probes} == {("heads", False)}
+
+
+def test_every_modality_is_missing_once():
+    """The rules share their networks; a matching and a single modality have nothing to lose."""
+    whole = grid.load("missing").with_changes(DATA)
+    lines = rows_of(whole)
+    measured = ("probe", "probe without derm", "probe without clinic")
+    assert [line.protocols for line in lines] == [measured] * 5
+    shared = plan_of(whole, lines)
+    assert kinds(shared) == {"mmssl": 3, "mlssl": 3, "probe": 45}
+    replicate = shared.replicates[0]
+    drops = [shared.tasks[replicate.results[name]].settings["drop"] for name in measured]
+    assert drops == [[], ["derm"], ["clinic"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"drop": "clinik"}, "row 'one': --drop clinik: No modality named 'clinik'. Did you mean"),
+        ({"drop": ["each", "derm"]}, "row 'one': --drop names 'derm' twice. Name it once."),
+        (
+            {"drop": "each", "base": {"modality": ["derm"]}},
+            "row 'one' has one modality, and nothing is left without it. Leave out drop.",
+        ),
+    ],
+)
+def test_a_drop_that_is_none_is_refused(changes, message):
+    with pytest.raises(VariantError, match=re.escape(message)):
+        rows(rows={"one": {"recipe": "simclr"}}, baseline="", **changes)
+
+
+def test_a_matching_and_shares_in_a_grid():
+    (line,) = rows(
+        rows={"one": {"recipe": "simclr"}}, baseline="", drop="0.5:derm", protocols=["match", "knn"]
+    )
+    assert line.protocols == ("match", "knn", "knn without 0.5:derm")
 
 
 @pytest.mark.parametrize("setting", ["teacher", "weak"])

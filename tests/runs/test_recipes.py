@@ -10,7 +10,8 @@ from sm3kit.core.options import bind
 from sm3kit.core.registry import registry
 from sm3kit.core.settings import by_address
 from sm3kit.core.variant import Variant
-from sm3kit.evaluation.settings import check_evaluation, settings_of
+from sm3kit.evaluation.choices import check_evaluation
+from sm3kit.evaluation.settings import settings_of
 from sm3kit.networks.assemble import build_pool
 from sm3kit.published.tables import for_recipe, is_reduced, published_row
 from sm3kit.runs import recipes

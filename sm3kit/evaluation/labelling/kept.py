@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 
 from sm3kit.core.errors import CheckpointError
-from sm3kit.evaluation.classifier_file import ClassifierFile
+from sm3kit.evaluation.classifier_file import ClassifierFile, read_weights
 from sm3kit.evaluation.decisions.stack import START
 from sm3kit.evaluation.labelling.classifier import ClassifierSpec
 from sm3kit.evaluation.labelling.ensemble import Ensemble
 from sm3kit.evaluation.labelling.label_embedding import LabelEmbedding
 from sm3kit.evaluation.labelling.label_network import FromFeatures, FromImages, LabelNetwork
+from sm3kit.evaluation.missing.filling import new_filling
+from sm3kit.evaluation.settings import Settings
 from sm3kit.networks.assemble import build_relation
 from sm3kit.networks.branches import Branches
 from sm3kit.runs.model import TrainedModel
@@ -37,14 +39,17 @@ def open_network(
             relation = build_relation(trained.variant, branches.joint_width, labels)
             embedding = LabelEmbedding(relation, file.places)
         classifier = spec.build(branches, file.labels, embedding=embedding)
+        filling = None
+        if file.missing != Settings.missing:
+            filling = new_filling(file.missing, branches.widths)
         if file.protocol == "finetune":
             own = branches if number == 0 else copy.deepcopy(branches)
-            members.append(FromImages(own, classifier))
+            members.append(FromImages(own, classifier, filling))
         else:
-            members.append(FromFeatures(classifier))
+            members.append(FromFeatures(classifier, filling, branches.joint))
     network = Ensemble(members) if file.ensemble else members[0]
     try:
-        weights = {n: w for n, w in file.weights().items() if not n.startswith(START)}
+        weights = {n: w for n, w in read_weights(file.path).items() if not n.startswith(START)}
         network.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sm3kit.classifiers.base import JOINT, Classifier, Streams
 from sm3kit.data.batches import Batch
+from sm3kit.evaluation.missing.filling import Filling, Join, filled_joint
 from sm3kit.networks.branches import Branches
 from sm3kit.networks.joint_batches import JointBatch
 from sm3kit.nn.host.values import to_device
@@ -20,11 +21,14 @@ class LabelNetwork(nn.Module):
 
     Args:
         classifier: its last part.
+        filling: what stands in for absent modalities in the joint feature; None leaves them to
+            the fusion.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, filling: Filling | None = None) -> None:
         super().__init__()
         self.classifier = classifier
+        self.filling = filling
 
     def forward(self, batch: Any) -> Streams:
         """Logits {stream: [(B, C)] * K}."""
@@ -59,11 +63,29 @@ class LabelNetwork(nn.Module):
 
 
 class FromFeatures(LabelNetwork):
-    """A classifier whose batches are features."""
+    """A classifier whose batches are features.
+
+    Args:
+        classifier, filling: see `LabelNetwork`.
+        join: makes the joint feature of features that were filled in.
+    """
+
+    def __init__(
+        self, classifier: Classifier, filling: Filling | None = None, join: Join | None = None
+    ) -> None:
+        super().__init__(classifier, filling)
+        self.join = join
 
     def forward(self, batch: JointBatch) -> Streams:
         """Logits {stream: [(B, C)] * K}."""
-        return classify(self.classifier, batch.joint, batch.features, batch.present)
+        return classify(self.classifier, self.joint(batch), batch.features, batch.present)
+
+    def joint(self, batch: JointBatch) -> Tensor:
+        """The joint feature (B, J), in which something may stand for absent modalities."""
+        if self.filling is None:
+            return batch.joint
+        assert self.join is not None
+        return filled_joint(self.join, self.filling, batch.features, batch.present)
 
 
 class FromImages(LabelNetwork):
@@ -72,10 +94,13 @@ class FromImages(LabelNetwork):
     Args:
         branches: backbones and fusion.
         classifier: on their features.
+        filling: see `LabelNetwork`.
     """
 
-    def __init__(self, branches: Branches, classifier: Classifier) -> None:
-        super().__init__(classifier)
+    def __init__(
+        self, branches: Branches, classifier: Classifier, filling: Filling | None = None
+    ) -> None:
+        super().__init__(classifier, filling)
         self.extractor = branches  # The name stands in files.
 
     def forward(self, batch: Batch) -> Streams:
@@ -85,7 +110,7 @@ class FromImages(LabelNetwork):
             features, maps, views = branches.features_and_maps(batch)
         else:
             features, maps, views = branches.features(batch), {}, {}
-        return on_encoded(classifier, branches, features, batch.present, maps, views)
+        return on_encoded(self, branches, features, batch.present, maps, views)
 
 
 def of_raw_views(
@@ -116,7 +141,7 @@ def of_raw_views(
         rows, tables, images = branches.encode_whole(name, raw[name])
         features[name], views[name] = _where(mask, rows), _where(mask, images)
         maps[name] = [_where(mask, table) for table in tables]
-    return on_encoded(member.classifier, branches, features, present, maps, views)
+    return on_encoded(member, branches, features, present, maps, views)
 
 
 def _where(mask: Tensor, rows: Tensor) -> Tensor:
@@ -125,7 +150,7 @@ def _where(mask: Tensor, rows: Tensor) -> Tensor:
 
 
 def on_encoded(
-    classifier: Classifier,
+    member: LabelNetwork,
     branches: Branches,
     features: Mapping[str, Tensor],
     present: Mapping[str, Tensor],
@@ -135,12 +160,15 @@ def on_encoded(
     """Logits {stream: [(B, C)] * K} of what the branches make of images, outside autocast.
 
     Args:
+        member: whose classifier decides, and whose filling stands in for absent modalities.
         features: {modality: (B, D)}.
         present: {modality: (B,) bool}.
         maps: {modality: [(B, C, H, W)] * L}; looked at by a classifier that wants them.
         views: {modality: (B, C, H, W)}, normalised; likewise.
     """
-    joint = branches.joint(features, present) if classifier.on == "joint" else None
+    classifier, joint = member.classifier, None
+    if classifier.on == "joint":
+        joint = filled_joint(branches.joint, member.filling, features, present)
     more: dict[str, Any] = {"maps": maps} if classifier.wants_maps else {}
     more |= {"views": views} if classifier.wants_views else {}
     with torch.autocast(branches.device.type, enabled=False):

@@ -52,7 +52,7 @@ def _rows(table: Table) -> Iterator[dict[str, str]]:
         reasons = set()
         for line in section.lines:
             shared = _line_facts(section, line, table.baseline)
-            if line.reason and section.part != "labels" and line.name not in reasons:
+            if line.reason and section.part not in ("labels", "loss") and line.name not in reasons:
                 reasons.add(line.name)
                 yield shared | {"reason": line.reason}
             for column, cell in zip(section.columns, line.cells, strict=True):
@@ -66,7 +66,7 @@ def _line_facts(section: Section, line: Line, baseline: str) -> dict[str, str]:
     return {
         "row": line.name,
         "protocol": section.protocol,
-        "space": "" if section.part in ("means", "labels") else section.part,
+        "space": "" if section.part in ("means", "labels", "loss") else section.part,
         "n_seeds": str(line.done),
         "seeds_wanted": str(line.wanted),
         "baseline": baseline,

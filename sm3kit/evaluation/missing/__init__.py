@@ -1,0 +1,1 @@
+"""Missing modalities: what stands in for them, and what it costs when they are taken away."""
