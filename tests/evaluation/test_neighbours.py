@@ -126,7 +126,7 @@ def test_fewer_neighbours_are_the_nearest_of_more():
 def known(monkeypatch):
     """Joint features that are the first label; queries equal to a bank row find it first."""
 
-    def joint(subject, cases):
+    def joint(subject, cases, filling=None):
         rows = torch.zeros(len(cases), 2)
         rows[torch.arange(len(cases)), torch.tensor([case.labels[0] for case in cases])] = 1
         return rows
@@ -175,7 +175,7 @@ def test_the_train_split_leaves_each_patient_out(studies, evaluated, runs, monke
         shape = "abcdefghijkl"[place // 2] if row["split"] == "train" else "ab"[i // 5 % 2]
         return {**row, "group": f"p{patient}", "shape": shape}
 
-    def joint(subject, cases):
+    def joint(subject, cases, filling=None):
         rows = torch.zeros(len(cases), 12)
         rows[torch.arange(len(cases)), torch.tensor([case.labels[0] for case in cases])] = 1
         return rows
