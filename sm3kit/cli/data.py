@@ -35,6 +35,14 @@ LAYOUTS = (
     *("milk10k", "milk10k-archive", "milk10k-flat"),
 )
 
+out_option = option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder to create.",
+)
+
 
 @group()
 def data() -> None:
@@ -139,13 +147,7 @@ def _row(table: Table, name: str, counts: Mapping[str, int], splits: list[str]) 
 @cloup.argument(
     "spec", shell_complete=data_specs, help="The data set, as for --data of sm3kit pretrain."
 )
-@option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder to create.",
-)
+@out_option
 @option(
     "--modality",
     "modalities",
@@ -213,13 +215,7 @@ def pack(
     required=True,
     help="Data set whose file layout is used.",
 )
-@option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder to create.",
-)
+@out_option
 @option("--pairs", type=Number(ranges.Count), default=200, help="Number of lesions.")
 @option(
     "--size",

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from sm3kit.cli.main import cli
 from sm3kit.core.errors import DataError, VariantError
-from sm3kit.evaluation import evaluate as module
+from sm3kit.evaluation import comparison as module
 from sm3kit.evaluation.comparison import compare_runs
 
 
