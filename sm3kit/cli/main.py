@@ -27,7 +27,7 @@ COMMANDS = {
     "export": ("sm3kit.cli.export:export", "Export the networks of a run for other programs."),
     "ablate": ("sm3kit.cli.ablate:ablate", "Train and evaluate a grid of variants, as tables."),
     "report": ("sm3kit.cli.report:report", "Write an HTML report on a run or an ablation."),
-    "data": ("sm3kit.cli.data:data", "Check your data, or create synthetic data."),
+    "data": ("sm3kit.cli.data:data", "Check or pack your data, or create synthetic data."),
     "plugins": ("sm3kit.cli.plugins:plugins", "List, show, create and check plugins."),
     "cache": ("sm3kit.cli.cache:cache", "Show or clear the caches of images and features."),
     "doctor": ("sm3kit.cli.doctor:doctor", "Diagnose the installation and suggest fixes."),

@@ -107,6 +107,7 @@ OTHER = {
     "classifier": "f4m", "loss": "focal", "sampler": "label_balanced", "members": 2,
     "subsets": "balanced", "stack": "svm", "stream_weights": "auc", "test_views": 4,
     "threshold": "f1", "calibration": "temperature",
+    "missing": "complete", "modality_dropout": 0.25,
 }  # fmt: skip
 
 
