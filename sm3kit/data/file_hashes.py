@@ -49,34 +49,46 @@ class FileHashes:
 
     def of(self, name: str, facts: tuple[int, int]) -> str | None:
         """The hash of a file or folder with this size and time; None if it cannot be read."""
-        known = self._known.get(name)
-        if known is not None and known[0] == facts:
-            return known[1]
+        content = self.kept(name, facts)
+        if content is not None:
+            return content
         try:
-            content = self._look_up(name, facts)
+            now = self._times(name, facts)  # Before it is read: it may change meanwhile.
+            content = digest(name)
         except (OSError, DataError):
             return None
+        if now is not None and max(now[1:]) < (time.time() - SETTLED) * 1e9:
+            self._new[name] = (*now, content)
         self._known[name] = facts, content
         return content
 
-    def _look_up(self, name: str, facts: tuple[int, int]) -> str:
-        taken = taken_apart(name)  # A member of a tar file changes with it.
-        state = os.stat(taken[0] if taken else name)  # noqa: PTH116  called for every file
-        size = taken[1].size if taken else state.st_size
-        now = size, state.st_mtime_ns, state.st_ctime_ns
-        if self.root is None or not stat.S_ISREG(state.st_mode) or now[:2] != facts:
-            return digest(name)
+    def kept(self, name: str, facts: tuple[int, int]) -> str | None:
+        """The hash of a file with this size and time, if it is known without opening the file."""
+        known = self._known.get(name)
+        if known is not None and known[0] == facts:
+            return known[1]
         table = _table(name)
         if table not in self._read:
             self._stored.update(self._open(table))
             self._read.add(table)
         stored = self._stored.pop(name, None)
-        if stored is not None and stored[:3] == now:
-            return stored[3]
-        content = digest(name)
-        if max(now[1:]) < (time.time() - SETTLED) * 1e9:
-            self._new[name] = (*now, content)
-        return content
+        try:
+            if stored is None or stored[:3] != self._times(name, facts):
+                return None
+        except OSError:
+            return None
+        self._known[name] = facts, stored[3]
+        return stored[3]
+
+    def _times(self, name: str, facts: tuple[int, int]) -> tuple[int, int, int] | None:
+        """Bytes of a file and its two times of change; None for what is not kept."""
+        taken = taken_apart(name)  # A member of a tar file changes with it.
+        state = os.stat(taken[0] if taken else name)  # noqa: PTH116  called for every file
+        size = taken[1].size if taken else state.st_size
+        now = size, state.st_mtime_ns, state.st_ctime_ns
+        if self.root is None or not stat.S_ISREG(state.st_mode) or now[:2] != facts:
+            return None
+        return now
 
     def keep(self) -> None:
         """Writes what is new, so that the next process need not read these files."""
@@ -98,6 +110,8 @@ class FileHashes:
 
     def _open(self, table: str) -> dict[str, Stored]:
         """What a table says; nothing where it is missing or damaged."""
+        if self.root is None:
+            return {}
         try:
             file = self._file(table)
             rows = json.loads(file.read_bytes())

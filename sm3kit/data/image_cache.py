@@ -7,8 +7,7 @@ import hashlib
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import numpy.lib.format as npy
 
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import cache_root, file_and_part, whole_file
+from sm3kit.core.threads import in_threads
 from sm3kit.data.cache_folders import BoundedFolder, chosen_limit
 from sm3kit.data.file_hashes import FileHashes, State, state_of
 from sm3kit.imaging.arrays import read_header
@@ -26,7 +26,7 @@ from sm3kit.modalities.base import Image, Modality, read_image
 CHECKSUM = 4  # Bytes of CRC-32 behind the array; numpy.load does not mind them.
 LISTED = 5
 HEADER = 128  # Bytes before the pixels.
-AT_A_TIME = 4096  # Images that wait for a thread: each takes memory while it does.
+HashOf = Callable[[str, tuple[int, int]], str | None]  # Of a file, by its size and time.
 
 
 class Filled(NamedTuple):
@@ -42,10 +42,10 @@ class ImageCache:
 
     Pixels are .npy files (H, W, C) under the hash of the image file's bytes, the part of it that
     is meant, and `Modality.reading`: copies of a file share them, and a changed file never meets
-    old ones. A member of a tar file is a file for itself. Of a folder (a series of slices) names, sizes and times are hashed.
-    They appear whole, are checked against their sum when a process first uses them, and when
-    the folder is full the least recently used go. Several processes may share the folder. No
-    file stays open or mapped, and the object can be pickled.
+    old ones. A member of a tar file counts as a file. Of a folder (a series of slices) names, sizes
+    and times are hashed. Pixels appear whole, are checked against their sum when a process first
+    uses them, and when the folder is full the least recently used go. Several processes may share
+    the folder. No file stays open or mapped, and the object can be pickled.
 
     Args:
         root: the folder; None decodes each time.
@@ -106,28 +106,26 @@ class ImageCache:
 
         Args:
             threads: how many decode at once; None takes a few more than there are cores.
-            progress: is called with the number of images done and of all.
+            progress: is called with the number of images done, and of those that take time: others
+                are known to be there.
 
         Raises:
             DataError: some files cannot be read; all are counted, the first few listed.
             SM3Error: the cache folder is full or closed.
         """
         every = list(items)
-        ready = [self._bytes_there(path, modality) for path, modality in every]
+        # Threads would take twice as long for what is known.
+        ready = [self._bytes_there(path, modality, self._hashes.kept) for path, modality in every]
         todo = [item for item, there in zip(every, ready, strict=True) if there is None]
-        done, decoded, size = len(every) - len(todo), 0, sum(there or 0 for there in ready)
-        if progress is not None:
-            for number in range(1, done + 1):
-                progress(number, len(every))
+        decoded, size = 0, sum(there or 0 for there in ready)
         errors: list[DataError] = []
-        for result in self._fill_all(todo, threads):
-            done += 1
+        for done, result in enumerate(in_threads(self._fill_one, todo, threads), start=1):
             if isinstance(result, DataError):
                 errors.append(result)
             else:
                 decoded, size = decoded + result[0], size + result[1]
             if progress is not None:
-                progress(done, len(every))
+                progress(done, len(todo))
         self.keep_hashes()
         if errors:
             raise DataError(_list_errors(errors, len(every)))
@@ -137,19 +135,9 @@ class ImageCache:
         """Writes what is known of files, so that no other process reads them for it."""
         self._hashes.keep()
 
-    def _fill_all(
-        self, todo: Sequence[tuple[str, Modality]], threads: int | None
-    ) -> Iterator[tuple[int, int] | DataError]:
-        pool = ThreadPoolExecutor(threads)
-        try:
-            for start in range(0, len(todo), AT_A_TIME):
-                yield from pool.map(self._fill_one, todo[start : start + AT_A_TIME])
-        finally:
-            pool.shutdown(cancel_futures=True)
-
     def _fill_one(self, item: tuple[str, Modality]) -> tuple[int, int] | DataError:
         path, modality = item
-        there = self._bytes_there(path, modality)  # A double of it may have come first.
+        there = self._bytes_there(path, modality, self._hashes.of)
         if there is not None:
             return 0, there
         state = _state(path, modality)
@@ -160,11 +148,11 @@ class ImageCache:
         self._keep(path, state, modality, image)
         return 1, image.nbytes
 
-    def _bytes_there(self, path: str, modality: Modality) -> int | None:
+    def _bytes_there(self, path: str, modality: Modality, hash_of: HashOf) -> int | None:
         """The bytes of an image's pixels on disk; they are not read, as they are when it is used."""
         if self.root is None or (state := _state(path, modality)) is None:
             return None
-        file = self._file(path, state, modality)
+        file = self._file(path, state, modality, hash_of)
         try:
             return None if file is None else max(0, os.stat(file).st_size - HEADER - CHECKSUM)  # noqa: PTH116
         except OSError:
@@ -197,8 +185,10 @@ class ImageCache:
             ) from error
         self._entries[path, modality.reading] = entry
 
-    def _file(self, path: str, state: State, modality: Modality) -> str | None:
-        content = self._content(path, modality, state)
+    def _file(
+        self, path: str, state: State, modality: Modality, hash_of: HashOf | None = None
+    ) -> str | None:
+        content = self._content(path, modality, state, hash_of)
         if content is None:
             return None  # `modality.read` says why.
         part = file_and_part(path)[1]
@@ -207,9 +197,11 @@ class ImageCache:
         assert self.root is not None
         return os.path.join(self.root, key[:2], f"{key[2:]}.npy")  # noqa: PTH118  called for every image
 
-    def _content(self, path: str, modality: Modality, state: State) -> str | None:
-        names = modality.files(path)
-        digests = [self._hashes.of(*facts) for facts in zip(names, state, strict=True)]
+    def _content(
+        self, path: str, modality: Modality, state: State, hash_of: HashOf | None = None
+    ) -> str | None:
+        names, hash_of = modality.files(path), hash_of or self._hashes.of
+        digests = [hash_of(*facts) for facts in zip(names, state, strict=True)]
         known = [digest for digest in digests if digest is not None]
         return " ".join(known) if len(known) == len(digests) else None
 

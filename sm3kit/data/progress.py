@@ -39,9 +39,9 @@ class Wait:
     first: float = 0.0
     silence: float = 0.0
 
-    def advance(self, now: float) -> None:
-        """Notes that a step is done."""
-        self.done += 1
+    def advance(self, now: float, steps: int = 1) -> None:
+        """Notes that steps are done."""
+        self.done += steps
         self.first = self.first or now
 
     def left(self, now: float) -> float:
@@ -149,18 +149,24 @@ class Reporter:
         self.waits[number] = Wait(description, total, time.monotonic())
         return number
 
-    def advance(self, task: int, **fields: Any) -> None:
-        """Notes that a step is done; where there is no bar, a line says now and then how far it is.
+    def reach(self, task: int, done: int, total: int) -> None:
+        """Notes how many steps are done by now, and how many there turn out to be; see `advance`."""
+        self.waits[task].total = total
+        self.advance(task, done - self.waits[task].done, total=total)
+
+    def advance(self, task: int, steps: int = 1, **fields: Any) -> None:
+        """Notes that steps are done; where there is no bar, a line says now and then how far it is.
 
         Args:
             task: its number.
+            steps: how many.
             fields: of the bar; `description` is that of the line, too.
         """
         wait, now = self.waits[task], time.monotonic()
-        wait.advance(now)
+        wait.advance(now, steps)
         wait.description = fields.get("description", wait.description)
         if self.bar:
-            self.bar.update(task, advance=1, left=self.left(task), **fields)  # type: ignore[arg-type]
+            self.bar.update(task, advance=steps, left=self.left(task), **fields)  # type: ignore[arg-type]
         elif wait.due(now, self.last_line):
             wait.silence = min(max(2 * wait.silence, SHORTEST_SILENCE), LONGEST_SILENCE)
             self.say(f"time     about {duration(wait.left(now))} left: {wait.description}")

@@ -19,8 +19,8 @@ def find_classifier(
 
     Of several: the run's own protocol before the other, one that is neither leaky nor measured on
     what pre-training saw before one that is, the run's own data before others, one without a label
-    before those with one, one that was measured on all images, the split test before val before train, the seed of the run before
-    another, then by name.
+    before those with one, one that was measured on all images before one that was not, the split
+    test before val before train, the seed of the run before another, then by name.
 
     Args:
         protocol: "probe" or "finetune"; None takes either.

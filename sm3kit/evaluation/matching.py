@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from sm3kit.core.errors import DataError
+from sm3kit.data.dropping import drops_of
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.ranks import first_of_each, rank_summary
@@ -34,7 +35,8 @@ def match(subject: Subject, settings: Settings) -> dict[str, Any]:
     if not any(spaces.values()):
         remedy = "Choose another --split."
         if settings.drop:
-            remedy = f"Drop a share of the images, such as --drop 0.5:{settings.drop[0]}."
+            name = drops_of(settings.drop, list(subject.pool.modalities))[0].modality
+            remedy = f"Drop a smaller share of the images, such as --drop 0.1:{name}."
         raise DataError(
             f"The split {settings.split} of {', '.join(subject.variant.data)} has {pairs} studies "
             "with images of two modalities; matching needs at least two, and features of equal "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from sm3kit.evaluation.evaluate import Record
 from sm3kit.evaluation.record_text import warnings_of
@@ -22,9 +22,6 @@ from sm3kit.python.measuring import join, measure, prepare
 from sm3kit.results.differences import comparison_table
 from sm3kit.results.evaluation_table import evaluation_table
 from sm3kit.results.table import Table
-
-if TYPE_CHECKING:
-    pass  # It loads Lightning.
 
 Split = Literal["train", "val", "test"]
 Scope = Literal["auto", "heads", "relation", "layers", "all"]

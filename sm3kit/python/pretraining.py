@@ -71,7 +71,8 @@ def pretrain(
 
     Args:
         data: "synthetic" (the default), "manifest:FILE.csv", "derm7pt:DIR", "milk10k:DIR",
-            "midas:DIR", "isic:DIR", or a plugin's "name:argument"; several are pooled.
+            "midas:DIR", "isic:DIR", "shards:PATTERN", or a plugin's "name:argument"; several are
+            pooled.
         recipe: settings of a row of the paper, or your own YAML file; later ones win.
         objective: what is learned within each modality: "simclr", "byol", "swav", or a plugin.
         fusion: how modalities are combined: "concat", "sep_shared", "sep_sep", "sum", "none", or a

@@ -9,7 +9,6 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain, repeat
@@ -19,6 +18,7 @@ from typing import Any
 from sm3kit.core.errors import CheckpointError, DataError, SM3Error
 from sm3kit.core.files import file_and_part, regular_file, whole_file
 from sm3kit.core.plain_json import check_shape, parse
+from sm3kit.core.threads import in_threads
 from sm3kit.data.cases import Case
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.pool import Pool
@@ -32,7 +32,6 @@ Entry = Mapping[str, Any]
 ENTRY = {"group": str, "split": str, "images": {"*": [str]}}
 SOURCE = {"run": str, "data": str, "splits": [str], "readings": {"*": str}, "studies": {"*": ENTRY}}
 
-AT_ONCE = 64  # Studies that a thread is asked about: asking takes as long as one that is known.
 HEAD = 4096  # Bytes of each file of a folder, such as a series of slices, that are looked at.
 PART = "#"  # Begins the hash of a part of a file: two rows of a table may well be equal.
 
@@ -90,11 +89,9 @@ def record_of(pool: Pool, splits: Sequence[str], images: ImageCache) -> list[Sou
     """
     cases = pool.of(SPLITS)
     studies: list[dict[str, Entry]] = [{} for _ in pool.sources]
-    parts = [cases[start : start + AT_ONCE] for start in range(0, len(cases), AT_ONCE)]
-    with ThreadPoolExecutor() as threads:
-        found = threads.map(lambda part: [_entry(pool, c, splits, images) for c in part], parts)
-        for case, entry in zip(cases, chain.from_iterable(found), strict=True):
-            studies[case.source][case.study.id] = entry
+    entries = in_threads(lambda case: _entry(pool, case, splits, images), cases)
+    for case, entry in zip(cases, entries, strict=True):
+        studies[case.source][case.study.id] = entry
     images.keep_hashes()
     return [
         SourceRecord("", source.spec, list(splits), _readings(pool, index), studies[index])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sm3kit.core.errors import DataError, VariantError
@@ -109,7 +110,7 @@ class Setup:
         ]
         with self.reporter:
             task = self.reporter.task("reading images", len(items))
-            filled = self.images.fill(items, progress=lambda *done: self.reporter.advance(task))
+            filled = self.images.fill(items, progress=partial(self.reporter.reach, task))
         limit = self.images.limit
         if self.images.root is not None and filled.bytes > limit:
             self.reporter.warn(

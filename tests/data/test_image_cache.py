@@ -9,14 +9,16 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sm3kit.core import threads
 from sm3kit.core.errors import DataError, SM3Error
 from sm3kit.core.files import file_and_part
-from sm3kit.data import file_hashes, image_cache
+from sm3kit.data import file_hashes
 from sm3kit.data.cache_folders import GIB
 from sm3kit.data.image_cache import Filled, ImageCache
 from sm3kit.imaging import arrays
@@ -229,7 +231,7 @@ def test_fill_decodes_what_is_not_there_and_tells_how_far_it_is(tmp_path, cache,
     steps = []
     filled = cache.fill(items, progress=lambda done, total: steps.append((done, total)))
     assert filled == Filled(5, 4, 5 * PIXELS)
-    assert steps == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert cache.fill(iter(items)) == Filled(5, 0, 5 * PIXELS)
 
 
@@ -256,13 +258,26 @@ def test_a_second_start_opens_no_image(tmp_path, cache, photo, monkeypatch):
     assert photo.decoded == 5
 
 
-def test_fill_waits_for_a_thread_with_few_images_at_a_time(tmp_path, cache, photo, monkeypatch):
-    monkeypatch.setattr(image_cache, "AT_A_TIME", 2)
+def test_fill_asks_threads_in_parts(tmp_path, cache, photo, monkeypatch):
+    monkeypatch.setattr(threads, "PARTS", 2)
     good = [(picture(tmp_path, f"{number}.png", number), photo) for number in range(5)]
     bad = [(str(tmp_path / "no.png"), photo)]
     with pytest.raises(DataError, match=r"^1 of 6 images cannot be read: "):
         cache.fill(good[:2] + bad + good[2:])
     assert cache.fill(good) == Filled(5, 0, 5 * PIXELS)
+
+
+def test_files_are_hashed_by_several_threads(tmp_path, cache, photo, monkeypatch):
+    """On a first start this reads every file, and no thread may wait for another one's."""
+    items = [(picture(tmp_path, f"{number}.png", number), photo) for number in range(2)]
+    together, digest = Barrier(2, timeout=20), file_hashes.digest
+
+    def meet(name):
+        together.wait()
+        return digest(name)
+
+    monkeypatch.setattr(file_hashes, "digest", meet)
+    assert cache.fill(items, threads=2) == Filled(2, 2, 2 * PIXELS)
 
 
 def test_fill_lists_what_cannot_be_read(tmp_path, cache, photo):

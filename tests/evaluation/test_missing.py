@@ -87,7 +87,11 @@ def test_a_study_with_nothing_left_is_left_out_and_counted(runs, evaluated, stud
         ({"drop": ("clinic", "derm")}, "has an image left without clinic and derm. Drop fewer"),
         (
             {"protocol": "match", "drop": ("derm",)},
-            "Drop a share of the images, such as --drop 0.5:",
+            "Drop a smaller share of the images, such as --drop 0.1:derm.",
+        ),
+        (
+            {"protocol": "match", "drop": ("1:clinic",)},
+            "Drop a smaller share of the images, such as --drop 0.1:clinic.",
         ),
         (
             {"drop": ("1e-9:derm",)},

@@ -8,8 +8,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -33,19 +31,6 @@ def sm3kit() -> Callable[..., str]:
     def run(*words: object) -> str:
         done = CliRunner().invoke(cli, [str(word) for word in words], prog_name="sm3kit")
         assert done.exit_code == 0, done.output
-        return done.stdout
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def sm3kit_process() -> Callable[..., str]:
-    """What the real command prints, in a process of its own."""
-
-    def run(*words: object) -> str:
-        command = [sys.executable, "-m", "sm3kit", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     return run

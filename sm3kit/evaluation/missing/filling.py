@@ -179,7 +179,7 @@ def sources_of(name: str, names: Sequence[str], *, whole: bool) -> list[tuple[st
 def hide_some(present: Features, share: float) -> Features:
     """Which modalities (B,) of each study are still seen when a share of them is hidden.
 
-    Each image is hidden by itself; a study that would lose all of them keeps them.
+    Every image is hidden or not on its own; a study that would lose all of its images keeps them.
     """
     masks = torch.stack(list(present.values()))
     seen = masks & (torch.rand(masks.shape, device=masks.device) >= share)
