@@ -55,7 +55,7 @@ from sm3kit.core.errors import VariantError
         metavar="[SHARE:]MODALITY",
         default_text="none",
         help="Measure without the images of a modality, or of a share of the studies, such as "
-        "0.5:clinic. Repeat for several. Training has all images.",
+        "0.5:clinic. Repeat for several. Training studies keep theirs.",
     ),
     evaluation_option(
         "--select",

@@ -231,16 +231,15 @@ def _scores(figures: Figures, material: Material) -> None:
     if main is None:
         return
     scores = main.predictions()
-    beside = {main.record["protocol"]: scores.labels}
+    beside = {main.measure: scores.labels}
     for result in material.results:
-        alike = ("split", "select", "data", "data_hash")
-        same = result.labelled and all(result.record[k] == main.record[k] for k in alike)
-        same = same and result.record.get("dropped") == main.record.get("dropped")
-        if same and result.record["protocol"] not in beside:
-            beside[result.record["protocol"]] = result.predictions().labels
+        alike = ("split", "select", "data", "data_hash", "dropped")
+        same = result.labelled and all(result.record.get(k) == main.record.get(k) for k in alike)
+        if same and result.measure not in beside:
+            beside[result.measure] = result.predictions().labels
     for name, label in scores.labels.items():
         curves: dict[str, LabelScores] = {
-            protocol: labels[name] for protocol, labels in beside.items() if name in labels
+            measure: labels[name] for measure, labels in beside.items() if name in labels
         }
         figures.of_label(name, roc_picture, name, curves, scores.min_positives)
         own = [label.reported_index] if label.reported else []

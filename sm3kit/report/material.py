@@ -45,6 +45,11 @@ class Result:
         return "labels" in self.record
 
     @property
+    def measure(self) -> str:
+        """The protocol, and what the studies had lost: "probe", or "probe without derm"."""
+        return " ".join(filter(None, [self.record["protocol"], dropped_text(self.record)]))
+
+    @property
     def title(self) -> str:
         """Such as "probe, test"."""
         record = self.record

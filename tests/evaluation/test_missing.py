@@ -55,7 +55,7 @@ def test_a_result_says_what_was_dropped(runs, evaluated):
     assert record["settings"]["drop"] == ["0.5:clinic"]
     assert record["data_hash"] == whole["data_hash"]
     assert record["notes"] == [
-        f"Measured without images: clinic of {count} of the 8 studies. Training had all of them."
+        f"Measured without images: clinic of {count} of the 8 studies. The training studies keep theirs."
     ]
     text = f"without clinic in {count} of 8"
     assert dropped_text(record) == text and dropped_text(whole) == ""

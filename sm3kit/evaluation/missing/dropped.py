@@ -58,7 +58,7 @@ def dropped_notes(record: Record) -> list[str]:
         else f"{name} of {count} of the {studies} studies"
         for name, count in facts["images"].items()
     )
-    notes = [f"Measured without images: {lost}. Training had all of them."]
+    notes = [f"Measured without images: {lost}. The training studies keep theirs."]
     if facts["left_out"]:
         notes.append(
             f"{len(facts['left_out']):,} studies have no other image and are left out: "
