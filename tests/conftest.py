@@ -30,6 +30,14 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if few or config.option.capture == "no" else None
 
 
+def pytest_make_parametrize_id(val):
+    """Bytes are named by their length: some hold the time at which they were made.
+
+    Every process must collect the same names.
+    """
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items):
     """Files with slow tests come first, so that no process is left with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
