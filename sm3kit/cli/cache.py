@@ -14,22 +14,23 @@ from sm3kit.cli.option_types import Number
 from sm3kit.cli.settings import json_option
 from sm3kit.cli.streams import print_json
 from sm3kit.core import ranges
+from sm3kit.core.names import list_names
 from sm3kit.core.text import in_units
 
 if TYPE_CHECKING:
     from sm3kit.data.cache_folders import Holding
 
-# The names of engine.cache_folders, repeated so that --help imports nothing; a test compares.
-CLEARABLE = ("images", "features")
+# The names of data.cache_folders, repeated so that --help imports nothing; a test compares.
+CLEARABLE = ("images", "features", "shards")
 
 
 @group(invoke_without_command=True)
 @json_option
 @click.pass_context
 def cache(ctx: click.Context, as_json: bool) -> None:
-    """Show or clear the caches of images and features.
+    """Show or clear the caches of images, features and indices of shards.
 
-    Decoded images, features and the built-in studies are cached. All of it can be recreated. The
+    Decoded images, features, indices of tar shards and the built-in studies are cached. All of it can be recreated. The
     environment variable SM3KIT_CACHE sets the folder, and SM3KIT_CACHE_LIMIT the largest size in
     GiB, for images and for features each.
 
@@ -76,8 +77,8 @@ def _ago(moment: float) -> str:
     "parts",
     nargs=-1,
     type=click.Choice(CLEARABLE),
-    metavar="[images|features]...",
-    help="What to remove; both by default.",
+    metavar="[images|features|shards]...",
+    help="What to remove; all three by default.",
 )
 @option(
     "--older-than",
@@ -95,7 +96,7 @@ def _ago(moment: float) -> str:
     help="Print one JSON document to stdout. Requires --yes.",
 )
 def clear(parts: tuple[str, ...], older_than: float, yes: bool, as_json: bool) -> None:
-    """Remove decoded images and features.
+    """Remove decoded images, features and indices of tar shards.
 
     Safe while a training is running: it recreates what it needs.
     """
@@ -107,7 +108,7 @@ def clear(parts: tuple[str, ...], older_than: float, yes: bool, as_json: bool) -
     names = parts or CLEARABLE
     if not yes:
         which = f" not used for {older_than:g} days" if older_than else ""
-        click.confirm(f"Remove {' and '.join(names)}{which} from {cache_root()}?", abort=True)
+        click.confirm(f"Remove {list_names(names)}{which} from {cache_root()}?", abort=True)
     freed = clear_folders(names, older_than)
     if as_json:
         import dataclasses

@@ -16,8 +16,9 @@ from sm3kit.core.files import STALE, cache_root
 GIB = 2**30
 DEFAULT_GIB = 20
 DAY = 86400
+BOUNDED = ("images", "features")
 # Folders of files that stand alone: each can go at any time. Others in the cache cannot.
-CLEARABLE = ("images", "features")
+CLEARABLE = (*BOUNDED, "shards")
 
 
 class BoundedFolder:
@@ -111,7 +112,7 @@ class Freed:
 
 
 def holdings() -> list[Holding]:
-    """What each folder of the cache holds; the bounded ones first.
+    """What each folder of the cache holds; those that can be cleared first.
 
     Raises:
         SM3Error: SM3KIT_CACHE_LIMIT is not a number.
@@ -120,8 +121,7 @@ def holdings() -> list[Holding]:
     limit = chosen_limit()
     others = sorted(path.name for path in _folders(root) if path.name not in CLEARABLE)
     return [
-        _measure(root / name, limit if name in CLEARABLE else None)
-        for name in (*CLEARABLE, *others)
+        _measure(root / name, limit if name in BOUNDED else None) for name in (*CLEARABLE, *others)
     ]
 
 

@@ -115,7 +115,8 @@ class FileHashes:
         try:
             file = self._file(table)
             rows = json.loads(file.read_bytes())
-            os.utime(file)
+            with contextlib.suppress(OSError):  # A folder of somebody else.
+                os.utime(file)
             return {name: (int(a), int(b), int(c), str(d)) for name, (a, b, c, d) in rows.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from glob import glob
 from itertools import product
 from pathlib import Path
@@ -54,11 +55,17 @@ def open_shard(path: Path) -> Shard:
     )
     if cached.exists():
         try:
-            return _shard(path, _read(cached), cached)
+            shard = _shard(path, _read(cached), cached)
         except DataError:  # Damaged in the cache; it is made again.
-            cached.unlink(missing_ok=True)
+            with suppress(OSError):
+                cached.unlink()
+        else:
+            with suppress(OSError):  # A folder of somebody else.
+                os.utime(cached)
+            return shard
     index = make_index(path)
-    write_index(cached, index)
+    with suppress(SM3Error):  # A full disk costs another listing, not the training.
+        write_index(cached, index)
     return _shard(path, index, cached)
 
 

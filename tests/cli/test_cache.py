@@ -33,6 +33,7 @@ def root(tmp_path, monkeypatch):
         ("images/ab/new.npy", 2048, 0),
         ("images/ab/old.npy", 1024, 40),
         ("features/cd/table.npy", 512, 1),
+        ("shards/ab.json", 256, 5),
         ("synthetic/x/manifest.csv", 100, 3),
     ):
         file = root / path
@@ -58,20 +59,22 @@ def test_what_is_kept_is_shown(root):
         "            last used 40 days ago to today\n"
         "  features         1 files     512 B of 2.0 GiB\n"
         "            last used 1 day ago to 1 day ago\n"
+        "  shards           1 files     256 B\n"
+        "            last used 5 days ago to 5 days ago\n"
         "  synthetic        1 files     100 B\n"
         "            last used 3 days ago to 3 days ago\n"
-        "  total                      3.6 KiB\n"
+        "  total                      3.8 KiB\n"
     )
 
 
 def test_what_is_kept_as_json(root):
     document = json.loads(sm3kit("cache", "--json").stdout)
     assert document["folder"] == str(root)
-    images, features, drawn = document["parts"]
+    images, features, shards, drawn = document["parts"]
     assert (images["name"], images["files"], images["bytes"]) == ("images", 2, 3072)
     assert images["limit"] == features["limit"] == 2 * 2**30
     assert images["newest"] - images["oldest"] == pytest.approx(40 * DAY, abs=5)
-    assert drawn["limit"] is None
+    assert drawn["limit"] is None and shards["limit"] is None
 
 
 def test_an_empty_cache(tmp_path, monkeypatch):
@@ -87,12 +90,13 @@ def test_an_empty_cache(tmp_path, monkeypatch):
 def test_clearing_asks_and_tells_what_was_freed(root):
     refused = sm3kit("cache", "clear", input="n\n")
     assert refused.exit_code == 1
-    assert f"Remove images and features from {root}? [y/N]" in refused.output
-    assert len(left(root)) == 4
+    assert f"Remove images, features, shards from {root}? [y/N]" in refused.output
+    assert len(left(root)) == 5
     done = sm3kit("cache", "clear", input="y\n")
     assert done.output.endswith(
         "images           2 files removed, 3.0 KiB freed\n"
         "features         1 files removed, 512 B freed\n"
+        "shards           1 files removed, 256 B freed\n"
     )
     assert left(root) == {"manifest.csv"}
 
@@ -102,6 +106,7 @@ def test_clearing_asks_and_tells_what_was_freed(root):
     [
         (["images"], {"new.npy", "old.npy"}),
         (["features"], {"table.npy"}),
+        (["shards"], {"ab.json"}),
         (["--older-than", "30"], {"old.npy"}),
         (["features", "--older-than", "30"], set()),
         (["images", "features", "--older-than", "0.5"], {"old.npy", "table.npy"}),

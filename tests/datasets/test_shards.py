@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import tarfile
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sm3kit.core.errors import DataError, SM3Error, VariantError
 from sm3kit.core.members import read_member, shown
 from sm3kit.core.registry import registry
 from sm3kit.data.check import check_spec
+from sm3kit.data.file_hashes import FileHashes
 from sm3kit.data.image_cache import ImageCache
 from sm3kit.data.packing import pack
 from sm3kit.data.pool import open_pool
@@ -578,6 +580,44 @@ def test_a_damaged_index_in_the_cache_is_made_again(tmp_path, monkeypatch):
     for file in (tmp_path / "cache" / "shards").iterdir():
         file.write_text("{")
     assert Shards(argument).studies() == studies
+
+
+def test_an_index_that_is_used_is_not_old(tmp_path, monkeypatch):
+    monkeypatch.setenv("SM3KIT_CACHE", str(tmp_path / "cache"))
+    argument = wds_shards(tmp_path, [sample(number) for number in range(4)])
+    Shards(argument)
+    indices = list((tmp_path / "cache" / "shards").iterdir())
+    for index in indices:
+        os.utime(index, (1, 1))
+    Shards(argument)
+    assert indices and all(index.stat().st_mtime > 1 for index in indices)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["nothing kept", "kept by somebody else"])
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, kept):
+    """Shards are listed and hashed as ever; what somebody has kept is read."""
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setenv("SM3KIT_CACHE", str(tmp_path / "cache"))
+    argument = wds_shards(tmp_path, [sample(number) for number in range(4)])
+    (tmp_path / "a.txt").write_text("a")
+    os.utime(tmp_path / "a.txt", (1, 1))
+    monkeypatch.setattr("sm3kit.data.file_hashes.SETTLED", -60)
+    facts = (1, 10**9)
+    if kept:
+        hashes = FileHashes(tmp_path / "cache" / "images")
+        hashes.of(str(tmp_path / "a.txt"), facts)
+        hashes.keep()
+        Shards(argument)
+    for name in ("os.utime", "pathlib.Path.mkdir", "pathlib.Path.touch"):
+        monkeypatch.setattr(name, refuse)
+    assert len(Shards(argument).studies()) == 4
+    hashes = FileHashes(tmp_path / "cache" / "images")
+    assert (hashes.kept(str(tmp_path / "a.txt"), facts) is not None) == kept
+    assert hashes.of(str(tmp_path / "a.txt"), facts) is not None
+    hashes.keep()
 
 
 # A run
