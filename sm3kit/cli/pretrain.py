@@ -51,7 +51,8 @@ if TYPE_CHECKING:
         "--objective",
         multiple=True,
         family="objectives",
-        help="Objective within each modality: simclr, byol, swav, or a plugin. May be repeated.",
+        help="Objective within each modality: simclr, byol, swav, barlow, dcl, dino, vicreg, distill, ssd_kd, or "
+        "a plugin. May be repeated.",
     ),
     plugin_name_option(
         "--fusion",
@@ -130,8 +131,8 @@ if TYPE_CHECKING:
     plugin_name_option(
         "--clusterer",
         family="clusterers",
-        help="How stage 2 clusters embeddings into pseudo-labels: faiss, sklearn, torch, release, "
-        "sinkhorn, or a plugin.",
+        help="How stage 2 clusters embeddings into pseudo-labels: faiss, torch, sklearn, release, "
+        "sinkhorn, p2ot, confident, consensus, hdbscan, auto, or a plugin.",
     ),
     weak_option,
     plugin_name_option(
