@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sm3kit.core.errors import VariantError
+from sm3kit.core.names import quote
 from sm3kit.core.settings import by_address, plain
 from sm3kit.core.variant import OF_LOOKS, Variant
 from sm3kit.data.dropping import drops_of
@@ -124,11 +125,17 @@ def with_subject(
 ) -> tuple[str, ...]:
     """Those protocols that have something to measure in the run of a row.
 
+    Args:
+        protocols: that are wanted.
+        variant: of the row.
+        modalities: of its pool.
+        source: the row, for messages.
+
     Raises:
         VariantError: none of them has.
     """
     reasons = {}
-    if len(variant.modality or modalities) < 2:
+    if len(modalities) < 2:
         # One image alone has no partner to be matched with.
         reasons["match"] = "has one modality, and match needs two"
     if variant.stage == "mmssl":
@@ -144,30 +151,48 @@ def with_subject(
     return kept
 
 
-def with_drops(
-    protocols: Sequence[str], drop: Sequence[str], modalities: Sequence[str], source: str
-) -> tuple[str, ...]:
-    """The protocols, and each of them on studies that lose a modality.
+def with_drops(rows: Sequence[GridRow], grid: Grid) -> list[GridRow]:
+    """The rows, with each of their protocols also on studies that lose a modality.
 
-    A matching is not among these: without one of two images there is nothing to match.
+    A row loses what it has: a modality of other rows is nothing to it, and neither is its only
+    one. A matching needs both images, so it is not repeated.
 
     Args:
-        protocols: of a row.
-        drop: of the grid; "each" stands for each modality.
-        modalities: of the row.
-        source: the row, for messages.
+        rows: with the protocols that measure all images.
+        grid: its `drop` names what is lost in turn; "each" stands for each modality.
 
     Raises:
-        VariantError: an unknown modality, or nothing would be left of a study.
+        VariantError: a modality that no row can lose, one that is lost twice, or a wrong share.
     """
-    words = [word for own in drop for word in (modalities if own == "each" else [own])]
-    drops_of(words, modalities)
-    if words and len(modalities) < 2:
+    if not grid.drop:
+        return list(rows)
+    source = f"grid {grid.name!r}"
+    several = [row.modalities for row in rows if len(row.modalities) > 1]
+    known = list(dict.fromkeys(name for names in several for name in names))
+    if not known:
         raise VariantError(
-            f"{source} has one modality, and nothing is left without it. Leave out drop."
+            f"{source}: every row has one modality, and nothing is left without it. Leave out drop."
         )
-    dropped = [measure_name(name, word) for name in protocols for word in words if name != "match"]
-    return (*protocols, *dropped)
+    words = [word for own in grid.drop for word in (known if own == "each" else [own])]
+    lost = {}
+    for word in words:
+        if word in lost:
+            raise VariantError(f"{source}: drop names {quote(word)} twice. Name it once.")
+        try:
+            lost[word] = drops_of([word], known)[0].modality
+        except VariantError as error:
+            raise VariantError(f"{source}: {error}") from error
+    return [_with_drops(row, lost) for row in rows]
+
+
+def _with_drops(row: GridRow, lost: Mapping[str, str]) -> GridRow:
+    """A row with its drops; `lost` is {word: modality}."""
+    if len(row.modalities) < 2:
+        return row
+    words = [word for word, modality in lost.items() if modality in row.modalities]
+    measured = [protocol for protocol in row.protocols if protocol != "match"]
+    without = [measure_name(protocol, word) for protocol in measured for word in words]
+    return dataclasses.replace(row, protocols=(*row.protocols, *without))
 
 
 def _without_evaluation(variant: Variant) -> Variant:

@@ -46,6 +46,7 @@ class GridRow:
         variant: all choices, resolved; its seed counts for nothing.
         protocols: how it is evaluated, in words such as "probe" and "probe without clinic".
         listing: its data.
+        modalities: of its pool, after `map` and `modality`.
         origin: where its settings come from, in a clause.
         teacher: the row of the grid whose fine-tuned networks teach it; empty for none.
     """
@@ -57,20 +58,24 @@ class GridRow:
     variant: Variant
     protocols: tuple[str, ...]
     listing: Listing
+    modalities: tuple[str, ...]
     origin: str
     teacher: str = ""
 
 
 @dataclass
 class Lookups:
-    """What rows share: the base for own data, and listings and pools that were opened already."""
+    """What rows share: the base for own data, listings, and the modalities of pools so far."""
 
     own_data: Base
     listings: dict[str, Listing] = field(default_factory=dict)
-    pools: set[str] = field(default_factory=set)
+    pools: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def listing_of(self, variant: Variant) -> Listing:
-        """The listing of a variant's data; opens them as a run would, once for all rows alike."""
+    def data_of(self, variant: Variant) -> tuple[Listing, tuple[str, ...]]:
+        """The listing of a variant's data, and the modalities of its pool.
+
+        Opens the data as a run would, once for all rows alike.
+        """
         used = {name for family, name in plugins_in_use(variant) if family == "datasets"}
         own = {name: values for name, values in variant.options.items() if name in used}
         of_data = json.dumps([variant.data, own], default=str)
@@ -82,9 +87,8 @@ class Lookups:
         views = {name: values for name, values in variant.options.items() if name not in others}
         of_pool = json.dumps([*facts, views], default=str)
         if of_pool not in self.pools:
-            build_pool(variant)
-            self.pools.add(of_pool)
-        return listing
+            self.pools[of_pool] = tuple(build_pool(variant).modalities)
+        return listing, self.pools[of_pool]
 
 
 def rows_of(grid: Grid, own_data: Base = RELEASED) -> list[GridRow]:
@@ -95,8 +99,8 @@ def rows_of(grid: Grid, own_data: Base = RELEASED) -> list[GridRow]:
         own_data: the base for data that are not built in.
 
     Raises:
-        SM3Error: an unknown row, recipe, setting, option or protocol, two rows of one name, or
-            data that cannot be listed.
+        SM3Error: an unknown row, recipe, setting, option, protocol or modality, two rows of one
+            name, or data that cannot be listed.
     """
     lookups, rows = Lookups(own_data), []
     for name, settings in grid.rows.items():
@@ -116,7 +120,7 @@ def rows_of(grid: Grid, own_data: Base = RELEASED) -> list[GridRow]:
         )
     for row in rows:
         teacher_of(row, rows)
-    return rows
+    return with_drops(rows, grid)
 
 
 def points(grid: Grid) -> Iterator[Point]:
@@ -145,18 +149,19 @@ def _row(
 ) -> GridRow:
     source = f"row {row!r}"
     chosen, origin = _variant(grid, settings, point, source, lookups.own_data)
-    listing = lookups.listing_of(chosen)
+    listing, modalities = lookups.data_of(chosen)
     variant = with_used_options(chosen)
     feature_source(variant)  # Refused now, not when stage 1 has been trained.
     protocols = as_names(settings.get("protocols", grid.protocols)) or (variant.protocol,)
-    protocols = with_subject(protocols, variant, listing.modalities, source)
+    protocols = with_subject(protocols, variant, modalities, source)
     variant = _with_options_of_evaluations(variant, chosen, protocols)
-    protocols = with_drops(protocols, grid.drop, variant.modality or listing.modalities, source)
     axes = {axis: _value_at(variant, axis, source) for axis in point}
     teacher = str(settings.get("teacher") or "")
     check_teacher(variant, teacher, source)
     name = name_at(row, axes, alone=len(grid.rows) == 1)
-    return GridRow(name, row, variant.recipe, axes, variant, protocols, listing, origin, teacher)
+    return GridRow(
+        name, row, variant.recipe, axes, variant, protocols, listing, modalities, origin, teacher
+    )
 
 
 def _with_options_of_evaluations(

@@ -114,7 +114,8 @@ def run_of(home: Folder, replicate: Replicate) -> Path | None:
 
 def _facts(results: GridResults, home: Folder) -> dict[str, str]:
     done = sum(len(seeds) for row in results.rows for seeds in row.records.values())
-    wanted = len(results.rows) * len(results.seeds) * len(results.protocols)
+    measures = [row.measures(protocol) for row in results.rows for protocol in results.protocols]
+    wanted = sum(measures) * len(results.seeds)
     more = "" if done == wanted else f"; resume with: {home.resume_command}"
     return {
         "folder": str(home.path),

@@ -68,15 +68,17 @@ def diff(first: GridResults, second: GridResults, resamples: int = 2000) -> list
         resamples: draws of the bootstrap behind the intervals.
 
     Returns:
-        One entry for each protocol with labels and row; none for those without an AUC.
+        One entry for each protocol with labels and row that it measures; none for those without an
+        AUC.
     """
     protocols = dict.fromkeys((*first.protocols, *second.protocols))
-    names = dict.fromkeys(row.name for row in (*first.rows, *second.rows))
     return [
         _of_row(name, protocol, (first, second), resamples)
         for protocol in protocols
         if protocol_and_drop(protocol)[0] in PREDICTING
-        for name in names
+        for name in dict.fromkeys(
+            row.name for row in (*first.rows, *second.rows) if row.measures(protocol)
+        )
     ]
 
 
@@ -123,7 +125,10 @@ def comparison_table(record: Record) -> Table:
 def _of_row(
     name: str, protocol: str, grids: tuple[GridResults, GridResults], resamples: int
 ) -> Difference:
-    rows = [next((row for row in grid.rows if row.name == name), None) for grid in grids]
+    rows = [
+        next((row for row in grid.rows if row.name == name and row.measures(protocol)), None)
+        for grid in grids
+    ]
     both = [measure(row or RowResults(name), protocol, resamples) for row in rows]
     numbers = [_auc(measurement) for measurement in both]
     more, doubt = difference(*both)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sm3kit.evaluation.missing.dropped import WITHOUT, protocol_and_drop
 from sm3kit.evaluation.settings import PREDICTING
@@ -14,8 +13,9 @@ from sm3kit.results.section import Cell, Column, Section
 
 HOW = (
     "Mean AUC over the labels in %, mean over seeds; without a modality minus with all, in percentage "
-    "points, with 95 % intervals paired by study."
+    "points"
 )
+INTERVALS = ", with 95 % intervals paired by study"
 UNDEFINED = "a mean AUC is missing"
 
 
@@ -43,7 +43,7 @@ def _section(
     results: GridResults, protocol: str, measures: Sequence[str], resamples: int
 ) -> Section:
     rows = GridRows.of(results, protocol, resamples)
-    dropped = [GridRows.of(results, measure, resamples).measurements for measure in measures]
+    dropped = [GridRows.of(results, measure, resamples) for measure in measures]
     columns = [Column("AUC, all modalities", "percent", "auc", "mean", narrow="AUC")]
     for measure in measures:
         word = measure.partition(WITHOUT)[2]
@@ -51,21 +51,37 @@ def _section(
         columns.append(Column(head, "points", "loss", word, "", short, "inside"))
     cells: list[list[Cell]] = []
     doubts: list[str] = []
-    for place, whole in enumerate(rows.measurements):
-        # A table of numbers has it already, among the means.
-        line = [replace(columns[0].cell(_auc(whole)), number=None)]
+    for whole in rows.measurements:
+        line = [columns[0].cell(_auc(whole))]
         for column, own in zip(columns[1:], dropped, strict=True):
-            loss, doubt = difference(whole, own[place])
-            line.append(column.cell(loss))
+            cell, doubt = _loss(whole, own, column)
+            line.append(cell)
             doubts += [f"{whole.name}, {column.head}: not paired. {doubt}"] if doubt else []
         cells.append(line)
+    studies = next((row.studies() for row in rows.measurements if row.records), "")
     return rows.section(
         columns,
         {"": cells},
         "",
         UNDEFINED,
-        [HOW, *dict.fromkeys(doubts)],
+        [f"{HOW}{INTERVALS * bool(resamples)}.", *dict.fromkeys(doubts)],
         title=f"{protocol}, loss without a modality",
-        basis=rows.basis(whole.studies() if rows.records else ""),
+        basis=rows.basis(studies),
         part="loss",
     )
+
+
+def _loss(whole: Measurement, without: GridRows, column: Column) -> tuple[Cell, str]:
+    """What a row loses, or why that is not known; and why it is not paired, if it is not.
+
+    Nothing is lost where the row does not have the modality, or has no other.
+    """
+    names = [row.name for row in without.measurements]
+    if whole.name not in names:
+        return column.cell(None), ""
+    place = names.index(whole.name)
+    loss, doubt = difference(whole, without.measurements[place])
+    if loss is None:
+        state = without.reason(place).partition(":")[0]  # In full in the table of that measure.
+        return Cell(state, kind="reason"), doubt
+    return column.cell(loss), doubt

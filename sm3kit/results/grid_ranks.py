@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean, stdev
 from typing import Any
 
 from sm3kit.evaluation.record_text import Record, pairs_were_seen
+from sm3kit.metrics.ranks import is_by_chance
 from sm3kit.results.beside import PublishedRow
 from sm3kit.results.grid_rows import GridRows
-from sm3kit.results.measurement import Measurement, rank_number
+from sm3kit.results.measurement import PERCENT, Measurement
 from sm3kit.results.numbers import Number
 from sm3kit.results.section import NONE, Cell, Column, Section
 
@@ -91,7 +93,17 @@ def _cells(
 def _number(
     summaries: Sequence[dict[str, Any]], metric: str, beside: PublishedRow | None
 ) -> Number:
-    number = rank_number(summaries, metric)
+    """A metric of ranks as the mean over seeds; accuracies in percent."""
+    scale = 1.0 if metric == "mean_rank" else PERCENT
+    values = [scale * summary[metric] for summary in summaries]
+    mean, pairs = fmean(values), int(summaries[0]["n"])
+    number = Number(
+        mean,
+        stdev(values) if len(values) > 1 else None,
+        seeds=len(values),
+        support=f"{pairs} pairs",
+        at_chance=is_by_chance(metric, mean / scale, pairs),
+    )
     return beside.beside(number, metric) if beside else number
 
 

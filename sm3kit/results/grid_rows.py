@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from sm3kit.evaluation.missing.dropped import protocol_and_drop
 from sm3kit.evaluation.record_text import Record
 from sm3kit.published.tables import source
 from sm3kit.results.beside import PublishedRow, published_cell, published_row
-from sm3kit.results.measurement import GridResults, Measurement, RowResults, measure
+from sm3kit.results.measurement import GridResults, Measurement, measure
 from sm3kit.results.numbers import Basis, Number, data_name, most
 from sm3kit.results.section import WRONG, Cell, Column, Line, Section, direction_text
 from sm3kit.runs.supervision import supervision_notes
@@ -41,7 +42,7 @@ class GridRows:
     @classmethod
     def of(cls, results: GridResults, protocol: str, resamples: int) -> GridRows:
         """The rows of a grid that a protocol measures, with the baseline if it is one of them."""
-        rows = [row for row in results.rows if not row.protocols or protocol in row.protocols]
+        rows = [row for row in results.rows if row.measures(protocol)]
         known = results.baseline in [row.name for row in rows]
         results = replace(results, rows=rows, baseline=results.baseline if known else "")
         measurements = tuple(measure(row, protocol, resamples) for row in results.rows)
@@ -82,7 +83,7 @@ class GridRows:
             for place, cells in enumerate(rows):
                 more = [published_cell(self.besides[place], metrics)] if published else []
                 lines.append(self._line(place, block, cells, more))
-        without = dict.fromkeys(line.name for line in lines if line.reason == UNDEFINED)
+        without = dict.fromkeys(line.name for line in lines if _is_undefined(line))
         reasons = [f"{', '.join(without)}: {UNDEFINED}, as {undefined}."] if without else []
         return Section(
             columns=columns,
@@ -140,7 +141,7 @@ class GridRows:
 
     def equal_rows(self) -> list[str]:
         """Which rows have to be equal since they are the same networks, with the reason."""
-        if self.protocol not in MEASURE_NETWORKS:
+        if protocol_and_drop(self.protocol)[0] not in MEASURE_NETWORKS:
             return []
         rows: dict[str, list[Measurement]] = {}
         for row in self.measurements:
@@ -163,7 +164,7 @@ class GridRows:
         row, records = self.results.rows[place], self.measurements[place].records
         reason = ""
         if not any(cell.number for cell in cells):
-            reason = self._reason(row, self.measurements[place])
+            reason = self.reason(place)
             state = reason.partition(":")[0]
             first = Cell(reason, short=state, kind="reason", span=len(cells))
             cells = [first, *(Cell("") for _ in cells[1:])]
@@ -183,15 +184,16 @@ class GridRows:
             block,
         )
 
-    def _reason(self, row: RowResults, measurement: Measurement) -> str:
-        if measurement.records:
+    def reason(self, place: int) -> str:
+        """Why the row at a place has no number."""
+        row = self.results.rows[place]
+        if self.measurements[place].records:
             return UNDEFINED
         if row.failed:
             return f"failed: {self._in_one_line(row.failed[min(row.failed)])}"
-        others = [seeds for name, seeds in row.records.items() if name != self.protocol]
-        if any(len(seeds) >= len(self.results.seeds) for seeds in others):
-            return f"no result with {self.protocol}"
-        return "not yet done"
+        done = any(len(seeds) >= len(self.results.seeds) for seeds in row.records.values())
+        # Where it is not known how a row is measured, what is done under another protocol is all.
+        return f"no result with {self.protocol}" if done and not row.protocols else "not yet done"
 
     def _in_one_line(self, reason: str) -> str:
         """A reason in one line, without the folder of the grid."""
@@ -210,6 +212,11 @@ def mark_best(columns: Sequence[Column], lines: Iterable[Line]) -> tuple[Line, .
     for _, block in groupby(lines, lambda line: line.block):
         marked += _mark_block(columns, list(block))
     return tuple(marked)
+
+
+def _is_undefined(line: Line) -> bool:
+    """Whether a cell has no number although it was measured."""
+    return any(cell.kind == "reason" and cell.text == UNDEFINED for cell in line.cells)
 
 
 def _mark_block(columns: Sequence[Column], lines: list[Line]) -> list[Line]:

@@ -13,7 +13,6 @@ from sm3kit.evaluation.missing.dropped import protocol_and_drop
 from sm3kit.evaluation.record_text import Record
 from sm3kit.evaluation.settings import PREDICTING
 from sm3kit.metrics.predictions import Predictions
-from sm3kit.metrics.ranks import is_by_chance
 from sm3kit.metrics.resampled import Resampled, resample
 from sm3kit.metrics.summary import summary_of, summary_of_difference
 from sm3kit.results.numbers import RANKS, Number
@@ -43,6 +42,10 @@ class RowResults:
     predictions: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
     protocols: tuple[str, ...] = ()
+
+    def measures(self, protocol: str) -> bool:
+        """Whether the row is measured by a protocol, as far as that is known."""
+        return not self.protocols or protocol in self.protocols
 
 
 @dataclass(frozen=True)
@@ -214,25 +217,6 @@ def with_evidence(
     unknown = resampled and lowest is None
     at_chance = unknown or (auc is not None and auc <= CHANCE)
     return replace(number, at_chance=at_chance, gain=ends)
-
-
-def rank_number(ranks: Sequence[Mapping[str, Any]], metric: str) -> Number:
-    """A metric of ranks as the mean over seeds; accuracies in percent.
-
-    Args:
-        ranks: the `rank_summary` of each seed.
-        metric: one of RANKS.
-    """
-    scale = 1.0 if metric == "mean_rank" else PERCENT
-    values = [scale * summary[metric] for summary in ranks]
-    mean, pairs = fmean(values), int(ranks[0]["n"])
-    return Number(
-        mean,
-        _spread(values),
-        seeds=len(values),
-        support=f"{pairs} pairs",
-        at_chance=is_by_chance(metric, mean / scale, pairs),
-    )
 
 
 def _means(summaries: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:

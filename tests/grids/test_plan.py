@@ -5,6 +5,7 @@ import re
 from collections import Counter
 
 import pytest
+import yaml
 from tiny_grid import tiny
 
 from sm3kit.core.errors import VariantError
@@ -14,6 +15,7 @@ from sm3kit.grids import grid
 from sm3kit.grids.plan import Plan
 from sm3kit.grids.planning import for_stage1, key_of_training, plan_of
 from sm3kit.grids.rows import rows_of
+from sm3kit.networks.assemble import build_pool
 from sm3kit.published.tables import load as published
 
 DATA = ["synthetic:40"]
@@ -152,17 +154,60 @@ def test_every_modality_is_missing_once():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"drop": "clinik"}, "row 'one': --drop clinik: No modality named 'clinik'. Did you mean"),
-        ({"drop": ["each", "derm"]}, "row 'one': --drop names 'derm' twice. Name it once."),
+        ({"drop": "clinik"}, "grid 'own': --drop clinik: No modality named 'clinik'. Did you mean"),
+        ({"drop": "2:derm"}, "grid 'own': --drop 2:derm: the share must be above 0 and at most 1"),
+        ({"drop": ["each", "derm"]}, "grid 'own': drop names 'derm' twice. Name it once."),
         (
             {"drop": "each", "base": {"modality": ["derm"]}},
-            "row 'one' has one modality, and nothing is left without it. Leave out drop.",
+            "grid 'own': every row has one modality, and nothing is left without it. Leave out drop.",
+        ),
+        (
+            {"drop": "clinic", "base": {"map": {"clinic": "close-up"}}},
+            "grid 'own': --drop clinic: No modality named 'clinic'. Known: close-up, derm.",
         ),
     ],
 )
 def test_a_drop_that_is_none_is_refused(changes, message):
     with pytest.raises(VariantError, match=re.escape(message)):
         rows(rows={"one": {"recipe": "simclr"}}, baseline="", **changes)
+
+
+@pytest.mark.parametrize("drop", ["each", ["derm", "close-up"]])
+def test_what_is_lost_has_the_names_of_the_pool(drop):
+    """Those that an evaluation knows, after `map` and `modality`."""
+    (line,) = rows(
+        rows={"one": {"recipe": "simclr"}},
+        base={"map": {"clinic": "close-up"}},
+        baseline="",
+        drop=drop,
+        protocols="probe",
+    )
+    assert line.modalities == tuple(build_pool(line.variant).modalities) == ("derm", "close-up")
+    assert line.protocols == ("probe", "probe without derm", "probe without close-up")
+
+
+def test_a_row_loses_only_what_it_has_beside_another():
+    """Other rows of the grid keep their drops, as in `{like: table5, drop: each}`."""
+    own = {
+        "both": {"recipe": "simclr"},
+        "one": {"recipe": "simclr", "modality": ["derm"]},
+        "renamed": {"recipe": "simclr", "map": {"clinic": "close-up"}},
+    }
+    lines = rows(rows=own, baseline="", drop="each", protocols=["knn", "match"])
+    assert {line.name: line.protocols for line in lines} == {
+        "both": ("knn", "match", "knn without derm", "knn without clinic"),
+        "one": ("knn",),
+        "renamed": ("knn", "match", "knn without derm", "knn without close-up"),
+    }
+    whole = dataclasses.replace(grid.load("table5").with_changes(DATA), drop=("each",))
+    counts = {line.name: len(line.protocols) for line in rows_of(whole)}
+    assert counts == dict.fromkeys(counts, 3) | {"SimCLR-derm": 1}
+
+
+def test_shares_of_a_modality_are_lost_in_turn():
+    drop = yaml.safe_load("[0.25:derm, 0.5:derm, derm]")
+    (line,) = rows(rows={"one": {"recipe": "simclr"}}, baseline="", drop=drop, protocols="knn")
+    assert line.protocols == ("knn", *(f"knn without {word}" for word in drop))
 
 
 def test_a_matching_and_shares_in_a_grid():

@@ -14,6 +14,7 @@ from sm3kit.core.errors import Interrupted, SM3Error, VariantError
 from sm3kit.grids import runner
 from sm3kit.grids.executors.local import share
 from sm3kit.grids.standing import collect
+from sm3kit.report.grid_page import grid_page
 
 RANDOM = {"random": {"recipe": "random"}}
 TABLES = ("table.csv", "table.md", "table.tex", "table.html")
@@ -68,6 +69,18 @@ def test_what_is_done_is_not_done_again(done):
     before = records(runner.Folder(home / "grid"))
     assert runner.ablate(file, out=home / "grid") == results
     assert records(runner.Folder(home / "grid")) == before
+
+
+def test_a_grid_without_any_result_has_tables_and_a_page(tmp_path):
+    """A row of one modality is measured once, the other without each of two, too."""
+    own = {"both": {"recipe": "simclr"}, "one": {"recipe": "simclr", "modality": ["derm"]}}
+    file = write(tmp_path / "own.yaml", tiny(rows=own, baseline="", drop="each"))
+    folder = runner.begin(file, out=tmp_path / "grid").folder.path
+    table, _ = runner.write_tables(collect(folder))
+    assert [len(section.lines) for section in table.sections] == [2, 1, 1, 2]
+    assert {line.reason for section in table.sections for line in section.lines} == {"not yet done"}
+    page, _ = grid_page(folder, folder / "report.html")
+    assert "0 of 4 results" in page
 
 
 def test_runs_may_be_deleted_when_all_is_measured(done, tmp_path):

@@ -56,7 +56,9 @@ def _rows(table: Table) -> Iterator[dict[str, str]]:
                 reasons.add(line.name)
                 yield shared | {"reason": line.reason}
             for column, cell in zip(section.columns, line.cells, strict=True):
-                if cell.number is not None:
+                # Beside a loss stands the AUC, which the means have already.
+                repeated = section.part == "loss" and column.metric != "loss"
+                if cell.number is not None and not repeated:
                     yield shared | _number_facts(column, cell, line.block)
 
 
