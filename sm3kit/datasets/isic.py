@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from sm3kit.core import ranges
@@ -15,7 +16,8 @@ from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.tables.classes import are_classes, class_order
 from sm3kit.tables.csv_table import Row, Table, as_number, class_name, read_table
 from sm3kit.tables.joining import first_few, one_per_key, one_value, visible_paths
-from sm3kit.tables.spelling import blank_unknown, word_counts
+from sm3kit.tables.photos import FilesBeside
+from sm3kit.tables.spelling import blank_unknown, fold, word_counts
 from sm3kit.tables.splits import rarest, split_groups
 
 # All image types of the archive.
@@ -29,6 +31,8 @@ KINDS = {
     "RCM: tile": "rcm_tile",
     "RCM: mosaic": "rcm_mosaic",
 }
+# What older downloads say.
+OLDER_KINDS = {"clinical": "clinic", "overview": "overview"}
 IMAGE, KIND, LESION, PATIENT = "isic_id", "image_type", "lesion_id", "patient_id"
 LICENCE, ATTRIBUTION = "copyright_license", "attribution"
 AGE, AGE_COLUMN = "age", "age_approx"
@@ -53,7 +57,9 @@ class Isic(Dataset):
     Images of one lesion_id are one study; several of one kind are kept, and a lesion with one kind
     only lacks the others. An image without a lesion_id is a study of its own. Groups are patients;
     without a patient_id, the lesion. Modalities are the kinds of image that the collection has:
-    derm, clinic (close-up), overview, tbp, tbp_overview, rcm_macroscopic, rcm_tile, rcm_mosaic.
+    derm, clinic (close-up), overview, tbp, tbp_overview, rcm_macroscopic, rcm_tile, rcm_mosaic;
+    the words of older downloads, `clinical` and `overview`, count as well, in upper or lower case.
+    An image is ISIC_ID.jpg, or a file of this name with another case or suffix (.jpeg, .png).
 
     Labels are columns of the table, their classes in natural order; age is made of `age_approx`. By
     default those of diagnosis, melanocytic, site, skin type, sex and age, if a class has two studies
@@ -97,11 +103,11 @@ class Isic(Dataset):
         strata = rarest([groups[study] for study in images], classes)
         splits = split_groups(strata, val=val, test=test, seed=split_seed)
         inner = folder / "images"
-        place = inner if inner.is_dir() else folder
+        place, files = inner if inner.is_dir() else folder, FilesBeside()
         self._studies = [
             Study(
                 study,
-                _paths(place, of_study),
+                _paths(table, place, files, of_study),
                 {name: known[study] for name, known in values.items() if study in known},
                 groups[study],
                 splits[groups[study]],
@@ -109,7 +115,7 @@ class Isic(Dataset):
             for study, of_study in sorted(images.items())
         ]
         by = f"patient{first and f', stratified on {first}'}"
-        self.notes += [*_pair_notes(images), *left_out, *told]
+        self.notes += [*_pair_notes(images), *left_out, *files.notes(), *told]
         self.notes += [
             f"There is no official split: split by {by}, seed {split_seed}.",
             _rights(rows),
@@ -158,16 +164,16 @@ def _read(folder: Path) -> tuple[Table, list[str]]:
 def _of_kinds(table: Table, kinds: tuple[str, ...]) -> tuple[list[Row], list[str], list[str]]:
     """The rows of the kinds that are asked for, these kinds, and notes on other rows."""
     for row in table.rows:
-        if row[KIND] and row[KIND] not in KINDS:
+        if row[KIND] and not _modality(row[KIND]):
             raise table.wrong(row, KIND, KINDS)
-    counts = Counter(KINDS[row[KIND]] if row[KIND] else "" for row in table.rows)
+    counts = Counter(_modality(row[KIND]) for row in table.rows)
     known = [name for name in KINDS.values() if counts[name]]
     for name in kinds:
         if name not in known:
             message = unknown("kind of image", name, known)
             raise OptionError(f"The dataset 'isic': option 'kinds': {message}")
     chosen = [name for name in known if not kinds or name in kinds]
-    rows = [row for row in table.rows if row[KIND] and KINDS[row[KIND]] in chosen]
+    rows = [row for row in table.rows if _modality(row[KIND]) in chosen]
     if not rows:
         raise DataError(f"{table.path}, column {KIND!r} is blank in all rows.")
     notes = [f"Images without an {KIND}, left out: {counts['']}."] if counts[""] else []
@@ -176,6 +182,13 @@ def _of_kinds(table: Table, kinds: tuple[str, ...]) -> tuple[list[Row], list[str
         [f"Images of other kinds than isic.kinds, left out: {', '.join(others)}."] if others else []
     )
     return rows, chosen, notes
+
+
+@lru_cache
+def _modality(kind: str) -> str:
+    """The modality of a kind of image, "" if there is none."""
+    names = {fold(known): name for known, name in (KINDS | OLDER_KINDS).items()}
+    return names.get(fold(kind), "")
 
 
 def _by_lesion(table: Table, rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -208,10 +221,13 @@ def _groups(table: Table, images: Images) -> dict[str, str]:
     return {study: patients.get(study, study) for study in images}
 
 
-def _paths(folder: Path, rows: Iterable[Row]) -> dict[str, str | tuple[str, ...]]:
+def _paths(
+    table: Table, folder: Path, files: FilesBeside, rows: Iterable[Row]
+) -> dict[str, str | tuple[str, ...]]:
     found = defaultdict(list)
     for row in rows:
-        found[KINDS[row[KIND]]].append(str(folder / f"{row[IMAGE]}.jpg"))
+        path = files.find(folder, f"{row[IMAGE]}.jpg", table.place(row, IMAGE))
+        found[_modality(row[KIND])].append(path)
     return {
         name: tuple(found[name]) if len(found[name]) > 1 else found[name][0]
         for name in KINDS.values()
@@ -280,7 +296,7 @@ def _class(table: Table, row: Row, label: str) -> str:
 
 def _pair_notes(images: Images) -> list[str]:
     """How many lesions there are, how many have several kinds, and how many ids are lacking."""
-    kinds = {study: Counter(row[KIND] for row in rows) for study, rows in images.items()}
+    kinds = {study: Counter(_modality(row[KIND]) for row in rows) for study, rows in images.items()}
     lesions = [study for study, rows in images.items() if rows[0][LESION]]
     paired = sum(len(kinds[study]) > 1 for study in lesions)
     repeated = sum(max(counts.values()) > 1 for counts in kinds.values())

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,8 @@ from sm3kit.core.errors import DataError, OptionError
 from sm3kit.core.names import unknown
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.tables.csv_table import Row, Table, class_name, read_table
-from sm3kit.tables.joining import FilesByStem, first_few, join_notes, one_per_key, one_value
+from sm3kit.tables.joining import first_few, join_notes, one_per_key, one_value
+from sm3kit.tables.photos import FilesByStem, notes_on_ways
 from sm3kit.tables.spelling import UNKNOWN_WORDS, blank_unknown, fold, word_counts
 from sm3kit.tables.splits import rarest, split_groups
 
@@ -34,7 +36,6 @@ PROFILE = (
     *("clinical_impression_1", "clinical_impression_2", "clinical_impression_3"),
     *("length_(mm)", "length__mm_", "width_(mm)", "width__mm_"),
 )
-SUFFIXES = (".jpg", ".jpeg", ".png")
 # How a pathology or an impression begins, without its number and the blanks beside the dash.
 DIAGNOSES = {
     "malignant-melanoma": "MEL",
@@ -54,22 +55,42 @@ DIAGNOSES = {
     "other-non-neoplastic": "INF",
 }
 CLASSES = tuple(sorted(set(DIAGNOSES.values())))
-HEALTHY = "CONTROL"
+# No table says what a control is. It has a clinical impression and no pathology, as a lesion has
+# that was not biopsied.
+OF_CONTROLS = "CONTROL"
+WHAT_BECOMES_OF_CONTROLS = {
+    "class": f"in the class {OF_CONTROLS} of DIAG unless they have a pathology",
+    "unlabelled": "without a DIAG unless they have a pathology",
+    "left_out": "left out",
+}
 # Nobody can say of a melanocytic tumour of uncertain kind whether it is malignant.
 UNCERTAIN = "MCT"
-# The site that a word of a location names; the first that is there counts.
+# The site that a word of a location names; the first that is there counts. Two words may stand for
+# one (`supra pubic`), and a plural for the singular.
 SITES = {
-    "foot": "foot feet toe toes toenail plantar sole heel",
-    "hand": "hand hands finger fingers thumb fingernail palm palmar knuckle",
-    "genital": "genital penis scrotum vulva labia perianal",
-    "head_neck_face": "head neck face facial scalp cheek nose nasal ala alar ear helix antihelix "
-    "conchal forehead temple eyelid eyebrow brow canthus lip chin jaw jawline mandible philtrum "
-    "preauricular postauricular auricular vertex occiput occipital parietal sideburn hairline",
-    "upper_extremity": "arm arms forearm elbow wrist shoulder antecubital deltoid bicep tricep",
-    "lower_extremity": "leg legs thigh knee calf shin ankle pretibial popliteal hip",
-    "trunk": "back chest abdomen abdominal flank breast inframammary trunk torso buttock buttocks "
-    "scapula clavicle sternum umbilicus axilla rib ribcage groin inguinal suprapubic",
+    "foot": "foot feet toe hallux toenail plantar sole heel calcaneus metatarsal instep",
+    "hand": "hand finger thumb pinky pinkie digit fingernail thumbnail fingertip palm palmar "
+    "knuckle metacarpal thenar hypothenar",
+    "genital": "genital genitalia penis penile glans scrotum scrotal vulva vulvar vagina "
+    "labia labium mons pubis perineum perineal perianal",
+    "head_neck_face": "head neck nape face facial scalp crown cheek malar zygoma zygomatic nose "
+    "nasal nostril columella ala alar nasolabial melolabial melolabia ear earlobe lobule helix "
+    "helical antihelix tragus concha conchal forehead glabella temple eye eyelid eyebrow brow "
+    "canthus canthal orbital periorbital infraorbital lip vermilion mouth perioral chin mental "
+    "submental jaw jawline jowl mandible mandibular philtrum preauricular postauricular auricular "
+    "mastoid vertex occiput occipital parietal sideburn hairline supraclavicular",
+    "upper_extremity": "arm forearm elbow olecranon wrist shoulder antecubital deltoid bicep biceps "
+    "tricep triceps upperextremity",
+    "lower_extremity": "leg thigh knee patella calf calves shin ankle malleolus malleoli pretibial "
+    "tibia tibial popliteal hip lowerextremity",
+    "trunk": "back chest pectoral abdomen abdominal belly stomach epigastric flank waist breast "
+    "nipple areola mammary inframammary trunk torso buttock buttox gluteal scapula scapular "
+    "infrascapular clavicle clavicular sternum sternal presternal umbilicus umbilical navel axilla "
+    "axillae axillary armpit rib ribcage spine lumbar sacrum sacral groin inguinal pubic "
+    "suprapubic",
 }
+SITE_OF_WORD = {word: site for site, words in SITES.items() for word in words.split()}
+ELSEWHERE = "other"
 SEXES = {"f": "female", "female": "female", "m": "male", "male": "male"}
 LICENCE = (
     "Licence: the data use agreement of Stanford AIMI, for non-commercial research; the images may "
@@ -104,7 +125,8 @@ class Midas(Dataset):
     Labels: DIAG and MALIGNANT from the pathology; IMPRESSION, the first clinical impression, in the
     classes of DIAG; site from words of the location; fitzpatrick and sex. AK counts as malignant, as
     in the table, and MALIGNANT is unknown for MCT, a melanocytic tumour that may need re-excision.
-    What begins with malignant or benign and has no class of its own is MAL_OTH or BEN_OTH. Where
+    What begins with malignant or benign and has no class of its own is MAL_OTH or BEN_OTH. Controls
+    have no pathology, so CONTROL is no diagnosis: it may hold the same moles as NEV. Where
     rows of a lesion contradict each other, the label is unknown. The column midas_melanoma is not
     used: some readers take it for the diagnosis, others for the patient's history.
 
@@ -112,7 +134,8 @@ class Midas(Dataset):
         argument: the folder with release_midas.csv or release_midas.xlsx and the images, which may
             be in folders below it.
         labels: the labels to use; by default all.
-        controls: rows with midas_iscontrol = yes are a "class" of DIAG, or "left_out".
+        controls: rows with midas_iscontrol = yes are a "class" of DIAG, or "unlabelled" (without
+            DIAG and MALIGNANT), or "left_out".
         virtual: use the photos of virtual visits, as a fourth modality `virtual`.
         several: lesions may have several images of one distance.
         val: share of the patients for validation; there is no official split.
@@ -130,7 +153,7 @@ class Midas(Dataset):
         argument: str,
         *,
         labels: tuple[str, ...] = (),
-        controls: Literal["class", "left_out"] = "class",
+        controls: Literal["class", "unlabelled", "left_out"] = "class",
         virtual: bool = False,
         several: bool = False,
         val: ranges.ShareBelowOne = 0.15,
@@ -223,9 +246,10 @@ def _lesions(table: Table) -> dict[int, str]:
 def _used_rows(
     table: Table, controls: str, virtual: bool
 ) -> tuple[list[tuple[Row, str]], list[str]]:
-    """The rows that are used, each with its modality, and notes on the others."""
+    """The rows that are used, each with its modality, and notes on controls and on other rows."""
     modality_of = {fold(kind): name for kind, name in DISTANCES.items()}
-    used, dropped = [], Counter[str]()
+    used, told = [], Counter[str]()
+    of_controls = f"Rows of controls, {WHAT_BECOMES_OF_CONTROLS[controls]}"
     for row in table.rows:
         if fold(row[DISTANCE]) not in modality_of:
             raise table.wrong(row, DISTANCE, DISTANCES)
@@ -233,14 +257,15 @@ def _used_rows(
             raise table.wrong(row, CONTROL, ("yes", "no"))
         modality = modality_of[fold(row[DISTANCE])]
         if controls == "left_out" and _is_control(row):
-            dropped["Rows of controls, left out"] += 1
+            told[of_controls] += 1
         elif modality == DISTANCES[VIRTUAL] and not virtual:
-            dropped["Rows of virtual visits, left out (-o midas.virtual=true uses them)"] += 1
+            told["Rows of virtual visits, left out (-o midas.virtual=true uses them)"] += 1
         else:
             used.append((row, modality))
+            told[of_controls] += _is_control(row)
     if not used:
         raise DataError(f"{table.path} has no row that is used: all are controls or virtual.")
-    return used, [f"{what}: {count}." for what, count in dropped.items()]
+    return used, [f"{what}: {count}." for what, count in told.items() if count]
 
 
 def _is_control(row: Row) -> bool:
@@ -251,7 +276,7 @@ def _photos(
     folder: Path, table: Table, rows: list[tuple[Row, str]], lesions: Mapping[int, str]
 ) -> tuple[list[Photo], list[str]]:
     """What is used and has a file, and notes on how files were found."""
-    files = FilesByStem(folder, SUFFIXES, also="_cropped")
+    files = FilesByStem(folder, also="_cropped")
     photos, ways = [], Counter[str]()
     for row, modality in rows:
         path, way = files.find(row[FILE], table.place(row, FILE))
@@ -259,7 +284,7 @@ def _photos(
             ways[way] += 1
             photos.append(Photo(row, lesions[row.number], modality, str(path)))
     names, there = [row[FILE] for row, _ in rows], [photo.row[FILE] for photo in photos]
-    notes = [f"Files found {way}: {count} of {len(rows)}." for way, count in ways.items() if way]
+    notes = notes_on_ways(ways, len(rows))
     notes += join_notes(
         table.path,
         (f"rows of {table.path.name}", names),
@@ -328,17 +353,17 @@ class Source:
 
 def _sources(table: Table, controls: str) -> list[Source]:
     """The labels whose column is there."""
-    healthy = HEALTHY if controls == "class" else ""
+    of_controls = OF_CONTROLS if controls == "class" else ""
 
     def diagnosis(row: Row) -> str:
-        return _diagnosis(row[PATHOLOGY]) or (healthy if _is_control(row) else "")
+        return _diagnosis(row[PATHOLOGY]) or (of_controls if _is_control(row) else "")
 
     impression = "clinical_impression_1"
-    sites = LabelSpec("site", (*SITES, "other"), "head_neck_face")
+    sites = LabelSpec("site", (*SITES, ELSEWHERE), "head_neck_face")
     types = LabelSpec("fitzpatrick", ("I", "II", "III", "IV", "V", "VI"))
     known = [
         Source(
-            LabelSpec("DIAG", (*CLASSES, *filter(None, [healthy])), "MEL"), PATHOLOGY, diagnosis
+            LabelSpec("DIAG", (*CLASSES, *filter(None, [of_controls])), "MEL"), PATHOLOGY, diagnosis
         ),
         Source(LabelSpec("MALIGNANT", ("no", "yes")), PATHOLOGY, _malignant),
         Source(
@@ -375,9 +400,15 @@ def _malignant(row: Row) -> str:
 
 
 def _site(cell: str) -> str:
-    words = set(re.findall(r"[a-z]+", cell.casefold()))
-    named = (site for site, names in SITES.items() if words & set(names.split()))
-    return next(named, "other" if cell else "")
+    words = re.findall(r"[a-z]+", cell.casefold())
+    pairs = [pair for pair in pairwise(words) if "".join(pair) in SITE_OF_WORD]
+    alone = [word for word in words if not any(word in pair for pair in pairs)]
+    known = {_site_of_word(word) for word in (*alone, *map("".join, pairs))}
+    return next((site for site in SITES if site in known), ELSEWHERE if cell else "")
+
+
+def _site_of_word(word: str) -> str:
+    return SITE_OF_WORD.get(word) or SITE_OF_WORD.get(word.removesuffix("s"), "")
 
 
 def _skin_type(cell: str) -> str:
@@ -400,9 +431,11 @@ def _values(
     """{label: {lesion: class index}}, and notes on what says nothing, or contradicts itself."""
     values, notes = {}, []
     for source in sources:
-        said, silent = [], Counter[str]()
+        said, silent, elsewhere = [], Counter[str](), Counter[str]()
         for photo in photos:
             name, cell = source.read(photo.row), photo.row[source.column]
+            if name == ELSEWHERE:
+                elsewhere[cell] += 1
             if name:
                 said.append((photo.lesion, source.spec.classes.index(name)))
             elif cell and source.column != PATHOLOGY:
@@ -410,12 +443,17 @@ def _values(
             elif cell and not _diagnosis(cell):
                 raise table.wrong(photo.row, PATHOLOGY, DIAGNOSES)
         values[source.spec.name], doubtful = one_value(said)
-        if silent:
-            few = word_counts(dict(silent.most_common(3)))
-            notes.append(f"Rows that name no {source.spec.name}: {silent.total()}, such as {few}.")
+        notes += _few(f"Rows that name no {source.spec.name}", silent)
+        notes += _few(f"Rows whose {source.column} has no known word, {ELSEWHERE!r}", elsewhere)
         if doubtful:
             notes.append(
                 f"Lesions whose rows contradict each other in {source.spec.name}, which is unknown "
                 f"there: {len(doubtful)} ({first_few(doubtful)})."
             )
     return values, notes
+
+
+def _few(what: str, cells: Counter[str]) -> list[str]:
+    """A note with the number of some cells and the most frequent ones, if there are any."""
+    few = word_counts(dict(cells.most_common(3)))
+    return [f"{what}: {cells.total()}, such as {few}."] if cells else []

@@ -14,6 +14,7 @@ from sm3kit.core.names import unknown
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study, WeakScores
 from sm3kit.tables.csv_table import Row, Table, as_number, class_name, read_table
 from sm3kit.tables.joining import join_notes, one_per_key
+from sm3kit.tables.photos import FilesBeside
 from sm3kit.tables.spelling import blank_unknown
 from sm3kit.tables.splits import split_groups
 
@@ -58,10 +59,9 @@ class Layout:
     truth: Path
     images: Path
 
-    def image(self, lesion: str, image: str) -> str:
-        """The path of an image."""
-        folder = self.images / lesion if self.images.name == BY_LESION else self.images
-        return str(folder / f"{image}.jpg")
+    def folder(self, lesion: str) -> Path:
+        """The folder of the images of a lesion."""
+        return self.images / lesion if self.images.name == BY_LESION else self.images
 
 
 class Milk10k(Dataset):
@@ -77,6 +77,7 @@ class Milk10k(Dataset):
     offered as weak labels, too, of those concepts that are not among the labels.
     A blank, or a word such as NA, is unknown. Tables are joined by lesion and image id: if no id
     matches, the folder is refused, and a note names the ids that are in one table only.
+    An image is ISIC_ID.jpg, or a file of this name with another case or suffix (.jpeg, .png).
     The reported class is MEL, Malignant, or present for concepts, and elsewhere a frequent one.
 
     Args:
@@ -118,13 +119,16 @@ class Milk10k(Dataset):
             values[spec.name] = _by_lesion(spec, of_image, lesions)
         strata = {lesion: str(diagnoses.get(lesion)) for lesion in lesions}
         splits = split_groups(strata, val=val, test=test, seed=split_seed)
-        self._studies = []
+        self._studies, files, place = [], FilesBeside(), str(tables[-1].path)
         for lesion, images in sorted(lesions.items()):
-            paths = {name: layout.image(lesion, image) for name, image in images.items()}
+            folder = layout.folder(lesion)
+            paths = {
+                name: files.find(folder, f"{image}.jpg", place) for name, image in images.items()
+            }
             names = [spec.name for spec in self.labels if lesion in values[spec.name]]
             classes = {name: values[name][lesion] for name in names}
             self._studies.append(Study(lesion, paths, classes, lesion, splits[lesion]))
-        self.notes = [*_notes(known, monet_threshold), *notes, *truth]
+        self.notes = [*_notes(known, monet_threshold), *notes, *truth, *files.notes()]
         self._tables, self._lesions = tables, lesions
 
     @classmethod

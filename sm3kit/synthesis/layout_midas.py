@@ -71,6 +71,8 @@ SKIN_TYPES = (
 def release(folder: Path, pairs: int, size: int, seed: int) -> None:
     """Writes release_midas.csv with what stumbles readers: controls, virtual visits, odd names.
 
+    Controls look benign and were not biopsied: they have a clinical impression and no pathology.
+
     There are rows whose file has another suffix or is called NAME_cropped, and rows without one.
     """
     _write(folder, pairs, size, seed, repeats=False)
@@ -133,7 +135,9 @@ def _case(drawing: Lesion, record: int, control: bool) -> list[str]:
     patient = [("female", "male")[of_patient.integers(2)], str(of_patient.integers(20, 90)), skin]
     history = [("no", "yes")[int(of_patient.random() < 0.2)], "no", "white"]
     if control:
-        return ["yes", site, "", "", *patient, *history, "", "", "", "", ""]
+        benign = [name for name in known if "benign" in name]
+        looks = first if first in benign else benign[rng.integers(len(benign))]
+        return ["yes", site, "", "", *patient, *history, looks, "", "", "", ""]
     report = f"{drawing.diagnosis}, see comment"
     sizes = [f"{length:.1f}", f"{width:.1f}"]
     doubt = second if second != first else ""

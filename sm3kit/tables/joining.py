@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TypeVar
 
 from sm3kit.core.errors import DataError
@@ -153,48 +153,3 @@ def visible_paths(folder: Path, pattern: str = "*") -> list[Path]:
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") and part != ".." for part in path.parts)
-
-
-class FilesByStem:
-    """The files below a folder, to be found by name, or by the name without suffix and case.
-
-    Args:
-        folder: where to look, at any depth.
-        suffixes: endings of the files, in lower case.
-        also: what may stand between the stem and the suffix of a file that is not there otherwise.
-    """
-
-    def __init__(self, folder: Path, suffixes: tuple[str, ...], also: str) -> None:
-        self._files: dict[str, list[Path]] = {}
-        self._also = also
-        for path in visible_paths(folder, "**/*"):
-            if path.suffix.lower() in suffixes:
-                self._files.setdefault(path.stem.casefold(), []).append(path)
-
-    def find(self, name: str, place: str) -> tuple[Path | None, str]:
-        """The file that a cell names, or None, and how it was found unless by its name.
-
-        Args:
-            place: where the cell is, for the message.
-
-        Raises:
-            DataError: several files may be meant.
-        """
-        stem = PurePath(name).stem.casefold()
-        near = self._files.get(stem, [])
-        ways = {
-            "": [path for path in near if path.name == name],
-            "under another suffix or case": near,
-            f"as NAME{self._also}": self._files.get(f"{stem}{self._also}", []),
-        }
-        for way, paths in ways.items():
-            if len(paths) > 1:
-                raise DataError(f"{place}: {name!r} may be {paths[0]} or {paths[1]}. Keep one.")
-            if paths:
-                return paths[0], way
-        return None, ""
-
-    def without(self, used: Container[str]) -> list[str]:
-        """The names of the files whose paths are not among those."""
-        paths = [path for near in self._files.values() for path in near]
-        return [path.name for path in paths if str(path) not in used]

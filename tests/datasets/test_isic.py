@@ -153,6 +153,45 @@ def test_every_kind_of_the_archive_is_a_modality(tmp_path: Path) -> None:
     assert "Images without an image_type, left out: 1." in data.notes
 
 
+@pytest.mark.parametrize(
+    ("kind", "modality"),
+    [
+        ("clinical", "clinic"),
+        ("overview", "overview"),
+        ("Dermoscopic", "derm"),
+        ("CLINICAL:  close-up", "clinic"),
+        ("tbp tile: close-up", "tbp"),
+        ("rcm: mosaic", "rcm_mosaic"),
+    ],
+)
+def test_kinds_in_other_words(tmp_path: Path, kind: str, modality: str) -> None:
+    """Older downloads have other words, and two words for one kind make no second kind."""
+    data = Isic(collection(tmp_path, [image("a", "1", kind)]))
+    assert data.studies()[0].images == {modality: f"{tmp_path}/a.jpg"}
+    usual = {name: kind for kind, name in KINDS.items()}[modality]
+    data = Isic(collection(tmp_path, [image("a", "1", kind), image("b", "1", usual)]))
+    assert data.studies()[0].images == {modality: (f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg")}
+    assert "1 lesions, 0 of them with several kinds of image and 1 with one." in data.notes[0]
+
+
+def test_images_may_have_another_suffix_or_case(tmp_path: Path) -> None:
+    """A usual name comes first, a missing image keeps it; a folder below is not looked at."""
+    names = ("ISIC_1", "ISIC_2", "ISIC_3", "ISIC_4", "ISIC_5")
+    folder = collection(tmp_path, [image(name, name) for name in names])
+    for name in ("ISIC_1.jpg", "ISIC_1.png", "ISIC_2.JPG", "isic_3.png", "masks/ISIC_4.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    data = Isic(folder)
+    assert [study.images["derm"] for study in data.studies()] == [
+        f"{folder}/{name}"
+        for name in ("ISIC_1.jpg", "ISIC_2.JPG", "isic_3.png", "ISIC_4.jpg", "ISIC_5.jpg")
+    ]
+    assert "Files found under another suffix or case: 2 of 5." in data.notes
+    assert [Path(fault.use.path).name for fault in check(data).missing] == [
+        *("ISIC_4.jpg", "ISIC_5.jpg")
+    ]
+
+
 def test_images_without_a_lesion_or_a_patient(tmp_path: Path) -> None:
     rows = [image("d1", ""), image("d2", "NA", patient_id=""), image("c3", "3", patient_id="-")]
     data = Isic(collection(tmp_path, [*rows, image("d3", "3", patient_id="P")]))
@@ -252,6 +291,16 @@ def test_no_layout(tmp_path: Path) -> None:
 )
 def test_wrong_cells(tmp_path: Path, rows: Rows, said: str) -> None:
     assert message(collection(tmp_path, rows)) == f"{tmp_path}/metadata.csv, {said}"
+
+
+def test_a_name_that_two_files_have(tmp_path: Path) -> None:
+    folder = collection(tmp_path, [image("d1", "1")])
+    for name in ("d1.JPG", "d1.png"):
+        (tmp_path / name).touch()
+    assert message(folder) == (
+        f"{folder}/metadata.csv, row 2, column 'isic_id': 'd1.jpg' may be {folder}/d1.JPG or "
+        f"{folder}/d1.png. Keep one."
+    )
 
 
 def test_no_kind_at_all(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sm3kit.core.errors import DataError, OptionError
 from sm3kit.data.check import check
 from sm3kit.datasets.base import as_paths
-from sm3kit.datasets.midas import Midas
+from sm3kit.datasets.midas import SITES, Midas
 from sm3kit.synthesis.layouts import write
 
 TABLE = "release_midas.csv"
@@ -115,17 +115,31 @@ def test_virtual_visits_are_counted_or_used(tmp_path: Path) -> None:
     assert data.studies()[0].images["virtual"] == f"{tmp_path}/v.jpg"
 
 
-def test_controls_are_a_class_or_left_out(tmp_path: Path) -> None:
-    control = lesion("8", midas_iscontrol="yes", midas_path="")
-    folder = release(tmp_path, [*lesion("7"), *control])
+def test_controls_are_a_class_or_unlabelled_or_left_out(tmp_path: Path) -> None:
+    """The table has an impression of them, and no pathology; if it has one, it counts."""
+    rows = [*lesion("7"), *lesion("8", midas_iscontrol="yes", midas_path="")]
+    rows += lesion("9", midas_iscontrol="yes")
+    folder = release(tmp_path, rows)
     data = Midas(folder)
-    assert data.labels[0].classes[-1] == "CONTROL"
-    assert data.studies()[1].labels["DIAG"] == data.labels[0].classes.index("CONTROL")
+    nevus, control = (data.labels[0].classes.index(name) for name in ("NEV", "CONTROL"))
+    assert [study.labels["DIAG"] for study in data.studies()] == [nevus, control, nevus]
     assert "MALIGNANT" not in data.studies()[1].labels
-    data = Midas(folder, controls="left_out")
-    assert [study.id for study in data.studies()] == ["7-1"]
-    assert "CONTROL" not in data.labels[0].classes
-    assert "Rows of controls, left out: 3." in data.notes
+    assert "Rows of controls, in the class CONTROL of DIAG unless they have a pathology: 6." in (
+        data.notes
+    )
+
+    kept = Midas(folder, controls="unlabelled")
+    assert "CONTROL" not in kept.labels[0].classes
+    assert [study.images for study in kept.studies()] == [study.images for study in data.studies()]
+    assert [study.labels.get("DIAG") for study in kept.studies()] == [nevus, None, nevus]
+    assert {"DIAG", "MALIGNANT"}.isdisjoint(kept.studies()[1].labels)
+    assert kept.studies()[1].labels["IMPRESSION"] == data.studies()[1].labels["IMPRESSION"]
+    assert "Rows of controls, without a DIAG unless they have a pathology: 6." in kept.notes
+
+    biopsied = Midas(folder, controls="left_out")
+    assert [study.id for study in biopsied.studies()] == ["7-1"]
+    assert "CONTROL" not in biopsied.labels[0].classes
+    assert "Rows of controls, left out: 6." in biopsied.notes
 
 
 def test_two_images_of_one_distance_are_refused_or_kept(tmp_path: Path) -> None:
@@ -218,12 +232,46 @@ def test_pathologies(tmp_path: Path, path: str, name: str | None, malignant: str
         ("R forearm", "upper_extremity"),
         ("l lower leg", "lower_extremity"),
         ("plantar foot, r", "foot"),
+        ("r post calf", "lower_extremity"),
+        ("Mons pubis", "genital"),
+        ("l medial malleolus", "lower_extremity"),
+        ("r 3rd digit", "hand"),
+        ("2nd digit, l foot", "foot"),
+        ("l pinky", "hand"),
+        ("r buttox", "trunk"),
+        ("l side burn", "head_neck_face"),
+        ("supra pubic", "trunk"),
+        ("l infra mammary", "trunk"),
+        ("r melolabia fold", "head_neck_face"),
+        ("l arm pit", "trunk"),
+        ("both arms", "upper_extremity"),
+        ("r lower extremity", "lower_extremity"),
         ("somewhere", "other"),
     ],
 )
 def test_sites(tmp_path: Path, location: str, site: str) -> None:
     data = Midas(release(tmp_path, lesion("7", midas_location=location)), labels=("site",))
     assert data.labels[0].classes[data.studies()[0].labels["site"]] == site
+    note = "Rows whose midas_location has no known word, 'other': 3, such as 3 x 'somewhere'."
+    assert (note in data.notes) == (site == "other")
+
+
+def test_the_first_locations_without_a_known_word_are_named(tmp_path: Path) -> None:
+    rows = [
+        photo("7", kind, midas_location=place, midas_file_name=f"{place}-{kind}.jpg")
+        for kind, place in (*((k, "a") for k in KINDS), ("6in", "b"), ("1ft", "b"), ("6in", "c"))
+    ]
+    rows += [photo("7", "6in", midas_location="d", midas_file_name="d.jpg"), *lesion("8")]
+    data = Midas(release(tmp_path, rows))
+    assert (
+        "Rows whose midas_location has no known word, 'other': 7, such as 3 x 'a', 2 x 'b', 1 x 'c'."
+        in data.notes
+    )
+
+
+def test_no_word_names_two_sites() -> None:
+    words = [word for of_site in SITES.values() for word in of_site.split()]
+    assert [word for word, count in Counter(words).items() if count > 1] == []
 
 
 def test_what_says_nothing_or_contradicts_itself_is_unknown(tmp_path: Path) -> None:

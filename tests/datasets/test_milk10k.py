@@ -7,6 +7,7 @@ import math
 import os
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,45 @@ def test_flat_images_beside_the_tables(tmp_path: Path) -> None:
     table(tmp_path / "images_train" / METADATA, photos("1"))
     study = Milk10k(str(tmp_path / "images_train")).studies()[0]
     assert study.images["derm"] == str(tmp_path / "images_train" / "d1.jpg")
+
+
+@pytest.mark.parametrize("layout", ["milk10k", "milk10k-archive", "milk10k-flat"])
+def test_images_may_have_another_suffix_or_case(tmp_path: Path, layout: str) -> None:
+    """Whatever is missing keeps its usual path."""
+    folder = tmp_path / "data"
+    write(layout, folder, pairs=5, size=32)
+    before = Milk10k(str(folder))
+    paths = [Path(path) for study in before.studies() for path in study.images.values()]
+    expected = [path.with_suffix((".jpg", ".JPG", ".png")[n % 3]) for n, path in enumerate(paths)]
+    for old, new in zip(paths, expected, strict=True):
+        old.rename(new)
+    expected[1].unlink()
+    expected[1] = paths[1]
+    after = Milk10k(str(folder))
+    assert [path for study in after.studies() for path in study.images.values()] == [
+        *map(str, expected)
+    ]
+    assert [note for note in after.notes if note not in before.notes] == [
+        "Files found under another suffix or case: 5 of 10."
+    ]
+
+
+@pytest.mark.parametrize(("layout", "folders"), [("milk10k", 5), ("milk10k-flat", 1)])
+def test_each_folder_of_images_is_listed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, folders: int
+) -> None:
+    write(layout, tmp_path / "data", pairs=5, size=32)
+    listed = []
+    list_folder = Path.iterdir
+
+    def count(folder: Path) -> Iterator[Path]:
+        listed.append(folder)
+        return list_folder(folder)
+
+    monkeypatch.setattr(Path, "iterdir", count)
+    monkeypatch.delattr(Path, "glob")
+    Milk10k(str(tmp_path / "data"))
+    assert len(listed) == len(set(listed)) == folders
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample of 605 real lesions is not here")

@@ -240,7 +240,9 @@ def test_mra_midas_is_laid_out_to_the_letter(tmp_path):
     kinds = Counter(row["midas_distance"] for row in rows)
     assert kinds == {"dscope": 22, "6in": 24, "1ft": 24, "n/a - virtual": 3}
     assert len({row["midas_record_id"] for row in rows}) == 16
-    assert {row["midas_path"] for row in rows if row["midas_iscontrol"] == "yes"} == {""}
+    controls = [row for row in rows if row["midas_iscontrol"] == "yes"]
+    assert {row["midas_path"] for row in controls} == {""}
+    assert all("benign" in row["clinical_impression_1"] for row in controls)
     there = {path.name for path in (tmp_path / "m").glob("*.jpg")}
     named = {row["midas_file_name"] for row in rows}
     assert sum(name.endswith(".jpeg") for name in named) == 9
