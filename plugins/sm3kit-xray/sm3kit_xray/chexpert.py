@@ -6,7 +6,6 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -23,18 +22,20 @@ from sm3kit.api import (
     rarest,
     read_table,
     split_groups,
-    visible_paths,
 )
 from sm3kit_xray import drawing, findings, views
+from sm3kit_xray.chexpert_folder import Folder
 from sm3kit_xray.findings import Answers, Blank, Policy, Uncertain
-from sm3kit_xray.views import Frontal, Key, Shot
+from sm3kit_xray.views import Frontal, Images, Key, Shot
 
 PATH = re.compile(
-    r"(?:.*/)?(?P<folder>(?:train|valid|test)/[^/]+)/(?P<study>[^/]+)"
-    r"/[^/]*(?P<view>frontal|lateral)[^/]*",
+    r"(?:.*/)?(?P<folder>(?:train|valid|val|test)/[^/]+)/(?P<study>[^/]+)"
+    r"/(?P<file>[^/]*(?P<view>frontal|lateral)[^/]*)",
     re.IGNORECASE,
 )
 FORM = "train/patient00001/study1/view1_frontal.jpg, with or without folders before it"
+NO_PROJECTION = "The table does not say which frontal images are PA and which AP: use -o chexpert.frontal=together"
+OR_WITHOUT = ", or move the table out of the folder"
 PROJECTION = {"PA": views.PA, "AP": views.AP}
 LICENCE = (
     "CheXpert is licensed by the Stanford University Dataset Research Use Agreement: for "
@@ -43,9 +44,9 @@ LICENCE = (
 
 
 class Part(NamedTuple):
-    """What one table says: its images, and what it answers for each study."""
+    """What one table says: its images that are there, and what it answers for each study."""
 
-    shots: list[Shot]
+    images: Images
     answers: dict[Key, Answers]
     notes: list[str]
 
@@ -65,19 +66,22 @@ class CheXpert(Dataset):
     or unknown. Where images of one study say different things, present counts
     before uncertain, and that before absent.
 
-    `train.csv` and `valid.csv` belong to the release, `test.csv` came later. Patients of
-    `train.csv` are drawn for a split that none of the other tables is, by a seed, stratified on the rarest
-    finding of a patient. Patients whose folder is not there are left out, with a note.
+    `train.csv` and `valid.csv` belong to the release. The test set came later, with the tables
+    `test_labels.csv` and `val_labels.csv`, which stands in for an absent `valid.csv`; `test.csv` may be
+    another name of the former. Patients of `train.csv` are drawn for a split that none of the
+    other tables is, by a seed, stratified on the rarest finding of a patient. Patients whose folder
+    is not there are left out, with a note, and so is a table other than `train.csv` without any.
 
     Args:
-        argument: the folder of the tables, `CheXpert-v1.0-small` or `CheXpert-v1.0`, or the one
-            above it.
+        argument: the folder of the tables: `CheXpert-v1.0-small`, `CheXpert-v1.0`, or `CheXpert-v1.0
+            batch 1 (validate & csv)`, whose training images lie in the batches beside it; or the
+            folder above it.
         labels: the findings to use, for example the five of the competition; by default all.
         uncertain: what -1 is: unknown, ones (present), or zeros (absent).
         blank: what a finding is that the report does not mention: zeros (absent) or unknown.
         frontal: together makes one modality of PA and AP images; apart makes two, `pa` and `ap`.
         valid: which split `valid.csv` is, which radiologists labelled: val or test; auto takes
-            test, or val if there is a `test.csv`.
+            test, or val if there is a test set.
         val: share of the patients of `train.csv` for validation, if no table is that split.
         test: share of them for testing, likewise.
         split_seed: a different seed gives a different split.
@@ -101,35 +105,35 @@ class CheXpert(Dataset):
         split_seed: ranges.Seed = 0,
     ) -> None:
         self.argument = argument
-        root = _root(Path(argument).expanduser())
+        folder = Folder(Path(argument).expanduser())
         policy = Policy("chexpert", labels, uncertain, blank)
         self.modalities = views.modality_specs(frontal)
         self.labels = policy.specs
-        self.label_files = [path for path in _table_files(root).values() if path.is_file()]
-        parts = {path.stem: _part(root, path, frontal) for path in self.label_files}
+        read = {stem: _part(folder, stem, frontal) for stem in folder.tables}
+        parts = {stem: part for stem, part in read.items() if part.images or stem == "train"}
+        self.label_files = [folder.tables[stem] for stem in parts]
         if valid == "auto":
             valid = "val" if "test" in parts else "test"
         official = {"valid": valid, "test": "test"}
-        fixed = {official[stem] for stem in parts if stem != "train"}
-        shares = {"val": val, "test": test}
-        shares |= dict.fromkeys(fixed, 0.0)
-        known = {
-            key: policy.labels(said)
-            for part in parts.values()
-            for key, said in part.answers.items()
-        }
+        tables = {folder.tables[stem].name: official[stem] for stem in parts if stem != "train"}
+        shares = {"val": val, "test": test} | dict.fromkeys(tables.values(), 0.0)
         drawn = split_groups(_strata(parts["train"].answers), **shares, seed=split_seed)
-        self._studies, self.notes = [], [LICENCE, _split_note(official, parts, fixed, split_seed)]
-        for stem, part in parts.items():
-            images, notes = views.images_of(part.shots, frontal)
-            self.notes += [*part.notes, *(f"{stem}.csv: {note}" for note in notes)]
-            for key, paths in images.items():
-                split = official[stem] if stem != "train" else drawn[key[0]]
-                self._studies.append(views.study(key, paths, known[key], split))
+        self._studies = [
+            views.study(
+                key,
+                paths,
+                policy.labels(part.answers[key]),
+                drawn[key[0]] if stem == "train" else official[stem],
+            )
+            for stem, part in parts.items()
+            for key, paths in part.images.items()
+        ]
+        self.notes = [LICENCE, _split_note(tables, split_seed), *folder.notes]
+        self.notes += [note for part in read.values() for note in part.notes]
         self.notes += policy.notes(
             said for part in parts.values() for said in part.answers.values()
         )
-        _check_ids(root, self._studies)
+        _check_ids(folder.root, self._studies)
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -157,53 +161,50 @@ class CheXpert(Dataset):
         return [study for study in self._studies if split in (None, study.split)]
 
 
-def _root(folder: Path) -> Path:
-    """The folder of the tables: this one, or the one in it."""
-    if (folder / "train.csv").is_file():
-        return folder
-    inner = [path.parent for path in visible_paths(folder, "CheXpert-v1.0*/train.csv")]
-    if len(inner) == 1:
-        return inner[0]
-    found = f"it holds {' and '.join(path.name for path in inner)}" if inner else "it has none"
-    raise DataError(
-        f"{folder} should hold train.csv, valid.csv and their folders of images, as "
-        f"CheXpert-v1.0-small does, but {found}. Give the folder of the tables: chexpert:DIR"
-    )
-
-
-def _table_files(root: Path) -> dict[str, Path]:
-    return {stem: root / f"{stem}.csv" for stem in ("train", "valid", "test")}
-
-
-def _part(root: Path, path: Path, frontal: Frontal) -> Part:
+def _part(folder: Folder, stem: str, frontal: Frontal) -> Part:
+    path = folder.tables[stem]
     table = read_table(path, "a row per image, with its path and findings")
-    table.require(["Path", *findings.FINDINGS, *(["AP/PA"] if frontal == "apart" else [])])
-    rows, again = one_per_key(
+    shots, answers, notes = _shots(table)
+    patients = views.patients_there(shots, folder.places)
+    if not patients and stem != "train":
+        places = dict.fromkeys(f"{shot.folder.partition('/')[0]}/" for shot in shots)
+        out = f"{path.name} is left out: {folder.root} has no images in {' or '.join(places)}."
+        return Part({}, {}, [out])
+    if frontal == "apart":
+        table.require(["AP/PA"], f"{NO_PROJECTION}{'' if stem == 'train' else OR_WITHOUT}.")
+    shots, absent = views.without_absent(folder.root, f"patients of {path.name}", shots, patients)
+    images, counted = views.images_of(shots, frontal, patients)
+    notes += [*absent, *(f"{path.name}: {note}" for note in counted)]
+    here = {(shot.folder, shot.study) for shot in shots}
+    return Part(images, {key: said for key, said in answers.items() if key in here}, notes)
+
+
+def _shots(table: Table) -> tuple[list[Shot], dict[Key, Answers], list[str]]:
+    """The images of a table, what it answers for each study, and notes."""
+    table.require(["Path", *findings.FINDINGS])
+    rows, notes = one_per_key(
         ((row["Path"], row, table, row) for row in table.rows), "Path", "Keep one row per image."
     )
     answers: dict[Key, Answers] = {}
     differing = set[Key]()
     shots = []
     for row in rows.values():
-        shot = _shot(root, table, row)
+        shot = _shot(table, row)
         shots.append(shot)
         key, said = (shot.folder, shot.study), findings.answers(table, row)
         if key in answers and answers[key] != said:
             differing.add(key)
             said = findings.strongest(answers[key], said)
         answers[key] = said
-    shots, absent = views.without_absent(root, f"patients of {path.name}", shots)
-    notes = [*again, *absent]
     if differing:
         notes.append(
-            f"{path.name}: images of one study differ in their findings in {len(differing):,} "
+            f"{table.path.name}: images of one study differ in their findings in {len(differing):,} "
             "studies: present counts before uncertain, and that before absent."
         )
-    here = {(shot.folder, shot.study) for shot in shots}
-    return Part(shots, {key: said for key, said in answers.items() if key in here}, notes)
+    return shots, answers, notes
 
 
-def _shot(root: Path, table: Table, row: Row) -> Shot:
+def _shot(table: Table, row: Row) -> Shot:
     match = PATH.fullmatch(row["Path"].replace("\\", "/"))
     if match is None:
         raise DataError(
@@ -212,8 +213,7 @@ def _shot(root: Path, table: Table, row: Row) -> Shot:
     view = match["view"].lower()
     if view == "frontal" and "AP/PA" in table:
         view = PROJECTION.get(row["AP/PA"].upper(), views.OTHER_FRONTAL)
-    file = match.string[match.start("folder") :]
-    return Shot(match["folder"], match["study"], view, str(root / file))
+    return Shot(match["folder"], match["study"], view, match["file"])
 
 
 def _strata(answers: Mapping[Key, Answers]) -> dict[str, str]:
@@ -228,11 +228,10 @@ def _present(answers: Mapping[Key, Answers]) -> Iterator[tuple[str, str]]:
         yield from ((folder, name) for name, answer in said.items() if answer == findings.PRESENT)
 
 
-def _split_note(
-    official: Mapping[str, str], parts: Mapping[str, Part], fixed: AbstractSet[str], seed: int
-) -> str:
-    told = [f"{stem}.csv is the {official[stem]} split" for stem in parts if stem != "train"]
-    drawn = [split for split in ("val", "test") if split not in fixed]
+def _split_note(tables: Mapping[str, str], seed: int) -> str:
+    """How the splits came about, from the {name: split} of the tables beside `train.csv`."""
+    told = [f"{name} is the {split} split" for name, split in tables.items()]
+    drawn = [split for split in ("val", "test") if split not in tables.values()]
     if drawn:
         told.append(
             f"{' and '.join(drawn)} {'is' if len(drawn) == 1 else 'are'} drawn from the patients of "

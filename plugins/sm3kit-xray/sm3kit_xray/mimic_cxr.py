@@ -27,6 +27,7 @@ from sm3kit_xray.findings import Answers, Blank, Policy, Uncertain
 from sm3kit_xray.views import Frontal, Key, Shot
 
 PREFIX = "mimic-cxr-2.0.0"
+RADIOLOGISTS = "mimic-cxr-*-test-set-labeled.csv*"  # Of 687 studies of the test split.
 VIEWS = {"PA": views.PA, "AP": views.AP, "LATERAL": views.LATERAL, "LL": views.LATERAL}
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
 IDS = ("subject_id", "study_id")
@@ -48,8 +49,9 @@ class MimicCXR(Dataset):
     which each epoch draws one, and often lacks a view. Groups are patients. The fourteen labels of a study are absent or
     present; they were read from the reports by a program, which also answers -1 (uncertain) or
     nothing (not mentioned). By default -1 is unknown and a blank is absent, for the reasons that
-    `chexpert` gives. Patients whose folder is not there are left out, with a note, so that a part of
-    the archive will do.
+    `chexpert` gives. The labels that radiologists gave to studies of the test split, in
+    `mimic-cxr-2.1.0-test-set-labeled.csv`, are not read. Patients whose folder is not there are
+    left out, with a note, so that a part of the archive will do.
 
     Args:
         argument: the folder that holds `files/` and the tables.
@@ -81,8 +83,9 @@ class MimicCXR(Dataset):
         self.labels = policy.specs
         self.label_files = [_table_file(root, labeler)]
         shots, self.notes = _shots(root)
-        shots, absent = views.without_absent(root, "patients of the metadata", shots)
-        images, counted = views.images_of(shots, frontal)
+        patients = views.patients_there(shots, lambda parent: [root / parent])
+        shots, absent = views.without_absent(root, "patients of the metadata", shots, patients)
+        images, counted = views.images_of(shots, frontal, patients)
         self.notes = [LICENCE, *self.notes, *absent, *counted]
         answers, notes = _answers(root, self.label_files[0], images)
         splits, more = _splits(root, images)
@@ -92,6 +95,10 @@ class MimicCXR(Dataset):
             if key in splits
         ]
         self.notes += [*notes, *more, *policy.notes(answers.values())]
+        self.notes += [
+            f"{path.name} is not read: the test split, too, has the labels of {labeler}."
+            for path in visible_paths(root, RADIOLOGISTS)
+        ]
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -178,8 +185,7 @@ def _shots(root: Path) -> tuple[list[Shot], list[str]]:
             raise DataError(f"{table.place(row, 'dicom_id')}: {dicom!r} is not an id of an image.")
         (folder, study), position = _key(table, row), row["ViewPosition"].upper()
         if position in VIEWS:
-            path = str(root / folder / study / f"{dicom}.jpg")
-            shots.append(Shot(folder, study, VIEWS[position], path))
+            shots.append(Shot(folder, study, VIEWS[position], f"{dicom}.jpg"))
         else:
             others[position or "blank"] += 1
     if not shots:

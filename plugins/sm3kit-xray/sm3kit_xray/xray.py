@@ -44,7 +44,7 @@ class Xray(Modality):
 
     Files are JPEG, PNG, TIFF and whatever else Pillow reads, or .npy arrays. 8 bits stay as they
     are; values of more bits are spread over 256 levels, from the image's own darkest to its
-    brightest. For DICOM files, convert them or use the package sm3kit-volumes.
+    brightest. Convert DICOM files to PNG files of 8 or 16 bits first.
 
     Args:
         image_size: height and width S of every view, in pixels.

@@ -110,6 +110,14 @@ def test_the_labeler_is_a_choice(small):
     assert dataset.label_files == [small / "mimic-cxr-2.0.0-negbio.csv.gz"]
 
 
+def test_labels_of_radiologists_are_named(small):
+    name = "mimic-cxr-2.1.0-test-set-labeled.csv"
+    assert not any(name in note for note in MimicCXR(str(small)).notes)
+    (small / name).write_text("study_id,Airspace Opacity\n57375967,1\n", encoding="utf-8")
+    said = f"{name} is not read: the test split, too, has the labels of chexpert."
+    assert said in MimicCXR(str(small)).notes
+
+
 def test_tables_may_be_decompressed(tmp_path):
     dataset = MimicCXR(str(write(tmp_path, IMAGES, LABELS, compressed=False)))
     assert len(dataset.studies()) == 3
