@@ -29,7 +29,8 @@ class Volume:
         shape: numbers (I, J, K) of voxels as they are stored; K is the slowest axis.
         affine: (4, 4), from stored indices to millimetres to the right, to the front, upward.
         block: `block(first, last)` gives the voxels (I, J, last - first).
-        outside: the value of what is outside of the body, and of voxels that are not finite.
+        outside: the value of what is outside of the body, and of voxels that are not finite;
+            if it is NaN, DICOM padding (PixelPaddingValue) is NaN, too.
         whole: one block is as much work as all.
         headers: DICOM headers of the slices, without pixels; empty for other formats.
     """
@@ -139,9 +140,11 @@ class Volume:
         return np.swapaxes(voxels[:: steps[0], :: steps[1]], 0, 1)
 
 
-def damaged(path: object, error: Exception) -> DataError:
+def damaged(
+    path: object,
+    error: Exception,
+    advice: str = "Copy it again from its source, or leave its study out.",
+) -> DataError:
     """The error for a file that a library cannot read."""
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return DataError(
-        f"Cannot read {path}: {reason}. Copy it again from its source, or leave its study out."
-    )
+    return DataError(f"Cannot read {path}: {reason}. {advice}")

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -59,19 +60,44 @@ def test_compressed_files_are_decoded_or_the_line_that_helps_is_given(name):
             plane(path)
 
 
-def test_a_missing_decoder_has_its_pip_line(monkeypatch):
-    """As on a machine without decoders, whatever this one has."""
-
-    class Nothing:
-        is_available = False
+@pytest.mark.parametrize(
+    ("name", "installed", "words"),
+    [
+        ("MR_small_jp2klossless.dcm", (), "no decoder is installed. Install them: "),
+        ("MR_small_jp2klossless.dcm", ("gdcm", "pillow"), "which gdcm and pillow cannot always"),
+        ("JPEG-lossy.dcm", ("pillow",), "which pillow cannot always decode: install the other"),
+        ("JPEG-lossy.dcm", ("pillow", "pylibjpeg"), None),
+        ("MR_small_RLE.dcm", ("pydicom",), None),
+        ("MR_small.dcm", (), None),
+    ],
+)
+def test_a_missing_decoder_has_its_pip_line(monkeypatch, name, installed, words):
+    """As on a machine with other decoders, whatever this one has; None: they are all there."""
 
     def fails(self):
-        raise RuntimeError("Unable to decompress: missing dependencies")
+        raise RuntimeError("something failed")
 
-    monkeypatch.setattr(pydicom.pixels, "get_decoder", lambda syntax: Nothing)
+    decoder = SimpleNamespace(available_plugins=installed, is_available=bool(installed))
+    monkeypatch.setattr(pydicom.pixels, "get_decoder", lambda syntax: decoder)
     monkeypatch.setattr(pydicom.dataset.Dataset, "pixel_array", property(fails))
-    with pytest.raises(DataError, match="pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-op"):
-        plane(get_testdata_file("MR_small_jp2klossless.dcm"))
+    with pytest.raises(DataError) as told:
+        plane(get_testdata_file(name))
+    message = str(told.value)
+    assert ("pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg" in message) == bool(words)
+    assert words is None or words in message
+    assert ("opy it again" in " ".join(message.split())) == (words is None or bool(installed))
+
+
+def test_twelve_bits_of_jpeg_extended_are_decoded_or_the_line_that_helps_is_given():
+    path = get_testdata_file("JPEG-lossy.dcm")
+    stored = pydicom.dcmread(path)
+    assert (stored.file_meta.TransferSyntaxUID, stored.BitsStored) == ("1.2.840.10008.1.2.4.51", 12)
+    decoder = pydicom.pixels.get_decoder(stored.file_meta.TransferSyntaxUID)
+    if {"gdcm", "pylibjpeg"} & set(decoder.available_plugins):
+        assert plane(path).shape == (stored.Rows, stored.Columns)
+    else:
+        with pytest.raises(DataError, match=r"JPEG Extended .*\(pip install pylibjpeg "):
+            plane(path)
 
 
 def test_a_real_anatomical_volume_lies_as_nibabel_says():

@@ -39,6 +39,10 @@ CATEGORIES = (
     "Architectural Distortion", "Suspicious Lymph Node", "Skin Thickening", "Skin Retraction",
     "Nipple Retraction",
 )  # fmt: skip
+NON_BENIGN = (
+    f"{FINDINGS} holds non-benign findings only (BI-RADS 3 and above): 'absent' means that there is "
+    "no non-benign finding of this kind, not that there is none."
+)
 LICENCE = (
     "VinDr-Mammo is under the PhysioNet Restricted Health Data License: for users who have signed "
     "it, and not to be passed on."
@@ -56,8 +60,10 @@ class VinDrMammo(Dataset):
     layout is `images/<study_id>/<image_id>.dicom` with `breast-level_annotations.csv` and
     `finding_annotations.csv`, which may be absent. Labels: BI-RADS and density of the breast, and
     each category of finding, present if either view shows it, absent if the table has the breast
-    without it. Where two rows of a breast differ in BI-RADS or density, the higher counts. A label of one class only is
-    left out. Exams without a folder are left out, with a note. The test split is the official one.
+    without it. The table holds non-benign findings only (BI-RADS 3 and above), so a breast with a
+    benign mass is "absent" for Mass. Where two rows of a breast differ in BI-RADS or density, the
+    higher counts. A label of one class only is left out. Exams without a folder are left out, with
+    a note. The test split is the official one.
 
     Args:
         argument: the folder with `images/` and the tables.
@@ -158,7 +164,8 @@ def _findings(
         found[_breast(table, row)] |= _categories(table, row)
     ids = ("breasts with images", ["/".join(breast) for breast in breasts])
     told = (f"breasts of {FINDINGS}", ["/".join(breast) for breast in found])
-    return dict(found), join_notes(root, ids, told, "their findings are unknown")
+    unknown = join_notes(root, ids, told, "their findings are unknown")
+    return dict(found), [NON_BENIGN, *unknown]
 
 
 def _categories(table: Table, row: Row) -> set[str]:

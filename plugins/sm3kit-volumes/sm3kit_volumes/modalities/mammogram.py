@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import cv2
 import numpy as np
 from torch import Tensor
 
 from sm3kit.api import DataError, Image, Modality, ranges
+from sm3kit.imaging import resizing
 from sm3kit.imaging.layout import to_chw
 from sm3kit_volumes import examples
 from sm3kit_volumes.policy import Policy, square
+from sm3kit_volumes.readers.dataset import apply_window
 from sm3kit_volumes.readers.opening import DICOM, files_of, open_volume
 from sm3kit_volumes.sampling import Sampling
-from sm3kit_volumes.volume import Voxels
+from sm3kit_volumes.volume import Volume, Voxels
 
-READING = 1  # Counts changes of `read` that would give other pixels for the same file.
-LEAST = 0.02  # Of the pixels of a row or column must be breast, or a marker would be one.
+READING = 2  # Counts changes of `read` that would give other pixels for the same file.
+SEARCHED = 256  # The longer side, in pixels, of the small copy in which the breast is found.
 
 
 class Mammogram(Modality):
     """Mammograms, cropped to the breast, from 0 (black) to 1 (white); tissue is bright.
 
     A file that is stored inverted (MONOCHROME1) is inverted. Values have no unit, so the image's own
-    darkest and brightest pixels become black and white. Air around the breast is
-    cut off, which is half of most files. Left-right flips are on, because a left breast is a right
-    one in the mirror; blur is off, because calcifications are a few pixels wide.
+    darkest and brightest pixels become black and white; padding (PixelPaddingValue) does not count,
+    and is black. The image is cropped to its largest bright region, the breast: air, which is half
+    of most files, and markers beside the breast are cut off. Left-right flips are on, because a
+    left breast is a right one in the mirror; blur is off, because calcifications are a few pixels
+    wide.
 
     Args:
         image_size: height and width S of every view, in pixels.
-        clip: the share of the darkest and of the brightest pixels that become black and white.
-        field: pixels above this share of white are breast; 0 keeps the whole image.
+        window: own (the image's darkest and brightest pixels become black and white) or header
+            (the VOI lookup table of the file, or else its first window).
+        clip: the share of the darkest and of the brightest pixels that become black and white, for
+            window=own.
+        field: pixels above this share of white may be breast; 0 keeps the whole image.
         views: number V of random views.
         crop_scale: least and largest share of the image's area in a crop.
         crop_ratio: least and largest width / height of a crop.
@@ -52,6 +61,7 @@ class Mammogram(Modality):
         self,
         image_size: int = 224,
         *,
+        window: Literal["own", "header"] = "own",
         clip: Annotated[float, ranges.Range(least=0, below=0.5)] = 0.001,
         field: ranges.ShareBelowOne = 0.05,
         views: ranges.ViewCount = 2,
@@ -68,14 +78,15 @@ class Mammogram(Modality):
         reduce: bool = True,
     ) -> None:
         self.image_size = image_size
-        self.clip, self.field, self.gamma = clip, field, gamma
+        self.window, self.clip, self.field, self.gamma = window, clip, field, gamma
         self.mean, self.std = mean, std
         self.sampling = Sampling(
             image_size, views, crop_scale, crop_ratio, rotate, flip, noise, blur, blur_sigma
         )
         self.longest = self.sampling.longest if reduce else 0
         self.policy = Policy("slice", "axial", self.channels, 1.0, "mean", 0)
-        self.reading = f"mammogram {READING}: clip={clip} field={field} longest={self.longest}"
+        options = f"window={window} clip={clip} field={field}"
+        self.reading = f"mammogram {READING}: {options} longest={self.longest}"
 
     @classmethod
     def example(cls, folder: Path) -> str:
@@ -90,18 +101,15 @@ class Mammogram(Modality):
         """The image (1, S, S), float32 from 0 to 1, with square pixels; black around it.
 
         Raises:
-            DataError: the file cannot be read, or all of its pixels have one value.
+            DataError: the file cannot be read, all of its pixels have one value or are padding,
+                or its header has no window for window=header.
         """
-        volume, part = open_volume(path, 0.0)
+        volume, part = open_volume(path, math.nan)
         pixels, spacing = self.policy.taken(volume, part)
-        black, white = np.quantile(pixels, (self.clip, 1 - self.clip)).astype(np.float32)
-        if black == white:
-            raise DataError(
-                f"{path} is empty: all of its pixels are {black:g}. Leave its study out."
-            )
-        grey = np.clip((pixels - black) / (white - black), 0, 1)
-        grey = self._breast(1 - grey if volume.inverted else grey)
-        return to_chw(square(grey, spacing, self.longest, 0.0))
+        measured = np.isfinite(pixels)
+        grey = np.zeros(pixels.shape, np.float32)
+        grey[measured] = self._shown(path, volume, pixels[measured])
+        return to_chw(square(self._breast(grey), spacing, self.longest, 0.0))
 
     def views(
         self,
@@ -120,13 +128,36 @@ class Mammogram(Modality):
         """Float32 views (B, 1, S, S) less the mean, over the deviation."""
         return (views.float() - self.mean) / self.std
 
+    def _shown(self, path: str, volume: Volume, values: Voxels) -> Voxels:
+        """Values that were measured, from 0 (black) to 1 (white); tissue is bright."""
+        if not values.size:
+            raise DataError(f"{path} is empty: all of its pixels are padding. Leave its study out.")
+        black, white = np.quantile(values, (self.clip, 1 - self.clip)).astype(np.float32)
+        if black == white:
+            raise DataError(
+                f"{path} is empty: all of its pixels are {black:g}. Leave its study out."
+            )
+        if self.window == "header":
+            grey = apply_window(volume, values)
+        else:
+            grey = np.clip((values - black) / (white - black), 0, 1)
+        return 1 - grey if volume.inverted else grey
+
     def _breast(self, grey: Voxels) -> Voxels:
-        """The rows and columns in which enough pixels are bright."""
-        inside = grey[..., 0] > self.field
-        rows, columns = (np.flatnonzero(inside.mean(axis) > LEAST) for axis in (1, 0))
-        if not self.field or not len(rows) or not len(columns):
+        """The rows and columns of the largest bright region; a marker is another, smaller one."""
+        scale = max(1.0, max(grey.shape) / SEARCHED)
+        height, width = (math.ceil(side / scale) for side in grey.shape[:2])
+        small = resizing.fast(grey, height, width) if scale > 1 else grey
+        bright = (small[..., 0] > self.field).astype(np.uint8)
+        _, _, regions, _ = cv2.connectedComponentsWithStats(bright)
+        if not self.field or len(regions) == 1:  # The first is what is dark.
             return grey
-        return grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        left, top, across, down, _ = max(regions[1:].tolist(), key=lambda region: region[-1])
+        rows, columns = grey.shape[0] / height, grey.shape[1] / width
+        return grey[
+            math.floor(top * rows) : math.ceil((top + down) * rows),
+            math.floor(left * columns) : math.ceil((left + across) * columns),
+        ]
 
     def _look(self, grey: Image, rng: np.random.Generator | None) -> Image:
         if rng is None:

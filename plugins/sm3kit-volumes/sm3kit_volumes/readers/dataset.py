@@ -1,7 +1,8 @@
-"""One DICOM file, whose headers are believed only as far as they are filled."""
+"""One DICOM file: its headers, believed only as far as they are filled, and its pixels."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from sm3kit.api import DataError
 from sm3kit_volumes.libraries import library
-from sm3kit_volumes.volume import damaged
+from sm3kit_volumes.volume import Volume, Voxels, damaged
 
 # A file without the preamble of 128 bytes: a low tag of group 2 or 8, and two letters, or a length.
 BARE = re.compile(rb"[\x02\x08]\0[\0-\x18]\0([A-Z]{2}|..\0\0)", re.DOTALL)
@@ -21,6 +22,8 @@ TEXTS = (
     "AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR",
     "UT",
 )  # fmt: skip
+DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+COMPLETE = {"pydicom", "pylibjpeg"}  # They decode all that the syntaxes they know allow.
 
 
 def is_dicom(file: Path) -> bool:
@@ -94,3 +97,83 @@ def numbers(header: Any, name: str, absent: Sequence[float]) -> npt.NDArray[np.f
             f"{len(held)}. Export the file again, or leave its study out."
         )
     return held
+
+
+def read_plane(file: Path, outside: float) -> Voxels:
+    """The values (columns, rows) of a slice, in the unit of the scanner's slope and intercept.
+
+    Args:
+        outside: the value of what is outside of the body; if it is NaN, padding is NaN.
+
+    Raises:
+        DataError: it is damaged, or its decoder is not installed.
+    """
+    pixels = library("pydicom.pixels", "DICOM files")
+    slice_ = read_dataset(file)
+    slice_.setdefault("SamplesPerPixel", 1)
+    if "RescaleSlope" in slice_ or "RescaleIntercept" in slice_:  # pydicom wants both.
+        slice_.RescaleSlope = slice_.get("RescaleSlope", 1)
+        slice_.RescaleIntercept = slice_.get("RescaleIntercept", 0)
+    try:
+        stored = slice_.pixel_array
+        values = np.asarray(pixels.apply_modality_lut(stored, slice_), np.float32)
+        if math.isnan(outside) and "PixelPaddingValue" in slice_:
+            values = np.where(_is_padding(slice_, stored), np.float32(outside), values)
+        return values.T
+    except Exception as error:  # Decoders raise nearly anything.
+        syntax = slice_.file_meta.TransferSyntaxUID
+        installed = pixels.get_decoder(syntax).available_plugins if syntax.is_compressed else ()
+        if syntax.is_compressed and not installed:
+            raise DataError(
+                f"{file} is compressed ({syntax.name}), and no decoder is installed. "
+                f"Install them: {DECODERS}"
+            ) from error
+        if syntax.is_compressed and not COMPLETE & set(installed):
+            raise damaged(
+                file,
+                error,
+                f"It is compressed ({syntax.name}), which {' and '.join(installed)} cannot always "
+                f"decode: install the other decoders ({DECODERS}). If it still cannot be read, copy "
+                "it again from its source, or leave its study out.",
+            ) from error
+        raise damaged(file, error) from error
+
+
+def _is_padding(header: Any, stored: Voxels) -> Voxels:
+    """Where stored values are in the range that marks what was not measured."""
+    ends = [header.PixelPaddingValue]
+    ends.append(header.get("PixelPaddingRangeLimit", ends[0]))
+    if stored.dtype.kind == "i":  # Some write -2000 as 63536, the same bits.
+        ends = np.array(ends).astype(stored.dtype).tolist()
+    inside: Voxels = (stored >= min(ends)) & (stored <= max(ends))
+    return inside
+
+
+def apply_window(volume: Volume, values: Voxels) -> Voxels:
+    """Values of a file from 0 to 1, float32, as its header shows them; MONOCHROME1 is not inverted.
+
+    The VOI lookup table if there is one, else the first window (DICOM PS3.3 C.11.2), by pydicom.
+
+    Raises:
+        DataError: the header has neither, or what it has cannot be applied.
+    """
+    header: Any = volume.headers[0] if volume.headers else {}
+    own = "Use the option window=own."
+    if "VOILUTSequence" not in header and not (
+        "WindowCenter" in header and "WindowWidth" in header
+    ):
+        raise DataError(f"{volume.path} has no window in its header. {own}")
+    pixels = library("pydicom.pixels", "DICOM files")
+    try:
+        if "VOILUTSequence" in header:
+            entries, _, bits = header.VOILUTSequence[0].LUTDescriptor
+            if bits == 8 and not 0 < entries <= 256:  # pydicom counts entries in as many bits.
+                raise ValueError("a VOI lookup table of 8 bits has more than 256 entries")
+            shown = pixels.apply_voi(np.rint(values).astype(np.int32), header)
+            black, white = 0, 2**bits - 1
+        else:
+            shown = pixels.apply_windowing(values, header)
+            black, white = pixels.apply_windowing(np.array([-np.inf, np.inf]), header)
+        return np.asarray((shown - black) / (white - black), np.float32)
+    except Exception as error:  # pydicom raises many kinds on an odd header.
+        raise damaged(volume.path, error, own) from error

@@ -12,13 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sm3kit.api import DataError, visible_paths
-from sm3kit_volumes.libraries import library
 from sm3kit_volumes.parts import Part
-from sm3kit_volumes.readers.dataset import is_dicom, numbers, read_dataset
+from sm3kit_volumes.readers.dataset import is_dicom, numbers, read_dataset, read_plane
 from sm3kit_volumes.volume import Volume, Voxels, damaged
 
 LOG = logging.getLogger(__name__)
-DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 UPRIGHT = (1, 0, 0, 0, 1, 0)  # Columns to the left of the patient, rows to the back.
 # DICOM counts millimetres to the left and to the back.
 TO_CANONICAL = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -41,7 +39,7 @@ def open_dicom(path: Path, part: Part, outside: float) -> Volume:
         affine = _affine(slices[0], gap)
     except (TypeError, ValueError) as error:  # A header that is no number.
         raise damaged(path, error) from error
-    block = _blocks([Path(one.filename) for one in slices])
+    block = _blocks([Path(one.filename) for one in slices], outside)
     shape = (int(slices[0].Columns), int(slices[0].Rows), len(slices))
     return Volume(str(path), shape, affine, block, outside, headers=tuple(slices))
 
@@ -172,31 +170,11 @@ def _place(header: Any) -> npt.NDArray[np.float64]:
     return numbers(header, "ImagePositionPatient", (0, 0, 0))
 
 
-def _blocks(files: Sequence[Path]) -> Any:
+def _blocks(files: Sequence[Path], outside: float) -> Any:
     def block(first: int, last: int) -> Voxels:
-        return np.stack([_plane(file) for file in files[first:last]], axis=2)
+        return np.stack([read_plane(file, outside) for file in files[first:last]], axis=2)
 
     return block
-
-
-def _plane(file: Path) -> Voxels:
-    """The values (columns, rows) of a slice, in the unit of the scanner's slope and intercept."""
-    pixels = library("pydicom.pixels", "DICOM files")
-    slice_ = read_dataset(file)
-    slice_.setdefault("SamplesPerPixel", 1)
-    if "RescaleSlope" in slice_ or "RescaleIntercept" in slice_:  # pydicom wants both.
-        slice_.RescaleSlope = slice_.get("RescaleSlope", 1)
-        slice_.RescaleIntercept = slice_.get("RescaleIntercept", 0)
-    try:
-        return np.asarray(pixels.apply_modality_lut(slice_.pixel_array, slice_), np.float32).T
-    except Exception as error:  # Decoders raise nearly anything.
-        syntax = slice_.file_meta.TransferSyntaxUID
-        if syntax.is_compressed and not pixels.get_decoder(syntax).is_available:
-            raise DataError(
-                f"{file} is compressed ({syntax.name}), and no decoder is installed. "
-                f"Install them: {DECODERS}"
-            ) from error
-        raise damaged(file, error) from error
 
 
 def _name(header: Any) -> str:

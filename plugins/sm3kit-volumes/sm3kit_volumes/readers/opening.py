@@ -19,7 +19,7 @@ def open_volume(path: str, outside: float) -> tuple[Volume, Part]:
     """The volume behind a path, on the grid that its part names, and that part.
 
     Args:
-        outside: the value of what is outside of the body.
+        outside: the value of what is outside of the body; NaN marks DICOM padding, too.
 
     Raises:
         DataError: there is no such scan, or it cannot be read.
