@@ -189,6 +189,8 @@ def pack(
       sm3kit data pack manifest:my.csv --out shards
       sm3kit data pack derm7pt:release_v0 --out shards --studies-per-shard 100
     """
+    from shlex import quote
+
     from sm3kit.core.text import in_units
     from sm3kit.data.packing import pack as pack_spec
 
@@ -204,7 +206,7 @@ def pack(
     shards = f"{packed.shards} shard{'s' if packed.shards > 1 else ''}"
     click.echo(
         f"Packed {packed.studies} studies into {shards} ({in_units(packed.bytes)}) in {out}. Use "
-        f"them with: --data shards:{out}"
+        f"them with: --data {quote(f'shards:{out}')}"
     )
 
 

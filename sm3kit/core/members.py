@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -17,6 +18,8 @@ from sm3kit.core.files import MEMBER, file_and_part, regular_file
 
 BLOCK = tarfile.BLOCKSIZE
 AGAIN = "Copy it again from its source, or pack it anew."
+TOO_LARGE = 8 * 2**30  # Bytes: tar headers hold less, and a member is read as a whole.
+SHORT = 100  # Longest name that every header holds.
 
 
 class Member(NamedTuple):
@@ -92,15 +95,20 @@ def read_member(file: str) -> bytes:
         with open(archive, "rb") as stream:  # noqa: PTH123  called for every image
             stream.seek(member.start - BLOCK)
             header, content = stream.read(BLOCK), stream.read(member.size)
-        size = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size
+        there = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        moved = not there.size == member.size == len(content)
+        # Longer names, and letters beyond ASCII, may stand elsewhere.
+        if len(member.name) <= SHORT and member.name.isascii():
+            moved |= there.name != member.name
     except OSError as error:
         raise DataError(f"Cannot read {archive}: {error.strerror or error}. {AGAIN}") from error
     except tarfile.HeaderError:
-        size = -1
-    if not size == member.size == len(content):
+        moved = True
+    if moved:
         raise DataError(
             f"{archive} has changed since its members were listed, or is damaged: {member.name} is "
-            f"not at its place, byte {member.start:,}. {AGAIN}"
+            f"not at its place, byte {member.start:,}. {AGAIN} An index beside it, {archive}.json, must "
+            "be of the same copy."
         )
     return content
 
@@ -120,7 +128,7 @@ def as_file(path: str, *, copied: bool = True) -> Iterator[str]:
     file, part = file_and_part(path)
     taken = taken_apart(file)
     folder = _folder_with(file, taken[0]) if taken and copied else ""
-    local = str(Path(folder, file_name(file))) if folder else file
+    local = str(Path(folder, _local_name(file))) if folder else file
     try:
         yield f"{local}#{part}" if part else local
     except DataError as error:
@@ -138,12 +146,17 @@ def shown(path: str) -> str:
     return path if taken is None else f"{taken[0]}#{taken[1].name}"
 
 
+def _local_name(file: str) -> str:
+    """The name of a member for a file in a folder, which no system takes for another folder."""
+    return re.sub(r"[\\:]", "_", file_name(file))
+
+
 def _folder_with(file: str, archive: str) -> str:
     """A temporary folder with a copy of a member in it."""
     folder, content = "", read_member(file)
     try:
         folder = tempfile.mkdtemp(prefix="sm3kit-")
-        Path(folder, file_name(file)).write_bytes(content)
+        Path(folder, _local_name(file)).write_bytes(content)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise DataError(
@@ -192,6 +205,10 @@ def _refuse(archive: Path, info: tarfile.TarInfo, names: set[str]) -> None:
         raise DataError(
             f"{archive}: {info.name} is a link or a special file, which has no bytes of its own. "
             "Pack the files themselves."
+        )
+    if info.size >= TOO_LARGE:
+        raise DataError(
+            f"{archive}: {info.name} has 8 GiB or more, and a member is read as a whole. Leave it out."
         )
     if info.name in names:
         raise DataError(f"{archive} has two members named {info.name}. Keep one of them.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.core.files import file_and_part, regular_file, whole_folder
-from sm3kit.core.members import taken_apart
+from sm3kit.core.members import TOO_LARGE, taken_apart
 from sm3kit.core.names import unknown
 from sm3kit.data.specs import open_dataset
 from sm3kit.datasets.base import UNKNOWN, Dataset, Study, WeakScores, as_paths
@@ -114,7 +114,11 @@ def _one_file(path: str, where: str, reader: Modality) -> None:
             f"{where}: {path} is a folder, and an image in a shard is one file. {LEAVE_OUT}"
         )
     else:
-        regular_file(files[0], "image", f"It is of {where}; check the data.", DataError)
+        file = regular_file(files[0], "image", f"It is of {where}; check the data.", DataError)
+        if file.stat().st_size >= TOO_LARGE:
+            raise DataError(
+                f"{where}: {path} has 8 GiB or more, and a shard holds smaller files. {LEAVE_OUT}"
+            )
 
 
 def _facts(

@@ -61,8 +61,8 @@ class Isic(Dataset):
     the words of older downloads, `clinical` and `overview`, count as well, in upper or lower case.
     An image is ISIC_ID.jpg, or a file of this name with another case or suffix (.jpeg, .png).
 
-    Labels are columns of the table, their classes in natural order; age is made of `age_approx`. By
-    default those of diagnosis, melanocytic, site, skin type, sex and age, if a class has two studies
+    Labels are columns of the table, their classes in natural order; age is made of `age_approx`, unless
+    the table has a column of that name. By default those of diagnosis, melanocytic, site, skin type, sex and age, if a class has two studies
     on average and there are at most 30 classes. Where the images of a study contradict each other,
     the label is unknown. Notes give the licences and whom to name.
 
@@ -240,7 +240,7 @@ def _labels(
 ) -> tuple[list[LabelSpec], dict[str, dict[str, int]], list[str]]:
     """The labels, {label: {study: class index}}, and notes on them."""
     free = [name for name in table.columns if name.casefold() not in NO_LABELS]
-    known = [*free, *([AGE] if AGE_COLUMN in table else [])]
+    known = [*free, *([AGE] if _makes_age(table) else [])]
     for name in names:
         if name not in known:
             raise OptionError(
@@ -254,7 +254,8 @@ def _labels(
             for cell in (_class(table, row, label) for row in rows)
             if cell
         )
-        classes = tuple(AGES) if label == AGE else class_order(set(cells.values()))
+        in_order = label == AGE and _makes_age(table)
+        classes = tuple(AGES) if in_order else class_order(set(cells.values()))
         if not names and not are_classes(list(cells.values())):
             unfit.append(f"{label} ({len(set(cells.values()))} values in {len(cells)} studies)")
             continue
@@ -272,6 +273,8 @@ def _labels(
                 f"{len(doubtful)} ({first_few(doubtful)})."
             )
     notes += [f"Not used as labels: {list_names(unfit)}."] if unfit else []
+    if AGE_COLUMN in table and not _makes_age(table):
+        notes.append(f"There is a column {AGE}, so {AGE_COLUMN} is not used.")
     if not specs:
         notes.append(
             "There are no labels: pre-training works, but evaluation with labels does not."
@@ -279,9 +282,14 @@ def _labels(
     return specs, values, notes
 
 
+def _makes_age(table: Table) -> bool:
+    """Whether the label age is made of approximate ages; a column of this name comes first."""
+    return AGE_COLUMN in table and AGE not in table
+
+
 def _class(table: Table, row: Row, label: str) -> str:
     """The class that a row says, "" if it says none."""
-    if label != AGE:
+    if label != AGE or not _makes_age(table):
         return class_name(row[label])
     if not row[AGE_COLUMN]:
         return ""

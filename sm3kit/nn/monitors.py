@@ -170,12 +170,12 @@ class _Similarities:
             rows, columns: (R,) and (C,), their places.
         """
         own = self.own[rows].unsqueeze(1)
-        surely, perhaps = (
-            (block - (own + side * self.margin).float()).sign_().clamp_(min=0).sum(1)
-            for side in (1, -1)
-        )
+        low, high = (own - self.margin).float(), (own + self.margin).float()
+        surely, perhaps = ((block - bound).sign_().clamp_(min=0).sum(1) for bound in (high, low))
         doubtful = torch.nonzero(perhaps > surely)[:, 0]
-        near = (block[doubtful] - own[doubtful].float()).abs_() <= self.margin
+        # What is above one bound and not above the other, by the very comparisons.
+        close = block[doubtful]
+        near = (close > low[doubtful]) & (close <= high[doubtful])
         if near.sum() > block.numel() // SPARSE:
             exact = _unit(self.queries, rows) @ _unit(self.gallery, columns).T
             return _count(exact - own, rows.unsqueeze(1) == columns)

@@ -33,7 +33,7 @@ class Row:
     Rows of the same cells are equal, whatever their numbers.
 
     Attributes:
-        number: as a spreadsheet shows it; the headings are row 1.
+        number: as a spreadsheet shows it; the headings are row 1, below blank rows if there are any.
         cells: {heading in lower case: cell}.
     """
 
@@ -151,12 +151,13 @@ def read_table(path: Path, wanted: str) -> Table:
         DataError: there is no such file, or it is empty, damaged or of another kind.
     """
     in_workbook = path.suffix.lower() == SUFFIX
-    lines = workbook_lines(path, wanted) if in_workbook else _lines(path, wanted)
-    headings = [_look_of(heading) for heading in lines[0]]
+    read = workbook_lines(path, wanted) if in_workbook else enumerate(_lines(path, wanted), start=1)
+    lines = iter(read)
+    headings = next(filter(any, ([_look_of(cell) for cell in line] for _, line in lines)), [])
     _check_headings(path, headings)
     keys = [heading.casefold() for heading in headings]
     rows, looks = [], _Looks()
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines:
         cells = [looks[cell] for cell in line]
         if any(cells[len(headings) :]):
             raise DataError(
@@ -187,10 +188,10 @@ class _Looks(dict[str, str]):
 
 def _lines(path: Path, wanted: str) -> list[list[str]]:
     text = _text(path, wanted)
-    first = text.split("\n", 1)[0].strip().strip('"')
+    first = text.lstrip("\r\n").split("\n", 1)[0].strip().strip('"')
     # A first line "sep=;" is how spreadsheets are told the separator.
     if first.lower().startswith("sep=") and len(first) == 5:
-        separator, text = first[4], text.split("\n", 1)[-1]
+        separator, text = first[4], text.lstrip("\r\n").split("\n", 1)[-1]
     else:
         separator = max(SEPARATORS, key=first.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -227,7 +228,7 @@ def _text(path: Path, wanted: str) -> str:
         raise DataError(f"{path}, row {row} contains a NUL, so it is not text. {SAVE_AS_UTF8}")
     if not text.strip():
         raise DataError(f"{path} is empty. It should hold {wanted}.")
-    return text.lstrip("\r\n")
+    return text
 
 
 def _decompress(path: Path, content: bytes) -> bytes:

@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import quote
 
 from sm3kit.core.files import file_and_part
-from sm3kit.core.members import file_name, open_bytes, size_and_time
+from sm3kit.core.members import BLOCK, file_name, open_bytes, size_and_time
 from sm3kit.tables.shard_entry import FACTS, FORMAT
-from sm3kit.tables.shard_index import index_file, make_index, write_index
+from sm3kit.tables.shard_index import index_file, write_index
+from sm3kit.tables.shard_listing import make_index
 
 SUFFIX = re.compile(r"(\.nii)?\.[A-Za-z0-9]+$")
 NAMELESS = ".bin"  # Of a file without a suffix.
@@ -28,7 +29,7 @@ class Limits:
     """Where a shard ends: before the study that would exceed one of them.
 
     Attributes:
-        bytes: most bytes of a shard, unless one study alone has more.
+        bytes: most bytes of a shard's file, unless one study alone makes more.
         studies: most studies.
     """
 
@@ -48,12 +49,6 @@ class Packing:
 
     facts: Mapping[str, Any]
     images: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Bytes of its files."""
-        files = {file_and_part(path)[0] for paths in self.images.values() for path in paths}
-        return sum((size_and_time(file) or (os.stat(file).st_size,))[0] for file in files)  # noqa: PTH116
 
 
 def write_shards(
@@ -82,24 +77,68 @@ def write_shards(
         OSError: a file cannot be read, or not written.
     """
     shards: list[Path] = []
-    for number, group in groupby(_numbered(studies, limits), key=lambda pair: pair[0]):
+    first = _Members({FACTS: _json({"format": FORMAT, **facts})})
+    packed = map(_members, studies)
+    for number, group in groupby(_numbered(packed, limits, first.size), key=lambda pair: pair[0]):
         shards.append(folder / f"{name}-{number:06}.tar")
         with tarfile.open(shards[-1], "w") as tar:
-            _add(tar, FACTS, _json({"format": FORMAT, **facts}))
-            for _, study in group:
-                _add_study(tar, study)
+            first.write(tar)
+            for _, members in group:
+                members.write(tar)
         # Made from what can be read of the shard, so that nobody can read less.
         write_index(index_file(shards[-1]), make_index(shards[-1]))
     return shards
 
 
-def _numbered(studies: Iterable[Packing], limits: Limits) -> Iterator[tuple[int, Packing]]:
-    """Each study, and the number of its shard."""
-    shard = count = size = 0
+@dataclass(frozen=True)
+class _Members:
+    """Members of a shard that follow each other: {name: content}, and {name: file} behind them."""
+
+    texts: Mapping[str, bytes]
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes that they take in a shard, with their headers."""
+        sizes = {name: len(text) for name, text in self.texts.items()}
+        for name, file in self.files.items():
+            sizes[name] = (size_and_time(file) or (os.stat(file).st_size,))[0]  # noqa: PTH116
+        return sum(
+            len(_header(*member).tobuf()) + _whole(member[1], BLOCK) for member in sizes.items()
+        )
+
+    def write(self, tar: tarfile.TarFile) -> None:
+        """Adds them to a shard."""
+        for name, text in self.texts.items():
+            tar.addfile(_header(name, len(text)), BytesIO(text))
+        for name, file in self.files.items():
+            with open_bytes(file) as stream:
+                content = stream.read()
+            tar.addfile(_header(name, len(content)), BytesIO(content))
+
+
+def _header(name: str, size: int) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(name)
+    header.size = size
+    return header
+
+
+def _whole(size: int, unit: int) -> int:
+    """Bytes in whole units."""
+    return -(-size // unit) * unit
+
+
+def _numbered(
+    studies: Iterable[_Members], limits: Limits, first: int
+) -> Iterator[tuple[int, _Members]]:
+    """Each study, and the number of its shard; the first bytes of a shard come before them."""
+    shard, count, size = 0, 0, first
     for study in studies:
         more = study.size
-        if count == limits.studies or (count and size + more > limits.bytes):
-            shard, count, size = shard + 1, 0, 0
+        # Two blocks of zeros end a tar file, which is written in whole records.
+        full = _whole(size + more + 2 * BLOCK, tarfile.RECORDSIZE) > limits.bytes
+        if count == limits.studies or (count and full):
+            shard, count, size = shard + 1, 0, first
         yield shard, study
         count, size = count + 1, size + more
 
@@ -109,7 +148,7 @@ def plain(name: str) -> str:
     return quote(name, safe="").replace(".", "%2E")
 
 
-def _add_study(tar: tarfile.TarFile, study: Packing) -> None:
+def _members(study: Packing) -> _Members:
     key, images = plain(str(study.facts["id"])), {}
     endings: dict[tuple[str, str], str] = {}
     for modality, paths in study.images.items():
@@ -124,16 +163,8 @@ def _add_study(tar: tarfile.TarFile, study: Packing) -> None:
             ending = endings[modality, file]
             named.append(f"{ending}#{part}" if part else ending)
         images[modality] = named
-    _add(tar, f"{key}.json", _json({**study.facts, "images": images}))
-    for (_, file), ending in endings.items():
-        with open_bytes(file) as stream:
-            _add(tar, f"{key}.{ending}", stream.read())
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    tar.addfile(member, BytesIO(content))
+    facts = {f"{key}.json": _json({**study.facts, "images": images})}
+    return _Members(facts, {f"{key}.{ending}": file for (_, file), ending in endings.items()})
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,7 @@
 """Members of tar files as files: read at their place, refused in one line where they are damaged."""
 
 import io
+import ntpath
 import tarfile
 from pathlib import Path
 
@@ -127,6 +128,37 @@ def test_a_changed_archive_is_noticed(archive):
         read_member(listed[0])
 
 
+def test_another_member_at_the_place_is_noticed(tmp_path):
+    """Of the same size; in a header of any format, and where only the name is another."""
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT):
+        archive = pack(
+            tmp_path / "s.tar", {"7.derm.jpg": b"one", "8.derm.jpg": b"two"}, format=form
+        )
+        listed = paths(archive)
+        pack(archive, {"8.derm.jpg": b"two", "7.derm.jpg": b"one"}, format=form)
+        for path in listed:
+            with pytest.raises(DataError, match="has changed since its members .*same copy"):
+                read_member(path)
+
+
+def test_a_place_before_the_first_header_is_refused(archive):
+    with pytest.raises(DataError, match="Cannot read .*s.tar|has changed since"):
+        read_member(f"{archive}#7.derm.bin@3+11")
+
+
+@pytest.mark.parametrize(
+    "name", ["..\\..\\a.bin", "C:\\a.bin", "c:a.bin", "x/..\\a.bin", "a.bin:s"]
+)
+def test_a_copy_stays_in_its_folder_on_every_system(tmp_path, name):
+    archive = pack(tmp_path / "s.tar", {name: b"text"})
+    path = member_path(archive, Member(name, 512, 4))  # As an index from elsewhere may have it.
+    with as_file(path) as local:
+        assert Path(local).read_bytes() == b"text"
+        copied = Path(local).name
+        assert ntpath.split(ntpath.join("D:\\temp", copied)) == ("D:\\temp", copied)
+        assert ":" not in copied
+
+
 def test_a_truncated_member_is_noticed(archive):
     path = paths(archive)[2]
     archive.write_bytes(archive.read_bytes()[: taken_apart(path)[1].start + 100])
@@ -179,6 +211,14 @@ def test_what_is_no_shard_is_refused(tmp_path, archive):
         tar.addfile(link)
     with pytest.raises(DataError, match="7.jpg is a link or a special file"):
         list(scan(archive, bool))
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        large = tarfile.TarInfo("7.jpg")
+        large.size = 8 * 2**30
+        with archive.open("wb") as file:
+            file.write(large.tobuf(form))
+            file.truncate(file.tell() + large.size + 1024)  # Without a byte on the disk.
+        with pytest.raises(DataError, match="7.jpg has 8 GiB or more, and a member is read as a"):
+            list(scan(archive, bool))
     with tarfile.open(archive, "w") as tar:
         for _ in range(2):
             tar.addfile(tarfile.TarInfo("7.jpg"))

@@ -108,6 +108,24 @@ def test_labels_are_columns_that_hold_classes(small: str) -> None:
     )
 
 
+def test_a_column_of_ages_comes_before_approximate_ones(tmp_path: Path) -> None:
+    """It is a column as any other, also where there are no approximate ages."""
+    rows = [
+        image(f"d{n}", str(n), age="young" if n % 2 else "old", diagnosis_1="Benign")
+        for n in range(6)
+    ]
+    both = Isic(collection(tmp_path / "both", rows))
+    note = "There is a column age, so age_approx is not used."
+    assert note in both.notes
+    for row in rows:
+        del row["age_approx"]
+    alone = Isic(collection(tmp_path / "alone", rows))
+    assert note not in alone.notes
+    for data in (both, alone, Isic(both.argument, labels=("age",))):
+        assert {label.name: label.classes for label in data.labels} == {"age": ("old", "young")}
+        assert [study.labels["age"] for study in data.studies()] == [0, 1, 0, 1, 0, 1]
+
+
 def test_labels_can_be_chosen(small: str) -> None:
     assert [label.name for label in Isic(small, labels=("age", "diagnosis_1")).labels] == [
         *("age", "diagnosis_1")

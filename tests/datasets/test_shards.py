@@ -28,8 +28,8 @@ from sm3kit.datasets.shards import Shards
 from sm3kit.modalities.base import Modality, read_image
 from sm3kit.modalities.photo import Photo
 from sm3kit.synthesis.layouts import write
-from sm3kit.tables import shard_index
-from sm3kit.tables.shard_file import Packing, write_shards
+from sm3kit.tables import shard_index, shard_listing
+from sm3kit.tables.shard_file import Limits, Packing, write_shards
 from sm3kit.tables.shard_index import open_shard
 
 FACTS = {"labels": [], "weak": {}, "notes": [], "modalities": {}}
@@ -93,6 +93,23 @@ def test_a_pattern_may_name_some_shards(packed):
     assert Shards(str(packed)).studies("val") == [study for study in every if study.split == "val"]
 
 
+@pytest.mark.parametrize("name", ["set[1]", "{a,b}", "what?", "*"])
+def test_a_folder_may_have_any_name(packed, tmp_path, name):
+    """A folder that is there is no pattern; what is behind it may be one."""
+    folder = tmp_path / name
+    shutil.copytree(packed, folder)
+    every = [study.id for study in Shards(str(packed)).studies()]
+    for pattern in (folder, folder / "*.tar", folder / "milk10k-{000000..000002}.tar"):
+        assert [study.id for study in Shards(str(pattern)).studies()] == every
+    first = folder / "milk10k-000000.tar"
+    assert len(Shards(str(first)).studies()) == 4
+    first.rename(folder / "milk[{0,1}].tar")
+    (folder / "milk10k-000000.tar.json").unlink()
+    assert len(Shards(str(folder / "milk[{0,1}].tar")).studies()) == 4
+    with pytest.raises(DataError, match="There is no tar file"):
+        Shards(str(tmp_path / "other[1]"))
+
+
 def test_equal_data_give_equal_bytes(lesions, packed, tmp_path):
     pack(lesions, {}, tmp_path / "again", most_studies=4)
     for file in packed.iterdir():
@@ -100,14 +117,34 @@ def test_equal_data_give_equal_bytes(lesions, packed, tmp_path):
 
 
 def test_a_shard_ends_before_it_is_too_large(lesions, tmp_path):
-    pack(lesions, {}, tmp_path / "s", most_bytes=10_000)
-    sizes = [
-        sum(member.size for member in members_of(file) if member.name.endswith("jpg"))
-        for file in sorted((tmp_path / "s").glob("*.tar"))
-    ]
-    assert len(sizes) > 1
-    assert max(sizes) <= 10_000
+    pack(lesions, {}, tmp_path / "s", most_bytes=3 * 10_240)
+    files = sorted((tmp_path / "s").glob("*.tar"))
+    assert 1 < len(files) < 10
+    assert max(file.stat().st_size for file in files) <= 3 * 10_240
     assert pack(lesions, {}, tmp_path / "t", most_bytes=1).shards == 10  # A study is never cut.
+
+
+@pytest.mark.parametrize("records", [2, 3])
+def test_headers_ends_and_long_names_count(tmp_path, records):
+    """Studies of hardly any bytes: all but a hundredth of a shard is headers and what fills blocks."""
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    long = "m" * 120  # Such a name has two blocks more.
+    studies = [
+        Packing({"id": f"{n}"}, {name: [str(tmp_path / "a.jpg")] for name in ("derm", long)})
+        for n in range(40)
+    ]
+    limit = records * tarfile.RECORDSIZE
+    shards = write_shards(tmp_path, "s", FACTS, studies, Limits(limit))
+    assert {shard.stat().st_size for shard in shards[:-1]} == {limit}
+    keys = [
+        member.name for shard in shards for member in members_of(shard) if "json" in member.name
+    ]
+    assert len(keys) == 40 + len(shards)
+    # Not one more study fits.
+    members = members_of(shards[0])
+    free = limit - 1024 - members[-1].offset_data - 512
+    study = next(at.offset for at in members[4:] if at.name == "1.json") - members[1].offset
+    assert 0 <= free < study
 
 
 def test_a_pool_of_shards_is_the_pool(lesions, packed, tmp_path):
@@ -267,6 +304,10 @@ REFUSED = {
         {"ct.one": "{}/gone.npy"},
         "There is no image .*gone.npy. It is of study c, ct.one",
     ),
+    "8 GiB": (
+        {"ct.one": "{}/large.npy"},
+        "large.npy has 8 GiB or more, and a shard holds smaller files. Name the modalities",
+    ),
     "a part for many": (
         {"ct.one": "{}/a.scan.npy#1"},
         "is a part of a file of many studies, and a shard would hold a copy",
@@ -280,6 +321,8 @@ def test_what_cannot_be_packed_is_refused_before_anything_is_written(
 ):
     images, text = REFUSED[case]
     images = {name: path.format(scans) for name, path in images.items()}
+    with (scans / "large.npy").open("wb") as file:
+        file.truncate(8 * 2**30)  # Without a byte on the disk.
     own = Scans.__init__
 
     def with_one_more(self, argument):
@@ -370,7 +413,7 @@ def test_shards_of_webdataset_are_read(tmp_path, monkeypatch):
         "No study has a split: split by group, stratified on DIAG, seed 0.",
     ]
     # Listed once: the index is in the cache, by size and time of the shard.
-    monkeypatch.setattr(shard_index, "scan", None)
+    monkeypatch.setattr(shard_listing, "scan", None)
     assert Shards(argument).studies() == studies
     assert not list(tmp_path.glob("*.json"))
 
@@ -380,6 +423,68 @@ def test_a_changed_shard_is_listed_anew(tmp_path):
     assert Shards(argument).studies()[0].id == "sub.d/000"
     wds_shards(tmp_path, [sample(number) for number in range(4, 8)])
     assert Shards(argument).studies()[0].id == "sub.d/004"
+
+
+def packed_again(folder, tmp_path, study, **facts):
+    """One shard of three studies, then another of the same, one of them with other facts."""
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg")
+    for place in ("first", "second"):
+        (folder / place).mkdir(parents=True)
+        studies = [{"id": f"{n}", "split": "train", "labels": {"DIAG": "MEL"}} for n in range(3)]
+        if place == "second":
+            studies[study] |= facts
+        known = {**FACTS, "modalities": {"derm": {"plugin": "photo", "options": {}, "frame": ""}}}
+        known["labels"] = [{"name": "DIAG", "classes": ["MEL", "NEV"], "reported": ""}]
+        packings = [Packing(facts, {"derm": [str(tmp_path / "a.jpg")]}) for facts in studies]
+        write_shards(folder / place, "s", known, packings)
+    return folder / "first" / "s-000000.tar", folder / "second" / "s-000000.tar"
+
+
+@pytest.mark.parametrize("study", range(3))
+@pytest.mark.parametrize("facts", [{"labels": {"DIAG": "NEV"}}, {"id": "7"}], ids=["label", "id"])
+def test_an_index_of_an_earlier_shard_is_left_aside(tmp_path, study, facts):
+    """Only the tar file is copied again; it has as many bytes as before, and may be older."""
+    old, new = packed_again(tmp_path / "s", tmp_path, study, **facts)
+    assert len(Shards(str(old)).studies()) == 3  # The index is compared, and this is kept.
+    wanted = without_paths(Shards(str(new)).studies())
+    times = old.stat().st_mtime_ns - 10**9
+    assert old.stat().st_size == new.stat().st_size
+    shutil.copyfile(new, old)
+    os.utime(old, ns=(times, times))
+    assert without_paths(Shards(str(old)).studies()) == wanted
+    assert all(read_member(study.images["derm"]) for study in Shards(str(old)).studies())
+
+
+def test_a_study_that_is_added_in_the_room_at_the_end_is_seen(tmp_path):
+    (shard,) = write_shards(tmp_path, "s", FACTS, [Packing({"id": "7", "split": "train"})])
+    size = shard.stat().st_size
+    assert len(open_shard(shard).entries) == 1
+    with tarfile.open(shard, "a") as tar:
+        member = tarfile.TarInfo("8.json")
+        member.size = 2
+        tar.addfile(member, io.BytesIO(b"{}"))
+    assert shard.stat().st_size == size
+    assert [entry.id for entry in open_shard(shard).entries] == ["7", "8"]
+
+
+def test_an_index_that_does_not_say_what_it_is_of_is_left_aside(copied):
+    """As those of earlier versions of sm3kit."""
+    index = copied / "milk10k-000000.tar.json"
+    known = json.loads(index.read_text("utf-8"))
+    studies = Shards(str(copied)).studies()
+    for digested in (None, [[-5, 3]], [["a"]], 3):
+        other = {**known, "studies": [], "digest": f"of {digested}", "digested": digested}
+        if digested is None:
+            del other["digest"], other["digested"]
+        index.write_text(json.dumps(other), "utf-8")
+        assert Shards(str(copied)).studies() == studies
+
+
+def test_an_index_is_compared_once(copied, monkeypatch):
+    studies = Shards(str(copied)).studies()
+    monkeypatch.setattr(shard_index, "digest_of", None)
+    monkeypatch.setattr(shard_index, "make_index", None)
+    assert Shards(str(copied)).studies() == studies
 
 
 def test_splits_of_others(tmp_path):
@@ -508,6 +613,7 @@ def test_a_mistake_in_a_shard_is_one_line(copied, mistake):
 
 def test_damaged_and_missing_shards(copied):
     first = copied / "milk10k-000000.tar"
+    known = json.loads(Path(f"{first}.json").read_text("utf-8"))
     whole = first.read_bytes()
     first.write_bytes(whole[:5000])
     with pytest.raises(
@@ -525,7 +631,7 @@ def test_damaged_and_missing_shards(copied):
         "{",
         "[]",
         '{"format": 9, "bytes": 1}',
-        json.dumps({"format": 1, "bytes": len(whole), "facts": None, "studies": [3], "unused": 0}),
+        json.dumps({**known, "studies": [3]}),
     ):
         Path(f"{first}.json").write_text(text)
         with pytest.raises(
@@ -649,7 +755,7 @@ def test_the_command_packs(lesions, tmp_path):
 
     from sm3kit.cli.main import cli
 
-    out = tmp_path / "s"
+    out = tmp_path / "s[1]"
     result = CliRunner().invoke(
         cli,
         [
@@ -670,7 +776,7 @@ def test_the_command_packs(lesions, tmp_path):
     size = sum(file.stat().st_size for file in out.glob("*.tar")) / 1024
     assert (
         result.stdout
-        == f"Packed 10 studies into 2 shards ({size:.0f} KiB) in {out}. Use them with: --data shards:{out}\n"
+        == f"Packed 10 studies into 2 shards ({size:.0f} KiB) in {out}. Use them with: --data 'shards:{out}'\n"
     )
     dataset = Shards(str(out))
     assert (list(dataset.modalities), [label.name for label in dataset.labels]) == (

@@ -179,6 +179,33 @@ def test_ranks_are_as_exact_as_float64():
     assert partner_ranks(one, other)[0].tolist() == [2, 1]
 
 
+def test_ranks_where_the_margin_ends(monkeypatch):
+    """A similarity in float32 that is the very bound behind which another is surely ahead."""
+    monkeypatch.setattr(monitors, "SPARSE", 1)
+    step = 2.0**-24
+    one = torch.tensor([[1.0, 0], [1.0, 0]], dtype=torch.float64)
+    cosines = [0.5 + 0.49 * step, 0.5 + 11 * step]
+    other = torch.tensor([[s, math.sqrt(1 - s * s)] for s in cosines], dtype=torch.float64)
+    assert partner_ranks(one, other)[0].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("width", [2, 3, 7, 60, 512])
+@pytest.mark.parametrize("middle", [0.5, -0.3, 0.001])
+def test_ranks_of_similarities_around_the_margin(monkeypatch, width, middle):
+    """Partners whose similarities differ by about as much as float32 is off, each way."""
+    monkeypatch.setattr(monitors, "SPARSE", 1)
+    monkeypatch.setattr(monitors, "BLOCK", 64)
+    count, random = 128, np.random.default_rng(width)
+    reach = 3 * (min(width, 10 * width**0.5) + 8)
+    cosines = torch.from_numpy(middle + random.uniform(-reach, reach, count) * 2.0**-24)
+    axes = torch.linalg.qr(torch.from_numpy(random.normal(size=(width, width))))[0]
+    one = axes[:1].repeat(count, 1)
+    other = cosines[:, None] * axes[:1] + (1 - cosines**2).sqrt()[:, None] * axes[1:2]
+    there, back = partner_ranks(one, other)
+    assert torch.equal(there, whole_ranks(one, other))
+    assert torch.equal(back, whole_ranks(other, one))
+
+
 def test_the_table_of_all_similarities_is_never_held(monkeypatch):
     """No tensor is larger than a block, or than the embeddings themselves in float64."""
     monkeypatch.setattr(monitors, "BLOCK", 64)

@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,9 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from sm3kit.cli.main import cli
+from sm3kit.core.errors import SM3Error
+from sm3kit.training.processes import together as processes
+from sm3kit.training.processes.together import Watch
 from tests import warm_processes
 
 SMALL = (
@@ -191,6 +196,87 @@ def test_a_mistake_in_any_process_ends_both_with_one_line(folder, failing):
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "Error: The image a.png cannot be read.\n"
+
+
+LEAVING = """
+import os, sys
+from pathlib import Path
+
+if "LOCAL_RANK" in os.environ:
+    sys.exit()
+from sm3kit.training.processes import together
+from sm3kit.training.processes.work import Work
+from sm3kit.training.processes.world import join_world
+
+together.PATIENCE = 0.5
+with together.together(join_world(2, 1), Work(Path())):
+    print("never", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_too_early_ends_both_with_one_line(tmp_path):
+    """It has made no mistake; the first one would wait for it for hours."""
+    script = tmp_path / "leaving.py"
+    script.write_text(LEAVING, "utf-8")
+    code, said, errors = warm_processes.run(script=script, timeout=120)
+    assert (code, said) == (1, "")
+    assert errors == f"Error: {TOO_EARLY}\n"
+
+
+TOO_EARLY = (
+    "Process 1 has ended before the work was done, without an error. Each process runs the script "
+    "from its top: let all of them reach this call."
+)
+
+
+class Ended:
+    """A process that has ended with a code, or has not."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def poll(self):
+        return self.code
+
+    def kill(self):
+        pass
+
+    wait = kill
+
+
+@pytest.mark.parametrize(
+    ("codes", "error"),
+    [((None, 0), SM3Error), ((0, None), SM3Error), ((0, 1), SystemExit), ((1,), SystemExit)],
+)
+def test_an_error_after_another_process_has_gone(codes, error):
+    """What this one has met is then no news: the connection to it is broken."""
+    watch = Watch([], started=False)
+    watch.others = [Ended(code) for code in codes]
+    with pytest.raises(error) as raised:
+        watch.end(RuntimeError("Connection closed by peer"))
+    if error is SM3Error:
+        assert str(raised.value) == TOO_EARLY.replace("1", str(codes.index(0) + 1), 1)
+
+
+def test_an_own_mistake_is_said_whatever_became_of_others():
+    watch = Watch([], started=False)
+    watch.others = [Ended(0)]
+    watch.end(SM3Error("The image a.png cannot be read."))  # The caller raises it on.
+
+
+def test_processes_that_end_after_the_work_end_nothing(monkeypatch):
+    """The first one may be a little later than they are."""
+    monkeypatch.setattr(processes, "PATIENCE", 5)
+    gone = []
+    monkeypatch.setattr(os, "_exit", gone.append)
+    watch = Watch([Ended(0)], started=False)
+    time.sleep(1)
+    watch.stop()
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "sm3kit-watch"]
+    thread.join(5)
+    assert not gone
+    assert not thread.is_alive()
 
 
 @pytest.mark.slow

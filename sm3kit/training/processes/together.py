@@ -106,9 +106,20 @@ class Watch:
             threading.Thread(target=self._look, name="sm3kit-watch", daemon=True).start()
 
     @property
-    def failed(self) -> bool:
-        """Whether one of them has ended with an error, which it has said."""
-        return any(process.poll() for process in self.others)
+    def ended(self) -> bool:
+        """Whether one of them has ended, with or without an error."""
+        return any(process.poll() is not None for process in self.others)
+
+    @property
+    def silent(self) -> str:
+        """What there is to say where one has ended without an error, and none with one."""
+        codes = [process.poll() for process in self.others]
+        if any(codes) or 0 not in codes:
+            return ""
+        return (
+            f"Process {codes.index(0) + 1} has ended before the work was done, without an error. Each "
+            "process runs the script from its top: let all of them reach this call."
+        )
 
     def stop(self) -> None:
         """Looks no more."""
@@ -119,23 +130,28 @@ class Watch:
 
         Raises:
             SystemExit: it is because of another process, which has said what happened.
+            SM3Error: it is because of another process, which has ended without a word.
         """
         self.stop()
         own = isinstance(error, SM3Error | Interrupted | KeyboardInterrupt | SystemExit)
         patience = time.monotonic() + (0 if own else PATIENCE)
-        while self.others and not self.failed and time.monotonic() < patience:
+        while self.others and not self.ended and time.monotonic() < patience:
             time.sleep(0.1)
-        failed = self.failed and not own
+        ended, silent = self.ended and not own, self.silent
         for process in self.others:
             process.kill()
             process.wait()
-        if failed:
+        if ended and silent:
+            raise SM3Error(silent) from error
+        if ended:
             raise SystemExit(1) from error
 
     def _look(self) -> None:
         while not self.over.wait(0.5):
             gone = not self.others and os.getppid() != self.parent
-            if gone or (self.failed and not self.over.wait(PATIENCE)):
+            if gone or (self.ended and not self.over.wait(PATIENCE)):
+                if silent := self.silent:
+                    sys.stderr.write(f"Error: {silent}\n")
                 for process in self.others:
                     process.kill()
                 sys.stdout.flush()
