@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -189,8 +190,6 @@ def pack(
       sm3kit data pack manifest:my.csv --out shards
       sm3kit data pack derm7pt:release_v0 --out shards --studies-per-shard 100
     """
-    from shlex import quote
-
     from sm3kit.core.text import in_units
     from sm3kit.data.packing import pack as pack_spec
 
