@@ -24,13 +24,18 @@ class Drop:
     modality: str
     share: float = 1.0
 
-    def takes(self, name: str) -> bool:
+    def takes(self, own_id: str) -> bool:
         """Whether a study loses its image.
 
-        It depends on the modality and the id of the study alone, so it is the same study in every
-        run, split, order and seed, and a larger share takes all studies of a smaller one.
+        It depends on the modality and the id of the study in its data set alone, so it is the same
+        study in every run, split, order and seed, whatever data are pooled with its own, and a
+        larger share takes all studies of a smaller one. Of two data sets, studies with equal ids
+        lose or keep their images alike.
+
+        Args:
+            own_id: of the study, without the name of its data set.
         """
-        code = hashlib.blake2b(f"{self.modality}/{name}".encode(), digest_size=7).digest()
+        code = hashlib.blake2b(f"{self.modality}/{own_id}".encode(), digest_size=7).digest()
         return int.from_bytes(code, "big") / 2**56 < self.share
 
 
@@ -92,17 +97,16 @@ def without_images(
     """Studies without the images that are taken away.
 
     Args:
-        cases: the studies.
+        cases: the studies, with their ids in their data sets.
         drops: what they lose.
-        name_of: the id of a study.
+        name_of: how those are called that have nothing left.
     """
     left = Remaining([], {drop.modality: 0 for drop in drops}, [])
     for case in cases:
-        name = name_of(case)
-        taken = [drop.modality for drop in drops if drop.takes(name)]
+        taken = [drop.modality for drop in drops if drop.takes(case.study.id)]
         images = {own: paths for own, paths in case.images.items() if own not in taken}
         if not images:
-            left.empty.append(name)
+            left.empty.append(name_of(case))
             continue
         for modality in case.images.keys() - images.keys():
             left.lost[modality] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from sm3kit.core.variant import Variant
 from sm3kit.data.cases import Case, Source, pool_names
 from sm3kit.data.dropping import drops_of, without_images
 from sm3kit.data.image_cache import ImageCache
-from sm3kit.data.pool import Pool, build_modality
+from sm3kit.data.pool import Pool, build_modality, source_prefix
 from sm3kit.data.specs import open_dataset
 from sm3kit.datasets.base import SPLITS, Dataset, Study, as_paths
 from sm3kit.deployment.predictor import Predictor
@@ -191,23 +191,24 @@ def _cases(
     drops = drops_of(question.drop, known)
     cases: list[Case] = []
     blind: list[str] = []
-    names = [source.spec.partition(":")[0] for source in sources]
+    prefixes = [source_prefix(sources, number) for number in range(len(sources))]
+
+    def name_of(case: Case) -> str:
+        return f"{prefixes[case.source]}{case.study.id}"
+
     for number, source in enumerate(sources):
-        # As predictions of a pool are called: the second manifest is manifest2.
-        before = names[:number].count(names[number])
-        prefix = f"{names[number]}{before + 1 if before else ''}/" if len(sources) > 1 else ""
         for study in source.dataset.studies(question.split):
             images = source.images(study)
-            name = f"{prefix}{study.id}"
-            if not images:
-                blind.append(name)
-                continue
             paths = {n: as_paths(p) for n, p in study.images.items()}
-            cases.append(
-                Case(Study(name, paths, {}, study.group, study.split), number, images, (), 0)
-            )
-    left = without_images(cases, drops, lambda case: case.study.id)
-    return left.cases, [*blind, *left.empty]
+            bare = Study(study.id, paths, {}, study.group, study.split)
+            case = Case(bare, number, images, (), 0)
+            if images:
+                cases.append(case)
+            else:
+                blind.append(name_of(case))
+    left = without_images(cases, drops, name_of)
+    named = [replace(case, study=replace(case.study, id=name_of(case))) for case in left.cases]
+    return named, [*blind, *left.empty]
 
 
 def _readers(

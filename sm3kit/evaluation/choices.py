@@ -60,7 +60,7 @@ def check_choices(settings: Settings) -> None:
     if component.on != "joint":
         own = f"--classifier {name}, which has its own rule for a missing modality"
         _check_effect(settings, OF_MISSING, own, "--classifier linear or logistic")
-    if component.learns != "fit":
+    if learns_in_steps(settings):
         return
     if settings.missing == "token":
         raise VariantError(
@@ -80,6 +80,14 @@ def check_choices(settings: Settings) -> None:
     without = f"--classifier {name}, which is fitted at once"
     unused = ("loss", "sampler", "modality_dropout")
     _check_effect(settings, unused, without, "another --classifier")
+
+
+def learns_in_steps(settings: Settings) -> bool:
+    """Whether an evaluation trains a classifier in steps, in which a token can learn, too."""
+    if settings.protocol not in ("probe", "finetune"):
+        return False
+    learns: str = registry("classifiers").get(settings.classifier).learns
+    return learns != "fit"
 
 
 def _check_effect(settings: Settings, unused: tuple[str, ...], without: str, remedy: str) -> None:

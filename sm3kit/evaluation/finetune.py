@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sm3kit.backbones.base import Backbone
 from sm3kit.core.errors import VariantError
@@ -30,7 +30,13 @@ from sm3kit.evaluation.learning import (
     remove_checkpoints,
     score_of,
 )
-from sm3kit.evaluation.missing.fitting import FITTED, check_count, fit_filling, unfitted
+from sm3kit.evaluation.missing.fitting import (
+    FITTED,
+    cases_to_fit,
+    check_count,
+    fit_filling,
+    unfitted,
+)
 from sm3kit.evaluation.predicting import Answer
 from sm3kit.evaluation.settings import Settings
 from sm3kit.evaluation.subject import Subject
@@ -55,7 +61,10 @@ def finetune(subject: Subject, settings: Settings, folder: Path) -> Answer:
     if settings.members == 1 and settings.subsets == "seeds":
         lesson = _lesson(subject, settings, scope, in_order)
         learned = learn_labels(subject, settings, folder, lesson)
-        _fill_in(subject, settings, learned.network, in_order)
+        if settings.missing in FITTED:
+            _fill_in(subject, settings, learned.network, in_order)
+            score = _score(subject, settings, in_order, learned.network)
+            learned = dataclasses.replace(learned, score=score)
     else:
         learned = _ensemble(subject, settings, folder, scope, in_order)
     answer = answer_with(
@@ -100,15 +109,15 @@ def _ensemble(
         member.network.members[0] if isinstance(member.network, Ensemble) else member.network
         for member in members
     ]
-    for network in networks:
-        _fill_in(subject, settings, network, in_order)
+    if settings.missing in FITTED:
+        for network in networks:
+            _fill_in(subject, settings, network, in_order)
     network = Ensemble(networks)  # type: ignore[arg-type]
-    # Nobody asks how well the networks of folds do on the split that chooses.
-    score = score_of(subject, settings, in_order) if folds is None else None
     return Learned(
         network,
         {f"member {n} epoch": member.chosen["epoch"] for n, member in enumerate(members, 1)},
-        None if score is None else score(network),
+        # Nobody asks how well the networks of folds do on the split that chooses.
+        _score(subject, settings, in_order, network) if folds is None else None,
         sum(member.trainable for member in members),
     )
 
@@ -175,15 +184,21 @@ def _network(subject: Subject, settings: Settings, scope: str, subset: Tensor | 
     return FromImages(branches, classifier, filling).to(subject.device)
 
 
+def _score(
+    subject: Subject, settings: Settings, in_order: InOrder, network: nn.Module
+) -> float | None:
+    """The mean AUC of a network, as it is kept, on the cases that choose; None where none do."""
+    score = score_of(subject, settings, in_order)
+    return None if score is None else score(network)
+
+
 def _fill_in(subject: Subject, settings: Settings, network: Any, in_order: InOrder) -> None:
     """Fits what stands in for absent modalities to the features that a training has left.
 
     While they learn, networks leave absent modalities to the fusion, or to tokens.
     """
-    if settings.missing not in FITTED:
-        return
     assert isinstance(network, FromImages)
-    cases = subject.cases("train", labelled=False)
+    cases = cases_to_fit(subject, settings)
     train = network.extractor.embed_batches(in_order(cases)())
     groups = torch.tensor([case.group for case in cases])
     widths = network.extractor.widths

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -74,7 +73,8 @@ def probe(subject: Subject, settings: Settings, folder: Path) -> Answer:
             for number in range(members)
         ]
         networks = [
-            FromFeatures(own, copy.deepcopy(filling), subject.branches.joint) for own in classifiers
+            FromFeatures(own, filling and filling.for_member(), subject.branches.joint)
+            for own in classifiers
         ]
         network = _network(networks, subsets)
         if component.learns == "fit":

@@ -36,7 +36,7 @@ def result_file(subject: Subject, settings: Settings, label: str = "") -> Path:
         # Two tables of one kind are told apart.
         parts.append(subject.pool.listing_hash()[:8])
     if settings.drop:
-        parts.append(f"without-{_file_text(sorted(settings.drop))}")
+        parts.append(f"without-{_file_text(settings.drop)}")
     if settings.select == "test_best":
         parts.append("test_best")
     if settings.scope != "auto":
@@ -132,11 +132,11 @@ def _changed_settings(
     record: Mapping[str, Any], subject: Subject, settings: Settings
 ) -> dict[str, tuple[Any, Any]]:
     """{setting: what the record says and what is asked for} of all that differs."""
-    before, now = record["settings"], settings.in_use()
-    # Older records may lack a setting.
-    pairs = {
-        name: (before[name], now[name]) for name in now if name in before and name != "options"
-    }
+    now = settings.in_use()
+    # A record that is older than a setting was made with its default.
+    usual = Settings(protocol=settings.protocol, select=settings.select).in_use()
+    before = {**usual, **record["settings"]}
+    pairs = {name: (before[name], now[name]) for name in now if name != "options"}
     pairs["map"] = record["map"], dict(subject.variant.map)
     options = subject.variant.as_dict()["options"]
     for owner in {**record["options"], **options}:

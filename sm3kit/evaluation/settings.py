@@ -58,7 +58,7 @@ class Settings:
             too; "knn" votes among the nearest training studies; "match" ranks partners; "clusters"
             compares pseudo-labels with labels.
         split: what is measured on.
-        drop: modalities whose images the measured studies lose; "0.5:clinic" of half of them.
+        drop: modalities whose images the measured studies lose, sorted; "0.5:clinic" of half of them.
         missing: what stands in the joint feature for an absent modality: "zeros", the "mean" of the
             training studies, a "token" that is learned, or "complete", a regression from the others.
         modality_dropout: share of the images that a training on the joint feature hides in each
@@ -78,8 +78,7 @@ class Settings:
         optimiser: "adamw", the paper's, "adam", or "sgd" with a momentum of 0.9.
         schedule: "constant", the paper's, or "cosine", which brings the rate to zero at the end.
         warmup_epochs: epochs over which the rate grows linearly from zero.
-        precision: like that of the pre-training; "run" takes the same. Heads and relations on
-            frozen features are always computed in float32.
+        precision: as in the pre-training; "run" takes the same. On frozen features all is float32.
         feature_views: views of each study that a probe encodes once; 0 encodes in every epoch.
         prototypes: whether heads start as the prototypes of stage 2, where these fit.
         views: options of the modalities that differ in evaluation.
@@ -136,6 +135,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_fields(self, "evaluation")
+        object.__setattr__(self, "drop", tuple(sorted(self.drop)))
 
     def in_use(self) -> dict[str, Any]:
         """{setting: value}, as JSON keeps it, of those that the protocol looks at."""

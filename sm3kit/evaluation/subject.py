@@ -36,6 +36,8 @@ from sm3kit.training.hardware import resolved_precision, smallest_view
 if TYPE_CHECKING:
     from sm3kit.training.processes.world import World  # It loads Lightning.
 
+ROWS = 4096  # Studies whose features are joined at a time.
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -160,10 +162,13 @@ class Subject:
             TrainingError: some are not finite.
         """
         features = self.features(cases)
+        parts = []
         with torch.no_grad():
-            joint = filled_joint(
-                self.branches.joint, filling, features.whole(), features.present
-            ).cpu()
+            for places in torch.split(torch.arange(len(features)), ROWS):
+                rows = {n: own.to(self.device) for n, own in features.rows(places).items()}
+                present = {name: mask[places] for name, mask in features.present.items()}
+                parts.append(filled_joint(self.branches.joint, filling, rows, present).cpu())
+        joint = torch.cat(parts)
         check_features({"all modalities": joint}, "joined by the fusion")
         return joint
 

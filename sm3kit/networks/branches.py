@@ -186,7 +186,7 @@ class Branches(nn.Module):
         return PairSpaces(
             {name: rows.cpu() for name, rows in features.items()},
             {name: views[0].float().cpu() for name, views in streams.items()},
-            dict(present),
+            {name: mask.cpu() for name, mask in present.items()},
         )
 
     @torch.no_grad()

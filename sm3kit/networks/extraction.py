@@ -132,7 +132,8 @@ class Encoder:
     def _features(
         self, shown: StudyViews, views: Sequence[int], changes: Mapping[str, Any]
     ) -> Features:
-        names = list(self.branches.widths)
+        # What no study has an image of is zeros, whatever the weights are.
+        names = [n for n in self.branches.widths if any(n in case.images for case in shown.cases)]
         content = {name: self._content(shown, name, changes) for name in names}
         shown.cache.keep_hashes()
         keys = {
@@ -156,10 +157,15 @@ class Encoder:
                 lambda: self.reporter.advance(task),
             )
             for view, features in zip(todo, encoded, strict=True):
-                for name, rows in features.items():
-                    tables[name, view] = self._keep(keys[name, view], rows)
+                for name in names:
+                    tables[name, view] = self._keep(keys[name, view], features[name])
             self.reporter.done(task)
-        whole = {name: [_there(tables[name, view]) for view in views] for name in names}
+        whole = {
+            name: [_there(tables[name, view]) for view in views]
+            if name in names
+            else [np.zeros((len(shown), width), np.float32)] * len(views)
+            for name, width in self.branches.widths.items()
+        }
         return features_of(shown, whole)
 
     def _keep(self, key: str, rows: Rows) -> Rows:
@@ -181,9 +187,7 @@ class Encoder:
         provider = provider_and_model(self.variant, name)[0]
         backbone = self.variant.of(name, "backbone")
         network = [backbone, sorted(self.variant.options.get(provider, {}).items())]
-        looks = ""
-        if name in shown.pool.modalities:
-            looks = describe_views(shown.pool, self.variant, name, changes)
+        looks = describe_views(shown.pool, self.variant, name, changes)
         return _hash([FORMAT, self._weights[name], network, self.precision, looks, images])
 
 

@@ -33,7 +33,14 @@ def write_tensors(
         SM3Error: the file cannot be written; nothing is left behind.
     """
     told = {"format": "pt", **(metadata or {})}
-    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    whole: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, value in tensors.items():
+        own = value.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        # The library refuses tensors that share their memory, as members of an ensemble may.
+        whole[name] = own.clone() if place in places else own
+        places.add(place)
     with whole_file(path, remedy) as part:
         try:
             save_file(whole, part, metadata=told)

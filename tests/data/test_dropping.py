@@ -43,6 +43,16 @@ def test_a_share_takes_the_same_studies_whatever_is_around_them():
     assert taken < {name for name in NAMES if more.takes(name)}
 
 
+def test_a_share_takes_the_same_studies_whatever_they_are_called():
+    cases = [case(name, "ct") for name in NAMES]
+    alone = remaining(cases, "0.5:ct")
+    pooled = without_images(
+        cases, drops_of(["0.5:ct"], ["ct"]), lambda one: f"manifest2/{one.study.id}"
+    )
+    assert pooled.cases == alone.cases
+    assert pooled.empty == [f"manifest2/{name}" for name in alone.empty]
+
+
 def test_modalities_lose_their_images_independently():
     both = [Drop("ct", 0.5).takes(name) and Drop("mr", 0.5).takes(name) for name in NAMES]
     assert sum(both) == pytest.approx(500, abs=60)

@@ -5,6 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import StandardScaler
 
 from sm3kit.evaluation.missing.filling import (
     Filling,
@@ -15,9 +17,10 @@ from sm3kit.evaluation.missing.filling import (
     new_filling,
     sources_of,
 )
-from sm3kit.evaluation.missing.fitting import fit_filling, ridge
+from sm3kit.evaluation.missing.fitting import FOLDS, PENALTIES, fit_filling, ridge
 from sm3kit.evaluation.settings import Settings
 from sm3kit.fusions.none import NoFusion
+from sm3kit.metrics.folds import group_folds
 
 WIDTHS = {"a": 2, "b": 3}
 THREE = {"a": 2, "b": 3, "c": 1}
@@ -85,6 +88,27 @@ def test_a_ridge_is_that_of_the_normal_equations():
         standard.T @ standard + 7 * np.eye(4), standard.T @ (targets - targets.mean(0))
     )
     assert inputs @ weight + bias == pytest.approx(standard @ own + targets.mean(0))
+
+
+@pytest.mark.parametrize(("count", "width"), [(61, 7), (41, 90)])
+def test_a_ridge_is_that_of_scikit_learn(count, width):
+    """Also where there are fewer studies than inputs, and with folds of different sizes."""
+    rng = np.random.default_rng(4)
+    inputs = rng.normal(2, rng.uniform(0.1, 9, width), (count, width)).astype(np.float32)
+    inputs[:, 0] = 0.1  # A constant one.
+    targets = inputs @ rng.normal(size=(width, 3)) / 4 + rng.normal(8, 9, (count, 3))
+    groups = np.arange(count) // 4
+    fold = group_folds(groups, np.zeros(count, np.int64), FOLDS, 0)
+    splits = [(np.nonzero(fold != n)[0], np.nonzero(fold == n)[0]) for n in np.unique(fold)]
+    assert len({len(held) for _, held in splits}) > 1
+    scaler = StandardScaler().fit(inputs.astype(np.float64))
+    model = RidgeCV(PENALTIES, scoring="neg_mean_squared_error", cv=splits)
+    model.fit(scaler.transform(inputs.astype(np.float64)), targets)
+    assert PENALTIES[0] < model.alpha_ < PENALTIES[-1]
+    weight, bias = ridge(inputs, targets, groups, 0)
+    wanted = model.predict(scaler.transform(inputs.astype(np.float64)))
+    assert inputs.astype(np.float64) @ weight + bias == pytest.approx(wanted, abs=1e-9)
+    assert weight == pytest.approx(model.coef_.T / scaler.scale_[:, None], abs=1e-9)
 
 
 @pytest.mark.parametrize(("noise", "penalty"), [(0.0, 1e-9), (5.0, 1e6)])

@@ -97,6 +97,23 @@ def test_a_name_is_kept_for_its_settings(run):
     assert line.endswith("--label lr-0.1")
 
 
+def test_a_record_from_before_a_setting_was_made_with_its_default(run):
+    evaluate(run, *TINY)
+    file = run / "eval" / "probe-test.json"
+    record = json.loads(file.read_text("utf-8"))
+    for name in ("missing", "modality_dropout", "drop", "threshold", "test_views", "schedule"):
+        del record["settings"][name]
+    file.write_text(json.dumps(record), "utf-8")
+    for words, told in [
+        (["--missing", "complete"], "missing zeros, not complete"),
+        (["--threshold", "f1"], "threshold argmax, not f1"),
+        (["-o", "evaluate.schedule=cosine"], "schedule constant, not cosine"),
+    ]:
+        (line,) = evaluate(run, *TINY, *words, code=1).output.splitlines()
+        assert f"other settings ({told})" in line
+    evaluate(run, *TINY)
+
+
 @pytest.mark.parametrize("harm", ["{", "[]"])
 def test_a_damaged_result_is_replaced(run, harm):
     evaluate(run, "--protocol", "knn")

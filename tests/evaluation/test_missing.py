@@ -1,11 +1,13 @@
 """A modality that is missing at test: what is measured, what stands in for it, and what is refused."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sm3kit.core.errors import DataError, VariantError
 from sm3kit.data.batches import Collate
@@ -16,7 +18,10 @@ from sm3kit.evaluation.choices import check_choices
 from sm3kit.evaluation.evaluate import evaluate
 from sm3kit.evaluation.labelling.label_network import of_raw_views
 from sm3kit.evaluation.missing.dropped import dropped_text, measure_name, protocol_and_drop
+from sm3kit.evaluation.missing.filling import new_filling
+from sm3kit.evaluation.subject import Subject
 from sm3kit.metrics.predictions import Predictions
+from sm3kit.networks.branches import Branches
 from sm3kit.report.material import gather
 from sm3kit.results.evaluation_table import evaluation_section
 from sm3kit.runs.folder import RunFolder
@@ -214,10 +219,134 @@ def test_too_many_modalities_are_refused(fast):
 
     settings = dataclasses.replace(fast, missing="complete")
     check_count(settings, dict.fromkeys("abcde", 2))
-    with pytest.raises(
-        VariantError, match="so it takes at most 5, and the run has 6. Use --missing mean"
-    ):
-        check_count(settings, dict.fromkeys("abcdef", 2))
+    remedies = [
+        ({}, "mean or token"),
+        ({"protocol": "finetune"}, "mean or token"),
+        ({"classifier": "logistic"}, "mean"),
+        ({"protocol": "knn"}, "mean"),
+        ({"protocol": "clusters"}, "mean"),
+    ]
+    for changes, others in remedies:
+        with pytest.raises(VariantError) as caught:
+            check_count(dataclasses.replace(settings, **changes), dict.fromkeys("abcdef", 2))
+        assert str(caught.value).endswith(
+            f"so it takes at most 5, and the run has 6. Use --missing {others}."
+        )
+        for rule in others.split(" or "):
+            check_choices(dataclasses.replace(settings, **changes, missing=rule))
+
+
+def test_what_is_fitted_needs_training_studies(runs, evaluated, studies):
+    data = studies("tests", lambda i, row: row if row["split"] == "test" else None)
+    with pytest.raises(DataError) as caught:
+        evaluated(runs.stage2, data, protocol="clusters", select="last", missing="mean")
+    assert str(caught.value) == (
+        f"--missing mean is fitted to the split train, and {data} has no study in it. Use "
+        "--missing zeros, or add data that have one."
+    )
+    evaluated(runs.stage2, data, protocol="clusters", select="last", missing="zeros")
+
+
+# On a GPU, of which a fake has no values and refuses to compute with tensors of the CPU
+
+
+@pytest.mark.parametrize("rule", ["zeros", "mean", "complete"])
+def test_rows_are_filled_in_where_the_networks_are(runs, opened, monkeypatch, rule):
+    subject = opened(runs.stage1)
+    widths = subject.branches.widths
+
+    class OnCPU:
+        """Features of eight studies, as they come from the cache."""
+
+        present = dict.fromkeys(widths, torch.ones(8, dtype=torch.bool))
+
+        def __len__(self):
+            return 8
+
+        def rows(self, places):
+            return {name: torch.ones(len(places), width) for name, width in widths.items()}
+
+        def whole(self):
+            return self.rows(range(8))
+
+    def join(self, rows, present):
+        assert {own.device.type for own in (*rows.values(), *present.values())} == {"cuda"}
+        return torch.cat(list(rows.values()), dim=1)
+
+    monkeypatch.setattr(Subject, "features", lambda self, cases: OnCPU())
+    monkeypatch.setattr("sm3kit.evaluation.subject.ROWS", 3)
+    move = "sm3kit.evaluation.missing.filling.to_device"
+    monkeypatch.setattr(move, lambda mask, device: mask.to(device))
+    monkeypatch.setattr("sm3kit.evaluation.subject.check_features", lambda *_: None)
+    monkeypatch.setattr(Branches, "device", torch.device("cuda"))
+    monkeypatch.setattr(Branches, "joint", join)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        joint = subject.joint([], new_filling(rule, widths).to("cuda"))
+    assert (joint.shape, joint.device.type) == ((8, sum(widths.values())), "cpu")
+
+
+def test_who_was_there_is_known_where_the_features_are():
+    with FakeTensorMode():
+        rows, mask = torch.ones(2, 3, device="cuda"), torch.ones(2, device="cuda") > 0
+        networks = SimpleNamespace(streams=lambda *_: {"joint": [rows]})
+        spaces = Branches.embed(networks, {"derm": rows}, {"derm": mask})
+    tables = (spaces.features, spaces.streams, spaces.present)
+    assert {own.device.type for table in tables for own in table.values()} == {"cpu"}
+
+
+# What the record says of it
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_score_is_that_of_the_network_that_is_kept(runs, evaluated, studies, members):
+    """Of the split that chooses, whose studies all lack a modality."""
+
+    def lose(i, row):
+        return row | {"derm": ""} if row["split"] == "val" else row
+
+    choices = {"protocol": "finetune", "split": "val", "epochs": 1, "members": members}
+    record = evaluated(runs.stage1, studies("lost", lose), missing="complete", **choices)
+    assert record["selection_auc"] == pytest.approx(record["mean"]["auc"])
+
+
+def test_the_order_of_drops_has_no_meaning(runs, evaluated, fast):
+    one, other = ("0.9:derm", "0.5:clinic"), ("0.5:clinic", "0.9:derm")
+    assert dataclasses.replace(fast, drop=one) == dataclasses.replace(fast, drop=other)
+    first = evaluated(runs.stage1, protocol="knn", drop=one)
+    assert evaluated(runs.stage1, protocol="knn", drop=other)["settings"] == first["settings"]
+
+
+def test_a_share_takes_the_same_studies_of_pooled_data(runs, opened, studies, fast):
+    spec = studies("own")
+    settings = dataclasses.replace(fast, drop=("0.5:clinic",))
+    evaluate(opened(runs.stage1), fast)
+    (predictor,) = open_predictors([runs.stage1])
+    both = (spec, studies("again", lambda i, row: row))
+    question = Question(data=both, split="test", drop=settings.drop)
+
+    def taken(cases):
+        return sorted(
+            case.study.id.rpartition("/")[2] for case in cases if "clinic" not in case.images
+        )
+
+    alone = taken(opened(runs.stage1, spec).measured(settings))
+    assert 0 < len(alone) < 8
+    assert taken(opened(runs.stage1, *both).measured(settings)) == sorted(2 * alone)
+    asked = find_studies(predictor, question).cases
+    assert taken(asked) == sorted(2 * alone)
+    assert {case.study.id.partition("/")[0] for case in asked} == {"manifest", "manifest2"}
+
+
+def test_members_share_what_does_not_learn(runs, opened, fast, monkeypatch):
+    """In memory; the file of the classifier has it for each."""
+    kept = []
+    monkeypatch.setattr("sm3kit.evaluation.evaluate.save_classifier", lambda network, *_: kept.append(network))  # fmt: skip
+    for rule in ("complete", "token"):
+        settings = dataclasses.replace(fast, missing=rule, members=2, epochs=1)
+        evaluate(opened(runs.stage1), settings, label=rule)
+    of_rules = [[member.filling for member in network.members] for network in kept]
+    assert of_rules[0][0] is of_rules[0][1]
+    assert of_rules[1][0] is not of_rules[1][1]
 
 
 def test_names_of_measurements_are_read_as_they_are_written():

@@ -225,6 +225,19 @@ def two_processes() -> str:
         return f"train stage 2, loss {last_loss(run):.2f}; {same}"
 
 
+def missing() -> str:
+    """Every protocol that fills in, with studies that have lost a modality."""
+    small = ("--data", "synthetic:40", "--epochs", "1", "--mlssl-epochs", "1")
+    protocols = ("probe", "finetune", "knn", "clusters")
+    with tempfile.TemporaryDirectory() as folder:
+        run = f"{folder}/run"
+        command("pretrain", "--recipe", "quick", *small, "--out", run)
+        for protocol in protocols:
+            words = ("--protocol", protocol, "--drop", "clinic", "--missing", "complete")
+            command("evaluate", run, *words, *(("--epochs", "1") if protocol == "finetune" else ()))
+    return f"{', '.join(protocols)} fill in"
+
+
 CHECKS = {
     "AMP in each precision, resuming, stage 2, FAISS": tests,
     "a step without waiting": no_waiting,
@@ -233,6 +246,7 @@ CHECKS = {
     "peak memory": memory,
     "the quick recipe and its probe": quick,
     "views on the GPU": views_on_gpu,
+    "what stands in for a missing modality": missing,
     "two processes": two_processes,
 }
 

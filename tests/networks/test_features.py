@@ -256,6 +256,27 @@ def test_equal_pictures_under_other_names_share_their_features(tiny2, study_of, 
     assert encoded[0] == 8
 
 
+def test_what_no_study_has_is_zeros_and_not_encoded(some, study_of, tmp_path, encoded):
+    """Whatever else is dropped, what was encoded is not encoded again."""
+    cache = FeatureCache(tmp_path / "features")
+    setup, _, encoder = study_of(some, cache)
+    whole = encoder.evaluation(setup.views)
+    before, kept = encoded[0], files(cache.root)
+    cases = [
+        change(case, images={n: own for n, own in case.images.items() if n != "clinic"})
+        for case in setup.cases
+    ]
+    shown = StudyViews(setup.pool, cases, setup.images, some.seed)
+    left = encoder.evaluation(shown)
+    assert (encoded[0], files(cache.root)) == (before, kept)
+    assert torch.equal(left.whole()["derm"], whole.whole()["derm"])
+    assert not left.whole()["clinic"].any() and not left.present["clinic"].any()
+    assert list(left.views) == list(whole.views)
+    # Nor do the networks below nothing: with new views, half are encoded.
+    encoder.random_views(shown, 1, {})
+    assert encoded[0] - before == int(left.present["derm"].sum())
+
+
 # The folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
@@ -51,6 +52,10 @@ class Filling(nn.Module):
     def fill(self, features: Features, present: Features) -> tuple[Features, Features]:
         """The same for modalities that are present or not, in training and evaluation alike."""
         return features, present
+
+    def for_member(self) -> Filling:
+        """One for a member of an ensemble: a copy that learns by itself, or this if nothing learns."""
+        return copy.deepcopy(self) if any(True for _ in self.parameters()) else self
 
 
 class TokenFilling(Filling):
