@@ -51,8 +51,8 @@ if TYPE_CHECKING:
         "--objective",
         multiple=True,
         family="objectives",
-        help="Objective within each modality: simclr, byol, swav, barlow, dcl, dino, vicreg, distill, ssd_kd, or "
-        "a plugin. May be repeated.",
+        help="Objective within each modality: simclr, byol, swav, barlow, dcl, dino, vicreg, "
+        "distill, ssd_kd, or a plugin. May be repeated.",
     ),
     plugin_name_option(
         "--fusion",

@@ -130,7 +130,7 @@ def _read(
 def _find_shared(uses: list[Use], same: Mapping[str, str]) -> list[Shared]:
     by_file = defaultdict(list)
     for use in uses:
-        by_file[os.path.normpath(same.get(use.path, use.path))].append(use)
+        by_file[same.get(use.path) or os.path.normpath(use.path)].append(use)
     shared = [Shared(tuple(uses)) for uses in by_file.values() if len(uses) > 1]
     return sorted(shared, key=lambda file: not file.across_splits)
 
@@ -233,10 +233,13 @@ def check_spec(spec: str, options: Mapping[str, Mapping[str, Any]], read: bool =
     Raises:
         SM3Error: the data set cannot be listed at all.
     """
-    from sm3kit.data.pool import whole_image_readers
     from sm3kit.data.specs import open_dataset
-    from sm3kit.modalities.base import read_image
 
     dataset = open_dataset(spec, options)
-    readers = whole_image_readers(dataset, options) if read else {}
-    return check(dataset, (lambda name, path: read_image(path, readers[name])) if read else None)
+    if not read:  # Without torch, whose import would take longest.
+        return check(dataset)
+    from sm3kit.data.pool import whole_image_readers
+    from sm3kit.modalities.base import read_image
+
+    readers = whole_image_readers(dataset, options)
+    return check(dataset, lambda name, path: read_image(path, readers[name]))

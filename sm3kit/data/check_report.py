@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from sm3kit.datasets.base import LabelSpec, Study
-from sm3kit.tables.spelling import spelling_notes
+from sm3kit.tables.spelling import spelled_alike, spelling_notes
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,8 @@ def spelled_twice(labels: Sequence[LabelSpec], studies: Sequence[Study]) -> list
     """
     notes = []
     for label in labels:
+        if not spelled_alike(label.classes):
+            continue  # Counting takes long for many studies.
         counts = Counter(study.labels.get(label.name) for study in studies)
         named = {name: counts[index] for index, name in enumerate(label.classes)}
         notes += spelling_notes(f"Label {label.name}", named)

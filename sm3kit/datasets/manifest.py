@@ -14,7 +14,7 @@ from sm3kit.core.names import list_names
 from sm3kit.core.names import unknown as unknown_name
 from sm3kit.datasets.base import Dataset, LabelSpec, ModalitySpec, Study
 from sm3kit.tables.classes import are_classes, class_order
-from sm3kit.tables.csv_table import Row, Table, class_name, read_table
+from sm3kit.tables.csv_table import Table, class_name, read_table
 from sm3kit.tables.joining import one_per_key
 from sm3kit.tables.spelling import UNKNOWN_WORDS, blank_unknown, word_counts
 from sm3kit.tables.splits import SPLIT_WORDS, rarest, split_groups
@@ -112,12 +112,12 @@ class Manifest(Dataset):
         known = {label: declared.get(label) or _classes(table, label) for label in chosen}
         splits, self.notes = _splits(table, chosen, val, test, split_seed)
         places = _Places(table.path.parent)
-        numbers = {label: {n: i for i, n in enumerate(names)} for label, names in known.items()}
+        keys = {name: name.casefold() for name in images}
         self._studies = [
-            Study(
-                row["id"], _paths(places, row, images), _labels(table, row, numbers), group, split
+            Study(row["id"], _paths(places, row.cells, keys), labels, group, split)
+            for row, labels, (group, split) in zip(
+                table.rows, _labels(table, known), splits, strict=True
             )
-            for row, (group, split) in zip(table.rows, splits, strict=True)
         ]
         plugin_of = _pairs("plugins", plugins, images)
         frame = dict.fromkeys(_check_names("registered", registered, images), "registered")
@@ -248,14 +248,16 @@ class _Places(dict[str, str]):
         return os.path.join(place, name)  # noqa: PTH118  Path takes ten times as long.
 
 
-def _paths(places: _Places, row: Row, images: list[str]) -> dict[str, str | tuple[str, ...]]:
+def _paths(
+    places: _Places, cells: Mapping[str, str], keys: Mapping[str, str]
+) -> dict[str, str | tuple[str, ...]]:
     columns_of: dict[str, str | tuple[str, ...]] = {}
-    for name in images:
+    for name, key in keys.items():
         # A table made on Windows writes folder\file.
-        cells = [cell.strip().replace("\\", "/") for cell in row[name].split(SEVERAL)]
-        paths = tuple(places.of(cell) for cell in cells if cell)
+        named = cells[key].replace("\\", "/")
+        paths = [places.of(path) for part in named.split(SEVERAL) if (path := part.strip())]
         if paths:
-            columns_of[name] = paths if len(paths) > 1 else paths[0]
+            columns_of[name] = tuple(paths) if len(paths) > 1 else paths[0]
     return columns_of
 
 
@@ -291,7 +293,9 @@ def _label_columns(
         return _check_names("labels", names, others), []
     chosen, left_out = [], []
     for column in others:
-        cells = [class_name(cell) for cell in table.column(column) if cell]
+        filled = [cell for cell in table.column(column) if cell]
+        class_of = {cell: class_name(cell) for cell in set(filled)}
+        cells = [class_of[cell] for cell in filled]
         count = len(set(cells))
         if column in declared or are_classes(cells):
             chosen.append(column)
@@ -313,14 +317,19 @@ def _label_columns(
     return chosen, notes
 
 
-def _labels(table: Table, row: Row, known: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    labels = {}
-    for label, numbers in known.items():
-        name = class_name(row[label])
-        if name and name not in numbers:
-            raise table.wrong(row, label, numbers)
-        if name:
-            labels[label] = numbers[name]
+def _labels(table: Table, known: Mapping[str, Sequence[str]]) -> list[dict[str, int]]:
+    """{label: class index} of each row, without the unknown ones."""
+    labels: list[dict[str, int]] = [{} for _ in table.rows]
+    for label, names in known.items():
+        cells = table.column(label)
+        numbers = {name: number for number, name in enumerate(names)}
+        number_of = {cell: numbers.get(class_name(cell)) for cell in set(cells)}
+        for own, row, cell in zip(labels, table.rows, cells, strict=True):
+            number = number_of[cell]
+            if number is not None:
+                own[label] = number
+            elif cell:
+                raise table.wrong(row, label, names)
     return labels
 
 

@@ -116,7 +116,7 @@ def write_studies(file: Path, record: Sequence[SourceRecord]) -> None:
     sources = [{name: getattr(source, name) for name in names} for source in record]
     text = json.dumps({"format": FORMAT, "sources": sources}, ensure_ascii=False)
     with whole_file(file, REMEDY) as part:
-        part.write_bytes(gzip.compress(text.encode(), mtime=0))
+        part.write_bytes(gzip.compress(text.encode(), compresslevel=6, mtime=0))
 
 
 def read_studies(file: Path) -> list[SourceRecord]:

@@ -175,7 +175,8 @@ def read_table(path: Path, wanted: str) -> Table:
 
 def _look_of(cell: str) -> str:
     """A cell without blanks and what nobody sees at its ends, and without what kept it harmless."""
-    return original(cell.strip().strip(UNSEEN).strip())
+    cell = cell.strip()
+    return original(cell if cell.isascii() else cell.strip(UNSEEN).strip())
 
 
 class _Looks(dict[str, str]):

@@ -36,11 +36,16 @@ def place_of(file: str) -> Place:
         size, start = taken[1].size, taken[1].start
     else:
         size, start = state.st_size, 0
-        if not stat.S_ISDIR(state.st_mode):
+        # What is usual needs no second look.
+        if not (stat.S_ISDIR(state.st_mode) or _is_readable(file, state)):
             regular_file(file, "image", "Check the table that names it.", DataError)
     if not size and not stat.S_ISDIR(state.st_mode):
         raise DataError("The file is empty.")
     return Place(size, (state.st_dev, state.st_ino, start))
+
+
+def _is_readable(file: str, state: os.stat_result) -> bool:
+    return stat.S_ISREG(state.st_mode) and os.access(file, os.R_OK)
 
 
 def same_place(places: Mapping[str, Place]) -> dict[str, str]:

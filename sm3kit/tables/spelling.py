@@ -7,7 +7,6 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import combinations
 from types import MappingProxyType
 
@@ -44,6 +43,8 @@ NO_CLASSES: Mapping[str, Container[str]] = MappingProxyType({})
 
 def _without_accents(text: str) -> str:
     """Without the marks on Latin, Greek and Cyrillic letters; those of other scripts are letters."""
+    if text.isascii():
+        return text
     return re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", text))
 
 
@@ -80,14 +81,19 @@ def spelling_notes(what: str, counts: Mapping[str, int], kind: str = "classes") 
         counts: {name: studies that have it}.
         kind: what the names are.
     """
-    spellings = defaultdict(list)
-    for name in counts:
-        spellings[fold(name, OF_NAMES)].append(name)
-    sets = [names for names in spellings.values() if len(names) > 1]
+    sets = spelled_alike(counts)
     notes = [_note(what, names, counts, kind) for names in sets[:NOTED]]
     if len(sets) > NOTED:
         notes.append(f"{what}: {len(sets) - NOTED} more sets of {kind} differ only in this way.")
     return notes
+
+
+def spelled_alike(names: Iterable[str]) -> list[list[str]]:
+    """The sets of different names that are one but for case, spaces, accents or Unicode form."""
+    spellings = defaultdict(list)
+    for name in names:
+        spellings[fold(name, OF_NAMES)].append(name)
+    return [alike for alike in spellings.values() if len(alike) > 1]
 
 
 def _note(what: str, names: Sequence[str], counts: Mapping[str, int], kind: str) -> str:
@@ -97,9 +103,6 @@ def _note(what: str, names: Sequence[str], counts: Mapping[str, int], kind: str)
         f"{differences(names, OF_NAMES)}. If they mean the same, write them the same way in the "
         "table."
     )
-
-
-_fold = lru_cache(maxsize=4096)(fold)  # Tables repeat their words.
 
 
 def blank_unknown(
@@ -119,40 +122,39 @@ def blank_unknown(
         classes: {column: words that are classes of it}, which are never unknown there.
         option: how a user sets the words, for the note: "manifest.unknown".
     """
-    folded = frozenset(_fold(word) for word in words)
-    watched = [
-        (column, column.casefold(), _Unknown(folded, classes.get(column, ())))
-        for column in columns
-        if column in table
-    ]
+    folded = frozenset(fold(word) for word in words)
+    longest = max(map(len, folded), default=0)
+    watched = []
+    for column in columns:
+        if column in table:
+            known = classes.get(column, ())
+            # Tables repeat their words: each is looked at once.
+            cells = set(table.column(column))
+            found = {cell for cell in cells if _is_unknown(cell, folded, longest, known)}
+            watched += [(column, column.casefold(), found)] if found else []
+    if not watched:
+        return table, []
     counts: Counter[str] = Counter()
     places, rows = [], []
     for row in table.rows:
         cells = row.cells
-        blank = [(column, key) for column, key, unknown in watched if unknown[cells[key]]]
+        blank = [(column, key) for column, key, found in watched if cells[key] in found]
         counts.update(cells[key] for _, key in blank)
         places += [column for column, _ in blank]
         emptied = dict.fromkeys((key for _, key in blank), "")
         rows.append(Row(row.number, {**cells, **emptied}) if blank else row)
-    if not counts:
-        return table, []
     note = f"Treated as unknown in {table.path.name}, {', '.join(dict.fromkeys(places))}: "
     note += f"{word_counts(counts)}."
     note += f" Other words are set with -o {option}=WORD,..." if option else ""
     return replace(table, rows=tuple(rows)), [note]
 
 
-class _Unknown(dict[str, bool]):
-    """{cell: whether it says "unknown"}, looked at once: tables repeat their words."""
-
-    def __init__(self, folded: Container[str], classes: Container[str]) -> None:
-        self.folded, self.classes = folded, classes
-
-    def __missing__(self, cell: str) -> bool:
-        name = class_name(cell)
-        unknown = bool(name) and _fold(name) in self.folded and name not in self.classes
-        self[cell] = unknown
-        return unknown
+def _is_unknown(cell: str, folded: Container[str], longest: int, classes: Container[str]) -> bool:
+    name = class_name(cell)
+    # Most cells of a large table are paths, which are too long whatever their case.
+    if not name or (len(name) > longest and name.isascii() and len(name.split()) == 1):
+        return False
+    return fold(name) in folded and name not in classes
 
 
 def word_counts(counts: Mapping[str, int]) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import types
+from importlib.metadata import distribution
 from pathlib import Path
 
 import click
@@ -297,3 +298,32 @@ class TestWhatGoesWrong:
         result = CliRunner().invoke(cli, ["fail"])
         assert result.exit_code == 1
         assert result.stderr == "Stopped in epoch 2 of 9.\n"
+
+
+# Chosen by other options, or of no use there.
+NOT_OFFERED = {"--objective": {"crossmodal"}, "pretrain --sampler": {"label_balanced"}}
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "family"),
+    [
+        ("pretrain", "--objective", "objectives"),
+        ("pretrain", "--fusion", "fusions"),
+        ("pretrain", "--relation", "relations"),
+        ("pretrain", "--clusterer", "clusterers"),
+        ("pretrain", "--sampler", "samplers"),
+        ("evaluate", "--classifier", "classifiers"),
+        ("evaluate", "--loss", "losses"),
+        ("evaluate", "--sampler", "samplers"),
+    ],
+)
+def test_help_names_every_built_in_plugin(command, option, family):
+    (own,) = [one for one in cli.get_command(None, command).params if option in one.opts]
+    built_in = {
+        entry.name
+        for entry in distribution("sm3kit").entry_points
+        if entry.group == f"sm3kit.{family}"
+    }
+    hidden = NOT_OFFERED.get(option, set()) | NOT_OFFERED.get(f"{command} {option}", set())
+    assert built_in - hidden <= set(re.findall(r"\w+", own.help))
+    assert not hidden - built_in

@@ -105,6 +105,8 @@ def test_classes_that_are_one() -> None:
 WRITTEN = [
     *("NA", "N/A", "n/a", "#N/A", "<NA>", "None", "null", "NULL", "?", "-", ".", "missing"),
     *("-1", "-1.0", "nan", "NaN", "unknown", "Unknown", "unk", "N / A", "ＮＡ"),
+    # Longer than any word, and the same.
+    *("-1.0000000000", "N    /    A", "ＵＮＫＮＯＷＮ", "UNKNO\u00a0WN"),
 ]
 
 
@@ -123,7 +125,9 @@ def test_every_word_becomes_a_blank(table: Table, word: str) -> None:
     assert note == f"Treated as unknown in t.csv, diag: 1 x {word!r}."
 
 
-@pytest.mark.parametrize("word", ["absent", "no", "0", "1", "+", "--1", "nevus", "normal", "-2"])
+@pytest.mark.parametrize(
+    "word", ["absent", "no", "0", "1", "+", "--1", "nevus", "normal", "-2", "NA" * 9, "a/b.jpg"]
+)
 def test_others_stay(table: Table, word: str) -> None:
     table.path.write_text(f"id,DIAG\n1,{word}\n", encoding="utf-8")
     read = read_table(table.path, "people")
