@@ -138,8 +138,7 @@ if TYPE_CHECKING:
     plugin_name_option(
         "--sampler",
         family="samplers",
-        help="How the batches of both stages are drawn: shuffle, cluster_balanced, which draws "
-        "studies of small clusters more often, or a plugin.",
+        help="How both stages draw: shuffle, cluster_balanced (small clusters more often), or a plugin.",
     ),
     setting_options,
     plugin_file_option,
