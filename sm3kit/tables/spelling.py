@@ -129,8 +129,8 @@ def blank_unknown(
         if column in table:
             known = classes.get(column, ())
             # Tables repeat their words: each is looked at once.
-            cells = set(table.column(column))
-            found = {cell for cell in cells if _is_unknown(cell, folded, longest, known)}
+            different = set(table.column(column))
+            found = {cell for cell in different if _is_unknown(cell, folded, longest, known)}
             watched += [(column, column.casefold(), found)] if found else []
     if not watched:
         return table, []
