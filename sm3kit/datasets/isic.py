@@ -62,9 +62,9 @@ class Isic(Dataset):
     An image is ISIC_ID.jpg, or a file of this name with another case or suffix (.jpeg, .png).
 
     Labels are columns of the table, their classes in natural order; age is made of `age_approx`, unless
-    the table has a column of that name. By default those of diagnosis, melanocytic, site, skin type, sex and age, if a class has two studies
-    on average and there are at most 30 classes. Where the images of a study contradict each other,
-    the label is unknown. Notes give the licences and whom to name.
+    the table has a column `age`. By default those of diagnosis, melanocytic, site, skin type, sex and
+    age, if a class has two studies on average and there are at most 30 classes. Where the images of a
+    study contradict each other, the label is unknown. Notes give the licences and whom to name.
 
     Args:
         argument: the folder with metadata.csv and the images, beside it or in `images/`.

@@ -1,6 +1,6 @@
 """Time and memory of what grows with the number of studies, as the table of the page on large data.
 
-    python tests/benchmarks/scale.py [--sizes 1000,5000,20000,100000] [--folder DIR]
+    python tests/benchmarks/scale.py [--sizes 100,1000,5000,20000,100000] [--folder DIR]
 
 Writes 400 JPEGs of 600 x 450 pixels, and for each size a manifest whose rows have paths of their own, which
 are hard links to those files: every path is looked at, and few bytes are kept. Each step is a process of its
@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from pathlib import Path
 FILES, WIDTH, HEIGHT = 200, 600, 450
 SPLITS = (("val", 0.01), ("test", 0.02))
 LABELS, CLASSES, WIDTHS, NEIGHBOURS = 8, 5, (512, 128), 20
-SMALL = ["--backbone", "resnet18", "-o", "timm.weights=none", "--image-size", "32", "--epochs", "1"]
+SMALL = ["--backbone", "test_resnet", "-o", "timm.weights=none", "--image-size", "32"]
 # The command of a pre-training, which ends where the first step begins.
 FIRST_STEP = """
 import os, sys
@@ -239,6 +240,13 @@ def rows_of(folder: Path, count: int) -> dict[str, str]:
             command = [sys.executable, "-c", FIRST_STEP, "pretrain", "--data", manifest, *SMALL]
             seconds, memory, _ = timed([*command, "--out", f"{run}/run"], SM3KIT_CACHE=cache)
         rows[name] = f"{seconds:.1f} s, {memory:.1f} GB"
+    with tempfile.TemporaryDirectory() as run:
+        new = ["--epochs", "0", "--stage", "mmssl", "--out", f"{run}/run"]
+        timed([*sm3kit, "pretrain", "--data", manifest, *SMALL, *new], SM3KIT_CACHE=cache)
+        shutil.rmtree(folder / "cache" / "features", ignore_errors=True)
+        encode = ["embed", f"{run}/run", "--split", "train", "--out", f"{run}/features.npz"]
+        seconds, memory, _ = timed([*sm3kit, *encode], SM3KIT_CACHE=cache)
+    rows["`embed` of the training studies, a tiny network"] = f"{seconds:.1f} s, {memory:.1f} GB"
     for step, name in (
         (match, "matching, all against all, both ways in both spaces"),
         (knn, "kNN, all against all"),
@@ -261,7 +269,7 @@ def step_of(folder: Path, name: str, count: int) -> tuple[dict[str, float], floa
 def main() -> None:
     """The table, or one step of it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sizes", default="1000,5000,20000,100000")
+    parser.add_argument("--sizes", default="100,1000,5000,20000,100000")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("step", nargs="*")
     asked = parser.parse_args()
