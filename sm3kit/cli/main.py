@@ -31,7 +31,7 @@ COMMANDS = {
     "plugins": ("sm3kit.cli.plugins:plugins", "List, show, create and check plugins."),
     "cache": (
         "sm3kit.cli.cache:cache",
-        "Show or clear the caches of images, features and indices of shards.",
+        "Show or clear what is kept of images, features and shards.",
     ),
     "doctor": ("sm3kit.cli.doctor:doctor", "Diagnose the installation and suggest fixes."),
     "completion": ("sm3kit.cli.completion:completion", "Print a completion script for a shell."),

@@ -110,7 +110,7 @@ def script_of_bash(folder):
         ("sm3kit pretrain -o stage2.lr", ["stage2.lr="], "nospace"),
         ("sm3kit evaluate ", ["runs/more/", "runs/one"], "nospace"),
         ("sm3kit ablate --grid table", [f"table{number}" for number in range(1, 7)], ""),
-        ("sm3kit cache clear ", ["images", "features"], ""),
+        ("sm3kit cache clear ", ["images", "features", "shards"], ""),
         ("sm3kit nosuch --x", [], ""),
     ],
 )
