@@ -36,7 +36,7 @@ class WarmProcess:
         return self.process.exitcode, *said
 
 
-def start(*words, script=None, cwd=None, environment=None, packages=None):
+def start(*words, script=None, cwd=None, environment=None, packages=None, terminal=None):
     """Starts `sm3kit WORDS...`, or a script with these words.
 
     Args:
@@ -45,12 +45,13 @@ def start(*words, script=None, cwd=None, environment=None, packages=None):
         cwd: the folder in which it runs.
         environment: variables that are set beside those of this process.
         packages: a folder of installed distributions that it sees beside those of this process.
+        terminal: the path of a terminal that it reads and writes instead of files.
     """
     folder = tempfile.TemporaryDirectory()
     variables = {**os.environ, **(environment or {})}
     place = str(cwd or Path.cwd())
     settings = ([str(word) for word in words], script and str(script), place, variables, packages)
-    process = CONTEXT.Process(target=_work, args=(*settings, folder.name))
+    process = CONTEXT.Process(target=_work, args=(*settings, terminal or folder.name))
     process.start()
     return WarmProcess(process, folder)
 
@@ -60,9 +61,14 @@ def run(*words, timeout=240, **settings):
     return start(*words, **settings).wait(timeout)
 
 
-def _work(words, script, place, variables, packages, folder):
-    for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(Path(folder, name), os.O_WRONLY | os.O_CREAT), number)
+def _work(words, script, place, variables, packages, shown):
+    if Path(shown).is_dir():
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(Path(shown, name), os.O_WRONLY | os.O_CREAT), number)
+    else:
+        terminal = os.open(shown, os.O_RDWR | os.O_NOCTTY)
+        for number in range(3):
+            os.dup2(terminal, number)
     os.chdir(place)
     os.environ.clear()
     os.environ.update(variables)

@@ -5,14 +5,14 @@ import json
 import os
 import pty
 import re
+import select
 import struct
-import subprocess
-import sysconfig
 import termios
 from pathlib import Path
 
 import fabricated
 import pytest
+import warm_processes
 from click.testing import CliRunner
 
 from sm3kit.cli.main import cli
@@ -22,7 +22,6 @@ from sm3kit.data.progress import open_console
 from sm3kit.results.grid_table import tabulate
 from sm3kit.results.section import Cell, Column, Line, Section
 
-SCRIPT = Path(sysconfig.get_path("scripts")) / "sm3kit"
 SMALL = [
     "--data",
     "synthetic:40",
@@ -45,27 +44,20 @@ def on_terminal(columns, *words, folder, **environment):
     """What a command shows on a terminal of so many columns, in bytes."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    process = subprocess.Popen(
-        [SCRIPT, *map(str, words)],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        cwd=folder,
-        env=env | {"TERM": "xterm"} | environment,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        patch.setenv("TERM", "xterm")
+        started = warm_processes.start(
+            *words, cwd=folder, environment=environment, terminal=os.ttyname(follower)
+        )
+    shown, working = b"", True
+    while select.select([leader], [], [], 0.05)[0] or working:
+        working = started.process.is_alive()
+        if select.select([leader], [], [], 0)[0]:
+            shown += os.read(leader, 2**16)
     os.close(follower)
-    shown = b""
-    while True:
-        try:
-            part = os.read(leader, 2**16)
-        except OSError:  # Linux says so when nobody writes any more.
-            break
-        if not part:
-            break
-        shown += part
     os.close(leader)
-    assert process.wait() in (0, 1), shown
+    assert started.process.exitcode in (0, 1), shown
     return shown
 
 
