@@ -28,7 +28,7 @@ CLEARABLE = ("images", "features", "shards")
 @json_option
 @click.pass_context
 def cache(ctx: click.Context, as_json: bool) -> None:
-    """Show or clear what is kept of images, features and shards.
+    """Show or clear the caches of images, features and shards.
 
     Decoded images, features, indices of tar shards and the built-in studies are cached. All of it can be recreated. The
     environment variable SM3KIT_CACHE sets the folder, and SM3KIT_CACHE_LIMIT the largest size in

@@ -29,7 +29,7 @@ COMMANDS = {
     "report": ("sm3kit.cli.report:report", "Write an HTML report on a run or an ablation."),
     "data": ("sm3kit.cli.data:data", "Check or pack your data, or create synthetic data."),
     "plugins": ("sm3kit.cli.plugins:plugins", "List, show, create and check plugins."),
-    "cache": ("sm3kit.cli.cache:cache", "Show or clear what is kept of images, features and shards."),
+    "cache": ("sm3kit.cli.cache:cache", "Show or clear the caches of images, features and shards."),
     "doctor": ("sm3kit.cli.doctor:doctor", "Diagnose the installation and suggest fixes."),
     "completion": ("sm3kit.cli.completion:completion", "Print a completion script for a shell."),
 }
