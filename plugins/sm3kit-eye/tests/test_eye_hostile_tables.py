@@ -20,6 +20,7 @@ from sm3kit_eye.topcon_mm import TopconMM
 FOUND_BY_CONTENT = {
     *("another first heading", "a first heading with line break", "a first heading that steers"),
     *("ten thousand other columns", "no headings"),
+    "no heading at all",  # A blank row above the first one is passed over.
 }
 
 
