@@ -16,12 +16,10 @@ from sm3kit.cli.streams import print_json
 from sm3kit.core import ranges
 from sm3kit.core.names import list_names
 from sm3kit.core.text import in_units
+from sm3kit.data.cache_folders import CLEARABLE
 
 if TYPE_CHECKING:
     from sm3kit.data.cache_folders import Holding
-
-# The names of data.cache_folders, repeated so that --help imports nothing; a test compares.
-CLEARABLE = ("images", "features", "shards")
 
 
 @group(invoke_without_command=True)
@@ -30,9 +28,9 @@ CLEARABLE = ("images", "features", "shards")
 def cache(ctx: click.Context, as_json: bool) -> None:
     """Show or clear the caches of images, features and shards.
 
-    Decoded images, features, indices of tar shards and the built-in studies are cached. All of it can be recreated. The
-    environment variable SM3KIT_CACHE sets the folder, and SM3KIT_CACHE_LIMIT the largest size in
-    GiB, for images and for features each.
+    Decoded images, features, indices of tar shards and the built-in studies are cached. All of it
+    can be recreated. The environment variable SM3KIT_CACHE sets the folder, and
+    SM3KIT_CACHE_LIMIT the largest size in GiB, for images and for features each.
 
     Examples:
       sm3kit cache

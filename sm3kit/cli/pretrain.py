@@ -138,7 +138,7 @@ if TYPE_CHECKING:
     plugin_name_option(
         "--sampler",
         family="samplers",
-        help="How both stages draw: shuffle, cluster_balanced (small clusters more often), or a plugin.",
+        help="How batches are drawn: shuffle, cluster_balanced (small clusters more often), or a plugin.",
     ),
     setting_options,
     plugin_file_option,

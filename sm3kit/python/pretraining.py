@@ -74,7 +74,8 @@ def pretrain(
             "midas:DIR", "isic:DIR", "shards:PATTERN", or a plugin's "name:argument"; several are
             pooled.
         recipe: settings of a row of the paper, or your own YAML file; later ones win.
-        objective: what is learned within each modality: "simclr", "byol", "swav", or a plugin.
+        objective: what is learned within each modality: "simclr", "byol", "swav", "barlow", "dcl",
+            "dino", "vicreg", "distill", "ssd_kd", or a plugin.
         fusion: how modalities are combined: "concat", "sep_shared", "sep_sep", "sum", "none", or a
             plugin.
         backbone: any timm model, such as "resnet50"; {modality: name} where they differ.
@@ -86,8 +87,8 @@ def pretrain(
         init: start from the networks of an earlier run.
         relation: how the labels of stage 2 are modelled jointly: "none", "proj", "msa", "tel",
             "te", or a plugin.
-        clusterer: what makes pseudo-labels: "faiss", "sklearn", "torch", "release", "sinkhorn", or
-            a plugin.
+        clusterer: what makes pseudo-labels: "faiss", "torch", "sklearn", "release", "sinkhorn",
+            "p2ot", "confident", "consensus", "hdbscan", "auto", or a plugin.
         sampler: how the batches of both stages are drawn: "shuffle", "cluster_balanced", which draws
             studies of small clusters more often, or a plugin.
         weak: weak labels that guide the clusters of stage 2: a CSV file with columns id and LABEL:CLASS

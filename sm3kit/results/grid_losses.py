@@ -64,7 +64,7 @@ def _section(
         {"": cells},
         "",
         UNDEFINED,
-        [f"{HOW}{INTERVALS * bool(resamples)}.", *dict.fromkeys(doubts)],
+        [f"{HOW}{INTERVALS if resamples else ''}.", *dict.fromkeys(doubts)],
         title=f"{protocol}, loss without a modality",
         basis=rows.basis(studies),
         part="loss",

@@ -154,6 +154,8 @@ def read_table(path: Path, wanted: str) -> Table:
     read = workbook_lines(path, wanted) if in_workbook else enumerate(_lines(path, wanted), start=1)
     lines = iter(read)
     headings = next(filter(any, ([_look_of(cell) for cell in line] for _, line in lines)), [])
+    if not headings:
+        raise DataError(f"{path} is empty. It should hold {wanted}.")
     _check_headings(path, headings)
     keys = [heading.casefold() for heading in headings]
     rows, looks = [], _Looks()

@@ -86,12 +86,8 @@ def _belongs(path: Path, state: os.stat_result, index: Mapping[str, Any]) -> boo
             return True
         if digest_of(path, places) != digest:
             return False
-    except (
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # Of an older sm3kit, or the shard is damaged.
+    # Of an older sm3kit, or the shard is damaged.
+    except (OSError, KeyError, TypeError, ValueError):
         return False
     with suppress(SM3Error), whole_file(compared, lasting=False) as part:
         part.write_text(json.dumps(digest), encoding="utf-8")

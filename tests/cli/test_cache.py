@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sm3kit.cli.cache import CLEARABLE
 from sm3kit.cli.main import cli
 from sm3kit.core.registry import registry
 from sm3kit.data import cache_folders
@@ -46,10 +45,6 @@ def root(tmp_path, monkeypatch):
 
 def left(root):
     return {file.name for file in root.rglob("*") if file.is_file()}
-
-
-def test_the_names_are_those_of_the_engine():
-    assert CLEARABLE == cache_folders.CLEARABLE
 
 
 def test_what_is_kept_is_shown(root):

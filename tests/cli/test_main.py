@@ -13,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import sm3kit as sm3kit_in_python
 from sm3kit import __version__
 from sm3kit.cli.data import LAYOUTS
 from sm3kit.cli.main import COMMANDS, cli
@@ -301,7 +302,7 @@ class TestWhatGoesWrong:
 
 
 # Chosen by other options, or of no use there.
-NOT_OFFERED = {"--objective": {"crossmodal"}, "pretrain --sampler": {"label_balanced"}}
+NOT_OFFERED = {"pretrain --objective": {"crossmodal"}, "pretrain --sampler": {"label_balanced"}}
 
 
 @pytest.mark.parametrize(
@@ -324,6 +325,8 @@ def test_help_names_every_built_in_plugin(command, option, family):
         for entry in distribution("sm3kit").entry_points
         if entry.group == f"sm3kit.{family}"
     }
-    hidden = NOT_OFFERED.get(option, set()) | NOT_OFFERED.get(f"{command} {option}", set())
+    hidden = NOT_OFFERED.get(f"{command} {option}", set())
     assert built_in - hidden <= set(re.findall(r"\w+", own.help))
+    if command == "pretrain":  # The documentation of `evaluate` names some of them.
+        assert built_in - hidden <= set(re.findall(r"\w+", sm3kit_in_python.pretrain.__doc__))
     assert not hidden - built_in

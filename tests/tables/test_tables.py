@@ -217,3 +217,9 @@ def test_what_nobody_sees_is_no_part_of_a_cell(tmp_path: Path, unseen: str) -> N
 @pytest.mark.parametrize("cell", ["1_0", "", "inf", "nan", "1e400", "1,5", "0x1"])
 def test_what_is_no_number(cell: str) -> None:
     assert math.isnan(as_number(cell))
+
+
+def test_separators_alone_are_no_headings(path: Path) -> None:
+    path.write_text(",,,\n,,,\n")
+    with pytest.raises(DataError, match=r"is empty\. It should hold notes\."):
+        read_table(path, "notes")

@@ -54,8 +54,9 @@ class Filling(nn.Module):
         return features, present
 
     def for_member(self) -> Filling:
-        """One for a member of an ensemble: a copy that learns by itself, or this if nothing learns."""
-        return copy.deepcopy(self) if any(True for _ in self.parameters()) else self
+        """The filling of a member of an ensemble: its own copy if it learns, else this one, shared."""
+        learns = next(self.parameters(), None) is not None
+        return copy.deepcopy(self) if learns else self
 
 
 class TokenFilling(Filling):
